@@ -1,4 +1,4 @@
-"""A key that stands twice in an object is rejected: readers differ in which of the two counts."""
+"""A key that is used twice in an object is rejected: readers differ in which of the two counts."""
 
 from __future__ import annotations
 

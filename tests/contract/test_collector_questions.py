@@ -633,7 +633,7 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
         ("/spans", {"before": "x"}, "with the same filters"),
         ("/spans", {"before": f"5-{NOBODY}"}, "with the same filters"),
         ("/spans", {"before": NOBODY, "flag": "denied"}, "with the same filters"),
-        ("/runs", {"mood": "good"}, "is no parameter of this endpoint: it has agent_id, before"),
+        ("/runs", {"mood": "good"}, "is not a parameter of this endpoint: it has agent_id, before"),
         ("/counts", {"by": "mood"}, "must be one of hour, day, type, category, agent, status"),
         ("/counts", {"of": "agents"}, "must be one of spans, runs"),
         ("/counts", {"of": "runs", "by": "type"}, "must be one of hour, day, agent, status"),

@@ -1,6 +1,6 @@
 """Errors of rejected requests, which the response has in an envelope.
 
-The codes are those that the published clients know. These are the collector's own: `forbidden`,
+The published clients know the codes, except the collector's own: `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
 `too_many_requests`, `unavailable`, `unknown_schema_version`, `unsupported_media_type`.
 """

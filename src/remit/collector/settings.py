@@ -32,11 +32,11 @@ class Settings:
         max_pending_bytes: Most bytes of request bodies in memory at once, in each process.
         body_timeout_s: Seconds within which the body of a request must arrive.
         max_bulk_items: Most operations in one bulk request.
-        max_bulk_s: After so many seconds no further operation of a bulk request begins.
+        max_bulk_s: Seconds after which no further operation of a bulk request begins.
         max_answer_bytes: Nor after answers that are longer together. A page of a list of spans ends
             before the span whose payloads would make it longer.
         max_depth: How deep objects and arrays may nest in one payload.
-        max_requests_per_s: Most requests a second with one token; 0 is no limit.
+        max_requests_per_s: Most requests a second with one token; 0 means no limit.
         max_connections: Most connections at once, in each process.
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.

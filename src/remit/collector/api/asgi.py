@@ -41,7 +41,7 @@ class Executor(Protocol):
     """Runs work that may use the database."""
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises.
+        """Run *work* and return its result.
 
         Args:
             writes: Whether it writes to the database.
@@ -53,7 +53,7 @@ class InlineExecutor:
     """Runs work on the calling thread."""
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises."""
+        """Run *work* and return its result."""
         del writes
         return work()
 
@@ -65,12 +65,12 @@ class ThreadExecutor:
     """
 
     def __init__(self, writes: int, reads: int) -> None:
-        """Use at most so many threads for work that writes, and for work that reads."""
+        """Set the number of threads for work that writes, and for work that reads."""
         self._writing = ThreadPoolExecutor(writes, "remit-write")
         self._reading = ThreadPoolExecutor(reads, "remit-read")
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises; it ends even without a caller."""
+        """Run *work* and return its result; it ends even without a caller."""
         pool = self._writing if writes else self._reading
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
@@ -90,7 +90,7 @@ class ApiApp:
         self._pending = PendingBytes(service.settings.max_pending_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         response = await self._response(HttpRequest(scope, receive))
         scope[CALLER], scope[CODE] = response.caller, response.code
         answer = HttpResponse(response.body, response.status, response.headers)
@@ -135,7 +135,7 @@ class ApiApp:
 
 
 def _holds_writer(endpoint: Endpoint) -> bool:
-    """Return whether others have to wait to write; an erasure takes many short transactions."""
+    """Return whether it blocks other writes; an erasure takes many short transactions."""
     return endpoint.method != "GET" and not endpoint.erases
 
 
@@ -163,7 +163,7 @@ async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], Non
 
 
 def _accepts_gzip(http: HttpRequest) -> bool:
-    """Return whether the answer is to be compressed: for another machine that accepts it."""
+    """Return whether to compress the response: for another machine that accepts it."""
     if http.client is None or GZIP not in http.headers.get("accept-encoding", "").lower():
         return False
     try:

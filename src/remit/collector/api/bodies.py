@@ -99,11 +99,11 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
     """Return *body* decompressed, never more than *max_bytes*.
 
     Raises:
-        RequestError: 400, it is no gzip; 413, it would be longer.
+        RequestError: 400, it is not gzip; 413, it would be longer.
     """
     whole = bytearray()
     members, member = 0, None
-    # In parts: what follows a member is copied each time one ends.
+    # In parts: the rest is copied each time a member ends.
     for start in range(0, len(body), _PART_BYTES):
         rest = body[start : start + _PART_BYTES]
         while rest:

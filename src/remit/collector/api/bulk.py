@@ -1,7 +1,7 @@
 """Bulk: operations in order, each as if alone, up to the first that is rejected.
 
-They share one transaction, because a commit costs more than an operation; what a rejected one wrote
-is undone to a savepoint.
+They share one transaction, because a commit costs more than an operation; a savepoint undoes
+a rejected one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     seen: set[str] = set()
     for number, item in enumerate(items):
         if item.key in seen:
-            raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
+            raise invalid_field(f"items.{number}.idempotency_key", "is used twice in this request")
         seen.add(item.key)
     return items
 
@@ -177,7 +177,7 @@ def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
 
 
 def _flat_item(number: int, raw: Raw) -> BulkOperation:
-    """Return an item whose fields stand beside its type, with or without details, which win."""
+    """Return an item whose fields are next to its type; fields in `details` take precedence."""
     try:
         fields = fields_of(bytes(raw))
     except RequestError as error:
@@ -193,7 +193,7 @@ def _flat_item(number: int, raw: Raw) -> BulkOperation:
 
 
 def _merged(fields: Fields) -> bytes:
-    """Return the fields beside the details, and those in them; details that are no object alone."""
+    """Return the fields of an item and of its `details`; only `details` if it is not an object."""
     details = bytes(fields["details"])
     try:
         inner = fields_of(details)

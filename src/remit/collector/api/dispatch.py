@@ -56,7 +56,7 @@ QUIET_S: Final = 10
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 PROBE_AFTER_NS: Final = 5 * NS_PER_S
-"""A write that is longer ago does not tell whether the database can be written."""
+"""Age of a write after which it no longer shows that the database can be written."""
 PROBE_BYTES: Final = 2 * MIB
 """Length of the write that ends an outage: more than that of a bulk request of the SDK."""
 MAX_TOKENS: Final = 10_000
@@ -106,7 +106,7 @@ def rejected(error: RequestError, caller: Caller | None = None) -> Response:
 
 
 def secret_in(authorization: str) -> str | None:
-    """Return the token of an `Authorization` header; None if there is none."""
+    """Return the token of an `Authorization` header, if any."""
     scheme, _, secret = authorization.partition(" ")
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
@@ -200,9 +200,9 @@ class Service:
         """Return the answer to a request.
 
         Args:
-            caller: Makes the request, as is known already; None authenticates its token.
+            caller: Authenticated caller; None authenticates the token.
             hold: Called with the length of a decompressed body; may raise a `RequestError`.
-            matched: What `match` returns for it, if that is known already.
+            matched: Result of `match`, if known.
         """
         try:
             endpoint, thing_id = matched or match(request.method, request.path)
@@ -402,7 +402,7 @@ _TOO_SLOW: Final = RequestError(
 
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:
-    """Return whether the answer leaves out what the client does not read (RFC 7240)."""
+    """Return whether the client asks for a minimal response (RFC 7240)."""
     applies = endpoint.operation == BULK or endpoint.on_spans or endpoint.minimal is not None
     preferences = request.headers.get("prefer", "")
     return applies and _MINIMAL in map(str.strip, preferences.lower().split(","))

@@ -74,7 +74,7 @@ from remit.models.routes import Route
 
 PREFIX: Final = routes.API
 OWN_PREFIX: Final = "/api/remit/v1"
-"""Prefix of the endpoints that only remit has; they are no operations of a bulk request."""
+"""Prefix of remit's own endpoints, which a bulk request cannot have."""
 PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
 DOCUMENT: Final = "openapi"
@@ -85,7 +85,7 @@ _ID: Final = "{id}"
 _KEY: Final = "idempotency_key"
 _ACCOUNT_ID: Final = "account_id"
 _OF_SERVICE: Final = ("include_costs", "include_counts", "include_risk_score")
-"""Parameters of the service that choose what a collector answers always, or does not have."""
+"""Parameters of the hosted service without effect on a collector's responses."""
 _ID_PART: Final = 2
 
 
@@ -94,7 +94,7 @@ class Endpoint(NamedTuple):
 
     Attributes:
         path: Path after the prefix; `{id}` is the id of the thing.
-        operation: Name of the operation in a bulk item; bulk and the document are none.
+        operation: Name of the operation in a bulk item, except for bulk and the document.
         perform: Carries it out. Takes the context, the id unless the model has a field for it, the
             model if there is one, and the fields as they came where `with_fields` says so. Returns
             encoded bytes, or what `view` takes.
@@ -102,12 +102,12 @@ class Endpoint(NamedTuple):
         view: Makes the answer out of the result; takes the context and the result.
         id_field: The operation's name of the id.
         wrapped: Whether the body's fields are under `details`.
-        bare: Whether `answers` is the whole answer, and not what its envelope holds.
+        bare: Whether `answers` is the whole response, without an envelope.
         writes: Whether it needs the write lock.
         account: Whether it needs an account's token.
         again: Reads the thing as it is now, for a repeated request; takes the context, its id, and
             the other arguments of `perform`. None if the answer never changes and is stored.
-        compared: The fields that tell a request from another one with the same key.
+        compared: The fields that two requests with one key must have in common.
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
@@ -145,7 +145,7 @@ class Endpoint(NamedTuple):
 
     @property
     def needs(self) -> Permission:
-        """What a token must permit; a bulk request may hold operations that write."""
+        """The permission that a token needs; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
         if self.operation == BULK or (self.records and self.writes):
@@ -248,7 +248,7 @@ class _Thing(NamedTuple):
     minimal: Callable[[Any], object] | None = None
 
     def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
-        """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
+        """Return the row of a route; a write can be repeated unless *fields* say otherwise."""
         view = self.view or _of_row(partial(row_view, self.answers))
         defaults: dict[str, Any] = {"view": view, "account": self.account}
         if route.method != "GET":

@@ -1,7 +1,7 @@
 """One operation, from an endpoint or a bulk item: validated, then carried out once for each key.
 
 An idempotency key belongs to an account and an operation. A repeated request changes nothing and is
-answered with the thing as it is now; a key that comes with another request is rejected. Keys of
+answered with the resource as it is now; a key that comes with another request is rejected. Keys of
 rejected requests are not stored. Operations on one span keep their keys in the span's row
 (`domain.span_batch`).
 """
@@ -123,7 +123,7 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
 def _repeated(
     ctx: Context, operation: Operation, key: str, hashed: str, *, again: bool = False
 ) -> bytes | None:
-    """Return the answer to a request whose key was used before, None if it was not."""
+    """Return the response to a request whose key was used before, else None."""
     endpoint, caller = operation.endpoint, ctx.caller
     known = ctx.tx.keys(caller.account_id, endpoint.operation, [key], again=again).get(key)
     if known is None:

@@ -64,7 +64,7 @@ _NO_PAYLOAD: Final = _Read(EMPTY, {})
 def found_at_creation(
     ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
 ) -> tuple[int, Findings | None]:
-    """Return the flags of a new span, and what its markers mean."""
+    """Return the flags of a new span, and the findings of its markers."""
     payload = _Read(str(fields.payload, "utf-8"), cast("dict[str, object]", fields.payload_read))
     result = _result_of(fields)
     findings = _findings_in(payload, result, fields.status)
@@ -80,7 +80,7 @@ def found_at_creation(
 def found_at_finish(
     ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
 ) -> tuple[int, Findings | None]:
-    """Return the flags that the finish of a span adds, and what the markers in its result mean."""
+    """Return the flags that the finish of a span adds, and the findings of its result."""
     result = _result_of(fields)
     findings = _findings_in(_NO_PAYLOAD, result, status)
     flags = 0 if findings is None else findings.flags
@@ -88,7 +88,7 @@ def found_at_finish(
 
 
 def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
-    """Return a span that ended with what the template of its type makes of it."""
+    """Return a span that ended with the summary that its template gives."""
     if span_type is None or not span_type.template.usable:
         return row
     payload = cast("dict[str, object]", read_json(row.payload))

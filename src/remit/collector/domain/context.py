@@ -42,10 +42,10 @@ _INCLUDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a token may do.
+    """Permissions of a token.
 
     Attributes:
-        words: Its permissions in alphabetical order, without those that another one includes.
+        words: In alphabetical order, without permissions that another one includes.
     """
 
     words: tuple[Permission, ...]
@@ -120,7 +120,7 @@ class IdSource:
     """Makes PFIDs that grow, also within a millisecond: to sort by id is to sort by creation."""
 
     def __init__(self, clock: Clock) -> None:
-        """Make ids of the time that *clock* tells."""
+        """Make ids from the time of *clock*."""
         self._clock = clock
         self._last = 0
         self._lock = threading.Lock()
@@ -196,7 +196,7 @@ class Context:
     """One request, or one item of a bulk request, inside its transaction.
 
     Attributes:
-        allowance: What a bulk request may still do.
+        allowance: Operations that a bulk request may still do.
         minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.

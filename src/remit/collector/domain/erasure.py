@@ -122,7 +122,7 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
 
 
 class Selection(NamedTuple):
-    """What a request erases, as `erase` takes it.
+    """Arguments of `erase` from a request.
 
     Attributes:
         erased_by: Name or id of the token.
@@ -186,7 +186,7 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     run_id, caller = required(query.model_dump(), "run_id"), ctx.caller
     row = ctx.tx.runs(caller.account_id, [run_id]).get(run_id)
     records = [one for one in ctx.tx.erasures(run_id) if one.account_id == caller.account_id]
-    # The records of a run that is gone say nothing of its agent.
+    # The records of a deleted run do not have its agent.
     visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
     if not visible:
         raise not_found("agent_instance")

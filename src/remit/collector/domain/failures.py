@@ -1,4 +1,4 @@
-"""The failure that is kept with a run: what a list shows of it."""
+"""The failure that is kept with a run, for lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from remit.errors import causes
 from remit.models.data_risk import Classification
 
 MOST_FAILED: Final = 100
-"""Failed steps of a run that are read to tell how their exceptions belong together."""
+"""Failed steps of a run that are read to relate their exceptions."""
 MOST_CAUSES: Final = 5
 """Causes of an exception that are recorded."""
 MAX_CHARS: Final = 200
@@ -200,7 +200,7 @@ def _line(value: object) -> str | None:
 
 
 def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, which steps have in common that it ended."""
+    """Return class and place of an exception, by which the steps that it ended are related."""
     return str(error.get("type")), str(error.get("at"))
 
 

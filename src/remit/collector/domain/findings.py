@@ -28,9 +28,9 @@ from remit.collector.store.rows import (
 from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
-"""Name of the span that reports what a run lost."""
+"""Name of the span that reports losses of a run."""
 NOT_IN_REPR: Final = "hidden:repr"
-"""Rule of a value that the author of its class leaves out of its repr; it is no secret by that."""
+"""Rule of a value that its class leaves out of its repr, which does not make it a secret."""
 MAX_SENTENCES: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100

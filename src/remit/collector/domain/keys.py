@@ -41,7 +41,7 @@ def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
 
 
 def request_hash(fields: Values) -> str:
-    """Return a hash of what tells a request from another one with the same key."""
+    """Return a hash by which two requests with one key are told apart."""
     return _hash(fields, _NOT_COMPARED)
 
 

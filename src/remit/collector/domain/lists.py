@@ -88,7 +88,7 @@ class SpansQuery(ScopeQuery):
 
 
 class CountsQuery(ScopeQuery):
-    """What to count, and how to group it."""
+    """Criteria of a count, and its grouping."""
 
     of: Annotated[str, one_of("spans", "runs")] = "spans"
     by: Annotated[str, one_of(*_SPANS_BY)] = "day"
@@ -175,7 +175,7 @@ def spans_of_run(
         limit: The largest number of spans; they end before `max_answer_bytes` of payloads.
 
     Raises:
-        RequestError: 404, there is no such run for this caller.
+        RequestError: 404, the run does not exist for this caller.
     """
     scope, run = _scope(ctx, None, None), _run(ctx, run_id)
     wanted = span_lists.SpanCriteria(scope=scope, run=run, oldest_first=True)

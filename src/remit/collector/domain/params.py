@@ -182,7 +182,7 @@ def integer(least: int, most: int) -> _Described:
 class Query(BaseModel):
     """Parameters of a GET; null and the empty text are the same as absent.
 
-    What a query has besides them is rejected, see `check_names`.
+    Other parameters are rejected, see `check_names`.
     """
 
     @classmethod
@@ -270,7 +270,7 @@ def check_names(
     """Reject a query with other parameters, which would not narrow the answer as its sender means.
 
     Raises:
-        RequestError: 422, with what is known for each.
+        RequestError: 422, with the known ones for each.
     """
     unknown = [name for name in query if name not in known and name not in ignored]
     if not unknown:
@@ -280,7 +280,7 @@ def check_names(
     for name in (name[:MAX_PLACE_CHARS] for name in unknown[:MAX_ERRORS]):
         meant = closest(name, known)
         hint = f" (did you mean {meant}?)" if meant else ""
-        messages[name] = [f"is no parameter of this endpoint{hint}: {there}"]
+        messages[name] = [f"is not a parameter of this endpoint{hint}: {there}"]
     raise invalid(messages)
 
 
@@ -368,7 +368,7 @@ def required(values: Values, name: str) -> str:
     """Return the text called *name*.
 
     Raises:
-        RequestError: 422, there is none.
+        RequestError: 422, it is missing.
     """
     text = text_in(values, name)
     if text is None:
@@ -480,7 +480,7 @@ def row_of(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bo
     """Return the row of this id in the caller's account.
 
     Raises:
-        RequestError: 404, there is none; a row of another account does not exist.
+        RequestError: 404, it does not exist in this account.
     """
     read = ctx.tx.row_to_remove if to_remove else ctx.tx.row
     row = read(kind, ctx.caller.account_id, row_id)
@@ -507,7 +507,7 @@ def instance_of(ctx: Context, instance_id: str) -> RunRow:
     """Return the instance of this id.
 
     Raises:
-        RequestError: 404, there is none for this caller.
+        RequestError: 404, it does not exist for this caller.
     """
     row = ctx.tx.runs(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):

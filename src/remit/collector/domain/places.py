@@ -238,7 +238,7 @@ def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
 def deployment_of(
     tx: Transaction, agent: AgentRow, environment_id: str, *, new_id: Callable[[], str], now_us: int
 ) -> DeploymentRow:
-    """Return the deployment of *agent* in an environment, created if there is none.
+    """Return the deployment of *agent* in an environment, created if missing.
 
     Both cannot be removed until the transaction ends.
 

@@ -193,7 +193,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
 
 
 def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
-    """Take into *one* what another version of the same type says: what one allows is allowed."""
+    """Merge another version of the same type into *one*: allowed by one of them is allowed."""
     one.declared = True
     for name in ("allows", "takes", "gives"):
         setattr(one, name, sorted({*getattr(one, name), *getattr(other, name)}))

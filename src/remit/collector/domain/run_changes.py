@@ -1,4 +1,4 @@
-"""What the spans of one batch change in their run: counts, flags, tokens, failure, labels."""
+"""Changes of a run by the spans of one batch: counts, flags, tokens, failure, labels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from remit.collector.validation.declarations import CompiledSpanType
 
 FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1
-"""A number of spans that is larger is no such number."""
+"""Larger numbers of spans are ignored."""
 _SIDES: Final = {
     "action_profile": ("action", "allowed"),
     "params_data_categories": ("params", "included"),
@@ -181,7 +181,7 @@ class RunChanges:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
-        are counted in the run, so that they leave none.
+        are counted in the run, so that they leave no hole.
         """
         recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
         if recorded is None:
@@ -195,7 +195,7 @@ class RunChanges:
         return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
     def _failure(self) -> Failure | None:
-        """Return the failure to keep: it is chosen here, and nowhere else."""
+        """Return the failure to keep; no other place chooses it."""
         kept, added = failure_in(self.run), self._failed
         if not added or (kept is not None and self._is_settled(kept)):
             return kept

@@ -1,6 +1,6 @@
 """Runs (agent instances): registered, started, finished, terminated, judged, shown, listed.
 
-What public sources leave open is decided in docs/reference/wire.md.
+docs/reference/wire.md decides the cases that public sources do not define.
 """
 
 from __future__ import annotations
@@ -143,14 +143,14 @@ def identity(fields: Values) -> dict[str, object]:
 def registered_view(ctx: Context, registered: Registered) -> dict[str, object]:
     """Return the answer to a registration.
 
-    The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
+    A client learns the agent of its token, and by `keeps_schema` that it may send
     the identifier of the schema version alone next time.
     """
     return _registration(registered, view(ctx, registered.row))
 
 
 def minimal_registered_view(registered: Registered) -> dict[str, object]:
-    """Return the answer to a registration with what the SDK reads."""
+    """Return the response to a registration, with the members that the SDK reads."""
     return _registration(registered, minimal_view(registered.row))
 
 
@@ -385,7 +385,7 @@ class RunQuery(ListQuery):
 
 
 def list_runs(ctx: Context, query: RunQuery) -> bytes:
-    """Return a page of the instances of an agent, or of those that a filter identifies."""
+    """Return a page of the instances of an agent, or of the agents that a filter identifies."""
     agent_id = query.agent_id or ctx.caller.agent_id
     if agent_id is None and query.external_identifier is None and query.caused_by is None:
         raise invalid_field("agent_id", "is required")
@@ -430,7 +430,7 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:
-    """Return an instance without what was recorded for a caller who reads no values."""
+    """Return an instance, without values for a caller who may not read them."""
     if ctx.caller.reads:
         return row
     return msgspec.structs.replace(row, quality_payloads="{}", failure_text=None)

@@ -3,7 +3,7 @@
 Each operation sees the effects of those before it, and a rejected one has none, as if each had a
 transaction of its own. One operation alone is a batch of one.
 
-What public sources leave open is decided in docs/reference/wire.md.
+docs/reference/wire.md decides the cases that public sources do not define.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def find(ctx: Context, span_id: str, *_: object) -> ShownSpan:
     """Return a span.
 
     Raises:
-        RequestError: 404, there is none for this caller.
+        RequestError: 404, it does not exist for this caller.
     """
     row = ctx.tx.spans(ctx.caller.account_id, [span_id]).get(span_id)
     if row is not None:

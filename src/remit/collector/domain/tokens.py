@@ -41,7 +41,7 @@ from remit.collector.views.resources import row_view
 from remit.errors import UsageError
 from remit.models.agent import AgentForCreate
 
-SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
+SECRET_PREFIX: Final = "remit_"  # noqa: S105 - not a secret itself
 SECRET_BYTES: Final = 32
 DEFAULT_AGENT: Final = "default"
 ACTIVE: Final = "active"
@@ -73,7 +73,7 @@ class TokenInfo(NamedTuple):
         status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of its creation, ISO 8601.
         name: Its name.
-        may: What it may do, with commas between several permissions.
+        may: Its permissions, comma-separated.
         expires_at: When it expires, ISO 8601; None if never.
         last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
     """
@@ -116,14 +116,14 @@ def create_token(
         agent: For a deployment: the agent's external identifier; an agent that does not exist
             is created, under that name.
         name: Name of the token.
-        may: What it may do; several permissions have commas between them.
+        may: Its permissions, comma-separated.
         expires_at: When it expires; without an offset it is in UTC. None is never.
         clock: Source of the time.
 
     Raises:
         UsageError: No agent can have that identifier, no token that name or *may* in its scope, or
             *expires_at* does not lie in the future.
-        ValueError: There is no such scope or permission.
+        ValueError: The scope or a permission is unknown.
     """
     scope, permissions = TokenScope(scope), Permissions.of(may)
     wrong = _wrong_in_scope(scope, permissions)
@@ -222,16 +222,14 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
         clock: Source of the time.
 
     Raises:
-        UsageError: There is no such token.
+        UsageError: The token does not exist.
     """
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
 
     def work(tx: Transaction) -> TokenRow:
         found = [row for row in tx.tokens() if row.id == token_id]
         if not found:
-            raise UsageError(
-                f"there is no token {token_id}: `remit token list` shows those that there are"
-            )
+            raise UsageError(f"there is no token {token_id}: `remit token list` shows all tokens")
         return stop(tx, found[0], REVOKED, now_us)
 
     return _info(write(store, work), now_us)
@@ -260,7 +258,7 @@ def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
     """Return the holder of the token *secret*.
 
     Raises:
-        RequestError: 401, there is no such token, or it is not active any more.
+        RequestError: 401, it does not exist, or is no longer active.
     """
     token_hash = hash_of(secret)
     row = tx.token_of_hash(token_hash)
@@ -273,7 +271,7 @@ def holder_of(tx: Transaction, row: TokenRow, now_us: int) -> Caller:
     """Return the holder of a token.
 
     Raises:
-        RequestError: 401, it is not active any more.
+        RequestError: 401, it is no longer active.
     """
     if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
         raise unauthorized()
@@ -389,7 +387,7 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
 
 
 def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
-    """Return the permissions that a request for a token names."""
+    """Return the permissions that a request for a token asks for."""
     try:
         permissions = Permissions.of(text)
     except ValueError as error:

@@ -93,7 +93,7 @@ class TokenScopeDetails(WireModel):
     environment_id: str | None = None
     """The environment, for the same scope."""
     may: str = "write"
-    """What the token may do, with commas between several words; see `ApiToken.may`."""
+    """Permissions of the token, comma-separated; see `ApiToken.may`."""
 
 
 class OpenApiDocument(WireModel):

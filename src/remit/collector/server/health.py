@@ -70,7 +70,7 @@ def _check_host(request: Request) -> None:
     """Reject a request from this machine that names a host on the internet.
 
     A browser on this machine sends it for a page of another site whose name resolves to this
-    machine (DNS rebinding). Without a token it cannot be told from a request of the user. A
+    machine (DNS rebinding). Without a token it looks like a request of the user. A
     proxy passes on the name that its client used.
     """
     host = request.headers.get("host")

@@ -1,4 +1,4 @@
-"""The background thread of a server: it maintains the database, and deletes what is old."""
+"""The background thread of a server: database maintenance and retention."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from remit.collector.server.access_log import AccessLog
 from remit.collector.settings import KIB, Settings
 
 MAX_HEAD_BYTES: Final = 16 * KIB
-"""Of a whole head; h11 limits only a head that arrives in several pieces."""
+"""Limit of a whole head; h11 limits only a head that arrives in several pieces."""
 NO_ROUTE: Final = "none"
 NO_LENGTH: Final = RequestError(
     HTTPStatus.LENGTH_REQUIRED,
@@ -46,7 +46,7 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 _OTHER: Final = "other"
 _STATIC: Final = "/static/"
 BURST_S: Final = 2
-"""A token may send the requests of so many seconds at once."""
+"""Burst: how many seconds' worth of requests a token may send at once."""
 QUIET_S: Final = 60
 MAX_ADDRESSES: Final = 1000
 MAX_TOKENS: Final = 10_000
@@ -102,7 +102,7 @@ class Gate:
         except LocalProtocolError:
             if error is not NO_LENGTH:
                 raise
-            # What follows the head is no chunk: uvicorn has answered 400 and closes the connection.
+            # No chunk follows the head: uvicorn has responded 400 and closes the connection.
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
@@ -200,7 +200,7 @@ class Rates:
     """Limits the requests a second with one token, by the generic cell rate algorithm."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Allow each token `settings.max_requests_per_s`; 0 is no limit."""
+        """Allow each token `settings.max_requests_per_s`; 0 means no limit."""
         self._per_s = settings.max_requests_per_s
         self._clock = clock
         self._full_at_ns: dict[bytes, int] = {}
@@ -229,7 +229,7 @@ class Rates:
         if not self._per_s:
             return None
         session = request.cookies.get(cookie_name(request))
-        # A key with a space is no token.
+        # A key with a space cannot be a token.
         if session and (request.scope["method"], request.scope["path"]) != ("POST", SIGN_IN):
             return self._taken(f"session {session}", "in this session")
         address = request.client.host if request.client else ""

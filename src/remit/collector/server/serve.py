@@ -40,9 +40,9 @@ from remit.errors import SettingsError
 GRACE_S: Final = 10
 """Seconds that requests in flight have when the server is stopped."""
 WORKER_TIMEOUT_S: Final = 30
-"""A worker that does not answer its supervisor for so many seconds is replaced."""
+"""Seconds without a response to its supervisor after which a worker is replaced."""
 SPARE_FILES: Final = 64
-"""Files that a process opens beside its connections: database, logs, pipes, threads."""
+"""Files that a process opens besides its connections: database, logs, pipes, threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def serve(
 
     Raises:
         OSError: The address is not available, or a file of *options* is not.
-        SettingsError: *db* is no database, has a newer schema, or does not allow several workers.
+        SettingsError: *db* is not a database, is newer, or does not allow several workers.
     """
     if workers > 1 and not is_postgres(db):
         raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
@@ -139,7 +139,7 @@ def serve(
 
 
 def _allow_files(connections: int) -> None:
-    """Allow this process and its workers to open so many connections; log if it is not possible."""
+    """Raise the limit of open files for this number of connections; log if it is not possible."""
     needed = connections + SPARE_FILES
     allowed = allow_open_files(needed)
     if allowed < needed:

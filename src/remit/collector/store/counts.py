@@ -60,7 +60,7 @@ assert tuple(sorted(_OF_STATUS)) == STATUSES  # noqa: S101 - the statuses that a
 
 
 class Counts:
-    """What a transaction adds to the counts, and the runs that it changes."""
+    """Additions of a transaction to the counts, and the runs that it changes."""
 
     __slots__ = ("changed", "redacted", "runs", "spans")
 

@@ -19,7 +19,7 @@ REFERENCES: Final = (
     "span_type_words",
     "run_places",
 )
-"""The tables of which each node has a copy: those that are joined with tables of runs."""
+"""Tables with a copy on each node, because they are joined with tables of runs."""
 BY_SHARD: Final = (
     "runs",
     "run_changes",

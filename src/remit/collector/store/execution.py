@@ -56,7 +56,7 @@ class References:
 
 
 class Pending:
-    """What a transaction has read of runs and keys, and what it has still to write.
+    """Runs and keys that a transaction has read, and rows that it has still to write.
 
     Attributes:
         runs: Runs by id, with all changes; None for one that does not exist.
@@ -99,7 +99,7 @@ class Execution(ABC):
     """The statements of an open transaction.
 
     Attributes:
-        counts: What is added to the counts at the end.
+        counts: Additions to the counts at the end.
     """
 
     dialect: ClassVar[str]
@@ -230,7 +230,7 @@ class Execution(ABC):
 
 
 def mutable(row: Row) -> tuple[Value, ...]:
-    """Return what can change in *row*, in the order of `statements.MUTABLE`."""
+    """Return the values of *row* in the order of `statements.MUTABLE`."""
     return tuple(getattr(row, field) for field in statements.MUTABLE[type(row)])
 
 

@@ -1,4 +1,4 @@
-"""Pages and filters of lists, with their SQL, and results of queries that are no rows."""
+"""Pages and filters of lists, with their SQL, and results of queries other than rows."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class TypeCounts(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What was deleted because of its age.
+    """Numbers of rows that were deleted because of their age.
 
     Attributes:
         parts: Names of the partitions that were dropped.

@@ -24,10 +24,10 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
-        create: Whether to make the file, or the tables, if there are none.
+        create: Whether to create a missing file, or missing tables.
 
     Raises:
-        SettingsError: It is no database of remit's, holds a newer schema, or does not exist.
+        SettingsError: It is not a remit database, holds a newer schema, or does not exist.
     """
     if is_postgres(database):
         store: Store = _of_extra(_POSTGRES, "PostgresStore")(str(database), create=create)
@@ -37,7 +37,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         _check_exists(path)
     elif not path.parent.is_dir():
         raise SettingsError(
-            f"there is no folder {path.parent} for the database {path.name}: make it first"
+            f"there is no directory {path.parent} for the database {path.name}: create it first"
         )
     return SqliteStore(path)
 
@@ -49,7 +49,7 @@ def open_reader(database: Path | str) -> Reader:
         database: Path of an SQLite file, or `postgresql://...`.
 
     Raises:
-        SettingsError: It is no database of remit's, holds another schema, or does not exist.
+        SettingsError: It is not a remit database, holds another schema, or does not exist.
     """
     if is_postgres(database):
         reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
@@ -116,7 +116,7 @@ def _check_exists(path: Path) -> None:
 
 
 def _of_extra(module: str, name: str) -> Callable[..., Any]:
-    """Return what a module for PostgreSQL has, which needs the extra."""
+    """Return a name of a module that needs the extra for PostgreSQL."""
     try:
         named: Callable[..., Any] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
 """A transaction of PostgreSQL: many rows in one parameter, and locks on the rows that it reads.
 
-Each statement of a writing transaction sees what others have committed by then. Rows that it has
-read stay because they are locked. A row that did not exist may be inserted by another transaction;
-its own insert then meets the unique key, which is a conflict, and the transaction is repeated.
+Each statement of a writing transaction sees the rows that others have committed by then. Rows that
+it has read are locked. If another transaction inserts a row that did not exist, its own insert
+meets the unique key, which is a conflict, and the transaction is repeated.
 
 Runs are read once, when they are locked, and written once, before the transaction commits.
 """
@@ -88,7 +88,7 @@ class PostgresTransaction(Transaction):
         self._agents: dict[str, AgentRow] = {}
         self._has_spans = False
 
-    # Rows of agents and what belongs to them
+    # Rows of agents
 
     @override
     def accounts(self) -> list[AccountRow]:
@@ -190,7 +190,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def erase(self, run: RunRow, erased_at: int) -> int:
-        # What it deletes must not be written afterwards.
+        # Deleted rows must not be written afterwards.
         self._write(self._parts_of_spans())
         return super().erase(run, erased_at)
 
@@ -414,7 +414,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def end_of_changes(self) -> int:
-        # What a transaction that is still open has written becomes visible later.
+        # Rows of a transaction that is still open become visible later.
         return self._one_number(sqls.OLDEST_OPEN, ())
 
     @override

@@ -168,7 +168,7 @@ FORGET_FINDINGS: Final = (
     "WHERE shard = ? AND kind = ? AND started_at < ? AND run_ref = ANY(?::bigint[])"
 )
 
-# What is written before a commit: each part has one parameter, the JSON of its rows.
+# Writes before a commit: each part has one parameter, the JSON of its rows.
 NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
 _CHANGED_RUN_COLUMNS: Final = _of_fields(RunRow, ("ref", *CHANGED_RUN)) | _SHARD

@@ -119,7 +119,7 @@ class RiskCounts(SpanRows):
         return [_type_counts(row) for row in self.rows(sql, values)]
 
     def counted(self, table: str) -> str:
-        """Return the table of counts to read; PostgreSQL adds what is not folded yet."""
+        """Return the table of counts to read; PostgreSQL adds increments not folded yet."""
         return table
 
     def redacted(

@@ -33,7 +33,7 @@ REDACTED: Final = 1024
 VIOLATION: Final = 2048
 """Flag of a span: the step violates the remit of its agent."""
 LOST: Final = 4096
-"""Flag of a span: it reports what its run lost."""
+"""Flag of a span: it reports losses of its run."""
 HOLE: Final = 8192
 """Flag of a run: its end says that more spans were recorded than are here."""
 NO_REPR: Final = 16384
@@ -300,7 +300,7 @@ class TypeRow(Row, frozen=True, gc=False):
 
 
 class FindingRow(Row, frozen=True, gc=False):
-    """A finding of a span; `kind` is its flag, `number` tells apart those of one kind.
+    """A finding of a span; `kind` is its flag, `number` counts those of one kind.
 
     A `HOLE` is a finding of the root span; `number` says how many spans the run recorded.
     """

@@ -128,7 +128,7 @@ class SpanRows(Execution):
         )
         order = page.order(SpanRow, _SPAN_NAMES)
         if self.distributed:
-            # Citus would join what a limit has left on the coordinator, where no payloads are.
+            # After a limit Citus would join on the coordinator, which has no payloads.
             joined, order = f"{self._joined} WHERE {where}", page.clause(SpanRow, _SPAN_NAMES)
         values = (*values, *page.limits)
         if most_chars is None:
@@ -195,7 +195,7 @@ class SpanRows(Execution):
 
     @abstractmethod
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Update what a finish changes in existing spans."""
+        """Update the columns that a finish changes."""
 
     @abstractmethod
     def add_findings(self, rows: Sequence[FindingRow]) -> None:

@@ -49,7 +49,7 @@ SCRUB_S: Final = 60.0
 TRUNCATE_S: Final = 0.1
 """How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
-"""Pages in the log from which a commit writes them into the file itself, beside `maintain`."""
+"""Pages in the log from which a commit writes them into the file itself, besides `maintain`."""
 # SQLite does not wait for the lock that the change to a write-ahead log takes.
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
@@ -60,7 +60,7 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
-    # What is deleted is overwritten, however SQLite was built.
+    # Deleted data is overwritten, however SQLite was built.
     "PRAGMA secure_delete = ON",
 )
 

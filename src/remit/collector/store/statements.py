@@ -124,7 +124,7 @@ def known(kind: type[Row], field: str) -> str:
     """Return *field* if it is a column of *kind*: no other text gets into a statement.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
     """
     if field not in kind.__struct_fields__:
         raise ValueError(f"{TABLES[kind]} has no column {field!r}")
@@ -173,7 +173,7 @@ LASTING: Final = frozenset(
     {"id", "external_identifier", "purpose", "body_hash", "inserted_at", "erased_at"}
     | {"ref", "place_ref", *PLACE_REFS}
 )
-"""Those that no request about the run and no span of it changes."""
+"""Columns that no request about the run and none of its spans changes."""
 RUN_COLUMNS: Final = ", ".join(
     f"{'p' if name in PLACE else 'r'}.{name}" for name in RunRow.__struct_fields__
 )

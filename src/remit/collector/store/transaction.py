@@ -3,7 +3,7 @@
 A subclass says how a statement is sent, how a list of ids is written, and what differs for speed or
 because of concurrent transactions.
 
-What a writing transaction has read stays as it was until the transaction ends, so that decisions
+Rows that a writing transaction has read stay unchanged until it ends, so that decisions
 made from it hold. There are two exceptions: spans and their idempotency keys stay only while their
 run is locked (`hold`), and a row that did not exist when it was read may be inserted by another
 transaction, which is a `ConflictError` here.

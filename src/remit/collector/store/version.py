@@ -43,7 +43,7 @@ def statements(dialect: str) -> tuple[str, ...]:
 def statements_of(script: str) -> tuple[str, ...]:
     """Return the statements of a script, without the lines that are comments.
 
-    `executescript` is no alternative: it commits first, which releases the lock.
+    `executescript` would commit first, which releases the lock.
     """
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     parts = ("\n".join(lines) + "\n").split(";\n")

@@ -21,9 +21,9 @@ from remit.collector.validation.schemas import (
 from remit.collector.validation.summaries import Template
 
 MAX_CHARS: Final = 4 * 1024 * 1024
-"""So many characters of schemas are kept."""
+"""Characters of schemas that are kept."""
 MIN_CHARS: Final = 16 * 1024
-"""A schema version counts as so many at least, so that at most 256 are kept."""
+"""Least size of a schema version, so that at most 256 are kept."""
 HASH_CHARS: Final = 32
 MAX_VERSION_PATTERNS: Final = 256
 """Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
@@ -99,7 +99,7 @@ class CompiledSpanType:
     )
 
     def __init__(self, described: StoredSpanType, checkers: _Checkers) -> None:
-        """Read what a schema version keeps of it."""
+        """Read it from a schema version."""
         self.name = described.name
         self.title: str = described.title or described.name
         self.data_risk: DataRisk | None = described.data_risk
@@ -156,7 +156,7 @@ class Declarations:
         self._known: SizedCache[Declared] = SizedCache(max_chars)
 
     def of(self, tx: Transaction, schema_version_id: str) -> Declared:
-        """Return what a schema version declares; one that does not exist declares nothing."""
+        """Return the declarations of a schema version; none if it does not exist."""
         declared = self._known.get(schema_version_id)
         if declared is None:
             row = tx.schema_version_of_id(schema_version_id)

@@ -35,7 +35,7 @@ from remit.collector.validation.markers import (
 
 MAX_SCHEMA_CHARS: Final = 128 * 1024
 MAX_SCHEMA_VALUES: Final = 8000
-"""JSON values of one schema; compiling so many takes 20 ms."""
+"""Maximum number of JSON values of one schema; compiling them takes 20 ms."""
 MAX_PATTERNS: Final = 64
 """Patterns of one schema."""
 MAX_PATTERN_CHARS: Final = 1000
@@ -47,11 +47,11 @@ MAX_DEPTH: Final = 100
 """Schemas that refer to themselves are expanded for payloads that nest no deeper."""
 MAX_PAYLOAD_CHARS: Final = 256 * 1024
 MAX_STEPS: Final = 1_000_000
-"""A comparison of more steps is not done; one of so many takes 10 to 40 ms."""
+"""Payloads that need more steps are not compared; this many take 10 to 40 ms."""
 LIGHT_STEPS: Final = 10_000
 """A comparison of fewer is not charged; it takes less than half a millisecond."""
 MAX_ERROR_STEPS: Final = 50_000
-"""The errors of a longer comparison are not listed; so many steps can make 50 MB of errors."""
+"""Steps above which errors are not listed; this many can make 50 MB of errors."""
 MAX_ERRORS: Final = 5
 MAX_ERROR_CHARS: Final = 200
 MAX_COMPILED_BYTES: Final = 64 * 1024 * 1024
@@ -65,7 +65,7 @@ _CHARS_A_STEP: Final = 64
 _UNIQUE_STEPS: Final = 15
 """A validator compares up to 15 items with each other, and hashes the items of longer arrays."""
 _UNEVALUATED_TIMES: Final = 4
-"""A validator evaluates the keywords beside one of these so often, at most."""
+"""How often, at most, a validator evaluates the keywords next to one of these."""
 _UNEVALUATED: Final = ("unevaluatedItems", "unevaluatedProperties")
 _BRANCHES: Final = frozenset({"anyOf", "if", "not", "oneOf"})
 _IN_PLACE: Final = _BRANCHES | {"allOf", "dependencies", "dependentSchemas", "else", "then"}
@@ -191,7 +191,7 @@ class _Expansion:
     """The schemas that a payload can meet, level by level, with each `$ref` followed.
 
     Attributes:
-        light_chars: A payload that is no longer takes few steps, whatever it holds.
+        light_chars: Payloads up to this length take few steps.
     """
 
     def __init__(self, root: Schema, *, branch_times: int = 1) -> None:
@@ -205,7 +205,7 @@ class _Expansion:
         # more of them if they are complete, and else too many.
         self._steps: list[int] = []
         self._complete = self._expand()
-        # A value takes at least two characters: itself, and what separates it from the next.
+        # A value takes at least two characters: itself and a separator.
         self.light_chars = 2 * LIGHT_STEPS // self._steps[-1] if self._complete else 0
 
     def steps(self, value: object, text: str) -> int:
@@ -265,7 +265,7 @@ class _Expansion:
 def _weight(schema: Schema, *, is_root: bool) -> int:
     """Return the steps of *schema* for one value, without those of the schemas inside it."""
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
-        raise UncheckableError("the schema refers to what encloses it")
+        raise UncheckableError("the schema refers to a schema around it")
     if not is_root and any(isinstance(schema.get(name), str) for name in ("$id", "id")):
         raise UncheckableError("the schema holds another one with a name of its own")
     weight = 1 + _CHARS_A_STEP * len(_patterns(schema))
@@ -360,7 +360,7 @@ class _Compiled:
 def _validator(schema: Schema) -> tuple[jsonschema_rs.Validator, int]:
     """Return a compiled schema, and the limit of memory within which its patterns are."""
     for pattern_bytes in _PATTERN_BYTES:
-        # The error is not kept: it would keep what is compiled until the next garbage collection.
+        # The error is not kept: it would hold the compiled schema in memory.
         with suppress(ValidationError, jsonschema_rs.ReferencingError, ValueError):
             validator = jsonschema_rs.validator_for(
                 schema,
@@ -399,7 +399,7 @@ def _is_of_number_text(error: ValidationError) -> bool:
 
 
 CompiledSchemas: TypeAlias = SizedCache[_Compiled | str]
-"""Compiled schemas, each with the reason instead if there is none."""
+"""Compiled schemas, or the reasons why they cannot be compiled."""
 
 
 class Checker:
@@ -451,7 +451,7 @@ class Checker:
         return compiled.differences(payload, text, budget) or [_UNCLEAR]
 
     def _prepared(self, budget: Budget) -> _Compiled | str | None:
-        """Return the compiled schema, the reason why there is none, or None without time for it."""
+        """Return the compiled schema, why it cannot be compiled, or None without time for it."""
         if self._unchecked is not None:
             return self._unchecked
         prepared = self._compiled.get(self)

@@ -15,7 +15,7 @@ def success_answer(details: object) -> bytes:
 
 
 def span_answer(view: object, *, terminated: bool, reason: str | None) -> bytes:
-    """Return the envelope of a span; a terminated run says so beside it."""
+    """Return the envelope of a span; with `control` if the run was terminated."""
     answer: dict[str, object] = {"status": "success", "details": view}
     if terminated:
         answer["control"] = {"terminate": True, "reason": reason}

@@ -50,7 +50,7 @@ def instance_view(
         **summary_view(row),
         "span_counts": span_counts(row),
         "quality_payloads": qualities,
-        # The published clients take no null here: what is not summed up is left out.
+        # The published clients accept no null here, so a missing summary is left out.
         "quality_summaries": {name: text for name, text in written.items() if text is not None},
         "quality_errors": errors or {},
         "quality_payload": qualities.get(LEGACY_QUALITY),

@@ -87,7 +87,7 @@ def span_view(
 
 
 def without_values(view: SpanView) -> SpanView:
-    """Return a span without what was recorded in it."""
+    """Return a span without its values."""
     return msgspec.structs.replace(
         view, payload=Raw(b"{}"), result_payload=None, summary=None, schema_errors=()
     )

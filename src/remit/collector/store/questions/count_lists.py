@@ -22,7 +22,7 @@ _LARGEST: Final = "duration_max_us"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountCriteria:
-    """What is counted; fields that are None exclude nothing.
+    """Criteria of a count; fields that are None exclude nothing.
 
     Attributes:
         purpose: Purpose of the runs; redacted values are counted for all purposes together.

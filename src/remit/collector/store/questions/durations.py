@@ -26,11 +26,10 @@ def last_durations(
 ) -> dict[str, list[int]]:
     """Return how long the newest steps of types took that ended and were not denied.
 
-    Of each type, only the newest steps are looked at, so what it costs does not grow with their
-    number.
+    Only the newest steps of each type are read, so the cost does not grow with their number.
 
     Args:
-        names: The types, those first that matter most: of very many, the last ones are left out.
+        names: The types, the most important first: the last of very many are left out.
         most: The number of steps of a type that are looked at.
 
     Returns:

@@ -49,7 +49,7 @@ class NamedType(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a model call says at the edges of its payloads.
+    """The edges of the payloads of a model call.
 
     Attributes:
         head: The beginning of its payload.
@@ -91,7 +91,7 @@ def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:
 
 
 def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usage]:
-    """Return what model calls of a run say about their model and tokens."""
+    """Return the model and the tokens of the model calls of a run."""
     if not ids:
         return []
     where = of_key(tx, "s", run)

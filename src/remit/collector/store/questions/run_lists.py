@@ -30,7 +30,7 @@ from remit.collector.store.statements import EMPTY, RUN_COLUMNS, Where
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
-"""The runs with a flag that at most so many spans have are found by these spans."""
+"""If at most this many spans have a flag, runs are found through those spans."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 MOST_RANKED: Final = 20_000
@@ -39,7 +39,7 @@ MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
 }
-"""What runs can be ranked by."""
+"""Measures by which runs can be ranked."""
 
 
 # Without the quality payloads, which may be long.
@@ -53,7 +53,7 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
-        label: Key and value of a label; a value of None stands for any.
+        label: Key and value of a label; a value of None matches any.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
     """
@@ -93,7 +93,7 @@ class Ranking(NamedTuple):
 
 
 def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) -> Ranking:
-    """Return the runs with the largest values of a measure, without those that have none."""
+    """Return the runs with the largest values of a measure, without runs that do not have it."""
     keys = _keys(tx, wanted, None)
     newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
     value = MEASURES[measure]
@@ -132,7 +132,7 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
 
 
 class Beside(NamedTuple):
-    """The ids of the runs beside one, None at an end."""
+    """The ids of the runs before and after one, None at an end."""
 
     older: str | None
     newer: str | None

@@ -1,4 +1,4 @@
-"""The steps of one run by their type: how many, how long, what became of them."""
+"""The steps of one run by type: number, duration, status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the questions share: whose runs are meant, conditions, and words for flags and statuses."""
+"""Shared by the questions: whose runs are meant, conditions, and words for flags and statuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunRef(NamedTuple):
 
 
 def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
-    """Return the key of a run; None if there is none."""
+    """Return the key of a run, if it exists."""
     of_shard, values = tx.in_shard("", to_bytes(run_id))
     spans = " + ".join(SPANS_OF_RUN)
     sql = f"SELECT id, ref, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"

@@ -33,7 +33,7 @@ from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 DAY_US: Final = 24 * 3600 * 1_000_000
-"""An id is made at most so long before or after the start of its span."""
+"""Longest time between the start of a span and its id."""
 _UNDECLARED: Final = "undeclared"
 _DELETED: Final = "{}"
 _POSITION: Final = re.compile(r"(-?[0-9]{1,18})-(.+)")
@@ -73,7 +73,7 @@ _COLUMNS: Final = (
     "s.flags, s.started_at, s.finished_at, s.inserted_at, s.updated_at, s.summary"
 )
 _CHARS: Final = {
-    # Without reading them: PostgreSQL keeps the length of a long text beside it.
+    # Without reading them: PostgreSQL stores the length of a long text.
     "postgres": "COALESCE(OCTET_LENGTH(b.payload), 0) + COALESCE(OCTET_LENGTH(b.result), 0)",
     "sqlite": "COALESCE(LENGTH(b.payload), 0) + COALESCE(LENGTH(b.result), 0)",
 }
@@ -128,7 +128,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """Return the position of a text; None if it is none."""
+        """Return the position that a text stands for, if any."""
         parts = _POSITION.fullmatch(text)
         started_at, span_id = (None, text) if parts is None else (int(parts[1]), parts[2])
         return cls(started_at, to_bytes(span_id)) if is_pfid(span_id) else None
@@ -149,7 +149,7 @@ def spans(
     limit: int,
     most_chars: int | None = None,
 ) -> SpanPage:
-    """Return the first spans of the list of those that meet the criteria.
+    """Return the first spans that meet the criteria.
 
     Args:
         before: Only spans after this position of the same list.
@@ -250,7 +250,7 @@ class _Listing(NamedTuple):
 
     def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
         tx = self.tx
-        # Citus joins what a limit has left on the coordinator, where no payloads are; without a
+        # After a limit Citus joins on the coordinator, which has no payloads; without a
         # limit it joins the rows of each shard on their node, and those of one run on one node.
         outside = tx.distributed and (with_payloads or self.wanted.run is not None)
         page = self._page(None if outside else limit)
@@ -317,7 +317,7 @@ class _Listing(NamedTuple):
     def _of_types(self) -> Where:
         """Return the condition that the type of a span `s` is one of the wanted ones.
 
-        Their numbers are looked up first: they tell PostgreSQL how many spans to expect. The plus
+        Their numbers are looked up first: PostgreSQL then knows how many spans to expect. The plus
         makes SQLite read the failed spans in their order, and not all spans of these types.
         """
         types = self._of_type()
