@@ -126,7 +126,7 @@ def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: S
         tx.add_keys([msgspec.structs.replace(known, key="old", answer=first.content)])
     renamed = details(api.put(f"/agent/{agent['id']}", {"details": {"name": "B"}}))
 
-    assert known.answer == agent["id"].encode()
+    assert known.response == agent["id"].encode()
     assert details(api.post("/agent", {**body, "idempotency_key": KEY})) == renamed
     assert details(api.post("/agent", {**body, "idempotency_key": "old"})) == agent
 

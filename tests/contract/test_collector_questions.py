@@ -387,7 +387,7 @@ def test_pages_of_spans_follow_each_other(desk: Desk, by: str) -> None:
 
 def test_a_page_with_payloads_is_not_too_long(store: Store) -> None:
     """It ends early, and the next one goes on."""
-    api = World(store, settings=Settings(max_answer_bytes=3000)).account()
+    api = World(store, settings=Settings(max_response_bytes=3000)).account()
     run_id = api.instance("active")["id"]
     made = [api.span(run_id, payload={"text": "x" * 1000})["id"] for _ in range(5)]
 

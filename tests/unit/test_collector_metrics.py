@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from remit.collector.metrics import REJECTIONS, REQUESTS, SPANS
 from remit.collector.server.prometheus import (
     BUCKETS_S,
-    FOLDER_VARIABLE,
+    DIRECTORY_VARIABLE,
     LATENCY,
     PrometheusMetrics,
 )
@@ -82,7 +82,7 @@ def test_the_names_of_the_samples_are_those_of_the_manual() -> None:
 
 def test_processes_that_share_a_port_report_all_counts(tmp_path: Path) -> None:
     """Each process reports also the counts of one that has ended."""
-    env = environment(**{FOLDER_VARIABLE: str(tmp_path)})
+    env = environment(**{DIRECTORY_VARIABLE: str(tmp_path)})
     for count in (3, 4):
         command = [sys.executable, "-c", COUNT, str(tmp_path), str(count)]
         text = subprocess.run(command, env=env, check=True, capture_output=True, timeout=60).stdout

@@ -1,7 +1,7 @@
 """Local mode: the collector inside the program that it records, behind no port.
 
 The SDK calls it on its own threads (`remit.client._inprocess.InProcessTransport`). No other program
-can reach it, so that no token is needed; several processes may share the folder.
+can reach it, so that no token is needed; several processes may share the directory.
 """
 
 from __future__ import annotations

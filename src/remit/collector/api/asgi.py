@@ -84,7 +84,7 @@ class ApiApp:
     """The paths of the API as an ASGI app."""
 
     def __init__(self, service: Service, executor: Executor) -> None:
-        """Answer by *service*, on *executor*."""
+        """Handle requests by *service*, on *executor*."""
         self._service = service
         self._executor = executor
         self._pending = PendingBytes(service.settings.max_pending_bytes)
@@ -93,8 +93,8 @@ class ApiApp:
         """Handle a request."""
         response = await self._response(HttpRequest(scope, receive))
         scope[CALLER], scope[CODE] = response.caller, response.code
-        answer = HttpResponse(response.body, response.status, response.headers)
-        await answer(scope, receive, send)
+        http_response = HttpResponse(response.body, response.status, response.headers)
+        await http_response(scope, receive, send)
 
     async def _response(self, http: HttpRequest) -> Response:
         headers = dict(http.headers)

@@ -21,7 +21,7 @@ from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
 from remit.collector.json_io import Fields, encode, fields_of
-from remit.collector.views.envelopes import error_answer
+from remit.collector.views.envelopes import error_response
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
@@ -105,20 +105,20 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
         keys = [item.key for item in items if item.operation == operation]
         if keys:
             ctx.tx.keys(ctx.caller.account_id, operation, keys)
-    for item, answer in _answers(ctx, items):
+    for item, response in _responses(ctx, items):
         ctx.metrics.items += 1
-        if isinstance(answer, RequestError):
-            ctx.metrics.rejected.append(answer.code)
-            outputs[item.key] = Raw(error_answer(answer))
+        if isinstance(response, RequestError):
+            ctx.metrics.rejected.append(response.code)
+            outputs[item.key] = Raw(error_response(response))
             break
-        outputs[item.key] = Raw(answer)
+        outputs[item.key] = Raw(response)
     return encode({"status": "success", "outputs": outputs})
 
 
-def _answers(
+def _responses(
     ctx: Context, items: Sequence[BulkOperation]
 ) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
-    """Yield each item with its answer; neighbouring operations of one kind share their reads."""
+    """Yield each item with its response; neighbouring operations of one kind share their reads."""
     for kind, group in groupby(items, key=_kind):
         together = list(group)
         if kind == _SPANS:
@@ -157,11 +157,11 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
         undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
         with undo:
             operation = read(endpoint, ctx.caller, item.params, item.key, ctx.settings.max_depth)
-            answer = carry_out(ctx, operation)
-        ctx.allowance.take(answer)
+            response = carry_out(ctx, operation)
+        ctx.allowance.take(response)
     except RequestError as error:
         return error
-    return answer
+    return response
 
 
 def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:

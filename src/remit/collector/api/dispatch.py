@@ -45,7 +45,7 @@ from remit.collector.store.base import (
 )
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import Declarations
-from remit.collector.views.envelopes import error_answer
+from remit.collector.views.envelopes import error_response
 from remit.errors import SettingsError
 
 logger: Final = logging.getLogger("remit")
@@ -85,7 +85,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
         code: Code of the error; None for a success.
@@ -100,9 +100,9 @@ class Response(NamedTuple):
 
 
 def rejected(error: RequestError, caller: Caller | None = None) -> Response:
-    """Return the answer to a request that was not carried out."""
+    """Return the response to a request that was not carried out."""
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return Response(error.status, error_answer(error), {**HEADERS, **headers}, error.code, caller)
+    return Response(error.status, error_response(error), {**HEADERS, **headers}, error.code, caller)
 
 
 def secret_in(authorization: str) -> str | None:
@@ -177,7 +177,7 @@ class Service:
         at_ns, succeeded = self._last_write
         # A read may have failed since the last write succeeded.
         is_known = at_ns > recent_ns and succeeded == (self._outage is None)
-        # Only one thread waits for a database that does not answer.
+        # Only one thread waits for a database that does not respond.
         if is_known or not self._probing.acquire(blocking=False):
             return succeeded
         try:
@@ -197,7 +197,7 @@ class Service:
         tx: Transaction | None = None,
         matched: tuple[Endpoint, str] | None = None,
     ) -> Response:
-        """Return the answer to a request.
+        """Return the response to a request.
 
         Args:
             caller: Authenticated caller; None authenticates the token.
@@ -214,13 +214,13 @@ class Service:
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:
-                answer = self._bulk(caller, body, minimal=minimal)
+                response = self._bulk(caller, body, minimal=minimal)
             else:
                 operation = self._operation(endpoint, thing_id, caller, request, body)
                 if endpoint.erases:
-                    answer = self._erase(caller, operation)
+                    response = self._erase(caller, operation)
                 else:
-                    answer = self._single(caller, operation, tx, minimal=minimal)
+                    response = self._single(caller, operation, tx, minimal=minimal)
         except RequestError as error:
             return rejected(error, caller)
         except TooSlowError:
@@ -228,7 +228,7 @@ class Service:
         except StoreUnavailableError:
             return rejected(UNAVAILABLE, caller)
         headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
-        return Response(HTTPStatus.OK, answer, headers, None, caller)
+        return Response(HTTPStatus.OK, response, headers, None, caller)
 
     def authenticate(self, authorization: str) -> Caller:
         """Return the holder of the token in an `Authorization` header.
@@ -308,7 +308,7 @@ class Service:
             number_of(erased.runs, "run"),
             caller.token_id,
             number_of(erased.spans, "span"),
-            number_of(erased.answers, "answer"),
+            number_of(erased.responses, "response"),
         )
         return encode({"status": "success", **erased._asdict()})
 
@@ -317,12 +317,12 @@ class Service:
             ctx = self._context(tx, caller, minimal=minimal)
             return work(ctx), ctx.metrics
 
-        answer, counted = self._written(begin)
+        response, counted = self._written(begin)
         self._metrics.add(SPANS, count=counted.spans)
         self._metrics.add(ITEMS, count=counted.items)
         for code in counted.rejected:
             self._metrics.add(REJECTIONS, code)
-        return answer
+        return response
 
     def _written(self, work: Callable[[Transaction], T]) -> T:
         """Return what *work* returns in a writing transaction; note whether it could be written."""

@@ -93,25 +93,25 @@ class Endpoint(NamedTuple):
     """One path and method.
 
     Attributes:
-        path: Path after the prefix; `{id}` is the id of the thing.
+        path: Path after the prefix; `{id}` is the id of the resource.
         operation: Name of the operation in a bulk item, except for bulk and the document.
         perform: Carries it out. Takes the context, the id unless the model has a field for it, the
             model if there is one, and the fields as they came where `with_fields` says so. Returns
             encoded bytes, or what `view` takes.
         answers: Model of a success; of one item, if it is a list.
-        view: Makes the answer out of the result; takes the context and the result.
+        view: Makes the response out of the result; takes the context and the result.
         id_field: The operation's name of the id.
         wrapped: Whether the body's fields are under `details`.
         bare: Whether `answers` is the whole response, without an envelope.
         writes: Whether it needs the write lock.
         account: Whether it needs an account's token.
-        again: Reads the thing as it is now, for a repeated request; takes the context, its id, and
-            the other arguments of `perform`. None if the answer never changes and is stored.
+        again: Reads the resource for a repeated request; takes the context, its id, and
+            the other arguments of `perform`. None if the response never changes and is stored.
         compared: The fields that two requests with one key must have in common.
         with_fields: Whether `perform` also takes the fields as they came.
-        minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
+        minimal: Makes the response to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
-        records: Whether a program needs it in order to record. Its answers have no values for a
+        records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
     """
@@ -214,7 +214,7 @@ def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
 
 
 def _answered_apart(*_: object) -> None:
-    """Bulk and the document are answered by `dispatch` itself."""
+    """Bulk and the document are handled by `dispatch` itself."""
 
 
 def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
@@ -228,12 +228,12 @@ def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
     return Endpoint(route.method, route.path, route.operation, perform, **{**defaults, **fields})
 
 
-class _Thing(NamedTuple):
-    """A kind of thing; its methods make the rows of the table that are about it.
+class _Resource(NamedTuple):
+    """A kind of resource; its methods make the rows of the table that are about it.
 
     Attributes:
         name: Its name; the operations have it in the plural, and paths too if `path` says so.
-        view: Makes an answer out of a row; by default that of the model `answers`.
+        view: Makes a response out of a row; by default that of the model `answers`.
         account: Whether its operations need an account's token.
         path: Path of all of them, if not the name.
         minimal: See `Endpoint`.
@@ -295,7 +295,7 @@ class _Thing(NamedTuple):
         return self.row("POST", f"/{_ID}/{step}", step, perform, StepRequest)
 
     def delete(self, perform: Perform) -> Endpoint:
-        """Return the row that deletes one; its answer is stored for a repetition."""
+        """Return the row that deletes one; its response is stored for a repetition."""
         return self.row("DELETE", f"/{_ID}", "delete", perform, again=None)
 
 
@@ -314,10 +314,10 @@ def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> En
     )
 
 
-_RUN: Final = _Thing(
+_RUN: Final = _Resource(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-_SPAN: Final = _Thing(
+_SPAN: Final = _Resource(
     "agent_span",
     AgentSpan,
     span_operations.find,
@@ -325,24 +325,24 @@ _SPAN: Final = _Thing(
     account=False,
     path="agent_spans",
 )
-_AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
-_VERSION: Final = _Thing("agent_version", AgentVersion, versions.find_version)
-_SCHEMA: Final = _Thing(
+_AGENT: Final = _Resource("agent", Agent, agents.find, agents.view)
+_VERSION: Final = _Resource("agent_version", AgentVersion, versions.find_version)
+_SCHEMA: Final = _Resource(
     "agent_schema_version",
     AgentSchemaVersion,
     versions.find_schema_version,
     _of_row(schema_view),
 )
-_ACCOUNT: Final = _Thing("account", Account, places.find_account)
-_ENVIRONMENT: Final = _Thing("environment", Environment, places.find_environment)
-_DEPLOYMENT: Final = _Thing("agent_deployment", AgentDeployment, places.find_deployment)
-_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find)
+_ACCOUNT: Final = _Resource("account", Account, places.find_account)
+_ENVIRONMENT: Final = _Resource("environment", Environment, places.find_environment)
+_DEPLOYMENT: Final = _Resource("agent_deployment", AgentDeployment, places.find_deployment)
+_TOKEN: Final = _Resource("api_token", ApiToken, tokens.find)
 # A collector has none of these.
-_USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
-_INVITE: Final = _Thing(
+_USER: Final = _Resource("admin_user", AdminUser, small.none_called("admin_user"))
+_INVITE: Final = _Resource(
     "admin_user_invite", AdminUserInvite, small.none_called("admin_user_invite")
 )
-_PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
+_PROFILE: Final = _Resource("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
 ENDPOINTS: Final = (
     _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False, records=True),

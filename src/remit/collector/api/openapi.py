@@ -59,7 +59,7 @@ def document() -> bytes:
             "info": {
                 "title": "remit collector",
                 "version": VERSION,
-                "description": "The HTTP API of Prefactor, as a remit collector answers it.",
+                "description": "The HTTP API of Prefactor, as a remit collector serves it.",
             },
             "paths": paths,
             "components": {

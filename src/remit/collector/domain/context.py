@@ -19,7 +19,7 @@ from remit.collector.validation.declarations import Declarations
 
 
 class Permission(StrEnum):
-    """One thing that a token may do, within its scope."""
+    """A permission of a token, within its scope."""
 
     READ = "read"
     """Read everything; includes `metrics`."""
@@ -99,7 +99,7 @@ class Caller:
 
     @property
     def reads(self) -> bool:
-        """Whether answers have the values that were recorded."""
+        """Whether responses have the values that were recorded."""
         return self.may.permits(Permission.READ)
 
     @property
@@ -152,7 +152,7 @@ class RequestCounts:
 
 
 class Allowance:
-    """Limits of one bulk request in time and in bytes of its answers; the first item always runs.
+    """Limits of one bulk request in time and in bytes of its responses; the first item always runs.
 
     A client that sends the remaining items again makes progress with each request.
     """
@@ -174,9 +174,9 @@ class Allowance:
         """
         if not self._begun:
             return
-        most = self._settings.max_answer_bytes
+        most = self._settings.max_response_bytes
         if self._bytes > most:
-            raise too_large(f"the answers are more than {most} bytes: ask for less at once")
+            raise too_large(f"the responses are more than {most} bytes: ask for less at once")
         if self._deadline.passed:
             raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -185,10 +185,10 @@ class Allowance:
                 "of it again",
             )
 
-    def take(self, answer: bytes) -> None:
-        """Count the answer of an item."""
+    def take(self, response: bytes) -> None:
+        """Count the response of an item."""
         self._begun = True
-        self._bytes += len(answer)
+        self._bytes += len(response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Context:
 
     Attributes:
         allowance: Operations that a bulk request may still do.
-        minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
+        minimal: Whether responses to writes leave out all that `Prefer: return=minimal` allows.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.
     """

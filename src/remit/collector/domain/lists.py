@@ -105,7 +105,7 @@ class ChangesQuery(Query):
     """Which changes to list."""
 
     after: Annotated[
-        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of an answer")
+        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of an response")
     ] = None
     run_id: Filter = None
     limit: Annotated[int, integer(1, MAX_RUNS)] = MAX_RUNS
@@ -172,7 +172,7 @@ def spans_of_run(
 
     Args:
         after: The position after which they begin; None is the beginning.
-        limit: The largest number of spans; they end before `max_answer_bytes` of payloads.
+        limit: The largest number of spans; they end before `max_response_bytes` of payloads.
 
     Raises:
         RequestError: 404, the run does not exist for this caller.
@@ -190,7 +190,7 @@ def _listed(
     *,
     payloads: bool,
 ) -> tuple[list[dict[str, object]], span_lists.Position | None]:
-    most_chars = ctx.settings.max_answer_bytes if payloads else None
+    most_chars = ctx.settings.max_response_bytes if payloads else None
     page = span_lists.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
     errors = _schema_errors(ctx, page.spans) if payloads else {}
     return [listed_span(span, errors.get(span.id, ())) for span in page.spans], page.next

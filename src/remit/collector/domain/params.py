@@ -44,7 +44,7 @@ MAX_NAME_CHARS: Final = 1000
 MAX_TEXT_CHARS: Final = 64 * KIB
 """Length of a description or a reason; a list holds a hundred of them."""
 MAX_ERRORS: Final = 20
-"""Number of errors in one answer."""
+"""Number of errors in one response."""
 MAX_PLACE_CHARS: Final = 200
 MAX_DECLARED: Final = 10_000
 """Span types, and kinds of quality payload, of one schema version."""
@@ -267,7 +267,7 @@ class ListQuery(Query):
 def check_names(
     query: Iterable[str], known: Collection[str], ignored: Collection[str] = ()
 ) -> None:
-    """Reject a query with other parameters, which would not narrow the answer as its sender means.
+    """Reject a query with other parameters, which would not narrow the list.
 
     Raises:
         RequestError: 422, with the known ones for each.

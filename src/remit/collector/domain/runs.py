@@ -59,7 +59,7 @@ LIVE: Final = "live"
 KEPT: Final = "schema_kept"
 """Field of a registration that has the identifier of its schema version alone."""
 MAX_QUALITY_BYTES: Final = 400 * KIB
-"""Length of all quality payloads of one run. Every answer about the run holds them, one of them
+"""Length of all quality payloads of one run. Every response about the run holds them, one of them
 twice, and must stay below the 1 MiB that the SDK reads."""
 _PLACED_BY: Final = (
     "agent_id",
@@ -141,7 +141,7 @@ def identity(fields: Values) -> dict[str, object]:
 
 
 def registered_view(ctx: Context, registered: Registered) -> dict[str, object]:
-    """Return the answer to a registration.
+    """Return the response to a registration.
 
     A client learns the agent of its token, and by `keeps_schema` that it may send
     the identifier of the schema version alone next time.
@@ -406,7 +406,7 @@ def find(ctx: Context, instance_id: str, *_: object) -> RunRow:
 
 
 def view(ctx: Context, row: RunRow) -> dict[str, object]:
-    """Return an instance as a step on it is answered."""
+    """Return the response to a step on an instance."""
     row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 

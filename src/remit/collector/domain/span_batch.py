@@ -70,7 +70,7 @@ class SpanBatch:
     """One batch of span operations, inside the transaction of its context."""
 
     def __init__(self, ctx: Context, *, minimal: bool = False) -> None:
-        """Begin an empty batch; *minimal* answers leave the spans out."""
+        """Begin an empty batch; *minimal* responses leave the spans out."""
         self._ctx = ctx
         self._minimal = minimal
         self._account_id = ctx.caller.account_id
@@ -84,21 +84,21 @@ class SpanBatch:
         self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
-        """Return the answers in order, up to and with the first error."""
+        """Return the responses in order, up to and with the first error."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
-        answers: list[bytes | RequestError] = []
+        responses: list[bytes | RequestError] = []
         for task in tasks:
             try:
                 self._ctx.allowance.check()
-                answer = self._decide(task)
+                response = self._decide(task)
             except RequestError as error:
-                answers.append(error)
+                responses.append(error)
                 break
-            self._ctx.allowance.take(answer)
-            answers.append(answer)
+            self._ctx.allowance.take(response)
+            responses.append(response)
         self._write()
-        return answers
+        return responses
 
     def _task(self, call: SpanCall) -> Task:
         max_depth = self._ctx.settings.max_depth
@@ -313,7 +313,7 @@ class SpanBatch:
                     key=task.key,
                     agent_instance_id=row.agent_instance_id,
                     agent_span_id=row.id,
-                    answer=None,
+                    response=None,
                     inserted_at=self._ctx.now_us,
                 )
             )

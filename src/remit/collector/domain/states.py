@@ -1,6 +1,6 @@
 """The state machines of instances and spans, as functions from a row to the next one.
 
-Each deviation from the plain machine is a thing that the published clients do; they are listed in
+Each deviation from the plain machine is needed by the published clients; they are listed in
 docs/reference/wire.md.
 """
 

@@ -333,7 +333,7 @@ class TokenQuery(ListQuery):
 
 
 class NewToken(NamedTuple):
-    """A token as its creation answers it; a repetition has no secret."""
+    """The response to the creation of a token; a repetition has no secret."""
 
     row: TokenRow
     secret: str | None = None
@@ -355,7 +355,7 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
-    """Create a token and return its secret, once: a repeated request is answered without it."""
+    """Create a token and return its secret, once: the response to a repetition has none."""
     if request.name is not None:
         check_name("name", request.name)
     scope = TokenScope(request.token_scope)
@@ -412,14 +412,14 @@ def _wrong_in_scope(scope: TokenScope, permissions: Permissions) -> str | None:
 
 
 def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:
-    """Return a token as a repeated creation answers it."""
+    """Return a token for the response to a repeated creation."""
     return NewToken(find(ctx, token_id))
 
 
 def created_view(token: NewToken) -> dict[str, object]:
-    """Return the answer to a creation."""
-    answer: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
-    return answer if token.secret is None else {**answer, "token": token.secret}
+    """Return the response to a creation."""
+    response: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
+    return response if token.secret is None else {**response, "token": token.secret}
 
 
 def suspend(ctx: Context, token_id: str) -> TokenRow:

@@ -1,4 +1,4 @@
-"""API tokens: requests and answers."""
+"""API tokens: requests and responses."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias

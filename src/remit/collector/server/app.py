@@ -1,4 +1,4 @@
-"""The collector as an ASGI app, whose errors are answered with an envelope too."""
+"""The collector as an ASGI app, whose errors have an envelope too."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ MAX_READERS: Final = 2
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": 5,
-    # A host that no longer answers is noticed after 30 seconds without traffic, and 15 seconds
+    # A host that no longer responds is noticed after 30 seconds without traffic, and 15 seconds
     # (in milliseconds) after something was sent.
     "tcp_user_timeout": 15_000,
     "keepalives_idle": 15,

@@ -91,7 +91,7 @@ def _decoded(value: str, column: str) -> str:
 INSERT: Final = {kind: f"{sql} {_OR_NOTHING}" for kind, sql in statements.INSERT.items()}
 INSERT_KEYS: Final = Insert(
     statements.TABLES[KeyRow], _of_fields(KeyRow, KeyRow.__struct_fields__)
-).of_json(answer="decode(r.answer, 'base64')")
+).of_json(response="decode(r.response, 'base64')")
 # By the first and the last id PostgreSQL leaves out partitions.
 WITHIN: Final = "{0}.id BETWEEN ? AND ?"
 OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ReadOnlyStore(Store):
-    """A database that answers questions and rejects every write."""
+    """A database that can be read and rejects every write."""
 
     writes_at_once = 1
     reads_at_once = 1

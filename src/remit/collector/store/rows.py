@@ -316,7 +316,7 @@ class FindingRow(Row, frozen=True, gc=False):
 
 
 class KeyRow(Row, frozen=True, gc=False):
-    """The first answer to an idempotency key: the answer itself, or the span.
+    """The first response to an idempotency key: the response itself, or the span.
 
     `request_hash` is the hash of the request; a request about a span is compared with the span.
     """
@@ -326,7 +326,7 @@ class KeyRow(Row, frozen=True, gc=False):
     key: str
     agent_instance_id: str | None
     agent_span_id: str | None
-    answer: bytes | None
+    response: bytes | None
     inserted_at: int
     request_hash: str | None = None
 
@@ -341,5 +341,5 @@ class ErasureRow(Row, frozen=True, gc=False):
     reason: str
     erased_by: str
     spans: int
-    answers: int
+    responses: int
     inserted_at: int

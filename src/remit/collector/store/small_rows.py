@@ -207,6 +207,6 @@ class SmallRows(Execution):
         self.run(statements.ADD_PROBE, (key, os.urandom(count)))
         self.run(statements.DELETE_PROBE, (key,))
 
-    def replace_answers(self, instance_id: str, answer: bytes) -> int:
-        """Replace each answer of an instance's idempotency keys with *answer*; return how many."""
-        return self.run(statements.ERASE_ANSWERS, (answer, instance_id))
+    def replace_responses(self, instance_id: str, response: bytes) -> int:
+        """Replace the responses of an instance's idempotency keys; return their number."""
+        return self.run(statements.ERASE_RESPONSES, (response, instance_id))

@@ -87,7 +87,7 @@ class SqliteStore(Store):
         """Open the database at *path*, or create it.
 
         Args:
-            path: A file in an existing folder, or `:memory:`.
+            path: A file in an existing directory, or `:memory:`.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
@@ -233,7 +233,7 @@ class SqliteStore(Store):
             _create(connection, self.path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
-                f"the database {self.path} cannot be opened: {error}. Name a file in a folder "
+                f"the database {self.path} cannot be opened: {error}. Name a file in a directory "
                 "that exists and may be written to, either new or made by remit"
             ) from error
         self._connection, self._maintained = connection, False
@@ -292,7 +292,7 @@ class _Held(NamedTuple):
 
 
 class SqliteReader(Reader):
-    """A file that is only read: neither the file nor its folder is changed."""
+    """A file that is only read: neither the file nor its directory is changed."""
 
     def __init__(self, path: Path) -> None:
         """Check the database at *path*.

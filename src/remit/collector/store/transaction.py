@@ -49,7 +49,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
     def erase(self, run: RunRow, erased_at: int) -> int:
         """Erase the payloads of an instance; return how many spans had some.
 
-        The answers of its idempotency keys stay: see `replace_answers`.
+        The responses of its idempotency keys stay: see `replace_responses`.
         """
         spans = self._erase_payloads(run)
         run_id = to_bytes(run.id)

@@ -43,7 +43,7 @@ def instance_view(
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
-    """Return an instance as a step on it is answered."""
+    """Return an instance for the response to a step on it."""
     written = summaries or {}
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {

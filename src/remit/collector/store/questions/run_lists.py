@@ -291,7 +291,7 @@ def _of_run(
     *,
     without: Sequence[str] = (),
 ) -> Where:
-    """Return the conditions on a run `r`, except those that another table answers."""
+    """Return the conditions on a run `r`, except those that another table meets."""
     where = of_scope(wanted.scope)
     where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)

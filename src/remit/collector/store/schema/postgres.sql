@@ -423,14 +423,14 @@ CREATE VIEW all_redacted_days AS
   SELECT * FROM redacted_days UNION ALL SELECT * FROM redacted_increments;
 
 -- Used idempotency keys, except those that are derived from the id of a span, which are flags of
--- the span: the answer itself, or the span from which it is made again.
+-- the span: the response itself, or the span from which it is made again.
 CREATE TABLE idempotency_keys (
   account_id text COLLATE "C" NOT NULL,
   operation text COLLATE "C" NOT NULL,
   key text COLLATE "C" NOT NULL,
   agent_instance_id text COLLATE "C",
   agent_span_id text COLLATE "C",
-  answer bytea,
+  response bytea,
   inserted_at bigint NOT NULL,
   request_hash text COLLATE "C",
   PRIMARY KEY (account_id, operation, key)
@@ -447,7 +447,7 @@ CREATE TABLE erasures (
   reason text NOT NULL,
   erased_by text NOT NULL,
   spans bigint NOT NULL,
-  answers bigint NOT NULL,
+  responses bigint NOT NULL,
   inserted_at bigint NOT NULL,
   PRIMARY KEY (agent_instance_id, id)
 );

@@ -343,14 +343,14 @@ CREATE TABLE redacted_days (
 ) WITHOUT ROWID;
 
 -- Used idempotency keys, except those that are derived from the id of a span, which are flags of
--- the span: the answer itself, or the span from which it is made again.
+-- the span: the response itself, or the span from which it is made again.
 CREATE TABLE idempotency_keys (
   account_id TEXT NOT NULL,
   operation TEXT NOT NULL,
   key TEXT NOT NULL,
   agent_instance_id TEXT,
   agent_span_id TEXT,
-  answer BLOB,
+  response BLOB,
   inserted_at INTEGER NOT NULL,
   request_hash TEXT,
   PRIMARY KEY (account_id, operation, key)
@@ -367,7 +367,7 @@ CREATE TABLE erasures (
   reason TEXT NOT NULL,
   erased_by TEXT NOT NULL,
   spans INTEGER NOT NULL,
-  answers INTEGER NOT NULL,
+  responses INTEGER NOT NULL,
   inserted_at INTEGER NOT NULL,
   PRIMARY KEY (agent_instance_id, id)
 );
