@@ -638,8 +638,8 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
         ("/counts", {"of": "agents"}, "must be one of spans, runs"),
         ("/counts", {"of": "runs", "by": "type"}, "must be one of hour, day, agent, status"),
         ("/redacted", {"by": "hour"}, "must be one of rule, type, day"),
-        ("/changes", {"after": "now"}, "must be the `cursor` of an answer"),
-        ("/changes", {"after": f"{10**18}-1"}, "must be the `cursor` of an answer"),
+        ("/changes", {"after": "now"}, "must be the `cursor` of a response"),
+        ("/changes", {"after": f"{10**18}-1"}, "must be the `cursor` of a response"),
     ],
 )
 def test_a_wrong_filter_says_what_is_valid(

@@ -52,7 +52,7 @@ class Permissions:
 
     @classmethod
     def of(cls, text: str) -> Permissions:
-        """Return the permissions that *text* names, with commas between them.
+        """Return the permissions in *text*, comma-separated.
 
         Raises:
             ValueError: It names none, or something else.

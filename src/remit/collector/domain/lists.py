@@ -105,7 +105,7 @@ class ChangesQuery(Query):
     """Which changes to list."""
 
     after: Annotated[
-        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of an response")
+        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of a response")
     ] = None
     run_id: Filter = None
     limit: Annotated[int, integer(1, MAX_RUNS)] = MAX_RUNS

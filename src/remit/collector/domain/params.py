@@ -132,7 +132,7 @@ class _Described(NamedTuple):
 _TRUTH: Final[dict[str, object]] = {"type": "string", "enum": ["true", "false"]}
 Text: TypeAlias = Annotated[str | None, _Described(_text, {"type": "string"})]
 Filter: TypeAlias = Annotated[str | None, _Described(_filter, {"type": "string"})]
-"""A text that a column is compared with."""
+"""A string that a column is compared with."""
 Switch: TypeAlias = Annotated[bool, _Described(_switch, _TRUTH)]
 LenientSwitch: TypeAlias = Annotated[bool, _Described(_is_true, _TRUTH)]
 """A switch that is off unless it is `true`."""
@@ -154,7 +154,7 @@ def one_of(*words: str) -> _Described:
 
 
 def text_like(pattern: str, message: str) -> _Described:
-    """Return the annotation of a text that matches *pattern*; *message* describes it."""
+    """Return the annotation of a string that matches *pattern*; *message* describes it."""
     matches = re.compile(pattern).fullmatch
 
     def check(value: object) -> str:
@@ -180,7 +180,7 @@ def integer(least: int, most: int) -> _Described:
 
 
 class Query(BaseModel):
-    """Parameters of a GET; null and the empty text are the same as absent.
+    """Parameters of a GET; null and the empty string are the same as absent.
 
     Other parameters are rejected, see `check_names`.
     """
@@ -313,7 +313,7 @@ def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
 
 
 def validated(kind: type[M], values: Values) -> M:
-    """Return *values* as a model. Strict: a number is not a text, and a text not a number.
+    """Return *values* as a model. Strict: a number is not a string, and a string not a number.
 
     Raises:
         RequestError: 422, with messages by field.
@@ -351,7 +351,7 @@ def check_declared(values: Values) -> None:
 
 
 def text_in(values: Values, name: str) -> str | None:
-    """Return the text called *name*; an empty one is the same as none.
+    """Return the string called *name*; an empty one is the same as None.
 
     Raises:
         RequestError: 422, it is not a text.
@@ -365,7 +365,7 @@ def text_in(values: Values, name: str) -> str | None:
 
 
 def required(values: Values, name: str) -> str:
-    """Return the text called *name*.
+    """Return the string called *name*.
 
     Raises:
         RequestError: 422, it is missing.
@@ -455,7 +455,7 @@ def _is_short_text(text: str) -> bool:
 
 
 def instant(field: str, text: str | None, default_us: int) -> int:
-    """Return the instant that *text* names; without a text, the default.
+    """Return the instant in *text*; without one, the default.
 
     Raises:
         RequestError: 422, it is not an ISO 8601 time.

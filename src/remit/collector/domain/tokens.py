@@ -65,14 +65,10 @@ class TokenInfo(NamedTuple):
     """A token without its secret.
 
     Attributes:
-        id: Id of the token.
-        scope: Its scope.
-        account_id: Its account.
         agent_id: The agent, under the scope `agent_deployment`.
         environment_id: The environment, under the same scope.
         status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of its creation, ISO 8601.
-        name: Its name.
         may: Its permissions, comma-separated.
         expires_at: When it expires, ISO 8601; None if never.
         last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
@@ -112,13 +108,10 @@ def create_token(
 
     Args:
         store: The database; it gets an account if it has none.
-        scope: Scope of the token.
         agent: For a deployment: the agent's external identifier; an agent that does not exist
             is created, under that name.
-        name: Name of the token.
         may: Its permissions, comma-separated.
-        expires_at: When it expires; without an offset it is in UTC. None is never.
-        clock: Source of the time.
+        expires_at: When it expires; without an offset in UTC; None is never.
 
     Raises:
         UsageError: No agent can have that identifier, no token that name or *may* in its scope, or
@@ -131,14 +124,14 @@ def create_token(
         raise UsageError(f"the permission of a token {wrong}")
     wrong = wrong_in_identifier(agent)
     if wrong is not None:
-        raise UsageError(f"the external identifier of an agent {wrong}: name another one")
+        raise UsageError(f"the external identifier of an agent {wrong}: use another one")
     if name is not None and (wrong := wrong_in_name(name)) is not None:
         raise UsageError(f"the name of a token {wrong}: give another one")
     clock = clock or SystemClock()
     now_us = clock.wall_ns() // NS_PER_US
     expires_us = None if expires_at is None else parse_us(expires_at.isoformat())
     if expires_us is not None and expires_us <= now_us:
-        raise UsageError("a token cannot expire in the past: name a time in the future")
+        raise UsageError("a token cannot expire in the past: give a time in the future")
     ids = IdSource(clock)
     account = prepare(store, clock)
     partition = partition_of(account.id) or 0
@@ -215,11 +208,6 @@ def list_tokens(store: Reader | Store, *, clock: Clock | None = None) -> list[To
 
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
     """Revoke a token and the tokens created with it.
-
-    Args:
-        store: The database.
-        token_id: Id of the token, as `list_tokens` shows it.
-        clock: Source of the time.
 
     Raises:
         UsageError: The token does not exist.

@@ -435,7 +435,7 @@ def _is_hole(row: FindingRow, run: RunRow) -> bool:
 
 
 def _findable(value: Value) -> Value:
-    """Return *value*, or None for a text with a NUL, which is in no row."""
+    """Return *value*, or None for a string with a NUL, which is in no row."""
     return None if isinstance(value, str) and _NUL in value else value
 
 

@@ -121,7 +121,7 @@ def columns(kind: type[Row], prefix: str = "") -> str:
 
 
 def known(kind: type[Row], field: str) -> str:
-    """Return *field* if it is a column of *kind*: no other text gets into a statement.
+    """Return *field* if it is a column of *kind*: no other string gets into a statement.
 
     Raises:
         ValueError: It is not one.

@@ -61,7 +61,7 @@ _PATTERN_BYTES: Final = (16 * 1024, 128 * 1024)
 _VALUE_BYTES: Final = 512
 _REASON_BYTES: Final = 1024
 _CHARS_A_STEP: Final = 64
-"""So many characters of a text take about a step; for a pattern, each character takes one."""
+"""Characters of a string that take about one step; for a pattern, each takes one."""
 _UNIQUE_STEPS: Final = 15
 """A validator compares up to 15 items with each other, and hashes the items of longer arrays."""
 _UNEVALUATED_TIMES: Final = 4

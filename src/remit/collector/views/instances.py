@@ -87,7 +87,7 @@ def failure_view(run: RunRow) -> dict[str, object] | None:
         "place": run.failure_place,
         "text": run.failure_text,
         "at": format_us(run.failure_us),
-        # As a text: a number in JSON would lose its last digits in many readers.
+        # As a string: many readers would lose the last digits of a number.
         "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
     }
 

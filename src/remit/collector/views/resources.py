@@ -1,6 +1,6 @@
 """Accounts, environments, agents, deployments, versions and tokens on the wire.
 
-The fields of an response are those of its model that the row has too.
+The fields of a response are those of its model that the row has too.
 """
 
 from __future__ import annotations

@@ -122,13 +122,13 @@ class Position(NamedTuple):
     id: bytes
 
     def __str__(self) -> str:
-        """Return the position as a text."""
+        """Return the position as a string."""
         text = to_text(self.id)
         return text if self.started_at is None else f"{self.started_at}-{text}"
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """Return the position that a text stands for, if any."""
+        """Return the position in a string, if it has one."""
         parts = _POSITION.fullmatch(text)
         started_at, span_id = (None, text) if parts is None else (int(parts[1]), parts[2])
         return cls(started_at, to_bytes(span_id)) if is_pfid(span_id) else None
