@@ -31,7 +31,7 @@ class SpanTypeRisk(WireModel):
     excludes: list[str]
     """Categories of data in neither."""
     classification: str
-    """The strictest classification of either."""
+    """The more sensitive classification of the two."""
 
 
 class Denied(WireModel):
@@ -89,7 +89,7 @@ class Risk(WireModel):
     gives: dict[str, int]
     """Number of spans by declared category of their results."""
     classification: str
-    """The strictest classification that a span declares."""
+    """The most sensitive classification that a span declares."""
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
     """Risk by span type."""
     denied: Denied

@@ -1,4 +1,4 @@
-"""The steps of one run in the order of their ids, without payloads, and a search of its payloads."""
+"""The steps of one run in the order of their ids, without payloads, and a search of payloads."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ CREATE TABLE span_type_words (
   PRIMARY KEY (word, side, type_ref)
 ) WITHOUT ROWID;
 
--- What the runs of one registration have in common.
+-- Columns that the runs of one registration share.
 CREATE TABLE run_places (
   ref INTEGER PRIMARY KEY AUTOINCREMENT,
   account_ref INTEGER NOT NULL,
@@ -260,7 +260,7 @@ CREATE TABLE span_payloads (
   result TEXT
 );
 
--- One row for each finding of a span: `kind` is the flag, `number` tells apart those of one kind.
+-- One row for each finding of a span: `kind` is the flag, `number` counts those of one kind.
 CREATE TABLE span_findings (
   kind INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
@@ -358,7 +358,7 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_of_instance ON idempotency_keys (agent_instance_id)
   WHERE agent_instance_id IS NOT NULL AND agent_span_id IS NULL;
 
--- What was erased, when, why and by whom; it stays when the run is gone.
+-- Erasures: when, why and by whom; they stay when the run is gone.
 CREATE TABLE erasures (
   id TEXT NOT NULL,
   account_id TEXT NOT NULL,
