@@ -123,7 +123,7 @@ def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: S
     agent = details(first)
     with store.writing() as tx:
         known = tx.keys(agent["account_id"], "agents/create", [KEY])[KEY]
-        tx.add_keys([msgspec.structs.replace(known, key="old", answer=first.content)])
+        tx.add_keys([msgspec.structs.replace(known, key="old", response=first.content)])
     renamed = details(api.put(f"/agent/{agent['id']}", {"details": {"name": "B"}}))
 
     assert known.response == agent["id"].encode()

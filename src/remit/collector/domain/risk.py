@@ -251,7 +251,7 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     """Return the risk that the newest schema version of an agent declares, over its span types.
 
     An action is allowed where one of them may take it and disallowed where none may; a category
-    is included where one of them has it and excluded where none has; the most sensitive class counts.
+    is included where one of them has it and excluded where none has; the highest sensitivity wins.
     """
     account_id = ctx.caller.account_id
     listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
