@@ -167,14 +167,14 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
 def main() -> None:
     """Try all of them."""
     Template("x").summary({}, 0, Budget())
-    Checker({"type": "object"}).verdict({}, "{}", Budget())
+    Checker({"type": "object"}).compare({}, "{}", Budget())
     texts = {name: json.dumps(payload) for name, (_, payload) in SCHEMAS.items()}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for source in TEMPLATES.values():
         Template(source).summary(BIG, BIG_CHARS, Budget())
     for name, (schema, payload) in SCHEMAS.items():
         checker = Checker(schema)
-        checker.verdict(payload, texts[name], Budget())
+        checker.compare(payload, texts[name], Budget())
         checker.errors(payload, texts[name], Budget())
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     sys.stdout.write(f"{grown_kib / 1024:.1f}\n")

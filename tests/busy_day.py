@@ -10,7 +10,7 @@ from typing import Final
 
 from remit.collector import Store
 from remit.errors import Violation
-from tests.run_history import BEYOND, REDACTED, History, error
+from tests.run_history import REDACTED, VIOLATION, History, error
 from tests.violating import denial
 
 AGENTS: Final = ("Support desk", "Support desk", "Invoice clerk", "Mail sorter", "Night review")
@@ -32,7 +32,7 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
         began, agent = timedelta(seconds=ago + 60), dice.choice(agents)
         took = 0.4 + dice.random() * 9
         pays = agent == agents[0]
-        (kind,) = dice.choices(("well", "failed", "refused", "beyond"), (86, 4, 6, 4))
+        (kind,) = dice.choices(("well", "failed", "refused", "violation"), (86, 4, 6, 4))
         run = partial(history.run, began, agent=agent, took=took)
         if pays and ago < _OUTAGE_S and dice.randrange(5) < _OUTAGE_OF_5:
             charge = {"payload": REDACTED, "result": payment}
@@ -42,8 +42,8 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
         elif kind == "refused" and pays:
             refused = denial("shop:pay_back", Violation("it may not move money"))
             run(steps={"chat": {}, "pay_back": refused})
-        elif kind == "beyond":
-            run(steps={"chat": {"payload": BEYOND}})
+        elif kind == "violation":
+            run(steps={"chat": {"payload": VIOLATION}})
         else:
             run(steps={"chat": {}}, answer=dice.choice(answers))
     reason, busiest = "it answers the wrong customer", agents[0]

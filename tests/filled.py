@@ -362,8 +362,8 @@ def _add_span(
 
 
 SPAN_COLUMNS: Final = (
-    "unfinished", "complete", "failed", "cancelled", "denied", "redacted", "beyond", "undeclared",
-    "invalid", "unchecked", "duration_us", "duration_max_us",
+    "unfinished", "complete", "failed", "cancelled", "denied", "redacted", "violation",
+    "undeclared", "invalid", "unchecked", "duration_us", "duration_max_us",
 )  # fmt: skip
 RUN_COLUMNS: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
 
@@ -378,7 +378,7 @@ def counts_of(span: Row) -> Row:
         status: 1,
         "denied": int(bool(flags & 512)),
         "redacted": int(bool(flags & 1024)),
-        "beyond": int(bool(flags & 2048)),
+        "violation": int(bool(flags & 2048)),
         "undeclared": int(bool(flags & 256)),
         "invalid": int(bool(flags & (16 | 64))),
         "duration_us": took_us,

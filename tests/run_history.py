@@ -14,7 +14,7 @@ from tests.collecting import Api, Json, World, details
 from tests.violating import exceeding
 
 REDACTED: Final[dict[str, Json]] = {"card": {"$remit": "redacted", "rule": "type:SecretStr"}}
-BEYOND: Final = exceeding(Violation("it may send data"))
+VIOLATION: Final = exceeding(Violation("it may send data"))
 DECLARED: Final[dict[str, Json]] = {
     "span_type_schemas": [
         {"name": "remit:run", "params_schema": {}, "template": "{{ answer }}"},

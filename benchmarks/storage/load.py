@@ -28,7 +28,7 @@ from benchmarks.storage.synthetic import (
 from remit.collector import open_store
 from remit.collector.store.ids import shard_of
 from remit.collector.store.open import is_postgres
-from remit.collector.store.postgres_partitions import TABLES, WEEK_MS, part_at, week_at
+from remit.collector.store.postgres_partitions import TABLES, WEEK_MS, partition_at, week_at
 
 Results: TypeAlias = "psycopg.Cursor[tuple[Any, ...]]"
 
@@ -155,9 +155,9 @@ def _make_partitions(cursor: Results) -> None:
     """Create the weekly partitions of the 60 days, as far as they do not exist."""
     first_ms = UNTIL_MS - DAYS * 24 * MS_PER_HOUR
     for ms in range(week_at(first_ms), UNTIL_MS, WEEK_MS):
-        for part in (part_at(table, ms) for table in TABLES):
-            first, end = (f"'\\x{bound.hex()}'" for bound in (part.first, part.end))
+        for partition in (partition_at(table, ms) for table in TABLES):
+            first, end = (f"'\\x{bound.hex()}'" for bound in (partition.first, partition.end))
             cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {part.name} PARTITION OF {part.table} "
+                f"CREATE TABLE IF NOT EXISTS {partition.name} PARTITION OF {partition.table} "
                 f"FOR VALUES FROM ({first}) TO ({end})".encode()
             )

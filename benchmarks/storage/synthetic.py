@@ -72,7 +72,7 @@ STATUSES: Final = ("active", "cancelled", "complete", "failed", "terminated")
 KEYS: Final = 2 | 4
 """Flags of a span that the SDK created and finished."""
 BAD_PAYLOAD, UNCHECKED_PAYLOAD, BAD_RESULT, UNCHECKED_RESULT = 16, 32, 64, 128
-UNDECLARED, DENIED, REDACTED, BEYOND = 256, 512, 1024, 2048
+UNDECLARED, DENIED, REDACTED, VIOLATION = 256, 512, 1024, 2048
 
 _RUN: Final[dict[str, Any]] = {"ref": 0, "id": b""} | {
     field.name: None if field.required else field.default
@@ -106,7 +106,7 @@ COLUMNS: Final[dict[str, str]] = {
     ),
     "span_hours": (
         "bucket, agent_ref, environment_ref, purpose, type_ref, unfinished, complete, failed, "
-        "cancelled, denied, redacted, beyond, undeclared, invalid, unchecked, duration_us, "
+        "cancelled, denied, redacted, violation, undeclared, invalid, unchecked, duration_us, "
         "duration_max_us"
     ),
     "run_hours": (
@@ -117,12 +117,12 @@ COLUMNS: Final[dict[str, str]] = {
 }
 COLUMNS["span_days"] = COLUMNS["span_hours"]
 
-UNFINISHED_AT, DENIED_AT, REDACTED_AT, BEYOND_AT, UNDECLARED_AT, INVALID_AT = 0, 4, 5, 6, 7, 8
+UNFINISHED_AT, DENIED_AT, REDACTED_AT, VIOLATION_AT, UNDECLARED_AT, INVALID_AT = 0, 4, 5, 6, 7, 8
 UNCHECKED_AT, DURATION_AT, LONGEST_AT = 9, 10, 11
 STATUS_AT: Final = (UNFINISHED_AT, 3, 1, 2)
 """Place of each status of spans among the counts."""
 FLAGS_AT: Final = {
-    DENIED: DENIED_AT, REDACTED: REDACTED_AT, BEYOND: BEYOND_AT, UNDECLARED: UNDECLARED_AT,
+    DENIED: DENIED_AT, REDACTED: REDACTED_AT, VIOLATION: VIOLATION_AT, UNDECLARED: UNDECLARED_AT,
     BAD_PAYLOAD: INVALID_AT, BAD_RESULT: INVALID_AT, UNCHECKED_PAYLOAD: UNCHECKED_AT,
     UNCHECKED_RESULT: UNCHECKED_AT,
 }  # fmt: skip
@@ -143,7 +143,7 @@ def _outcomes() -> tuple[Outcome, ...]:
     """Return the outcomes of a thousand spans."""
     parts = {
         Outcome(CANCELLED, 0): 10, Outcome(FAILED, 0): 13, Outcome(FAILED, DENIED): 7,
-        Outcome(COMPLETE, REDACTED): 40, Outcome(COMPLETE, BEYOND): 8,
+        Outcome(COMPLETE, REDACTED): 40, Outcome(COMPLETE, VIOLATION): 8,
         Outcome(COMPLETE, BAD_PAYLOAD): 4, Outcome(COMPLETE, BAD_RESULT): 2,
         Outcome(COMPLETE, UNCHECKED_PAYLOAD): 2, Outcome(COMPLETE, UNCHECKED_RESULT): 2,
         Outcome(COMPLETE, UNDECLARED): 5,
@@ -153,7 +153,7 @@ def _outcomes() -> tuple[Outcome, ...]:
 
 
 OUTCOMES: Final = _outcomes()
-FINDINGS: Final = frozenset({DENIED, REDACTED, BEYOND, BAD_PAYLOAD, BAD_RESULT})
+FINDINGS: Final = frozenset({DENIED, REDACTED, VIOLATION, BAD_PAYLOAD, BAD_RESULT})
 """Flags that have rows of findings; a bad result is one of the kind `BAD_PAYLOAD`."""
 BODY_HASH: Final = hashlib.sha256(b"{}").hexdigest()
 RUN_STATUSES: Final = (FAILED,) * 3 + (CANCELLED, TERMINATED) + (COMPLETE,) * 95
@@ -370,9 +370,9 @@ class Synthetic:
             extra = f',"token":{{"$remit":"redacted","rule":"{rule}"}}'
             day = started_us // US_PER_HOUR // 24
             self._redacted[day, run.place.ref, kind, rule] += 1
-        elif flag in {DENIED, BEYOND}:
+        elif flag in {DENIED, VIOLATION}:
             sentences = tuple(rng.sample(SENTENCES, 1 + (rng.random() < 0.3)))
-            if flag == BEYOND:
+            if flag == VIOLATION:
                 extra = f',"$remit":{{"exceeds":{json.dumps(_violations(sentences))}}}'
             run.denied += flag == DENIED
         run.flags |= flag

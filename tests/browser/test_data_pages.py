@@ -120,7 +120,7 @@ def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
     """Beside the form, which stays."""
     for address, valid in (
         ("/map?category=money", "sex life or sexual orientation"),
-        ("/refused?kind=worse", "refused, beyond"),
+        ("/refused?kind=worse", "refused, violation"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)
@@ -136,7 +136,7 @@ def test_what_was_refused_stands_with_both_declarations(look: Tab) -> None:
         "3 refused, 1 beyond the remit, 1 terminated, 0 not as declared"
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
-    assert kinds == ["terminated", "beyond", "refused", "refused", "refused"]
+    assert kinds == ["terminated", "violation", "refused", "refused", "refused"]
     page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
     panel = page.locator(".panel")
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was refused")

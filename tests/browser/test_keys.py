@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browsing import Desk, Tab, has_rows
-from tests.run_history import BEYOND, error
+from tests.run_history import VIOLATION, error
 from tests.waterfalls import Step, begun, ended, record
 
 STEPS: Final = [
@@ -16,10 +16,10 @@ STEPS: Final = [
     Step("night_review", 0, 1, 98),
     Step("search_help", 1, 2, 5, payload={"query": "pears"}),
     Step("refund", 1, 10, 40),
-    Step("charge", 3, 12, 20, "failed", BEYOND, error("PaymentError", "answered 503")),
+    Step("charge", 3, 12, 20, "failed", VIOLATION, error("PaymentError", "answered 503")),
     Step("look_up", 1, 55, 5, payload={"query": "pears"}),
     Step("write", 1, 62, 5, "failed", result=error("OSError", "disk full")),
-    Step("notify", 1, 70, 5, payload=BEYOND),
+    Step("notify", 1, 70, 5, payload=VIOLATION),
 ]
 """Two steps failed, two are marked, two have a text."""
 PAGES: Final = {"a": "/agents", "d": "/map", "f": "/refused", "w": "/register", "r": "/runs"}

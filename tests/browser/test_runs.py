@@ -18,7 +18,7 @@ from remit.errors import Violation
 from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.inside import SystemClock
 from tests.inside_collector import TooSlowError, Transaction, hash_of_subject, ms_of, to_text
-from tests.run_history import BEYOND, REDACTED, History, error, minutes
+from tests.run_history import REDACTED, VIOLATION, History, error, minutes
 from tests.violating import denial
 
 PAYMENT = error("shop.errors.PaymentError", "the provider answered 502 three times")
@@ -41,7 +41,7 @@ def history(module_desk: Desk) -> History:
         minutes(45), steps={"pay_back": denial("shop:pay_back", Violation("it may move money"))}
     )
     made.run(minutes(40), status="terminated", answer="it answers the wrong customer")
-    made.run(minutes(35), steps={"chat": {"payload": BEYOND}, "help": PAYMENT}, answer="solved")
+    made.run(minutes(35), steps={"chat": {"payload": VIOLATION}, "help": PAYMENT}, answer="solved")
     made.run(minutes(30), agent=HOSTILE, answer=HOSTILE)
     made.run(minutes(2), status="active", steps={"chat": None})
     return made
@@ -130,11 +130,11 @@ def test_a_bad_filter_says_what_is_valid(past: Tab) -> None:
 
 def test_a_list_without_a_run_names_the_filter(past: Tab) -> None:
     """The one that excludes most, with the number of runs without it."""
-    page = past.open("/runs?purpose=eval&marked=beyond")
+    page = past.open("/runs?purpose=eval&marked=violation")
     notice = page.locator(".notice")
     expect(notice).to_contain_text("No run matches. Without purpose eval there would be 1.")
     page.get_by_role("link", name="Drop the purpose").click()
-    page.wait_for_url("**/runs?marked=beyond")
+    page.wait_for_url("**/runs?marked=violation")
     assert len(rows(page)) == 1
     past.open("/runs?fingerprint=0000000000000000&caused_by=" + "0" * 32)
     expect(page.locator(".linked")).to_contain_text("The same failure 0000000000000000")
@@ -258,12 +258,12 @@ def test_a_slow_search_shows_what_it_found(browser: Browser, tmp_path: Path) -> 
     store = open_store(tmp_path / "remit.db")
     history = History(store)
     for ago in (400, 20, 10):
-        history.run(minutes(ago), steps={"chat": {"payload": BEYOND}})
+        history.run(minutes(ago), steps={"chat": {"payload": VIOLATION}})
     with (
         serving_page(cast("Store", SlowStore(store))) as desk,
         opened_tab(browser, desk) as tab,
     ):
-        page = tab.open("/runs?marked=beyond")
+        page = tab.open("/runs?marked=violation")
         notice = page.locator(".notice")
         expect(notice).to_contain_text("Not all of it: the first 2 runs were found")
         expect(page.locator("tr[data-run]")).to_have_count(2)

@@ -44,8 +44,8 @@ def test_a_token_is_told_once_and_kept_as_a_hash(
     with store.reading() as tx:
         account_id = first["details"]["account_id"]
         kept = tx.keys(account_id, "api_tokens/create", ["key-1"])["key-1"]
-    assert kept.answer is not None
-    assert secret.encode() not in kept.answer
+    assert kept.response is not None
+    assert secret.encode() not in kept.response
     assert secret.encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
     ApiToken.model_validate(first["details"])
 

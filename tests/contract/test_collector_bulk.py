@@ -1,4 +1,4 @@
-"""Bulk: in order, each item as if alone, up to the first that is refused."""
+"""Bulk: in order, each item as if alone, up to the first that is rejected."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_request_does_not_work_for_ever(store: Store, operation: str) -> None:
 @each("operation", [CREATE, "agent_spans/list"])
 def test_an_answer_does_not_grow_for_ever(store: Store, operation: str) -> None:
     """An item that lists is a hundred bytes, and a hundred spans are answered."""
-    api = World(store, settings=Settings(max_answer_bytes=5000)).account()
+    api = World(store, settings=Settings(max_response_bytes=5000)).account()
     run = api.instance("active")
     api.span(run["id"], payload={"long": "x" * 3000})
     said = api.span_body(run["id"], payload={"long": "x" * 3000})["details"]

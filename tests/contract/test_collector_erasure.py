@@ -85,7 +85,7 @@ def test_the_payloads_go_and_the_skeleton_stays(api: Api, store: Store) -> None:
     api.span(other["id"], payload={"question": CANARY})
     before = api.spans(run["id"])
 
-    assert erased(store, run["id"]) == Erased(runs=1, spans=3, answers=4)
+    assert erased(store, run["id"]) == Erased(runs=1, spans=3, responses=4)
 
     after = api.spans(run["id"])
     shown = api.shown(run["id"])
@@ -108,7 +108,7 @@ def test_a_record_says_what_was_erased_when_why_and_by_whom(api: Api, store: Sto
 
     with store.reading() as tx:
         first, second = tx.erasures(run["id"])
-    assert (first.spans, first.answers, first.reason, first.erased_by) == (
+    assert (first.spans, first.responses, first.reason, first.erased_by) == (
         3,
         4,
         "they asked",
@@ -287,6 +287,6 @@ def content(place: str) -> str:
             connection.execute(text.format(sql.Identifier(name))).fetchall() for (name,) in named
         ]
         answers = connection.execute(
-            "SELECT convert_from(answer, 'UTF8') FROM idempotency_keys WHERE answer IS NOT NULL"
+            "SELECT convert_from(response, 'UTF8') FROM idempotency_keys WHERE response IS NOT NULL"
         ).fetchall()
     return str(texts) + str(answers)

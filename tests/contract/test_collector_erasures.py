@@ -91,7 +91,7 @@ def test_an_erasure_is_shown_wherever_the_run_is_read(world: World, clock: FakeC
 
     (record,) = records(owner, run)
     at = record["inserted_at"]
-    named = ("agent_instance_id", "asked_for", "reason", "erased_by", "spans", "answers")
+    named = ("agent_instance_id", "asked_for", "reason", "erased_by", "spans", "responses")
     assert [record[name] for name in named] == [run, "run", WHY, "desk-47", 2, 0]
     assert owner.shown(run)["erased_at"] == at
     assert owner.shown(other)["erased_at"] is None

@@ -232,7 +232,7 @@ def test_it_counts_what_it_did(store: Store) -> None:
     counted = f'remit_requests_total{{method="GET",route="{route}",status="404"}}'
     assert sample(text, counted) == 1
     assert sample(text, 'remit_requests_total{method="GET",route="none",status="404"}') == 1
-    assert sample(text, 'remit_refusals_total{code="not_found"}') == 3
+    assert sample(text, 'remit_rejections_total{code="not_found"}') == 3
     assert sample(text, 'remit_request_duration_seconds_count{route="/api/v1/bulk"}') == 1
     assert run["id"] not in text
 
@@ -265,7 +265,7 @@ def test_the_metrics_need_a_token_unless_they_are_for_all(
 def test_a_page_of_another_site_learns_nothing(
     store: Store, path: str, host: str, status: int
 ) -> None:
-    """A name that a stranger can have, and let resolve to this machine, is refused."""
+    """A name that a stranger can have, and let resolve to this machine, is rejected."""
     with served(store, Settings(metrics="all")) as url:
         answer = httpx.get(url + path, headers={"Host": host}, timeout=60)
 

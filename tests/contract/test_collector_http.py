@@ -89,7 +89,7 @@ def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: byte
 def test_a_payload_that_a_reader_could_not_read_is_refused(
     api: Api, field: str, value: bytes
 ) -> None:
-    """Alone and in bulk, where the whole request is malformed or the item is refused."""
+    """Alone and in bulk, where the whole request is malformed or the item is rejected."""
     run = api.instance("active")
     text = json.dumps(api.span_body(run["id"], status="complete", **{field: {"a": "HERE"}}))
     body = text.encode().replace(b'"HERE"', value)

@@ -61,7 +61,7 @@ def other_result(api: Api) -> tuple[Request, Request]:
 def test_a_key_with_another_resource_or_body_is_refused(
     world: World, requests: Callable[[Api], tuple[Request, Request]]
 ) -> None:
-    """The second request is refused with 422; with another key it is carried out."""
+    """The second request is rejected with 422; with another key it is carried out."""
     api = world.foreign()
     (path, body), (other_path, other) = requests(api)
     first = api.post(path, {**body, "idempotency_key": KEY})
@@ -102,10 +102,10 @@ def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: S
     agent = details(first)
     with store.writing() as tx:
         known = tx.keys(agent["account_id"], "agents/create", [KEY])[KEY]
-        tx.add_keys([msgspec.structs.replace(known, key="old", answer=first.content)])
+        tx.add_keys([msgspec.structs.replace(known, key="old", response=first.content)])
     renamed = details(api.put(f"/agent/{agent['id']}", {"details": {"name": "B"}}))
 
-    assert known.answer == agent["id"].encode()
+    assert known.response == agent["id"].encode()
     assert details(api.post("/agent", {**body, "idempotency_key": KEY})) == renamed
     assert details(api.post("/agent", {**body, "idempotency_key": "old"})) == agent
 

@@ -1,4 +1,4 @@
-"""A key that stands twice in an object is refused: readers differ in which of the two counts."""
+"""A key that is used twice in an object is rejected: readers differ in which of the two counts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def sent(api: Api, path: str, text: str) -> Json:
     ids=lambda value: value if len(value) < 30 else "",
 )
 def test_a_key_that_comes_twice_is_refused(api: Api, path: str, text: str, key: str) -> None:
-    """The message names it; a bulk request is refused as a whole."""
+    """The message names it; a bulk request is rejected as a whole."""
     refused = refusal(sent(api, path, text), 400)
     assert refused["code"] == "bad_request"
     assert repr(key) in refused["message"]

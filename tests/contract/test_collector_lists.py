@@ -182,7 +182,7 @@ def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
 @each("by", ["agent_instance_id", "agent_id"])
 def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
     """The next page begins where it ends, and no page is empty."""
-    api = World(store, settings=Settings(max_answer_bytes=10_000)).account()
+    api = World(store, settings=Settings(max_response_bytes=10_000)).account()
     run = api.instance("active")["id"]
     lengths = [4000, 4000, 4000, 20_000, 10, 10, 10]
     spans = [api.span(run, payload={"long": "x" * length})["id"] for length in lengths]

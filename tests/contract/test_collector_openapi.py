@@ -118,7 +118,7 @@ def asked() -> Iterator[Asked]:
 
 
 def test_every_path_is_described_and_nothing_else(world: World) -> None:
-    """Another method of a described path is refused with the methods that it has."""
+    """Another method of a described path is rejected with the methods that it has."""
     http = world.http(None)
     for path, methods in DESCRIBED["paths"].items():
         answer = http.request("PATCH", path.replace("{id}", "x"))

@@ -381,6 +381,6 @@ def test_a_token_without_a_proper_name_is_not_created(store: Store, name: str) -
 
 def test_a_token_that_has_expired_already_is_not_created(store: Store) -> None:
     """A time without an offset is in UTC."""
-    with pytest.raises(UsageError, match="name a time in the future"):
+    with pytest.raises(UsageError, match="give a time in the future"):
         create_token(store, "account", expires_at=datetime(2001, 1, 1))  # noqa: DTZ001 - as it says
     assert list_tokens(store) == []

@@ -121,8 +121,8 @@ def desk(world: World, clock: FakeClock) -> Desk:
     )
     clock.advance(1)
     usage = {"token_usage": {"prompt_tokens": 30, "completion_tokens": 12}}
-    beyond = {"$remit": {"exceeds": [{"sentence": "one"}, {"sentence": "two"}]}}
-    spans["beyond"] = finished(api, run, usage, schema_name="desk:ask", payload=beyond)
+    violation = {"$remit": {"exceeds": [{"sentence": "one"}, {"sentence": "two"}]}}
+    spans["violation"] = finished(api, run, usage, schema_name="desk:ask", payload=violation)
     spans["redacted"] = finished(api, run, schema_name="desk:ask", payload={"a": HELD, "b": HELD})
     spans["invalid"] = finished(api, run, schema_name="desk:count", payload={"n": "many"})
     spans["undeclared"] = finished(api, run, schema_name="desk:new")
@@ -157,7 +157,7 @@ def test_runs_are_listed_newest_first(desk: Desk) -> None:
             "external_identifier": None,
         }
     assert run["flags"] == [
-        "denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed",
+        "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed",
     ]  # fmt: skip
     assert (run["denied"], run["tokens"]) == (1, {"in": 30, "out": 12})
     assert run["failure"]["step"] == "desk:ask"
@@ -198,7 +198,7 @@ FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     "no such fingerprint": (lambda _: {"fingerprint": "0123456789abcdef"}, ""),
     **{
         flag: (partial(by_flag, flag), "run")
-        for flag in ("denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed")
+        for flag in ("denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed")
     },
     "empty": (lambda _: {"status": "", "agent_id": ""}, "run plain foreign"),
 }  # fmt: skip
@@ -295,7 +295,7 @@ def test_spans_are_listed_with_payloads(desk: Desk) -> None:
 SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     **{
         flag: (partial(by_flag, flag), flag)
-        for flag in ("denied", "beyond", "redacted", "invalid", "lost")
+        for flag in ("denied", "violation", "redacted", "invalid", "lost")
     },
     "undeclared": (lambda _: {"flag": "undeclared"}, "root undeclared lost"),
     "failed": (lambda _: {"flag": "failed"}, "denied"),
@@ -303,11 +303,11 @@ SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     "status active": (lambda _: {"status": "active"}, "root"),
     "type": (lambda _: {"type": "desk:count"}, "invalid good"),
     "no such type": (lambda _: {"type": "desk:none"}, ""),
-    "type and status": (lambda _: {"type": "desk:ask", "status": "complete"}, "beyond redacted"),
+    "type and status": (lambda _: {"type": "desk:ask", "status": "complete"}, "violation redacted"),
     "type and flag": (lambda _: {"type": "desk:ask", "flag": "redacted"}, "redacted"),
     "agent": (
         lambda desk: {"agent_id": desk.api.agent_id},
-        "root denied beyond redacted invalid undeclared lost good",
+        "root denied violation redacted invalid undeclared lost good",
     ),
     "other agent": (lambda desk: {"agent_id": desk.other.agent_id}, ""),
     "agent and failed": (
@@ -320,14 +320,14 @@ SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     ),
     "run and type": (
         lambda desk: {"run_id": desk.run, "type": "desk:ask"},
-        "denied beyond redacted",
+        "denied violation redacted",
     ),
     "other run": (lambda desk: {"run_id": desk.plain}, ""),
     "run of another agent": (
         lambda desk: {"run_id": desk.run, "agent_id": desk.other.agent_id},
         "",
     ),
-    "nothing": (lambda _: {}, "root denied beyond redacted invalid undeclared lost good"),
+    "nothing": (lambda _: {}, "root denied violation redacted invalid undeclared lost good"),
 }  # fmt: skip
 
 
@@ -387,7 +387,7 @@ def test_pages_of_spans_follow_each_other(desk: Desk, by: str) -> None:
 
 def test_a_page_with_payloads_is_not_too_long(store: Store) -> None:
     """It ends early, and the next one goes on."""
-    api = World(store, settings=Settings(max_answer_bytes=3000)).account()
+    api = World(store, settings=Settings(max_response_bytes=3000)).account()
     run_id = api.instance("active")["id"]
     made = [api.span(run_id, payload={"text": "x" * 1000})["id"] for _ in range(5)]
 
@@ -410,7 +410,7 @@ def test_spans_are_counted(desk: Desk) -> None:
 
     assert by_type["desk:ask"] == {
         "type": "desk:ask", "title": "Ask", "spans": 3, "unfinished": 0, "complete": 2,
-        "failed": 1, "cancelled": 0, "denied": 1, "redacted": 1, "beyond": 1, "undeclared": 0,
+        "failed": 1, "cancelled": 0, "denied": 1, "redacted": 1, "violation": 1, "undeclared": 0,
         "invalid": 0, "unchecked": 0, "duration_us": 0, "duration_max_us": 0,
     }  # fmt: skip
     assert by_type["desk:count"]["invalid"] == by_type["desk:new"]["undeclared"] == 1
@@ -582,7 +582,7 @@ def test_another_account_sees_nothing(world: World, desk: Desk) -> None:
 
 @on_each_store
 def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: Desk) -> None:
-    """To name another one is refused, and a run of another one does not exist."""
+    """To name another one is rejected, and a run of another one does not exist."""
     environment = desk.api.shown(desk.run)["environment_id"]
     elsewhere = details(desk.api.post("/environment", {"details": {"name": "staging"}}))["id"]
     there = desk.api.instance("active", environment_id=elsewhere)["id"]
@@ -618,7 +618,7 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
     [
         ("/runs", {"status": "done"}, "must be one of pending, active, complete, failed"),
         ("/runs", {"purpose": "fun"}, "must be one of live, smoke_test, eval"),
-        ("/runs", {"flag": "odd"}, "must be one of denied, beyond, redacted"),
+        ("/runs", {"flag": "odd"}, "must be one of denied, violation, redacted"),
         ("/runs", {"since": "soon"}, "must be a time in ISO 8601"),
         ("/runs", {"until": "2026-13-01"}, "must be a time in ISO 8601"),
         ("/runs", {"limit": "0"}, "must be an integer from 1 to 100"),
@@ -633,13 +633,13 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
         ("/spans", {"before": "x"}, "with the same filters"),
         ("/spans", {"before": f"5-{NOBODY}"}, "with the same filters"),
         ("/spans", {"before": NOBODY, "flag": "denied"}, "with the same filters"),
-        ("/runs", {"mood": "good"}, "is no parameter of this endpoint: it has agent_id, before"),
+        ("/runs", {"mood": "good"}, "is not a parameter of this endpoint: it has agent_id, before"),
         ("/counts", {"by": "mood"}, "must be one of hour, day, type, category, agent, status"),
         ("/counts", {"of": "agents"}, "must be one of spans, runs"),
         ("/counts", {"of": "runs", "by": "type"}, "must be one of hour, day, agent, status"),
         ("/redacted", {"by": "hour"}, "must be one of rule, type, day"),
-        ("/changes", {"after": "now"}, "must be the `cursor` of an answer"),
-        ("/changes", {"after": f"{10**18}-1"}, "must be the `cursor` of an answer"),
+        ("/changes", {"after": "now"}, "must be the `cursor` of a response"),
+        ("/changes", {"after": f"{10**18}-1"}, "must be the `cursor` of a response"),
     ],
 )
 def test_a_wrong_filter_says_what_is_valid(

@@ -1,4 +1,4 @@
-"""Something is removed while another request begins to use it: one of the two is refused."""
+"""Something is removed while another request begins to use it: one of the two is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Risk: what spans were declared to do, and what was refused, exceeded or redacted."""
+"""Risk: what spans were declared to do, and what was denied, observed or redacted."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_a_run_tells_its_risk(api: Api) -> None:
         "takes": {"contact_information": 2},
         "gives": {"contact_information": 2, "personal_identifiers": 2},
         "classification": "confidential",
-        "refused": {
+        "denied": {
             "spans": 1,
             "violations": {EXCEEDS: 1},
             "terminated_runs": 0,
             "termination_reasons": [],
         },
-        "exceeded": {"spans": 1, "violations": {EXCEEDS: 1}},
+        "observed": {"spans": 1, "violations": {EXCEEDS: 1}},
         "redacted": {"type:Sensitive": 2, "classification:secret": 1},
         "schema_findings": {"invalid": 1, "undeclared": 1, "unchecked": 0},
         "complete": True,
@@ -166,7 +166,7 @@ def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: Fake
         end_time=recent["start_time"],
     )
     assert (recent["spans"], whole["spans"], old["spans"]) == (1, 6, 5)
-    assert [each["refused"]["terminated_runs"] for each in (recent, whole, old)] == [1, 1, 0]
+    assert [each["denied"]["terminated_runs"] for each in (recent, whole, old)] == [1, 1, 0]
     assert recent["allows"] == {"financial_transactions": 1, "read_data": 1}
     read = next(each for each in whole["span_types"] if each["schema_name"] == "read")
     assert read["allows"] == ["financial_transactions", "read_data"]

@@ -133,7 +133,7 @@ def test_a_name_is_given_once(apis: list[Api]) -> None:
 
 @pytest.mark.parametrize("step", ["start", "finish", "terminate"])
 def test_a_step_is_taken_once(apis: list[Api], step: str) -> None:
-    """With one key all get the first answer; with different keys the others are refused."""
+    """With one key all get the first answer; with different keys the others are rejected."""
     bodies = {"terminate": {"reason": "enough"}}
     before = "pending" if step == "start" else "active"
     for number in range(ROUNDS):
@@ -195,7 +195,7 @@ def test_a_bulk_request_that_all_send_is_done_once(
 def test_a_key_used_for_two_runs_at_once_makes_one_span(
     apis: list[Api], stores: list[Store]
 ) -> None:
-    """The first request decides the run; the others are refused."""
+    """The first request decides the run; the others are rejected."""
     for number in range(ROUNDS):
         runs = [api.instance("active")["id"] for api in apis]
         key = f"same-{number}"

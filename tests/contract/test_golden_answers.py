@@ -27,7 +27,7 @@ FOLDER: Final = Path(__file__).parents[1] / "data" / "golden"
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"
 WRITES: Final = os.environ.get("REMIT_TEST_GOLDEN") == "write"
 LIMITS: Final = Settings(
-    max_body_bytes=4096, max_body_values=200, max_bulk_items=3, max_answer_bytes=2000, max_depth=8
+    max_body_bytes=4096, max_body_values=200, max_bulk_items=3, max_response_bytes=2000, max_depth=8
 )
 
 

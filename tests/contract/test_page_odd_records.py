@@ -51,7 +51,7 @@ def test_violations_of_any_form_are_shown_within_bounds(
         f"/runs/{run_id}",
         f"/runs/{run_id}/spans/{step}",
         f"/refused?span={step}",
-        f"/refused?span={step}&kind=beyond",
+        f"/refused?span={step}&kind=violation",
     ):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path

@@ -66,7 +66,7 @@ while True:
 # The totals of the counts, beside the same counted from the rows.
 COUNTS = (
     "SUM(unfinished), SUM(complete), SUM(failed), SUM(cancelled), SUM(denied), SUM(redacted), "
-    "SUM(beyond), SUM(undeclared), SUM(invalid), SUM(unchecked), SUM(duration_us), "
+    "SUM(violation), SUM(undeclared), SUM(invalid), SUM(unchecked), SUM(duration_us), "
     "MAX(duration_max_us)"
 )
 KEY = "bucket, agent_ref, environment_ref, purpose, type_ref"

@@ -74,7 +74,7 @@ def beyond_the_model(said: dict[str, Any]) -> set[str]:
 )
 @settings(max_examples=400)
 def test_a_create_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> None:
-    """The same are taken, with the same values; the same are refused, for the same fields."""
+    """The same are taken, with the same values; the same are rejected, for the same fields."""
     try:
         model = CreateAgentSpanRequest.model_validate(said, strict=True)
     except ValidationError as error:

@@ -108,7 +108,7 @@ class Collector(RuleBasedStateMachine):
         """Check an answer; return whether the step was taken now, and its details.
 
         A key that was used for the same is answered with the thing as it is now; for something
-        else it is refused.
+        else it is rejected.
         """
         if key is not None and (operation, key) in self.first:
             asked_first, details = self.first[operation, key]
@@ -234,7 +234,7 @@ class Collector(RuleBasedStateMachine):
 
     @rule(target=spans, run_id=runs, wanted=st.lists(SEVERAL, min_size=2, max_size=8))
     def send_several(self, run_id: str, wanted: list[tuple[str, str, str, int]]) -> Json:
-        """Send several items at once: they happen in order, up to the first that is refused."""
+        """Send several items at once: they happen in order, up to the first that is rejected."""
         chosen = [item for one in wanted for item in self.items_of(run_id, *one)]
         self.clock.advance(1)
         self.sent += 1

@@ -26,7 +26,7 @@ RUNS: Final = 2000
 HOUR_US: Final = 3_600_000_000
 STATUSES: Final = ("unfinished", "cancelled", "complete", "failed", "unfinished")
 FLAGS: Final = {
-    "denied": 512, "redacted": 1024, "beyond": 2048, "undeclared": 256, "invalid": 16 | 64,
+    "denied": 512, "redacted": 1024, "violation": 2048, "undeclared": 256, "invalid": 16 | 64,
     "unchecked": 32 | 128,
 }  # fmt: skip
 COUNTS: Final = (

@@ -65,9 +65,9 @@ def shown(db: Path, key: str, *words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "told", "left"),
     [
-        (["--run", "one"], "Erased 2 spans and 0 answers of 1 run in ", {"two", "three"}),
-        (["--subject", "ann"], "Erased 4 spans and 0 answers of 2 runs in ", {"three"}),
-        (["--agent", "Desk"], "Erased 6 spans and 0 answers of 3 runs in ", set()),
+        (["--run", "one"], "Erased 2 spans and 0 responses of 1 run in ", {"two", "three"}),
+        (["--subject", "ann"], "Erased 4 spans and 0 responses of 2 runs in ", {"three"}),
+        (["--agent", "Desk"], "Erased 6 spans and 0 responses of 3 runs in ", set()),
     ],
     ids=["run", "subject", "agent"],
 )
@@ -161,7 +161,7 @@ def test_erase_counts_for_programs_and_on_postgres_says_what_remains(tmp_path: P
 
     assert "backups" in spoken.output
     assert counted.exit_code == 1
-    assert json.loads(again.output) == {"runs": 1, "spans": 0, "answers": 0}
+    assert json.loads(again.output) == {"runs": 1, "spans": 0, "responses": 0}
 
 
 def test_a_file_of_which_somebody_reads_an_older_state_cannot_be_scrubbed(db: Path) -> None:

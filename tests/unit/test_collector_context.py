@@ -18,7 +18,7 @@ from remit.collector.store.rows import SchemaVersionRow
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.budget import Budget
 from remit.collector.validation.declarations import MIN_CHARS, Declarations, Declared
-from remit.collector.validation.schemas import SchemaVerdict
+from remit.collector.validation.schemas import SchemaResult
 from remit.testing import FakeClock
 from tests.stores import empty_store
 
@@ -88,7 +88,7 @@ def test_a_schema_is_read_when_something_is_compared_with_it(store: Store) -> No
         return any(f"x-{name}-schema" in each for each in gc.get_objects() if type(each) is dict)
 
     assert not is_read("a")
-    assert known["a"].params.verdict({}, "{}", Budget()) is SchemaVerdict.GOOD
+    assert known["a"].params.compare({}, "{}", Budget()) is SchemaResult.GOOD
     assert is_read("a")
     assert not is_read("b")
 

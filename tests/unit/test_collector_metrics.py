@@ -10,10 +10,10 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from remit.collector.metrics import REFUSALS, REQUESTS, SPANS
+from remit.collector.metrics import REJECTIONS, REQUESTS, SPANS
 from remit.collector.server.prometheus import (
     BUCKETS_S,
-    FOLDER_VARIABLE,
+    DIRECTORY_VARIABLE,
     LATENCY,
     PrometheusMetrics,
 )
@@ -45,12 +45,12 @@ def test_counters_have_labels() -> None:
     metrics = PrometheusMetrics()
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
-    metrics.add(REFUSALS, 'a "quoted"\\code\n')
+    metrics.add(REJECTIONS, 'a "quoted"\\code\n')
 
     text = metrics.text()
 
     assert samples(text, REQUESTS) == {("GET", "/api/v1/ping", "200"): 2}
-    assert samples(text, REFUSALS) == {('a "quoted"\\code\n',): 1}
+    assert samples(text, REJECTIONS) == {('a "quoted"\\code\n',): 1}
     assert samples(text, SPANS) == {(): 0}
 
 
@@ -82,7 +82,7 @@ def test_the_names_of_the_samples_are_those_of_the_manual() -> None:
 
 def test_processes_that_share_a_port_report_all_counts(tmp_path: Path) -> None:
     """Each process reports also the counts of one that has ended."""
-    env = environment(**{FOLDER_VARIABLE: str(tmp_path)})
+    env = environment(**{DIRECTORY_VARIABLE: str(tmp_path)})
     for count in (3, 4):
         command = [sys.executable, "-c", COUNT, str(tmp_path), str(count)]
         text = subprocess.run(command, env=env, check=True, capture_output=True, timeout=60).stdout

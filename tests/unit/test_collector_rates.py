@@ -25,55 +25,55 @@ def rates(clock: FakeClock) -> Rates:
     return Rates(Settings(max_requests_per_s=PER_S), clock)
 
 
-def refused(rates: Rates, authorization: str = TOKEN) -> str | None:
-    """Return the status and the wait of a refused request; None if it is admitted."""
-    refusal = rates.refusal(authorization)
-    return None if refusal is None else f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
+def rejected(rates: Rates, authorization: str = TOKEN) -> str | None:
+    """Return the status and the wait of a rejected request; None if it is admitted."""
+    error = rates.check(authorization)
+    return None if error is None else f"{error.status} {(error.headers or {})['Retry-After']}"
 
 
 def test_a_token_beyond_its_rate_has_to_wait(rates: Rates, clock: FakeClock) -> None:
     """Two seconds' worth may come at once; other tokens have their own allowance."""
-    assert [refused(rates) for _ in range(BURST)] == [None] * BURST
-    assert refused(rates) == "429 1"
-    assert refused(rates, "Bearer other") is None
+    assert [rejected(rates) for _ in range(BURST)] == [None] * BURST
+    assert rejected(rates) == "429 1"
+    assert rejected(rates, "Bearer other") is None
 
     clock.advance(1)
-    assert [refused(rates) for _ in range(PER_S + 1)] == [None] * PER_S + ["429 1"]
+    assert [rejected(rates) for _ in range(PER_S + 1)] == [None] * PER_S + ["429 1"]
 
 
 def test_an_allowance_does_not_grow_beyond_the_burst(rates: Rates, clock: FakeClock) -> None:
     """A token that was idle for a day has no more than another one."""
-    assert refused(rates) is None
+    assert rejected(rates) is None
     clock.advance(86_400)
 
-    assert [refused(rates) for _ in range(BURST + 1)] == [None] * BURST + ["429 1"]
+    assert [rejected(rates) for _ in range(BURST + 1)] == [None] * BURST + ["429 1"]
 
 
 def test_a_token_is_the_same_however_its_header_is_written(rates: Rates) -> None:
     """Spaces and capitals do not make another token of it."""
     written = [f"{'Bearer' if n % 2 else 'bEARER'}{' ' * n}good{' ' * n}" for n in range(1, BURST)]
 
-    assert [refused(rates, header) for header in written] == [None] * (BURST - 1)
-    assert refused(rates) is None
-    assert refused(rates, "bearer   good") == "429 1"
+    assert [rejected(rates, header) for header in written] == [None] * (BURST - 1)
+    assert rejected(rates) is None
+    assert rejected(rates, "bearer   good") == "429 1"
 
 
 def test_there_is_no_limit_by_default(clock: FakeClock) -> None:
     """Zero is no limit."""
     rates = Rates(Settings(), clock)
 
-    assert [refused(rates) for _ in range(10_000)] == [None] * 10_000
+    assert [rejected(rates) for _ in range(10_000)] == [None] * 10_000
 
 
 def test_the_number_of_tokens_in_memory_is_bounded(clock: FakeClock) -> None:
     """The least recently used one is dropped, and has its whole allowance again."""
     rates = Rates(Settings(max_requests_per_s=1), clock)
-    refused(rates, "0")
-    refused(rates, "0")
+    rejected(rates, "0")
+    rejected(rates, "0")
     for number in range(1, MAX_TOKENS):
-        refused(rates, str(number))
-    assert refused(rates, "0") == "429 1"
+        rejected(rates, str(number))
+    assert rejected(rates, "0") == "429 1"
     for number in range(MAX_TOKENS, 2 * MAX_TOKENS):
-        refused(rates, str(number))
+        rejected(rates, str(number))
 
-    assert refused(rates, "0") is None
+    assert rejected(rates, "0") is None

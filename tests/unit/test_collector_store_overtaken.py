@@ -84,7 +84,7 @@ def row_like(store: Store, api: Api, run: str, span: Keyed) -> SpanRow:
 def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     url: str, store: Store, *, same_id: bool
 ) -> None:
-    """Under one key there is one span; a second that names another id is refused."""
+    """Under one key there is one span; a second that names another id is rejected."""
     api = World(store).account()
     run = str(api.instance("active")["id"])
     first = Keyed(run)

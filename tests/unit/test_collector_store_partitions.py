@@ -13,7 +13,7 @@ from remit._base.ids import new_key, pfid
 from remit.collector import Store
 from remit.collector.store.filters import Page, SpanFilter
 from remit.collector.store.ids import first_at, to_bytes
-from remit.collector.store.postgres_partitions import TABLES, Part, part_at, week_at
+from remit.collector.store.postgres_partitions import TABLES, Partition, partition_at, week_at
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details
 from tests.inside_collector import postgres_store
@@ -80,9 +80,9 @@ def test_a_partition_is_a_week_that_begins_on_a_monday(table: str) -> None:
     """Its bounds are the bytes with which ids of that time begin."""
     ms = int(START.timestamp()) * 1000
 
-    part = part_at(table, ms)
+    part = partition_at(table, ms)
 
-    assert part == Part(f"{table}_20270308", table, first_at(week_at(ms) * 1000), part.end)
+    assert part == Partition(f"{table}_20270308", table, first_at(week_at(ms) * 1000), part.end)
     assert datetime.fromtimestamp(week_at(ms) / 1000, UTC) == datetime(2027, 3, 8, tzinfo=UTC)
     first, last = (datetime(2027, 3, 8, tzinfo=UTC), datetime(2027, 3, 14, 23, 59, tzinfo=UTC))
     assert part.first <= to_bytes(id_at(first)) < to_bytes(id_at(last)) < part.end

@@ -102,7 +102,7 @@ def test_a_newer_schema_is_refused(new_url: str) -> None:
 
 
 def test_commands_that_read_change_nothing(url: str) -> None:
-    """A role that may only read can read; a database of another version is refused."""
+    """A role that may only read can read; a database of another version is rejected."""
     role, password = f"reader_{os.getpid()}", "a-password"
     with connected(url) as other:
         other.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())

@@ -242,7 +242,7 @@ def test_a_scope_of_something_unknown_is_none(data: Filled) -> None:
 # Spans
 
 
-FINDINGS = {"denied", "beyond", "redacted", "invalid", "lost"}
+FINDINGS = {"denied", "violation", "redacted", "invalid", "lost"}
 """The flags by which spans are listed as findings: also those that have not started."""
 
 

@@ -60,8 +60,8 @@ def test_steps_are_counted_by_agent(store: Store) -> None:
 
     found = {(each.agent_id, each.name): each for each in counts}
     refused = found[made.agents["Careful desk"], "shop:pay_back"]
-    assert (refused.spans, refused.denied, refused.beyond) == (3, 3, 0)
-    assert found[made.agents["Support desk"], "shop:purge"].beyond == 1
+    assert (refused.spans, refused.denied, refused.violation) == (3, 3, 0)
+    assert found[made.agents["Support desk"], "shop:purge"].violation == 1
     assert found[made.agents["Mail sorter"], "shop:chat"].spans == 7
     assert found[made.agents["Support desk"], "shop:chat"].spans == 1
     assert set(PURPOSES) < set(TYPES)

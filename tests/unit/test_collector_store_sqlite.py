@@ -66,7 +66,7 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     for path in (tmp_path, tmp_path / "file" / "remit.db"):
-        with pytest.raises(SettingsError, match=r"cannot be opened|there is no folder .*file"):
+        with pytest.raises(SettingsError, match=r"cannot be opened|there is no directory .*file"):
             open_store(path)
 
 

@@ -13,7 +13,7 @@ from time import thread_time
 import pytest
 
 from remit.collector.validation.budget import Budget
-from remit.collector.validation.schemas import Checker, SchemaVerdict
+from remit.collector.validation.schemas import Checker, SchemaResult
 from remit.collector.validation.summaries import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json, nested
 from tests.subtests import each
@@ -35,7 +35,7 @@ HARMLESS = {
 def engines() -> None:
     """Import the libraries, which takes its own time, before anything is measured."""
     Template("x").summary({}, 0, Budget())
-    Checker({"type": "object"}).verdict({}, "{}", Budget())
+    Checker({"type": "object"}).compare({}, "{}", Budget())
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +65,10 @@ def test_a_schema_cannot_keep_the_collector_busy(name: str) -> None:
     schema, payload = SCHEMAS[name]
     text, checker = json.dumps(payload), Checker(schema)
     begin = thread_time()
-    verdict = checker.verdict(payload, text, Budget())
-    errors = checker.errors(payload, text, Budget()) if verdict is not SchemaVerdict.GOOD else []
+    result = checker.compare(payload, text, Budget())
+    errors = checker.errors(payload, text, Budget()) if result is not SchemaResult.GOOD else []
     assert thread_time() - begin < MAX_S
-    assert verdict is (SchemaVerdict.BAD if name in HARMLESS else SchemaVerdict.UNCHECKED)
+    assert result is (SchemaResult.BAD if name in HARMLESS else SchemaResult.UNCHECKED)
     assert errors
     assert all(len(each) < 250 for each in errors)
 
@@ -105,26 +105,26 @@ def test_a_page_of_usual_summaries_is_rendered_whole() -> None:
 
 
 @each(
-    ("depth", "verdict"),
-    [(1, SchemaVerdict.BAD), (10, SchemaVerdict.BAD), (40, SchemaVerdict.UNCHECKED)],
+    ("depth", "result"),
+    [(1, SchemaResult.BAD), (10, SchemaResult.BAD), (40, SchemaResult.UNCHECKED)],
 )
 def test_a_schema_that_refers_to_itself_is_compared_as_deep_as_it_is_expanded(
-    depth: int, verdict: SchemaVerdict
+    depth: int, result: SchemaResult
 ) -> None:
     """Two references to itself double the number of schemas at each level."""
     tree: Json = {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a"]}
     payload = nested(depth)
-    assert Checker(tree).verdict(payload, json.dumps(payload), Budget()) is verdict
+    assert Checker(tree).compare(payload, json.dumps(payload), Budget()) is result
 
 
 def test_a_long_list_that_was_cut_is_compared() -> None:
-    """The verdict does not depend on a list of the differences, which would take too long."""
+    """The result does not depend on a list of the differences, which would take too long."""
     row: Json = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(9)}}
     schema: Json = {"properties": {"rows": {"type": "array", "items": row}}}
     rows: Json = [{f"p{n}": "some text" for n in range(9)} for _ in range(400)]
     payload: Json = {"rows": [*rows, {"$remit": "cut", "of": 9000, "unit": "items"}]}
     text = json.dumps(payload)
-    assert Checker(schema).verdict(payload, text, Budget()) is SchemaVerdict.GOOD
+    assert Checker(schema).compare(payload, text, Budget()) is SchemaResult.GOOD
 
 
 def test_one_request_does_not_compare_for_long() -> None:
@@ -138,7 +138,7 @@ def test_one_request_does_not_compare_for_long() -> None:
     text, budget = json.dumps(payload), Budget()
     checker = Checker(schema)
     begin = thread_time()
-    verdicts = [checker.verdict(payload, text, budget) for _ in range(2000)]
+    results = [checker.compare(payload, text, budget) for _ in range(2000)]
     assert thread_time() - begin < 2 * MAX_S
-    assert verdicts[0] is SchemaVerdict.GOOD
-    assert verdicts[-1] is SchemaVerdict.UNCHECKED
+    assert results[0] is SchemaResult.GOOD
+    assert results[-1] is SchemaResult.UNCHECKED

@@ -177,6 +177,10 @@ def failure(
             {"failure": failure("remit.errors.DeniedError", "it may move money")},
             ("failed", "refused: charge", "it may move money"),
         ),
+        (
+            {"status": "failed", "failure": failure("shop.DeniedError", "no card")},
+            ("failed", "charge: DeniedError", "no card"),
+        ),
         ({"failure": failure()}, ("failed", "refused: 2 steps", "")),
         ({"denied": 0, "failure": failure()}, ("quiet", "", "handled charge: PaymentError")),
         ({"denied": 0, "failure": failure(), "summary": "well"}, ("quiet", "", "well")),

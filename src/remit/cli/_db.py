@@ -199,7 +199,7 @@ def erase(
         emit_json(done._asdict())
         return
     emit(
-        f"Erased {number_of(done.spans, 'span')} and {number_of(done.answers, 'answer')} "
+        f"Erased {number_of(done.spans, 'span')} and {number_of(done.responses, 'response')} "
         f"of {number_of(done.runs, 'run')} in {shown(path)}."
     )
     if is_postgres(path):

@@ -58,9 +58,9 @@ LIMITS: Final = (
     ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
     ("max_bulk_s", 0, "Seconds after which a bulk request does nothing further."),
     (
-        "max_answer_bytes",
+        "max_response_bytes",
         1,
-        "Bytes of answers after which a bulk request, and a page of spans, ends.",
+        "Bytes of responses after which a bulk request, and a page of spans, ends.",
     ),
     ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
     (

@@ -1,6 +1,6 @@
-"""Refusals: errors that are answered with an envelope.
+"""Errors of rejected requests, which the response has in an envelope.
 
-The codes are those that the published clients know. These are the collector's own: `forbidden`,
+The published clients know the codes, except the collector's own: `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
 `too_many_requests`, `unavailable`, `unknown_schema_version`, `unsupported_media_type`.
 """
@@ -12,14 +12,12 @@ from http import HTTPStatus
 
 
 class RequestError(Exception):
-    """The refusal of a request; nothing of the request is written.
+    """A rejected request, of which nothing is written.
 
     Attributes:
-        status: HTTP status.
         code: One word for programs.
-        message: A sentence for people.
         errors: For validation errors, messages by field.
-        headers: Headers of the answer, beside the usual ones.
+        headers: Headers of the response besides the usual ones.
     """
 
     def __init__(
@@ -31,7 +29,7 @@ class RequestError(Exception):
         errors: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Set the parts of the answer."""
+        """Set the parts of the response."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -41,12 +39,12 @@ class RequestError(Exception):
 
 
 def malformed(message: str) -> RequestError:
-    """Return the refusal of a request that cannot be read at all."""
+    """Return the error for a request that cannot be read."""
     return RequestError(HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 
 def invalid(errors: Mapping[str, Sequence[str]]) -> RequestError:
-    """Return the refusal of a request whose fields, named in *errors*, are wrong."""
+    """Return the error for invalid fields, the keys of *errors*."""
     names = ", ".join(errors)
     return RequestError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -57,12 +55,12 @@ def invalid(errors: Mapping[str, Sequence[str]]) -> RequestError:
 
 
 def invalid_field(field: str, message: str) -> RequestError:
-    """Return the refusal of a request because of one field."""
+    """Return the error for one invalid field."""
     return invalid({field: [message]})
 
 
 def unknown_schema_version() -> RequestError:
-    """Return the refusal of an identifier alone: the schema version has to be sent whole."""
+    """Return the error for an unknown identifier: the schema version has to be sent whole."""
     return RequestError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "unknown_schema_version",
@@ -71,17 +69,17 @@ def unknown_schema_version() -> RequestError:
 
 
 def not_found(what: str) -> RequestError:
-    """Return the refusal of a request about something that does not exist for this caller."""
+    """Return the error for a resource that does not exist for this caller."""
     return RequestError(HTTPStatus.NOT_FOUND, "not_found", f"{what} not found")
 
 
 def invalid_action(message: str) -> RequestError:
-    """Return the refusal of a step that the thing's state does not allow."""
+    """Return the error for an operation that the resource's state does not allow."""
     return RequestError(HTTPStatus.CONFLICT, "invalid_action", message)
 
 
 def unauthorized() -> RequestError:
-    """Return the refusal of a request whose token does not exist or is not active any more."""
+    """Return the error for a token that does not exist or is no longer active."""
     return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "bad_authtoken",
@@ -91,12 +89,12 @@ def unauthorized() -> RequestError:
 
 
 def forbidden(message: str) -> RequestError:
-    """Return the refusal of a request that the token's scope does not cover."""
+    """Return the error for a request that the token's scope does not cover."""
     return RequestError(HTTPStatus.FORBIDDEN, "forbidden", message)
 
 
 def body_too_slow(timeout_s: float) -> RequestError:
-    """Return the refusal of a request whose body did not arrive in time."""
+    """Return the error for a body that did not arrive in time."""
     return RequestError(
         HTTPStatus.REQUEST_TIMEOUT,
         "request_timeout",
@@ -106,5 +104,5 @@ def body_too_slow(timeout_s: float) -> RequestError:
 
 
 def too_large(message: str) -> RequestError:
-    """Return the refusal of a request that exceeds a limit of size."""
+    """Return the error for a request that exceeds a limit of size."""
     return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", message)

@@ -24,7 +24,7 @@ encode: Final = msgspec.json.encode
 
 
 def finite(text: str) -> float:
-    """Return the number that *text* is, for `float_hook` of every decoder of a request.
+    """Return the number in *text*, for `float_hook` of every decoder of a request.
 
     msgspec takes 10 microseconds for a number like 1.1e300, and `float` takes half of one.
 
@@ -53,7 +53,7 @@ def fields_of(body: bytes) -> Fields:
     """Return the members of the JSON object *body*; an empty body has none.
 
     Raises:
-        RequestError: 400, the body is no JSON object.
+        RequestError: 400, the body is not a JSON object.
     """
     if not body or body.isspace():
         return {}
@@ -73,11 +73,11 @@ class _RepeatedKeyError(Exception):
 
 
 def check_body(body: bytes, most_values: int) -> None:
-    """Refuse a body that is too much for a reader, or that two readers may read differently.
+    """Reject a body that is too much for a reader, or that two readers may read differently.
 
     A value of two bytes, such as `[]`, takes 64 once it is decoded. Parts of a body are passed on
-    without being decoded, so all of it has to be UTF-8. Of an object with a key twice, readers
-    differ in which of the two counts. Text that is no JSON is left to its reader.
+    without being decoded, so all of it has to be UTF-8. If a key is used twice, readers
+    differ in which value counts. Text that is not JSON is left to its reader.
 
     Raises:
         RequestError: 413, it holds too many values; 400.
@@ -107,7 +107,7 @@ def _has_more_values(body: bytes, most: int) -> bool:
 
 
 def _is_as_read(text: bytes) -> bool:
-    """Return whether what is read of *text* is all of it: a repeated key is missing there.
+    """Return whether reading *text* lost nothing; a repeated key is lost.
 
     It may be all of it and differ in how a number or a letter is written. To look for the key takes
     several times as long, unless numbers have thousands of digits, which take long to be written.
@@ -140,10 +140,6 @@ _find_repeated: Final = json.JSONDecoder(
 def value_of(text: bytes | Raw, max_depth: int) -> object:
     """Return the JSON value of *text*, validated.
 
-    Args:
-        text: JSON that is UTF-8.
-        max_depth: How deep objects and arrays may nest.
-
     Raises:
         RequestError: 400, a value cannot be read, or nests deeper.
     """
@@ -162,7 +158,7 @@ def object_of(text: bytes | Raw, max_depth: int) -> dict[str, object]:
     """Return the JSON object that *text* holds; see `value_of`.
 
     Raises:
-        RequestError: 400, it is no object, cannot be read, or nests deeper.
+        RequestError: 400, it is not an object, cannot be read, or nests deeper.
     """
     value = value_of(text, max_depth)
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Local mode: the collector inside the program that it records, behind no port.
 
 The SDK calls it on its own threads (`remit.client._inprocess.InProcessTransport`). No other program
-can reach it, so that no token is needed; several processes may share the folder.
+can reach it, so that no token is needed; several processes may share the directory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SETTINGS: Final = Settings(create_agents=True)
 
 
 def open_app(data_dir: Path) -> tuple[Callable[..., Response], str]:
-    """Return what answers requests from the database in *data_dir*, and a token to call it with.
+    """Return an app for the database in *data_dir*, and a token to call it with.
 
     Args:
-        data_dir: The folder; it is made if it does not exist.
+        data_dir: The directory; it is created if it does not exist.
 
     Raises:
-        OSError: The folder is open to other users, or the database there cannot be opened.
+        OSError: The directory is open to other users, or the database there cannot be opened.
     """
     clock = SystemClock()
     try:

@@ -7,7 +7,7 @@ from typing import Final
 REQUESTS: Final = "remit_requests_total"
 SPANS: Final = "remit_spans_ingested_total"
 ITEMS: Final = "remit_bulk_items_total"
-REFUSALS: Final = "remit_refusals_total"
+REJECTIONS: Final = "remit_rejections_total"
 DB_ERRORS: Final = "remit_database_errors_total"
 
 

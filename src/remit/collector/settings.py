@@ -32,16 +32,16 @@ class Settings:
         max_pending_bytes: Most bytes of request bodies in memory at once, in each process.
         body_timeout_s: Seconds within which the body of a request must arrive.
         max_bulk_items: Most operations in one bulk request.
-        max_bulk_s: After so many seconds no further operation of a bulk request begins.
-        max_answer_bytes: Nor after answers that are longer together. A page of a list of spans ends
+        max_bulk_s: Seconds after which no further operation of a bulk request begins.
+        max_response_bytes: Bytes of its responses after which none begins. A page of spans ends
             before the span whose payloads would make it longer.
         max_depth: How deep objects and arrays may nest in one payload.
-        max_requests_per_s: Most requests a second with one token; 0 is no limit.
+        max_requests_per_s: Most requests a second with one token; 0 means no limit.
         max_connections: Most connections at once, in each process.
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.
             Local mode does, so that a program set up for a server runs without it; a server
-            answers 404, which the clients of the API expect (docs/reference/wire.md).
+            responds with 404, which the clients of the API expect (docs/reference/wire.md).
         retain: Age from which a server deletes spans and runs; None keeps them.
         retain_payloads: Age from which a server deletes the payloads of spans.
     """
@@ -52,7 +52,7 @@ class Settings:
     body_timeout_s: int = 60
     max_bulk_items: int = 10_000
     max_bulk_s: float = 0.5
-    max_answer_bytes: int = 8 * MIB
+    max_response_bytes: int = 8 * MIB
     max_depth: int = 100
     max_requests_per_s: int = 0
     max_connections: int = 1000

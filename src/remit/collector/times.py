@@ -15,7 +15,7 @@ LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def parse_us(text: str) -> int:
-    """Return the instant that *text* names, in microseconds since 1970.
+    """Return the instant in *text*, in microseconds since 1970.
 
     A text without an offset is read as UTC: the Python client sends such when its caller's
     datetime was naive.
@@ -23,7 +23,7 @@ def parse_us(text: str) -> int:
     Raises:
         ValueError: The text is not an ISO 8601 date or time, or lies outside the years 1 to 9999.
     """
-    # The parser accepts the text before a NUL.
+    # The parser accepts a string before a NUL.
     if not text.isprintable():
         raise ValueError("the text has characters that no time has")
     moment = datetime.fromisoformat(text)

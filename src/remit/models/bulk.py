@@ -36,7 +36,7 @@ class BulkRequest(WireModel):
         seen: set[str] = set()
         for item in items:
             if item.idempotency_key in seen:
-                message = f"idempotency_key {item.idempotency_key!r} stands twice in one request"
+                message = f"idempotency_key {item.idempotency_key!r} is used twice in one request"
                 raise ValueError(message)
             seen.add(item.idempotency_key)
         return items

@@ -10,7 +10,7 @@ from remit.models.agent_instance import AgentInstance, RegisteredAgent
 from remit.models.agent_span import AgentSpan
 
 Flag: TypeAlias = Literal[
-    "denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
+    "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
 """What is to be noticed about a span, or about a span of a run."""
 
@@ -34,7 +34,7 @@ class Run(AgentInstance):
     flags: list[Flag]
     """What is to be noticed about its spans."""
     denied: int
-    """Number of steps that the policy refused."""
+    """Number of steps that the policy denied."""
     handled: int
     """Number of failed spans whose parent is complete."""
     tokens: Tokens
@@ -114,11 +114,11 @@ class Count(WireModel):
     cancelled: int | None = None
     """Spans or runs that were cancelled."""
     denied: int | None = None
-    """Spans that the policy refused."""
+    """Spans that the policy denied."""
     redacted: int | None = None
     """Spans in which a value was redacted."""
-    beyond: int | None = None
-    """Spans beyond the remit of their agent."""
+    violation: int | None = None
+    """Spans that violate the remit of their agent."""
     undeclared: int | None = None
     """Spans of an undeclared type."""
     invalid: int | None = None

@@ -1,4 +1,4 @@
-"""Risk of a run or an agent: declared actions and data, refusals, violations, redacted values."""
+"""Risk of a run or an agent: declared actions and data, denials, violations, redacted values."""
 
 from typing import Literal
 
@@ -31,11 +31,11 @@ class SpanTypeRisk(WireModel):
     excludes: list[str]
     """Categories of data in neither."""
     classification: str
-    """The strictest classification of either."""
+    """The more sensitive classification of the two."""
 
 
-class Refused(WireModel):
-    """Refused steps and terminated runs."""
+class Denied(WireModel):
+    """Denied steps and terminated runs."""
 
     spans: int
     """Number of denied steps; their bodies did not run."""
@@ -47,7 +47,7 @@ class Refused(WireModel):
     """Reasons of the terminations, newest first."""
 
 
-class Exceeded(WireModel):
+class Observed(WireModel):
     """Violations that were only observed."""
 
     spans: int
@@ -89,12 +89,12 @@ class Risk(WireModel):
     gives: dict[str, int]
     """Number of spans by declared category of their results."""
     classification: str
-    """The strictest classification that a span declares."""
+    """The most sensitive classification that a span declares."""
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
     """Risk by span type."""
-    refused: Refused
-    """Refused steps and terminated runs."""
-    exceeded: Exceeded
+    denied: Denied
+    """Denied steps and terminated runs."""
+    observed: Observed
     """Observed violations."""
     redacted: dict[str, int]
     """Number of redacted values by rule."""

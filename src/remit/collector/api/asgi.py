@@ -16,7 +16,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
-from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
+from remit.collector.api.dispatch import Request, Response, Service, rejected, secret_in
 from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
 from remit.collector.errors import RequestError, body_too_slow, unauthorized
 from remit.collector.settings import Settings
@@ -26,7 +26,7 @@ T = TypeVar("T")
 CALLER: Final = "remit.caller"
 """Key of the scope: the holder of the request's token."""
 CODE: Final = "remit.code"
-"""Key of the scope: the code of a refusal."""
+"""Key of the scope: the code of a rejected request."""
 ROUTE: Final = "remit.route"
 """Key of the scope: the path of the endpoint, with `{id}`."""
 SESSION: Final = "remit.session"
@@ -41,10 +41,9 @@ class Executor(Protocol):
     """Runs work that may use the database."""
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises.
+        """Run *work* and return its result.
 
         Args:
-            work: The work.
             writes: Whether it writes to the database.
         """
         ...
@@ -54,7 +53,7 @@ class InlineExecutor:
     """Runs work on the calling thread."""
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises."""
+        """Run *work* and return its result."""
         del writes
         return work()
 
@@ -66,12 +65,12 @@ class ThreadExecutor:
     """
 
     def __init__(self, writes: int, reads: int) -> None:
-        """Use at most so many threads for work that writes, and for work that reads."""
+        """Set the number of threads for work that writes, and for work that reads."""
         self._writing = ThreadPoolExecutor(writes, "remit-write")
         self._reading = ThreadPoolExecutor(reads, "remit-read")
 
     async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
-        """Return what *work* returns, or raise what it raises; it ends even without a caller."""
+        """Run *work* and return its result; it ends even without a caller."""
         pool = self._writing if writes else self._reading
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
@@ -85,17 +84,17 @@ class ApiApp:
     """The paths of the API as an ASGI app."""
 
     def __init__(self, service: Service, executor: Executor) -> None:
-        """Answer by *service*, on *executor*."""
+        """Handle requests by *service*, on *executor*."""
         self._service = service
         self._executor = executor
         self._pending = PendingBytes(service.settings.max_pending_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         response = await self._response(HttpRequest(scope, receive))
         scope[CALLER], scope[CODE] = response.caller, response.code
-        answer = HttpResponse(response.body, response.status, response.headers)
-        await answer(scope, receive, send)
+        http_response = HttpResponse(response.body, response.status, response.headers)
+        await http_response(scope, receive, send)
 
     async def _response(self, http: HttpRequest) -> Response:
         headers = dict(http.headers)
@@ -103,14 +102,14 @@ class ApiApp:
         try:
             matched = endpoint, _ = match(request.method, request.path)
             http.scope[ROUTE] = endpoint.route
-            # Refused before its body is read.
+            # Rejected before its body is read.
             if endpoint.operation != DOCUMENT and not secret_in(headers.get("authorization", "")):
                 raise unauthorized()
             with self._pending.counted() as hold:
                 try:
                     body = await _read(http, self._service.settings, hold)
                 except RequestError:
-                    # A wrong token is refused first.
+                    # A wrong token is rejected first.
                     authorization = headers["authorization"]
                     await self._executor.run(partial(self._service.authenticate, authorization))
                     raise
@@ -122,8 +121,8 @@ class ApiApp:
                     compress=_accepts_gzip(http),
                 )
                 return await self._executor.run(work, writes=_holds_writer(endpoint))
-        except RequestError as refusal:
-            return refused(refusal)
+        except RequestError as error:
+            return rejected(error)
 
     def _respond(self, dispatch: Callable[[], Response], *, compress: bool) -> Response:
         response = dispatch()
@@ -136,17 +135,12 @@ class ApiApp:
 
 
 def _holds_writer(endpoint: Endpoint) -> bool:
-    """Return whether others have to wait to write; an erasure takes many short transactions."""
+    """Return whether it blocks other writes; an erasure takes many short transactions."""
     return endpoint.method != "GET" and not endpoint.erases
 
 
 async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:
-    """Return the body as it was sent.
-
-    Raises:
-        RequestError: 408, 413 or 503.
-        ClientDisconnect: The client closed the connection before the end.
-    """
+    """Return the body as it was sent."""
     length = http.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.max_body_bytes:
         raise too_long(settings)
@@ -169,7 +163,7 @@ async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], Non
 
 
 def _accepts_gzip(http: HttpRequest) -> bool:
-    """Return whether the answer is to be compressed: for another machine that accepts it."""
+    """Return whether to compress the response: for another machine that accepts it."""
     if http.client is None or GZIP not in http.headers.get("accept-encoding", "").lower():
         return False
     try:

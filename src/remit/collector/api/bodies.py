@@ -33,7 +33,7 @@ class PendingBytes:
     def counted(self) -> Generator[Callable[[int], None]]:
         """Return a block for one request; the function adds bytes until the block ends.
 
-        The function raises a refusal with 503 if there are too many.
+        The function raises a `RequestError` (503) if there are too many.
         """
         held = 0
 
@@ -59,7 +59,7 @@ class PendingBytes:
 
 
 def too_long(settings: Settings) -> RequestError:
-    """Return the refusal of a body that is too long."""
+    """Return the error for a body that is too long."""
     return too_large(f"the body is longer than {settings.max_body_bytes} bytes")
 
 
@@ -99,11 +99,11 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
     """Return *body* decompressed, never more than *max_bytes*.
 
     Raises:
-        RequestError: 400, it is no gzip; 413, it would be longer.
+        RequestError: 400, it is not gzip; 413, it would be longer.
     """
     whole = bytearray()
     members, member = 0, None
-    # In parts: what follows a member is copied each time one ends.
+    # In parts: the rest is copied each time a member ends.
     for start in range(0, len(body), _PART_BYTES):
         rest = body[start : start + _PART_BYTES]
         while rest:

@@ -1,7 +1,7 @@
-"""Bulk: operations in order, each as if alone, up to the first that is refused.
+"""Bulk: operations in order, each as if alone, up to the first that is rejected.
 
-They share one transaction, because a commit costs more than an operation; what a refused one wrote
-is undone to a savepoint.
+They share one transaction, because a commit costs more than an operation; a savepoint undoes
+a rejected one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
 from remit.collector.json_io import Fields, encode, fields_of
-from remit.collector.views.envelopes import error_answer
+from remit.collector.views.envelopes import error_response
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
@@ -81,7 +81,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     seen: set[str] = set()
     for number, item in enumerate(items):
         if item.key in seen:
-            raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
+            raise invalid_field(f"items.{number}.idempotency_key", "is used twice in this request")
         seen.add(item.key)
     return items
 
@@ -99,31 +99,31 @@ def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
 
 
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
-    """Carry out *items* in order, up to the first refusal, and return their answers."""
+    """Carry out *items* in order, up to the first rejected one, and return their responses."""
     outputs: dict[str, Raw] = {}
     for operation in _OF_RUNS:
         keys = [item.key for item in items if item.operation == operation]
         if keys:
             ctx.tx.keys(ctx.caller.account_id, operation, keys)
-    for item, answer in _answers(ctx, items):
+    for item, response in _responses(ctx, items):
         ctx.metrics.items += 1
-        if isinstance(answer, RequestError):
-            ctx.metrics.refused.append(answer.code)
-            outputs[item.key] = Raw(error_answer(answer))
+        if isinstance(response, RequestError):
+            ctx.metrics.rejected.append(response.code)
+            outputs[item.key] = Raw(error_response(response))
             break
-        outputs[item.key] = Raw(answer)
+        outputs[item.key] = Raw(response)
     return encode({"status": "success", "outputs": outputs})
 
 
-def _answers(
+def _responses(
     ctx: Context, items: Sequence[BulkOperation]
 ) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
-    """Yield each item with its answer; neighbouring operations of one kind share their reads."""
+    """Yield each item with its response; neighbouring operations of one kind share their reads."""
     for kind, group in groupby(items, key=_kind):
         together = list(group)
         if kind == _SPANS:
             calls = [SpanCall(item.operation, item.params, item.key) for item in together]
-            # Shorter than the items when one was refused.
+            # Shorter than the items if one was rejected.
             yield from zip(
                 together, SpanBatch(ctx, minimal=ctx.minimal).execute(calls), strict=False
             )
@@ -139,7 +139,6 @@ def _kind(item: BulkOperation) -> str:
 
 
 def _instance_id(item: BulkOperation) -> str | None:
-    """Return the instance that an operation names, if it can be read."""
     try:
         named = _read_instance(item.params)
         return named.id if item.operation == REGISTER else named.agent_instance_id
@@ -154,15 +153,15 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     try:
         ctx.allowance.check()
         endpoint.check_permission(ctx.caller)
-        # These write nothing before they may be refused, or have a savepoint of their own.
+        # These write nothing before they may be rejected, or have a savepoint of their own.
         undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
         with undo:
             operation = read(endpoint, ctx.caller, item.params, item.key, ctx.settings.max_depth)
-            answer = carry_out(ctx, operation)
-        ctx.allowance.take(answer)
-    except RequestError as refusal:
-        return refusal
-    return answer
+            response = carry_out(ctx, operation)
+        ctx.allowance.take(response)
+    except RequestError as error:
+        return error
+    return response
 
 
 def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
@@ -178,11 +177,11 @@ def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
 
 
 def _flat_item(number: int, raw: Raw) -> BulkOperation:
-    """Return an item whose fields stand beside its type, with or without details, which win."""
+    """Return an item whose fields are next to its type; fields in `details` take precedence."""
     try:
         fields = fields_of(bytes(raw))
-    except RequestError as refusal:
-        raise invalid_field(f"items.{number}", "must be an object") from refusal
+    except RequestError as error:
+        raise invalid_field(f"items.{number}", "must be an object") from error
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:
@@ -194,7 +193,7 @@ def _flat_item(number: int, raw: Raw) -> BulkOperation:
 
 
 def _merged(fields: Fields) -> bytes:
-    """Return the fields beside the details, and those in them; details that are no object alone."""
+    """Return the fields of an item and of its `details`; only `details` if it is not an object."""
     details = bytes(fields["details"])
     try:
         inner = fields_of(details)

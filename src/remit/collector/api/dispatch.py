@@ -34,7 +34,7 @@ from remit.collector.domain.params import Values, checked_key
 from remit.collector.domain.tokens import caller_of
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, encode, fields_of, value_of
-from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
+from remit.collector.metrics import ITEMS, REJECTIONS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
 from remit.collector.store.base import (
     ConflictError,
@@ -45,7 +45,7 @@ from remit.collector.store.base import (
 )
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import Declarations
-from remit.collector.views.envelopes import error_answer
+from remit.collector.views.envelopes import error_response
 from remit.errors import SettingsError
 
 logger: Final = logging.getLogger("remit")
@@ -56,7 +56,7 @@ QUIET_S: Final = 10
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 PROBE_AFTER_NS: Final = 5 * NS_PER_S
-"""A write that is longer ago does not tell whether the database can be written."""
+"""Age of a write after which it no longer shows that the database can be written."""
 PROBE_BYTES: Final = 2 * MIB
 """Length of the write that ends an outage: more than that of a bulk request of the SDK."""
 MAX_TOKENS: Final = 10_000
@@ -74,7 +74,6 @@ class Request(NamedTuple):
 
     Attributes:
         path: Path, decoded.
-        headers: Headers, names in lower case.
         body: Body, encoded as its `content-encoding` says.
     """
 
@@ -86,11 +85,10 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
-        headers: Headers, names in lower case.
-        code: Code of the refusal; None for a success.
+        code: Code of the error; None for a success.
         caller: The holder of the token, as far as it was authenticated.
     """
 
@@ -101,16 +99,14 @@ class Response(NamedTuple):
     caller: Caller | None = None
 
 
-def refused(refusal: RequestError, caller: Caller | None = None) -> Response:
-    """Return the answer to a request that was not carried out."""
-    headers = {name.lower(): value for name, value in (refusal.headers or {}).items()}
-    return Response(
-        refusal.status, error_answer(refusal), {**HEADERS, **headers}, refusal.code, caller
-    )
+def rejected(error: RequestError, caller: Caller | None = None) -> Response:
+    """Return the response to a request that was not carried out."""
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return Response(error.status, error_response(error), {**HEADERS, **headers}, error.code, caller)
 
 
 def secret_in(authorization: str) -> str | None:
-    """Return the token of an `Authorization` header; None if there is none."""
+    """Return the token of an `Authorization` header, if any."""
     scheme, _, secret = authorization.partition(" ")
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
@@ -181,7 +177,7 @@ class Service:
         at_ns, succeeded = self._last_write
         # A read may have failed since the last write succeeded.
         is_known = at_ns > recent_ns and succeeded == (self._outage is None)
-        # Only one thread waits for a database that does not answer.
+        # Only one thread waits for a database that does not respond.
         if is_known or not self._probing.acquire(blocking=False):
             return succeeded
         try:
@@ -201,13 +197,12 @@ class Service:
         tx: Transaction | None = None,
         matched: tuple[Endpoint, str] | None = None,
     ) -> Response:
-        """Return the answer to a request.
+        """Return the response to a request.
 
         Args:
-            hold: Called with the length of a body that was decompressed; may raise a refusal.
-            caller: Makes the request, as is known already; None authenticates its token.
-            tx: An open transaction in which a request that only reads is answered.
-            matched: What `match` returns for it, if that is known already.
+            caller: Authenticated caller; None authenticates the token.
+            hold: Called with the length of a decompressed body; may raise a `RequestError`.
+            matched: Result of `match`, if known.
         """
         try:
             endpoint, thing_id = matched or match(request.method, request.path)
@@ -219,21 +214,21 @@ class Service:
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:
-                answer = self._bulk(caller, body, minimal=minimal)
+                response = self._bulk(caller, body, minimal=minimal)
             else:
                 operation = self._operation(endpoint, thing_id, caller, request, body)
                 if endpoint.erases:
-                    answer = self._erase(caller, operation)
+                    response = self._erase(caller, operation)
                 else:
-                    answer = self._single(caller, operation, tx, minimal=minimal)
-        except RequestError as refusal:
-            return refused(refusal, caller)
+                    response = self._single(caller, operation, tx, minimal=minimal)
+        except RequestError as error:
+            return rejected(error, caller)
         except TooSlowError:
-            return refused(_TOO_SLOW, caller)
+            return rejected(_TOO_SLOW, caller)
         except StoreUnavailableError:
-            return refused(UNAVAILABLE, caller)
+            return rejected(UNAVAILABLE, caller)
         headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
-        return Response(HTTPStatus.OK, answer, headers, None, caller)
+        return Response(HTTPStatus.OK, response, headers, None, caller)
 
     def authenticate(self, authorization: str) -> Caller:
         """Return the holder of the token in an `Authorization` header.
@@ -272,11 +267,6 @@ class Service:
     def _operation(
         self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes
     ) -> Operation:
-        """Return the operation of a request to an endpoint.
-
-        Raises:
-            RequestError: 400, 403, 404 or 422.
-        """
         max_depth = self.settings.max_depth
         named: Values = {endpoint.id_field: thing_id} if endpoint.id_field else {}
         if endpoint.method == "GET":
@@ -318,7 +308,7 @@ class Service:
             number_of(erased.runs, "run"),
             caller.token_id,
             number_of(erased.spans, "span"),
-            number_of(erased.answers, "answer"),
+            number_of(erased.responses, "response"),
         )
         return encode({"status": "success", **erased._asdict()})
 
@@ -327,12 +317,12 @@ class Service:
             ctx = self._context(tx, caller, minimal=minimal)
             return work(ctx), ctx.metrics
 
-        answer, counted = self._written(begin)
+        response, counted = self._written(begin)
         self._metrics.add(SPANS, count=counted.spans)
         self._metrics.add(ITEMS, count=counted.items)
-        for code in counted.refused:
-            self._metrics.add(REFUSALS, code)
-        return answer
+        for code in counted.rejected:
+            self._metrics.add(REJECTIONS, code)
+        return response
 
     def _written(self, work: Callable[[Transaction], T]) -> T:
         """Return what *work* returns in a writing transaction; note whether it could be written."""
@@ -412,18 +402,14 @@ _TOO_SLOW: Final = RequestError(
 
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:
-    """Return whether the answer leaves out what the client does not read (RFC 7240)."""
+    """Return whether the client asks for a minimal response (RFC 7240)."""
     applies = endpoint.operation == BULK or endpoint.on_spans or endpoint.minimal is not None
     preferences = request.headers.get("prefer", "")
     return applies and _MINIMAL in map(str.strip, preferences.lower().split(","))
 
 
 def _details(fields: Fields, *, wrapped: bool) -> Fields:
-    """Return the fields under `details`; where they are optional, a value of another kind is none.
-
-    Raises:
-        RequestError: 422, there are none.
-    """
+    """Return the fields under `details`; optional ones of another kind are ignored."""
     raw = fields.get("details")
     if raw is None:
         if wrapped:
@@ -431,18 +417,14 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
         return {}
     try:
         return fields_of(bytes(raw))
-    except RequestError as refusal:
+    except RequestError as error:
         if wrapped:
-            raise invalid_field("details", "must be an object") from refusal
+            raise invalid_field("details", "must be an object") from error
         return {}
 
 
 def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> str | None:
-    """Return the idempotency key of a request, which may be in any of four places.
-
-    Raises:
-        RequestError: 400 or 422.
-    """
+    """Return the idempotency key of a request, which may be in any of four places."""
     for place in (fields, details):
         raw = place.get("idempotency_key")
         key = None if raw is None else value_of(raw, max_depth)

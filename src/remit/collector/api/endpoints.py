@@ -74,7 +74,7 @@ from remit.models.routes import Route
 
 PREFIX: Final = routes.API
 OWN_PREFIX: Final = "/api/remit/v1"
-"""Prefix of the endpoints that only remit has; they are no operations of a bulk request."""
+"""Prefix of remit's own endpoints, which a bulk request cannot have."""
 PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
 DOCUMENT: Final = "openapi"
@@ -85,7 +85,7 @@ _ID: Final = "{id}"
 _KEY: Final = "idempotency_key"
 _ACCOUNT_ID: Final = "account_id"
 _OF_SERVICE: Final = ("include_costs", "include_counts", "include_risk_score")
-"""Parameters of the service that choose what a collector answers always, or does not have."""
+"""Parameters of the hosted service without effect on a collector's responses."""
 _ID_PART: Final = 2
 
 
@@ -93,27 +93,25 @@ class Endpoint(NamedTuple):
     """One path and method.
 
     Attributes:
-        path: Path after the prefix; `{id}` is the id of the thing.
-        operation: Name of the operation in a bulk item; bulk and the document are none.
+        path: Path after the prefix; `{id}` is the id of the resource.
+        operation: Name of the operation in a bulk item, except for bulk and the document.
         perform: Carries it out. Takes the context, the id unless the model has a field for it, the
             model if there is one, and the fields as they came where `with_fields` says so. Returns
             encoded bytes, or what `view` takes.
         answers: Model of a success; of one item, if it is a list.
-        view: Makes the answer out of the result; takes the context and the result.
-        body: Model of the body on the wire; None without a body.
+        view: Makes the response out of the result; takes the context and the result.
         id_field: The operation's name of the id.
         wrapped: Whether the body's fields are under `details`.
-        bare: Whether `answers` is the whole answer, and not what its envelope holds.
+        bare: Whether `answers` is the whole response, without an envelope.
         writes: Whether it needs the write lock.
         account: Whether it needs an account's token.
-        again: Reads the thing as it is now, for a repeated request; takes the context, its id, and
-            the other arguments of `perform`. None if the answer never changes and is stored.
-        compared: The fields that tell a request from another one with the same key.
+        again: Reads the resource for a repeated request; takes the context, its id, and
+            the other arguments of `perform`. None if the response never changes and is stored.
+        compared: The fields that two requests with one key must have in common.
         with_fields: Whether `perform` also takes the fields as they came.
-        minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
-        prefix: What its path comes after.
+        minimal: Makes the response to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
-        records: Whether a program needs it in order to record. Its answers have no values for a
+        records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
     """
@@ -147,7 +145,7 @@ class Endpoint(NamedTuple):
 
     @property
     def needs(self) -> Permission:
-        """What a token must permit; a bulk request may hold operations that write."""
+        """The permission that a token needs; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
         if self.operation == BULK or (self.records and self.writes):
@@ -155,7 +153,7 @@ class Endpoint(NamedTuple):
         return Permission.WRITE if self.writes else Permission.READ
 
     def check_permission(self, caller: Caller) -> None:
-        """Refuse a caller whose token does not permit this.
+        """Reject a caller whose token does not permit this.
 
         Raises:
             RequestError: 403.
@@ -169,7 +167,7 @@ class Endpoint(NamedTuple):
         )
 
     def check_query(self, query: Mapping[str, str]) -> None:
-        """Refuse a query with a parameter that this endpoint does not have.
+        """Reject a query with a parameter that this endpoint does not have.
 
         Raises:
             RequestError: 422.
@@ -216,11 +214,10 @@ def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
 
 
 def _answered_apart(*_: object) -> None:
-    """Bulk and the document are answered by `dispatch` itself."""
+    """Bulk and the document are handled by `dispatch` itself."""
 
 
 def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
-    """Return the row of a route."""
     defaults: dict[str, Any] = {
         "answers": route.answers,
         "view": _plain,
@@ -231,12 +228,12 @@ def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
     return Endpoint(route.method, route.path, route.operation, perform, **{**defaults, **fields})
 
 
-class _Thing(NamedTuple):
-    """A kind of thing; its methods make the rows of the table that are about it.
+class _Resource(NamedTuple):
+    """A kind of resource; its methods make the rows of the table that are about it.
 
     Attributes:
         name: Its name; the operations have it in the plural, and paths too if `path` says so.
-        view: Makes an answer out of a row; by default that of the model `answers`.
+        view: Makes a response out of a row; by default that of the model `answers`.
         account: Whether its operations need an account's token.
         path: Path of all of them, if not the name.
         minimal: See `Endpoint`.
@@ -251,7 +248,7 @@ class _Thing(NamedTuple):
     minimal: Callable[[Any], object] | None = None
 
     def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
-        """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
+        """Return the row of a route; a write can be repeated unless *fields* say otherwise."""
         view = self.view or _of_row(partial(row_view, self.answers))
         defaults: dict[str, Any] = {"view": view, "account": self.account}
         if route.method != "GET":
@@ -267,25 +264,20 @@ class _Thing(NamedTuple):
         body: Model | None = None,
         **fields: Any,
     ) -> Endpoint:
-        """Return one row that has no route."""
         path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
         return self.at(Route(operation, method, path, self.answers, body), perform, **fields)
 
     def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
-        """Return the row of the list."""
         return self.row("GET", "", "list", perform, query=query)
 
     def show(self) -> Endpoint:
-        """Return the row that shows one."""
         return self.row("GET", f"/{_ID}", "show", self.find)
 
     def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:
-        """Return the row that reads something about one."""
         fields = {"answers": answers, "view": _plain, **fields}
         return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
 
     def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:
-        """Return the row that creates one."""
         return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
     def update(
@@ -296,7 +288,6 @@ class _Thing(NamedTuple):
         tail: str = "",
         **fields: Any,
     ) -> Endpoint:
-        """Return the row that changes one."""
         return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True, **fields)
 
     def step(self, step: str, perform: Perform) -> Endpoint:
@@ -304,12 +295,11 @@ class _Thing(NamedTuple):
         return self.row("POST", f"/{_ID}/{step}", step, perform, StepRequest)
 
     def delete(self, perform: Perform) -> Endpoint:
-        """Return the row that deletes one; its answer is stored for a repetition."""
+        """Return the row that deletes one; its response is stored for a repetition."""
         return self.row("DELETE", f"/{_ID}", "delete", perform, again=None)
 
 
 def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
-    """Return the row of a list that only remit has."""
     return Endpoint(
         "GET",
         path,
@@ -324,10 +314,10 @@ def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> En
     )
 
 
-_RUN: Final = _Thing(
+_RUN: Final = _Resource(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-_SPAN: Final = _Thing(
+_SPAN: Final = _Resource(
     "agent_span",
     AgentSpan,
     span_operations.find,
@@ -335,24 +325,24 @@ _SPAN: Final = _Thing(
     account=False,
     path="agent_spans",
 )
-_AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
-_VERSION: Final = _Thing("agent_version", AgentVersion, versions.find_version)
-_SCHEMA: Final = _Thing(
+_AGENT: Final = _Resource("agent", Agent, agents.find, agents.view)
+_VERSION: Final = _Resource("agent_version", AgentVersion, versions.find_version)
+_SCHEMA: Final = _Resource(
     "agent_schema_version",
     AgentSchemaVersion,
     versions.find_schema_version,
     _of_row(schema_view),
 )
-_ACCOUNT: Final = _Thing("account", Account, places.find_account)
-_ENVIRONMENT: Final = _Thing("environment", Environment, places.find_environment)
-_DEPLOYMENT: Final = _Thing("agent_deployment", AgentDeployment, places.find_deployment)
-_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find)
+_ACCOUNT: Final = _Resource("account", Account, places.find_account)
+_ENVIRONMENT: Final = _Resource("environment", Environment, places.find_environment)
+_DEPLOYMENT: Final = _Resource("agent_deployment", AgentDeployment, places.find_deployment)
+_TOKEN: Final = _Resource("api_token", ApiToken, tokens.find)
 # A collector has none of these.
-_USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
-_INVITE: Final = _Thing(
+_USER: Final = _Resource("admin_user", AdminUser, small.none_called("admin_user"))
+_INVITE: Final = _Resource(
     "admin_user_invite", AdminUserInvite, small.none_called("admin_user_invite")
 )
-_PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
+_PROFILE: Final = _Resource("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
 ENDPOINTS: Final = (
     _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False, records=True),

@@ -22,14 +22,14 @@ VERSION: Final = "1"
 _REF: Final = "#/components/schemas/{model}"
 _PFID: Final = "^[0-7][0-9a-hjkmnp-tv-z]{31}$"
 _KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS}
-# The refusals of all endpoints; a GET has no 409.
+# The errors of all endpoints; a GET has no 409.
 _ERRORS: Final = {
     400: "The request cannot be read.",
-    401: "The token does not exist, or is of no use any more.",
+    401: "The token does not exist, or is no longer valid.",
     403: "The token's scope does not cover this.",
-    404: "There is no such thing for this token.",
+    404: "This token can see no such resource.",
     408: "The body did not arrive in time.",
-    409: "The thing's state does not allow this step.",
+    409: "The resource's state does not allow this step.",
     411: "The body comes in chunks, without a `Content-Length`.",
     413: "The request exceeds a limit of size.",
     415: "The body's content encoding is not known.",
@@ -41,7 +41,7 @@ _ERRORS: Final = {
 _SHOWN: Final = ("type", "enum", "format", "minimum", "maximum", "pattern")
 """The keys of a parameter's schema that the document has."""
 _OTHER_WORDS: Final = {
-    BULK: "Carry out several operations in order, up to the first that is refused.",
+    BULK: "Carry out several operations in order, up to the first that is rejected.",
     DOCUMENT: "Return this description of the API.",
 }
 
@@ -59,7 +59,7 @@ def document() -> bytes:
             "info": {
                 "title": "remit collector",
                 "version": VERSION,
-                "description": "The HTTP API of Prefactor, as a remit collector answers it.",
+                "description": "The HTTP API of Prefactor, as a remit collector serves it.",
             },
             "paths": paths,
             "components": {

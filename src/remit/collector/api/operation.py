@@ -1,8 +1,8 @@
 """One operation, from an endpoint or a bulk item: validated, then carried out once for each key.
 
-An idempotency key belongs to an account and an operation. A repeated request changes nothing and is
-answered with the thing as it is now; a key that comes with another request is refused. Keys of
-refused requests are not stored. Operations on one span keep their keys in the span's row
+An idempotency key belongs to an account and an operation. A repeated request changes nothing and
+returns the resource as it is now; a key that comes with another request is rejected. Keys of
+rejected requests are not stored. Operations on one span keep their keys in the span's row
 (`domain.span_batch`).
 """
 
@@ -27,7 +27,7 @@ from remit.collector.domain.spans import SpanCall
 from remit.collector.errors import RequestError, forbidden, not_found
 from remit.collector.json_io import encode, object_of
 from remit.collector.store.rows import KeyRow
-from remit.collector.views.envelopes import success_answer
+from remit.collector.views.envelopes import success_response
 
 
 class Operation(NamedTuple):
@@ -55,7 +55,6 @@ def read(
 
     Args:
         params: Its fields, a JSON object or decoded.
-        max_depth: How deep objects and arrays may nest.
 
     Raises:
         RequestError: 400, 403, 404 or 422.
@@ -88,7 +87,7 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
     """Carry out an operation, unless its key was used before; return its envelope.
 
     Raises:
-        RequestError: It is refused, or its key was used for another request.
+        RequestError: It is rejected, or its key was used for another request.
     """
     endpoint, key = operation.endpoint, operation.key
     if key is None or not endpoint.writes or endpoint.on_spans:
@@ -105,45 +104,41 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
         if repeated is None:
             raise
         return repeated
-    answer = _encoded(ctx, endpoint, result)
-    kept = answer if endpoint.again is None else b"" if endpoint.on_run else result.id.encode()
+    response = _encoded(ctx, endpoint, result)
+    stored = response if endpoint.again is None else b"" if endpoint.on_run else result.id.encode()
     row = KeyRow(
         account_id=ctx.caller.account_id,
         operation=endpoint.operation,
         key=key,
         agent_instance_id=result.id if endpoint.on_run else None,
         agent_span_id=None,
-        answer=kept,
+        response=stored,
         inserted_at=ctx.now_us,
         request_hash=hashed,
     )
     ctx.tx.add_keys([row])
-    return answer
+    return response
 
 
 def _repeated(
     ctx: Context, operation: Operation, key: str, hashed: str, *, again: bool = False
 ) -> bytes | None:
-    """Return the answer to a request whose key was used before, None if it was not.
-
-    Raises:
-        RequestError: 422, a token of another agent used it, or it was used for another request.
-    """
+    """Return the response to a request whose key was used before, else None."""
     endpoint, caller = operation.endpoint, ctx.caller
     known = ctx.tx.keys(caller.account_id, endpoint.operation, [key], again=again).get(key)
     if known is None:
         return None
-    run_id, answer = known.agent_instance_id, known.answer or b""
+    run_id, response = known.agent_instance_id, known.response or b""
     if caller.agent_id is not None and run_id is not None:
         rows = ctx.tx.runs(caller.account_id, [run_id])
         if not all(caller.sees(row) for row in rows.values()):
             raise taken("idempotency_key")
     if known.request_hash not in {None, hashed}:
         raise used_otherwise()
-    # Earlier versions stored whole answers.
-    if endpoint.again is None or (not endpoint.on_run and answer.startswith(b"{")):
-        return answer
-    thing_id = (run_id or "") if endpoint.on_run else answer.decode()
+    # Earlier versions stored whole responses.
+    if endpoint.again is None or (not endpoint.on_run and response.startswith(b"{")):
+        return response
+    thing_id = (run_id or "") if endpoint.on_run else response.decode()
     return _encoded(ctx, endpoint, endpoint.again(ctx, thing_id, *operation.arguments))
 
 
@@ -154,4 +149,4 @@ def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:
         view = endpoint.minimal(result)
     else:
         view = endpoint.view(ctx, result)
-    return encode(view) if endpoint.bare else success_answer(view)
+    return encode(view) if endpoint.bare else success_response(view)

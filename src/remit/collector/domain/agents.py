@@ -36,7 +36,7 @@ RETIRED: Final = "retired"
 
 
 class AgentForUpdate(WireModel):
-    """What can be changed in an agent: an absent field stays, a null clears."""
+    """Changes of an agent: an absent field stays, a null clears."""
 
     name: str = ""
     description: str | None = None
@@ -152,7 +152,7 @@ def find(ctx: Context, agent_id: str, *_: object) -> AgentRow:
     """Return the agent of this id.
 
     Raises:
-        RequestError: 404, there is none for this caller.
+        RequestError: 404, it does not exist for this caller.
     """
     return _seen(ctx, ctx.tx.agent(ctx.caller.account_id, agent_id))
 

@@ -1,7 +1,7 @@
 """Compares spans and quality payloads with their declarations, and renders summaries.
 
 A span is compared when it arrives, and the outcome is stored as flags of its row; the differences
-are listed again when it is read. Nothing is refused because of them. The summary of a span is
+are listed again when it is read. They reject nothing. The summary of a span is
 rendered once, when it ends.
 """
 
@@ -14,7 +14,7 @@ import msgspec
 from remit._base.markers import may_hold
 from remit._policy.violations import VIOLATIONS
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import LOSS_SPAN, Marks
+from remit.collector.domain.findings import LOSS_SPAN, Findings
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE
 from remit.collector.json_io import encode, read_json
@@ -35,18 +35,18 @@ from remit.collector.store.statements import EMPTY
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.budget import Budget
 from remit.collector.validation.declarations import CompiledSpanType, Declarations, Declared
-from remit.collector.validation.schemas import SchemaVerdict
+from remit.collector.validation.schemas import SchemaResult
 from remit.collector.views.spans import SpanView, span_view
 
 _PAYLOAD: Final = {
-    SchemaVerdict.GOOD: 0,
-    SchemaVerdict.BAD: BAD_PAYLOAD,
-    SchemaVerdict.UNCHECKED: UNCHECKED_PAYLOAD,
+    SchemaResult.GOOD: 0,
+    SchemaResult.BAD: BAD_PAYLOAD,
+    SchemaResult.UNCHECKED: UNCHECKED_PAYLOAD,
 }
 _RESULT: Final = {
-    SchemaVerdict.GOOD: 0,
-    SchemaVerdict.BAD: BAD_RESULT,
-    SchemaVerdict.UNCHECKED: UNCHECKED_RESULT,
+    SchemaResult.GOOD: 0,
+    SchemaResult.BAD: BAD_RESULT,
+    SchemaResult.UNCHECKED: UNCHECKED_RESULT,
 }
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = f'"{VIOLATIONS}"'
@@ -54,8 +54,6 @@ _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of 
 
 
 class _Read(NamedTuple):
-    """A payload or a result, as JSON and as it was read."""
-
     text: str
     value: dict[str, object]
 
@@ -65,32 +63,32 @@ _NO_PAYLOAD: Final = _Read(EMPTY, {})
 
 def found_at_creation(
     ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
-) -> tuple[int, Marks | None]:
-    """Return the flags of a new span, and what its markers mean."""
+) -> tuple[int, Findings | None]:
+    """Return the flags of a new span, and the findings of its markers."""
     payload = _Read(str(fields.payload, "utf-8"), cast("dict[str, object]", fields.payload_read))
     result = _result_of(fields)
-    marks = _marks_of(payload, result, fields.status)
-    flags = 0 if marks is None else marks.flags
+    findings = _findings_in(payload, result, fields.status)
+    flags = 0 if findings is None else findings.flags
     if fields.schema_name == LOSS_SPAN:
         flags |= LOST
     if span_type is None:
-        return flags | UNDECLARED, marks
-    flags |= _PAYLOAD[span_type.params.verdict(payload.value, payload.text, ctx.budget)]
-    return flags | _compared(ctx, span_type, fields.status, result), marks
+        return flags | UNDECLARED, findings
+    flags |= _PAYLOAD[span_type.params.compare(payload.value, payload.text, ctx.budget)]
+    return flags | _compared(ctx, span_type, fields.status, result), findings
 
 
 def found_at_finish(
     ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
-) -> tuple[int, Marks | None]:
-    """Return the flags that the finish of a span adds, and what the markers in its result mean."""
+) -> tuple[int, Findings | None]:
+    """Return the flags that the finish of a span adds, and the findings of its result."""
     result = _result_of(fields)
-    marks = _marks_of(_NO_PAYLOAD, result, status)
-    flags = 0 if marks is None else marks.flags
-    return flags | _compared(ctx, span_type, status, result), marks
+    findings = _findings_in(_NO_PAYLOAD, result, status)
+    flags = 0 if findings is None else findings.flags
+    return flags | _compared(ctx, span_type, status, result), findings
 
 
 def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
-    """Return a span that ended with what the template of its type makes of it."""
+    """Return a span that ended with the summary that its template gives."""
     if span_type is None or not span_type.template.usable:
         return row
     payload = cast("dict[str, object]", read_json(row.payload))
@@ -152,7 +150,7 @@ def judged_qualities(
             continue
         summaries[name] = quality.template.summary(payload, chars, budget)
         text = encode(payload).decode()
-        if quality.schema.verdict(payload, text, budget) is not SchemaVerdict.GOOD:
+        if quality.schema.compare(payload, text, budget) is not SchemaResult.GOOD:
             errors[name] = quality.schema.errors(payload, text, budget)
     return summaries, errors
 
@@ -170,18 +168,18 @@ def _compared(
     # A span type declares the result of a step, but not its errors.
     if result is None or span_type is None or status != COMPLETE:
         return 0
-    return _RESULT[span_type.result.verdict(result.value, result.text, ctx.budget)]
+    return _RESULT[span_type.result.compare(result.value, result.text, ctx.budget)]
 
 
-def _marks_of(payload: _Read, result: _Read | None, status: str) -> Marks | None:
+def _findings_in(payload: _Read, result: _Read | None, status: str) -> Findings | None:
     held = may_hold(payload.text)
     result_held = result is not None and may_hold(result.text)
     failed = result is not None and status == _FAILED and _VIOLATIONS in result.text
     if not (held or result_held or failed):
         return None
-    marks = Marks()
+    findings = Findings()
     if held:
-        marks.take_payload(payload.value)
+        findings.take_payload(payload.value)
     if result is not None and (result_held or failed):
-        marks.take_result(result.value, failed=failed, held=result_held)
-    return marks if marks.flags else None
+        findings.take_result(result.value, failed=failed, held=result_held)
+    return findings if findings.flags else None

@@ -19,7 +19,7 @@ from remit.collector.validation.declarations import Declarations
 
 
 class Permission(StrEnum):
-    """One thing that a token may do, within its scope."""
+    """A permission of a token, within its scope."""
 
     READ = "read"
     """Read everything; includes `metrics`."""
@@ -42,17 +42,17 @@ _INCLUDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a token may do.
+    """Permissions of a token.
 
     Attributes:
-        words: Its permissions in alphabetical order, without those that another one includes.
+        words: In alphabetical order, without permissions that another one includes.
     """
 
     words: tuple[Permission, ...]
 
     @classmethod
     def of(cls, text: str) -> Permissions:
-        """Return the permissions that *text* names, with commas between them.
+        """Return the permissions in *text*, comma-separated.
 
         Raises:
             ValueError: It names none, or something else.
@@ -85,8 +85,6 @@ class Caller:
     Attributes:
         account_id: The account; nothing of another one is ever seen.
         scope: `account`, or `agent_deployment` for one agent in one environment.
-        agent_id: The agent, under a deployment's token.
-        environment_id: The environment, under a deployment's token.
         token_id: Id of the token; None where none is needed.
         in_session: Whether the caller is signed in at the page.
     """
@@ -101,7 +99,7 @@ class Caller:
 
     @property
     def reads(self) -> bool:
-        """Whether answers have the values that were recorded."""
+        """Whether responses have the values that were recorded."""
         return self.may.permits(Permission.READ)
 
     @property
@@ -122,7 +120,7 @@ class IdSource:
     """Makes PFIDs that grow, also within a millisecond: to sort by id is to sort by creation."""
 
     def __init__(self, clock: Clock) -> None:
-        """Make ids of the time that *clock* tells."""
+        """Make ids from the time of *clock*."""
         self._clock = clock
         self._last = 0
         self._lock = threading.Lock()
@@ -146,19 +144,15 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Counters of one transaction, added to the metrics when it is committed.
-
-    Attributes:
-        items: Number of items of a bulk request that were carried out or refused.
-    """
+    """Counters of one transaction, added to the metrics when it is committed."""
 
     spans: int = 0
     items: int = 0
-    refused: list[str] = field(default_factory=list[str])
+    rejected: list[str] = field(default_factory=list[str])
 
 
 class Allowance:
-    """Limits of one bulk request in time and in bytes of its answers; the first item always runs.
+    """Limits of one bulk request in time and in bytes of its responses; the first item always runs.
 
     A client that sends the remaining items again makes progress with each request.
     """
@@ -173,16 +167,16 @@ class Allowance:
         self._begun = False
 
     def check(self) -> None:
-        """Refuse a further item if a limit is reached.
+        """Reject a further item if a limit is reached.
 
         Raises:
             RequestError: 413 or 503.
         """
         if not self._begun:
             return
-        most = self._settings.max_answer_bytes
+        most = self._settings.max_response_bytes
         if self._bytes > most:
-            raise too_large(f"the answers are more than {most} bytes: ask for less at once")
+            raise too_large(f"the responses are more than {most} bytes: ask for less at once")
         if self._deadline.passed:
             raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -191,10 +185,10 @@ class Allowance:
                 "of it again",
             )
 
-    def take(self, answer: bytes) -> None:
-        """Count the answer of an item."""
+    def take(self, response: bytes) -> None:
+        """Count the response of an item."""
         self._begun = True
-        self._bytes += len(answer)
+        self._bytes += len(response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +196,8 @@ class Context:
     """One request, or one item of a bulk request, inside its transaction.
 
     Attributes:
-        tx: The transaction; a reading operation does not use its writing half.
-        now_us: The time of the request, in microseconds since 1970.
-        allowance: What a bulk request may still do.
-        minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
+        allowance: Operations that a bulk request may still do.
+        minimal: Whether responses to writes leave out all that `Prefer: return=minimal` allows.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.
     """

@@ -20,7 +20,7 @@ from remit.collector.store.rows import ErasureRow, RunRow, SpanRow, TokenRow
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
 from remit.collector.store.transaction import Transaction
-from remit.collector.views.envelopes import success_answer
+from remit.collector.views.envelopes import success_response
 from remit.collector.views.instances import instance_view
 from remit.collector.views.resources import row_view
 
@@ -49,12 +49,12 @@ class Erased(NamedTuple):
     """Counts of an erasure.
 
     Attributes:
-        answers: Number of idempotency keys whose answer and request hash were removed.
+        responses: Number of idempotency keys whose response and request hash were removed.
     """
 
     runs: int
     spans: int
-    answers: int
+    responses: int
 
 
 def runs_about(tx: Transaction, subject: str) -> list[str]:
@@ -88,18 +88,17 @@ def erase(
     clock = clock or SystemClock()
     ids = IdSource(clock)
     now_us = clock.wall_ns() // NS_PER_US
-    runs = spans = answers = 0
+    runs = spans = responses = 0
 
     for instance_id in instance_ids:
         record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
         done = write(store, partial(_erase_run, record=record, ids=ids))
         if done is not None:
-            runs, spans, answers = runs + 1, spans + done.spans, answers + done.answers
-    return Erased(runs, spans, answers)
+            runs, spans, responses = runs + 1, spans + done.spans, responses + done.responses
+    return Erased(runs, spans, responses)
 
 
 def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
-    """Erase one run, and return the stored *record*; None if the run does not exist any more."""
     instance_id = record.agent_instance_id
     tx.hold([instance_id], [])
     row = tx.runs(None, [instance_id]).get(instance_id)
@@ -107,13 +106,13 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
         return None
     spans = tx.erase(row, record.inserted_at)
     after = tx.runs(None, [instance_id])[instance_id]
-    answers = tx.replace_answers(instance_id, success_answer(instance_view(after)))
+    responses = tx.replace_responses(instance_id, success_response(instance_view(after)))
     record = msgspec.structs.replace(
         record,
         id=ids.new(partition_of(row.account_id) or 0),
         account_id=row.account_id,
         spans=spans,
-        answers=answers,
+        responses=responses,
     )
     tx.add(record)
     return record
@@ -123,7 +122,7 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
 
 
 class Selection(NamedTuple):
-    """What a request erases, as `erase` takes it.
+    """Arguments of `erase` from a request.
 
     Attributes:
         erased_by: Name or id of the token.
@@ -187,7 +186,7 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     run_id, caller = required(query.model_dump(), "run_id"), ctx.caller
     row = ctx.tx.runs(caller.account_id, [run_id]).get(run_id)
     records = [one for one in ctx.tx.erasures(run_id) if one.account_id == caller.account_id]
-    # The records of a run that is gone say nothing of its agent.
+    # The records of a deleted run do not have its agent.
     visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
     if not visible:
         raise not_found("agent_instance")

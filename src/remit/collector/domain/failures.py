@@ -1,4 +1,4 @@
-"""The failure that is kept with a run: what a list shows of it."""
+"""The failure that is kept with a run, for lists."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from remit.errors import causes
 from remit.models.data_risk import Classification
 
 MOST_FAILED: Final = 100
-"""Failed steps of a run that are read to tell how their exceptions belong together."""
+"""Failed steps of a run that are read to relate their exceptions."""
 MOST_CAUSES: Final = 5
 """Causes of an exception that are recorded."""
 MAX_CHARS: Final = 200
 """Most characters of a class, a place or a line."""
 _CLASSES: Final = get_args(Classification)
-_OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
+_SHOWN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
 _SPECIAL: Final = ("gdpr_", "health_and_medical")
 _PARTS: Final = (PARAMS, RESULT)
 
@@ -35,10 +35,8 @@ class Failure(NamedTuple):
     """The failure of a span.
 
     Attributes:
-        at_us: When the span ended.
         step: Name of the span's type; None for the run as a whole.
         kind: Class of the exception.
-        place: Its place in the code.
         text: First line of its message, or the violations of a denied step; None if it is shown
             only on request.
         span: Id of the span; None if the run was written before ids were kept.
@@ -58,12 +56,8 @@ class Failure(NamedTuple):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
-class ClosedErrors(NamedTuple):
-    """Exceptions of steps whose messages are shown only on request.
-
-    Attributes:
-        all: Whether they are all exceptions of the run.
-    """
+class HiddenErrors(NamedTuple):
+    """Exceptions of steps whose messages are shown only on request."""
 
     alike: frozenset[tuple[str, str]] = frozenset()
     all: bool = False
@@ -78,9 +72,6 @@ class ClosedErrors(NamedTuple):
 
         Where some of the chain was not recorded, one of them may be there: of the members of a
         group no causes are.
-
-        Args:
-            error: The exception, as the result of a step has it.
         """
         if self.all or not self.any:
             return self.all
@@ -92,33 +83,27 @@ class ClosedErrors(NamedTuple):
         return any(_exception(each) in self.alike for each in (error, *listed))
 
 
-def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
-    """Return the exceptions of closed steps among the failed ones of a run.
+def hidden_errors_of(failed: Sequence[SpanRow], hidden: Collection[str]) -> HiddenErrors:
+    """Return the exceptions of steps with hidden values among the failed steps of a run.
 
     They are all exceptions if the run may have more failed steps than were read.
 
     Args:
         failed: The failed steps, at most `MOST_FAILED`.
-        closed: The span types whose values are shown only on request.
     """
-    if closed and len(failed) >= MOST_FAILED:
-        return ClosedErrors(all=True)
-    errors = [_error_of(row) for row in failed if row.schema_name in closed]
+    if hidden and len(failed) >= MOST_FAILED:
+        return HiddenErrors(all=True)
+    errors = [_error_of(row) for row in failed if row.schema_name in hidden]
     for error in errors:
         errors += [*_objects(error.get("causes")), *_objects(error.get("members"))]
-    return ClosedErrors(frozenset(map(_exception, errors)))
+    return HiddenErrors(frozenset(map(_exception, errors)))
 
 
-def without_closed_text(
-    failure: Failure, failed: Sequence[SpanRow], closed: Collection[str]
+def without_hidden_text(
+    failure: Failure, failed: Sequence[SpanRow], hidden: Collection[str]
 ) -> Failure:
-    """Return a failure without its text if that is the message of a closed step, or may quote it.
-
-    Args:
-        failed: The failed steps of the run, at most `MOST_FAILED`.
-        closed: The span types whose values are shown only on request.
-    """
-    errors = closed_errors_of(failed, closed)
+    """Return a failure without its text if it is hidden or may quote a hidden message."""
+    errors = hidden_errors_of(failed, hidden)
     alike = (
         error
         for error in map(_error_of, failed)
@@ -157,7 +142,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
         None if is_root else row.schema_name,
         kind,
         _line(error.get("at")),
-        _line(message) if is_open(span_type) else None,
+        _line(message) if shows_text(span_type) else None,
         row.id,
     )
 
@@ -192,16 +177,16 @@ def with_failure(run: RunRow, failure: Failure | None) -> RunRow:
     )
 
 
-def is_open(span_type: CompiledSpanType | None) -> bool:
+def shows_text(span_type: CompiledSpanType | None) -> bool:
     """Return whether texts of a step may be listed."""
-    return not is_closed((span_type.data_risk if span_type is not None else None) or {})
+    return not is_hidden((span_type.data_risk if span_type is not None else None) or {})
 
 
-def is_closed(risk: Mapping[str, Mapping[str, str] | None]) -> bool:
+def is_hidden(risk: Mapping[str, Mapping[str, str] | None]) -> bool:
     """Return whether values are shown only on request: from *confidential* on, or of article 9."""
     parts = [risk.get(part) or {} for part in _PARTS]
     return any(
-        words.get("classification", "unknown") not in _OPEN
+        words.get("classification", "unknown") not in _SHOWN
         or any(name.startswith(_SPECIAL) and words[name] == "included" for name in words)
         for words in parts
     )
@@ -215,7 +200,7 @@ def _line(value: object) -> str | None:
 
 
 def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, which steps have in common that it ended."""
+    """Return class and place of an exception, by which the steps that it ended are related."""
     return str(error.get("type")), str(error.get("at"))
 
 

@@ -1,4 +1,4 @@
-"""Findings of spans: what the policy refused, what exceeded a remit, and what was redacted.
+"""Findings of spans: denied steps, violations, and redacted values.
 
 The markers are those of docs/reference/payloads.md.
 """
@@ -14,13 +14,13 @@ from remit._base import markers
 from remit._policy.violations import denied_by, exceeded_by
 from remit.collector.store.rows import (
     BAD_PAYLOAD,
-    BEYOND,
     DENIED,
-    HIDDEN,
     HOLE,
     INVALID,
     LOST,
+    NO_REPR,
     REDACTED,
+    VIOLATION,
     FindingRow,
     RunRow,
     SpanRow,
@@ -28,24 +28,24 @@ from remit.collector.store.rows import (
 from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
-"""Name of the span that reports what a run lost."""
+"""Name of the span that reports losses of a run."""
 NOT_IN_REPR: Final = "hidden:repr"
-"""Rule of a value that the author of its class leaves out of its repr; it is no secret by that."""
+"""Rule of a value that its class leaves out of its repr, which does not make it a secret."""
 MAX_SENTENCES: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
 MAX_RULE_CHARS: Final = 200
 _ALONE: Final = (REDACTED, LOST)
-WITH_ROWS: Final = INVALID | DENIED | BEYOND | REDACTED | LOST
+WITH_ROWS: Final = INVALID | DENIED | VIOLATION | REDACTED | LOST
 """The flags that `finding_rows` makes rows of."""
 
 
 @dataclass(slots=True)
-class Marks:
-    """What the markers in the payload and the result of a span mean.
+class Findings:
+    """The meaning of a span's markers, in payload and result.
 
     Attributes:
-        sentences: Why the policy refused the step, and how it exceeded its remit, by flag.
+        sentences: The violations by flag: of a denied step, of one that ran.
         rules: How often each rule redacted a value.
     """
 
@@ -56,7 +56,7 @@ class Marks:
     def take_payload(self, payload: dict[str, object]) -> None:
         """Take the markers of a payload that may hold some."""
         self._take_rules(payload)
-        self._take(BEYOND, exceeded_by(payload))
+        self._take(VIOLATION, exceeded_by(payload))
 
     def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
         """Take the markers of a result."""
@@ -72,7 +72,7 @@ class Marks:
             if markers.kind_of(marker) == markers.REDACTED
         )
         if rules:
-            self.flags |= REDACTED if rules.keys() - {NOT_IN_REPR} else HIDDEN
+            self.flags |= REDACTED if rules.keys() - {NOT_IN_REPR} else NO_REPR
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
     def _take(self, flag: int, violations: Sequence[Violation] | None) -> None:
@@ -83,20 +83,16 @@ class Marks:
 
 
 def finding_rows(
-    run: RunRow, row: SpanRow, added: int, marks: Marks | None
+    run: RunRow, row: SpanRow, added: int, findings: Findings | None
 ) -> Iterator[FindingRow]:
-    """Yield the findings of a span.
-
-    Args:
-        marks: What its markers mean; None without any.
-    """
-    kept = {} if marks is None or run.erased_at is not None else marks.sentences
+    """Yield the findings of a span."""
+    found = {} if findings is None or run.erased_at is not None else findings.sentences
     kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
     if added & INVALID:
         kinds[BAD_PAYLOAD] = [None]
-    for flag in (DENIED, BEYOND):
+    for flag in (DENIED, VIOLATION):
         if added & flag:
-            kinds[flag] = [*kept.get(flag, [])] or [None]
+            kinds[flag] = [*found.get(flag, [])] or [None]
     for kind, sentences in kinds.items():
         for number, sentence in enumerate(sentences):
             yield _row(run, row, kind, number, sentence)

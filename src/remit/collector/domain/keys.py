@@ -21,7 +21,7 @@ _DERIVED: Final = re.compile(r"[cf]-[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 def used_otherwise() -> RequestError:
-    """Return the refusal of a key that was used for another request."""
+    """Return the error for a key that was used for another request."""
     return invalid_field(
         "idempotency_key", "was used for another request: give each request a key of its own"
     )
@@ -41,7 +41,7 @@ def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
 
 
 def request_hash(fields: Values) -> str:
-    """Return a hash of what tells a request from another one with the same key."""
+    """Return a hash by which two requests with one key are told apart."""
     return _hash(fields, _NOT_COMPARED)
 
 

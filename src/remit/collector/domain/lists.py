@@ -88,7 +88,7 @@ class SpansQuery(ScopeQuery):
 
 
 class CountsQuery(ScopeQuery):
-    """What to count, and how to group it."""
+    """Criteria of a count, and its grouping."""
 
     of: Annotated[str, one_of("spans", "runs")] = "spans"
     by: Annotated[str, one_of(*_SPANS_BY)] = "day"
@@ -105,7 +105,7 @@ class ChangesQuery(Query):
     """Which changes to list."""
 
     after: Annotated[
-        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of an answer")
+        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of a response")
     ] = None
     run_id: Filter = None
     limit: Annotated[int, integer(1, MAX_RUNS)] = MAX_RUNS
@@ -172,10 +172,10 @@ def spans_of_run(
 
     Args:
         after: The position after which they begin; None is the beginning.
-        limit: The largest number of spans; they end before `max_answer_bytes` of payloads.
+        limit: The largest number of spans; they end before `max_response_bytes` of payloads.
 
     Raises:
-        RequestError: 404, there is no such run for this caller.
+        RequestError: 404, the run does not exist for this caller.
     """
     scope, run = _scope(ctx, None, None), _run(ctx, run_id)
     wanted = span_lists.SpanCriteria(scope=scope, run=run, oldest_first=True)
@@ -190,15 +190,13 @@ def _listed(
     *,
     payloads: bool,
 ) -> tuple[list[dict[str, object]], span_lists.Position | None]:
-    """Return a page of spans, and the position of the next one."""
-    most_chars = ctx.settings.max_answer_bytes if payloads else None
+    most_chars = ctx.settings.max_response_bytes if payloads else None
     page = span_lists.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
     errors = _schema_errors(ctx, page.spans) if payloads else {}
     return [listed_span(span, errors.get(span.id, ())) for span in page.spans], page.next
 
 
 def _schema_errors(ctx: Context, spans: Sequence[span_lists.SpanRecord]) -> dict[str, list[str]]:
-    """Return the differences of spans from their declarations, by span."""
     differing = [span for span in spans if span.flags & (INVALID | UNCHECKED)]
     runs = ctx.tx.runs(None, {span.run_id for span in differing})
     versions = {
@@ -251,12 +249,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
 
 
 def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Scope:
-    """Return whose runs a request is about.
-
-    Raises:
-        RequestError: 404, the account has no such agent or environment; 403, the token is for
-            another one.
-    """
+    """Return whose runs a request is about."""
     caller = ctx.caller
     if agent_id is not None:
         agent_of(ctx, agent_id)
@@ -306,7 +299,6 @@ def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> count_list
 
 
 def _group(counted: count_lists.Counted, by: str) -> object:
-    """Return the name of a group on the wire."""
     if by == "hour":
         return format_us(int(counted.group) * US_PER_HOUR)
     if by == "day":

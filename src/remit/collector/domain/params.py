@@ -1,6 +1,6 @@
 """Parameters of requests: validation of bodies, query models, and checks of single values.
 
-Values that the contract leaves open are refused rather than guessed, so that a reader never gets
+Values that the contract leaves open are rejected rather than guessed, so that a reader never gets
 other rows than it meant (docs/reference/wire.md).
 """
 
@@ -44,7 +44,7 @@ MAX_NAME_CHARS: Final = 1000
 MAX_TEXT_CHARS: Final = 64 * KIB
 """Length of a description or a reason; a list holds a hundred of them."""
 MAX_ERRORS: Final = 20
-"""Number of errors in one answer."""
+"""Number of errors in one response."""
 MAX_PLACE_CHARS: Final = 200
 MAX_DECLARED: Final = 10_000
 """Span types, and kinds of quality payload, of one schema version."""
@@ -132,7 +132,7 @@ class _Described(NamedTuple):
 _TRUTH: Final[dict[str, object]] = {"type": "string", "enum": ["true", "false"]}
 Text: TypeAlias = Annotated[str | None, _Described(_text, {"type": "string"})]
 Filter: TypeAlias = Annotated[str | None, _Described(_filter, {"type": "string"})]
-"""A text that a column is compared with."""
+"""A string that a column is compared with."""
 Switch: TypeAlias = Annotated[bool, _Described(_switch, _TRUTH)]
 LenientSwitch: TypeAlias = Annotated[bool, _Described(_is_true, _TRUTH)]
 """A switch that is off unless it is `true`."""
@@ -154,7 +154,7 @@ def one_of(*words: str) -> _Described:
 
 
 def text_like(pattern: str, message: str) -> _Described:
-    """Return the annotation of a text that matches *pattern*; *message* describes it."""
+    """Return the annotation of a string that matches *pattern*; *message* describes it."""
     matches = re.compile(pattern).fullmatch
 
     def check(value: object) -> str:
@@ -180,9 +180,9 @@ def integer(least: int, most: int) -> _Described:
 
 
 class Query(BaseModel):
-    """Parameters of a GET; null and the empty text are the same as absent.
+    """Parameters of a GET; null and the empty string are the same as absent.
 
-    What a query has beside them is refused, see `check_names`.
+    Other parameters are rejected, see `check_names`.
     """
 
     @classmethod
@@ -267,10 +267,10 @@ class ListQuery(Query):
 def check_names(
     query: Iterable[str], known: Collection[str], ignored: Collection[str] = ()
 ) -> None:
-    """Refuse a query with other parameters, which would not narrow the answer as its sender means.
+    """Reject a query with other parameters, which would not narrow the list.
 
     Raises:
-        RequestError: 422, with what is known for each.
+        RequestError: 422, with the known ones for each.
     """
     unknown = [name for name in query if name not in known and name not in ignored]
     if not unknown:
@@ -280,7 +280,7 @@ def check_names(
     for name in (name[:MAX_PLACE_CHARS] for name in unknown[:MAX_ERRORS]):
         meant = closest(name, known)
         hint = f" (did you mean {meant}?)" if meant else ""
-        messages[name] = [f"is no parameter of this endpoint{hint}: {there}"]
+        messages[name] = [f"is not a parameter of this endpoint{hint}: {there}"]
     raise invalid(messages)
 
 
@@ -313,7 +313,7 @@ def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
 
 
 def validated(kind: type[M], values: Values) -> M:
-    """Return *values* as a model. Strict: a number is not a text, and a text not a number.
+    """Return *values* as a model. Strict: a number is not a string, and a string not a number.
 
     Raises:
         RequestError: 422, with messages by field.
@@ -334,7 +334,7 @@ def _errors_by_field(error: ValidationError) -> dict[str, list[str]]:
 
 
 def check_declared(values: Values) -> None:
-    """Refuse a registration that declares too much, before its items are validated.
+    """Reject a registration that declares too much, before its items are validated.
 
     Raises:
         RequestError: 422.
@@ -351,7 +351,7 @@ def check_declared(values: Values) -> None:
 
 
 def text_in(values: Values, name: str) -> str | None:
-    """Return the text called *name*; an empty one is the same as none.
+    """Return the string called *name*; an empty one is the same as None.
 
     Raises:
         RequestError: 422, it is not a text.
@@ -365,10 +365,10 @@ def text_in(values: Values, name: str) -> str | None:
 
 
 def required(values: Values, name: str) -> str:
-    """Return the text called *name*.
+    """Return the string called *name*.
 
     Raises:
-        RequestError: 422, there is none.
+        RequestError: 422, it is missing.
     """
     text = text_in(values, name)
     if text is None:
@@ -401,23 +401,23 @@ def checked_id(identifier: str | None) -> str | None:
 
 
 def check_name(field: str, name: str | None) -> None:
-    """Refuse a *name* that is empty, too long, or holds a NUL.
+    """Reject a *name* that is empty, too long, or holds a NUL.
 
     Raises:
         RequestError: 422.
     """
     if name is not None:
-        _refuse(field, wrong_in_name(name))
+        _reject(field, wrong_in_name(name))
 
 
 def check_identifier(field: str, identifier: str | None) -> None:
-    """Refuse an external identifier that is not a name, or too long to be indexed.
+    """Reject an external identifier that is not a name, or too long to be indexed.
 
     Raises:
         RequestError: 422.
     """
     if identifier is not None:
-        _refuse(field, wrong_in_identifier(identifier))
+        _reject(field, wrong_in_identifier(identifier))
 
 
 def wrong_in_identifier(identifier: str) -> str | None:
@@ -435,13 +435,13 @@ def wrong_in_name(name: str) -> str | None:
     return None
 
 
-def _refuse(field: str, wrong: str | None) -> None:
+def _reject(field: str, wrong: str | None) -> None:
     if wrong is not None:
         raise invalid_field(field, wrong)
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Refuse a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
+    """Reject a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
 
     Raises:
         RequestError: 422.
@@ -455,7 +455,7 @@ def _is_short_text(text: str) -> bool:
 
 
 def instant(field: str, text: str | None, default_us: int) -> int:
-    """Return the instant that *text* names; without a text, the default.
+    """Return the instant in *text*; without one, the default.
 
     Raises:
         RequestError: 422, it is not an ISO 8601 time.
@@ -469,7 +469,7 @@ def instant(field: str, text: str | None, default_us: int) -> int:
 
 
 def taken(field: str) -> RequestError:
-    """Return the refusal of a name or id that is already in use."""
+    """Return the error for a name or id that is already in use."""
     return invalid_field(field, "has already been taken")
 
 
@@ -479,11 +479,8 @@ def taken(field: str) -> RequestError:
 def row_of(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bool = False) -> R:
     """Return the row of this id in the caller's account.
 
-    Args:
-        what: The row in a word, for the refusal.
-
     Raises:
-        RequestError: 404, there is none; a row of another account does not exist.
+        RequestError: 404, it does not exist in this account.
     """
     read = ctx.tx.row_to_remove if to_remove else ctx.tx.row
     row = read(kind, ctx.caller.account_id, row_id)
@@ -510,7 +507,7 @@ def instance_of(ctx: Context, instance_id: str) -> RunRow:
     """Return the instance of this id.
 
     Raises:
-        RequestError: 404, there is none for this caller.
+        RequestError: 404, it does not exist for this caller.
     """
     row = ctx.tx.runs(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):

@@ -172,7 +172,7 @@ def delete_environment(ctx: Context, environment_id: str) -> EnvironmentRow:
     """Delete an environment without deployments, unless it is the last one."""
     row = row_of(ctx, EnvironmentRow, environment_id, "environment", to_remove=True)
     ctx.tx.remove(row)
-    # Counted after the removal, when no deployment can be added; a refusal undoes the removal.
+    # Counted after the removal, when no deployment can be added; an error undoes the removal.
     if count(ctx, DeploymentRow, {"environment_id": row.id}):
         raise invalid_action("environment has deployments: delete them first")
     if not count(ctx, EnvironmentRow, {}):
@@ -229,7 +229,7 @@ def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
     """Delete a deployment without instances."""
     row = row_of(ctx, DeploymentRow, deployment_id, "agent_deployment", to_remove=True)
     ctx.tx.remove(row)
-    # Counted after the removal, when no run can be added; a refusal undoes the removal.
+    # Counted after the removal, when no run can be added; an error undoes the removal.
     if count_runs(ctx, {"agent_deployment_id": row.id}):
         raise invalid_action("deployment has instances")
     return row
@@ -238,7 +238,7 @@ def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
 def deployment_of(
     tx: Transaction, agent: AgentRow, environment_id: str, *, new_id: Callable[[], str], now_us: int
 ) -> DeploymentRow:
-    """Return the deployment of *agent* in an environment, created if there is none.
+    """Return the deployment of *agent* in an environment, created if missing.
 
     Both cannot be removed until the transaction ends.
 

@@ -13,16 +13,16 @@ from typing import Final, cast, get_args
 
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import Marks
+from remit.collector.domain.findings import Findings
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
 from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
-    HIDDEN,
+    NO_REPR,
     REDACTED,
+    VIOLATION,
     AgentRow,
     RunRow,
     SchemaVersionRow,
@@ -32,7 +32,7 @@ from remit.collector.store.transaction import Transaction
 from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.validation.declarations import read_span_types
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
-from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
+from remit.models.risk import Denied, Observed, Risk, SchemaFindings, SpanTypeRisk
 
 DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 """Without a start, an agent's risk is that of the last thirty days."""
@@ -89,8 +89,8 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
         agent.id,
         tx.types_of_agent(agent.id, environment_id, hours),
         _terminated(ctx, agent.id, start_us, end_us),
-        violations=sentences(DENIED),
-        excesses=sentences(BEYOND),
+        denied=sentences(DENIED),
+        observed=sentences(VIOLATION),
         redacted=tx.redacted(agent.id, environment_id, days),
     )
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
@@ -101,14 +101,14 @@ def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
-    some_redacted = instance.flags & (REDACTED | HIDDEN)
+    some_redacted = instance.flags & (REDACTED | NO_REPR)
     redacted, complete = _redacted_in(tx, instance) if some_redacted else ({}, True)
     risk = _risk(
         instance.agent_id,
         types,
         [instance] if instance.status == "terminated" else [],
-        violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
-        excesses=tx.sentences(BEYOND, instance_id=instance.id, most=MOST_SENTENCES),
+        denied=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
+        observed=tx.sentences(VIOLATION, instance_id=instance.id, most=MOST_SENTENCES),
         redacted=redacted,
     )
     risk.agent_instance_id, risk.complete = instance.id, complete
@@ -126,8 +126,8 @@ def _risk(
     types: Sequence[TypeCounts],
     terminated: Sequence[RunRow],
     *,
-    violations: dict[str, int],
-    excesses: dict[str, int],
+    denied: dict[str, int],
+    observed: dict[str, int],
     redacted: dict[str, int],
 ) -> Risk:
     by_type = _by_type(types)
@@ -138,15 +138,15 @@ def _risk(
         allows=_counts((one.allows, one.spans) for one in by_type),
         takes=_counts((one.takes, one.spans) for one in by_type),
         gives=_counts((one.gives, one.spans) for one in by_type),
-        classification=_closest([one.classification for one in by_type]),
+        classification=_most_sensitive([one.classification for one in by_type]),
         span_types=by_type,
-        refused=Refused(
+        denied=Denied(
             spans=sum(each.denied for each in types),
-            violations=violations,
+            violations=denied,
             terminated_runs=len(terminated),
             termination_reasons=reasons[:MOST_REASONS],
         ),
-        exceeded=Exceeded(spans=sum(each.beyond for each in types), violations=excesses),
+        observed=Observed(spans=sum(each.violation for each in types), violations=observed),
         redacted=redacted,
         schema_findings=SchemaFindings(
             invalid=sum(each.invalid for each in types),
@@ -176,6 +176,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)
     without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
+    levels = [each.get("classification", "") for each in (params, result)]
     return SpanTypeRisk(
         schema_name=counts.name,
         schema_title=counts.title,
@@ -187,25 +188,25 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
         takes=_names_with("included", params),
         gives=_names_with("included", result),
         excludes=without,
-        classification=_closest([each.get("classification", "") for each in (params, result)]),
+        classification=_most_sensitive(levels),
     )
 
 
 def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
-    """Take into *one* what another version of the same type says: what one allows is allowed."""
+    """Merge another version of the same type into *one*: allowed by one of them is allowed."""
     one.declared = True
     for name in ("allows", "takes", "gives"):
         setattr(one, name, sorted({*getattr(one, name), *getattr(other, name)}))
     one.forbids = sorted({*one.forbids, *other.forbids} - {*one.allows})
     one.excludes = sorted({*one.excludes, *other.excludes} - {*one.takes, *one.gives})
-    one.classification = _closest([one.classification, other.classification])
+    one.classification = _most_sensitive([one.classification, other.classification])
 
 
 def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
     return sorted(name for name, declaration in declared.items() if declaration == value)
 
 
-def _closest(classes: Sequence[str]) -> str:
+def _most_sensitive(classes: Sequence[str]) -> str:
     known = [_CLASSES.index(each) for each in classes if each in _CLASSES]
     return str(_CLASSES[max(known, default=0)])
 
@@ -222,16 +223,16 @@ def _redacted_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], boo
     """Return how often each rule redacted a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0
-    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | HIDDEN)
+    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | NO_REPR)
     while spans < MOST_SPANS and chars < MOST_CHARS:
         # A span may be as long as a request, so they are read in pages.
         page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)
         listed = tx.list_spans(wanted, page, most_chars=min(PAGE_CHARS, MOST_CHARS - chars))
         for row in listed.rows:
-            marks = Marks()
-            marks.take_payload(_object(row.payload))
-            marks.take_result(_object(row.result_payload), failed=False, held=True)
-            rules.update(marks.rules)
+            findings = Findings()
+            findings.take_payload(_object(row.payload))
+            findings.take_result(_object(row.result_payload), failed=False, held=True)
+            rules.update(findings.rules)
             chars += len(row.payload) + len(row.result_payload or "")
         spans += len(listed.rows)
         if not listed.rows or spans >= listed.total:
@@ -250,7 +251,7 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     """Return the risk that the newest schema version of an agent declares, over its span types.
 
     An action is allowed where one of them may take it and disallowed where none may; a category
-    is included where one of them has it and excluded where none has; the closest class counts.
+    is included where one of them has it and excluded where none has; the highest sensitivity wins.
     """
     account_id = ctx.caller.account_id
     listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
@@ -311,7 +312,6 @@ def _together(words: Sequence[str | None], some: str, none: str) -> str:
 def _lines(
     agent: AgentRow | None, version: VersionRow | None, schema: SchemaVersionRow | None
 ) -> Iterator[str]:
-    """Yield the lines of the text, in Markdown."""
     if agent is not None:
         yield f"# {agent.name}"
         yield from ("", agent.description) if agent.description else ()

@@ -1,4 +1,4 @@
-"""What the spans of one batch change in their run: counts, flags, tokens, failure, labels."""
+"""Changes of a run by the spans of one batch: counts, flags, tokens, failure, labels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from remit.collector.domain.failures import (
     ended_us,
     failure_in,
     failure_of,
-    is_open,
+    shows_text,
     with_failure,
-    without_closed_text,
+    without_hidden_text,
 )
-from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows, hole_row
+from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
@@ -39,7 +39,7 @@ from remit.collector.validation.declarations import CompiledSpanType
 
 FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1
-"""A number of spans that is larger is no such number."""
+"""Larger numbers of spans are ignored."""
 _SIDES: Final = {
     "action_profile": ("action", "allowed"),
     "params_data_categories": ("params", "included"),
@@ -48,12 +48,7 @@ _SIDES: Final = {
 
 
 class RunChanges:
-    """The changes of one run.
-
-    Attributes:
-        run: The run as it was read.
-        types: The span types that its schema version declares.
-    """
+    """The changes of one run."""
 
     __slots__ = (
         "_counts",
@@ -102,15 +97,13 @@ class RunChanges:
         self,
         before: SpanRow | None,
         after: SpanRow,
-        marks: Marks | None,
+        findings: Findings | None,
         result: Mapping[str, object] | None,
     ) -> None:
         """Take a span that is created or changed.
 
         Args:
             before: The span before the change; None for a new one.
-            marks: What new markers in it mean.
-            result: Its result, if it is new.
         """
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
@@ -124,9 +117,9 @@ class RunChanges:
             self._flags |= added
             if added & WITH_ROWS:
                 self._denied += bool(added & DENIED)
-                self.findings.extend(finding_rows(run, after, added, marks))
-        if marks is not None:
-            for rule, times in marks.rules.items():
+                self.findings.extend(finding_rows(run, after, added, findings))
+        if findings is not None:
+            for rule, times in findings.rules.items():
                 counted.redact(run, after, rule, times)
         if result is not None and "token_usage" in result:
             self._take_usage(result["token_usage"])
@@ -188,10 +181,7 @@ class RunChanges:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
-        are counted in the run, so that they leave none.
-
-        Args:
-            run: What `write` returned.
+        are counted in the run, so that they leave no hole.
         """
         recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
         if recorded is None:
@@ -205,7 +195,7 @@ class RunChanges:
         return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
     def _failure(self) -> Failure | None:
-        """Return the failure to keep: it is chosen here, and nowhere else."""
+        """Return the failure to keep; no other place chooses it."""
         kept, added = failure_in(self.run), self._failed
         if not added or (kept is not None and self._is_settled(kept)):
             return kept
@@ -222,10 +212,10 @@ class RunChanges:
         first = first_failed(spans)
         row = None if first is None else rows.get(first.id)
         failure = kept if row is None else failure_of(row, self.types.get(row.schema_name))
-        closed = {name for name, span_type in self.types.items() if not is_open(span_type)}
-        if failure is None or failure.text is None or not closed:
+        hidden = {name for name, span_type in self.types.items() if not shows_text(span_type)}
+        if failure is None or failure.text is None or not hidden:
             return failure
-        return without_closed_text(failure, list(rows.values()), closed)
+        return without_hidden_text(failure, list(rows.values()), hidden)
 
     def _is_settled(self, kept: Failure) -> bool:
         """Return whether no failed span of this batch can change the failure that is kept.
@@ -235,7 +225,7 @@ class RunChanges:
         return self.run.erased_at is not None or not any(
             ended_us(row) <= kept.at_us
             or row.schema_name == ROOT_SPAN
-            or not is_open(self.types.get(row.schema_name))
+            or not shows_text(self.types.get(row.schema_name))
             for row in self._failed
         )
 

@@ -1,6 +1,6 @@
 """Runs (agent instances): registered, started, finished, terminated, judged, shown, listed.
 
-What public sources leave open is decided in docs/reference/wire.md.
+docs/reference/wire.md decides the cases that public sources do not define.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ LIVE: Final = "live"
 KEPT: Final = "schema_kept"
 """Field of a registration that has the identifier of its schema version alone."""
 MAX_QUALITY_BYTES: Final = 400 * KIB
-"""Length of all quality payloads of one run. Every answer about the run holds them, one of them
+"""Length of all quality payloads of one run. Every response about the run holds them, one of them
 twice, and must stay below the 1 MiB that the SDK reads."""
 _PLACED_BY: Final = (
     "agent_id",
@@ -141,16 +141,16 @@ def identity(fields: Values) -> dict[str, object]:
 
 
 def registered_view(ctx: Context, registered: Registered) -> dict[str, object]:
-    """Return the answer to a registration.
+    """Return the response to a registration.
 
-    The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
+    A client learns the agent of its token, and by `keeps_schema` that it may send
     the identifier of the schema version alone next time.
     """
     return _registration(registered, view(ctx, registered.row))
 
 
 def minimal_registered_view(registered: Registered) -> dict[str, object]:
-    """Return the answer to a registration with what the SDK reads."""
+    """Return the response to a registration, with the members that the SDK reads."""
     return _registration(registered, minimal_view(registered.row))
 
 
@@ -167,11 +167,7 @@ def _registration(registered: Registered, details: dict[str, object]) -> dict[st
 def _known(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
 ) -> RunRow | None:
-    """Return the instance of the chosen id, if an equal request created it.
-
-    Raises:
-        RequestError: 422, the id is not a PFID, or is taken by another registration.
-    """
+    """Return the instance of the chosen id, if an equal request created it."""
     instance_id = checked_id(request.id)
     if instance_id is None:
         return None
@@ -338,7 +334,6 @@ def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> RunRow
 
 
 def _changed(ctx: Context, before: RunRow, row: RunRow) -> RunRow:
-    """Store a changed instance."""
     row = without_payloads(row)
     ctx.tx.counts.run(before, row)
     ctx.tx.change_runs([row])
@@ -390,7 +385,7 @@ class RunQuery(ListQuery):
 
 
 def list_runs(ctx: Context, query: RunQuery) -> bytes:
-    """Return a page of the instances of an agent, or of those that a filter identifies."""
+    """Return a page of the instances of an agent, or of the agents that a filter identifies."""
     agent_id = query.agent_id or ctx.caller.agent_id
     if agent_id is None and query.external_identifier is None and query.caused_by is None:
         raise invalid_field("agent_id", "is required")
@@ -411,7 +406,7 @@ def find(ctx: Context, instance_id: str, *_: object) -> RunRow:
 
 
 def view(ctx: Context, row: RunRow) -> dict[str, object]:
-    """Return an instance as a step on it is answered."""
+    """Return the response to a step on an instance."""
     row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 
@@ -435,7 +430,7 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:
-    """Return an instance without what was recorded for a caller who reads no values."""
+    """Return an instance, without values for a caller who may not read them."""
     if ctx.caller.reads:
         return row
     return msgspec.structs.replace(row, quality_payloads="{}", failure_text=None)

@@ -18,7 +18,7 @@ from remit.collector.views.envelopes import list_answer
 
 
 def ping(ctx: Context) -> dict[str, object]:
-    """Return the scope of the token, and what it may do."""
+    """Return the scope of the token, and its permissions."""
     caller = ctx.caller
     return {
         "token_scope": caller.scope,
@@ -43,7 +43,7 @@ def nothing_listed(ctx: Context, query: ListQuery) -> bytes:
 
 
 def none_called(what: str) -> Callable[[Context, str], NoReturn]:
-    """Return the operation on one *what*, of which there is none."""
+    """Return the operation on one *what*; a collector has none."""
 
     def missing(ctx: Context, thing_id: str) -> NoReturn:
         """Answer 404: a collector has none."""
@@ -54,7 +54,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
 
 
 def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
-    """Refuse the invitation: a collector has no people."""
+    """Reject the invitation: a collector has no people."""
     del ctx
     check_name("email", request.email)
     raise invalid_action("a collector has no users: hand out a token instead")

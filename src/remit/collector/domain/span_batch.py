@@ -1,9 +1,9 @@
 """A batch of span operations: all rows are read, then each is decided, then all are written.
 
-Each operation sees the effects of those before it, and a refused one has none, as if each had a
+Each operation sees the effects of those before it, and a rejected one has none, as if each had a
 transaction of its own. One operation alone is a batch of one.
 
-What public sources leave open is decided in docs/reference/wire.md.
+docs/reference/wire.md decides the cases that public sources do not define.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Task(NamedTuple):
     """One operation, read.
 
     Attributes:
-        operation: `CREATE` or `FINISH`.
         home: Id of the span from which the key was derived, in whose row it is stored.
         fields: Its fields, or why they are not valid.
     """
@@ -71,7 +70,7 @@ class SpanBatch:
     """One batch of span operations, inside the transaction of its context."""
 
     def __init__(self, ctx: Context, *, minimal: bool = False) -> None:
-        """Begin an empty batch; *minimal* answers leave the spans out."""
+        """Begin an empty batch; *minimal* responses leave the spans out."""
         self._ctx = ctx
         self._minimal = minimal
         self._account_id = ctx.caller.account_id
@@ -85,29 +84,29 @@ class SpanBatch:
         self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
-        """Return the answers in order, up to the first refusal, which is the last of them."""
+        """Return the responses in order, up to and with the first error."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
-        answers: list[bytes | RequestError] = []
+        responses: list[bytes | RequestError] = []
         for task in tasks:
             try:
                 self._ctx.allowance.check()
-                answer = self._decide(task)
-            except RequestError as refusal:
-                answers.append(refusal)
+                response = self._decide(task)
+            except RequestError as error:
+                responses.append(error)
                 break
-            self._ctx.allowance.take(answer)
-            answers.append(answer)
+            self._ctx.allowance.take(response)
+            responses.append(response)
         self._write()
-        return answers
+        return responses
 
     def _task(self, call: SpanCall) -> Task:
         max_depth = self._ctx.settings.max_depth
         read = span_to_create if call.operation == CREATE else span_to_finish
         try:
             fields: Fields = read(call.params, max_depth)
-        except RequestError as refusal:
-            fields = refusal
+        except RequestError as error:
+            fields = error
         home = span_of_key(call.key, _PREFIXES[call.operation], self._account_id)
         return Task(call.operation, call.key, home, fields)
 
@@ -220,14 +219,14 @@ class SpanBatch:
             return self._answer(known)
         run_changes = self._changes_of(instance)
         span_type = run_changes.types.get(fields.schema_name)
-        flags, marks = found_at_creation(self._ctx, span_type, fields)
+        flags, findings = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
         refs = instance.ref, run_changes.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
         row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
-        run_changes.take(None, row, marks, _result_in(fields))
+        run_changes.take(None, row, findings, _result_in(fields))
         self._keep_key(task, row)
         return self._answer(row)
 
@@ -256,11 +255,7 @@ class SpanBatch:
     def _new_span(
         self, span_id: str, fields: SpanToCreate, flags: int = 0, refs: tuple[int, int] = (0, 0)
     ) -> SpanRow:
-        """Return the row of a new span; a start or end without a time is now.
-
-        Raises:
-            RequestError: 422, a time is not valid.
-        """
+        """Return the row of a new span; a start or end without a time is now."""
         now_us = self._ctx.now_us
         started_at = instant("started_at", fields.started_at, now_us)
         finished_at = instant("finished_at", fields.finished_at, now_us)
@@ -298,13 +293,13 @@ class SpanBatch:
         instance = self._instances[row.agent_instance_id]
         run_changes = self._changes_of(instance)
         span_type = run_changes.types.get(row.schema_name)
-        found, marks = found_at_finish(self._ctx, span_type, finished.status, fields)
+        found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
         finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        run_changes.take(row, finished, marks, _result_in(fields))
+        run_changes.take(row, finished, findings, _result_in(fields))
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -318,7 +313,7 @@ class SpanBatch:
                     key=task.key,
                     agent_instance_id=row.agent_instance_id,
                     agent_span_id=row.id,
-                    answer=None,
+                    response=None,
                     inserted_at=self._ctx.now_us,
                 )
             )
@@ -351,7 +346,6 @@ class SpanBatch:
 
 
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
-    """Return the result of an operation as it was read."""
     return cast("dict[str, object] | None", fields.result_read)
 
 

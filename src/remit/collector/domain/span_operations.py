@@ -44,10 +44,10 @@ def finish(ctx: Context, call: SpanCall) -> bytes:
 
 
 def _alone(ctx: Context, call: SpanCall) -> bytes:
-    (answer,) = SpanBatch(ctx, minimal=ctx.minimal).execute([call])
-    if isinstance(answer, RequestError):
-        raise answer
-    return answer
+    (response,) = SpanBatch(ctx, minimal=ctx.minimal).execute([call])
+    if isinstance(response, RequestError):
+        raise response
+    return response
 
 
 class ShownSpan(NamedTuple):
@@ -66,7 +66,7 @@ def find(ctx: Context, span_id: str, *_: object) -> ShownSpan:
     """Return a span.
 
     Raises:
-        RequestError: 404, there is none for this caller.
+        RequestError: 404, it does not exist for this caller.
     """
     row = ctx.tx.spans(ctx.caller.account_id, [span_id]).get(span_id)
     if row is not None:
@@ -105,7 +105,7 @@ class SpanQuery(ListQuery):
 
 def list_spans(ctx: Context, query: SpanQuery) -> bytes:
     """Return a page of the spans of an instance or an agent."""
-    page, most_chars = query.page, ctx.settings.max_answer_bytes
+    page, most_chars = query.page, ctx.settings.max_response_bytes
     listed = ctx.tx.list_spans(_wanted(ctx, query), page, most_chars=most_chars)
     if 0 < len(listed.rows) < min(page.size, listed.total - page.offset):
         # A shorter page; the next one begins where it ends.
@@ -160,13 +160,13 @@ def create_test_spans(ctx: Context, request: CreateTestSpansRequest) -> TestSpan
     bodies = [{**fields, "schema_name": names[n % len(names)]} for n in range(request.count)]
     calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
     spans: list[Raw] = []
-    for answer in SpanBatch(ctx).execute(calls):
-        if isinstance(answer, RequestError):
-            raise answer
-        spans.append(fields_of(answer)["details"])
+    for response in SpanBatch(ctx).execute(calls):
+        if isinstance(response, RequestError):
+            raise response
+        spans.append(fields_of(response)["details"])
     return TestSpans(instance.id, spans)
 
 
 def test_spans_view(made: TestSpans) -> dict[str, object]:
-    """Return the answer to a request for test spans."""
+    """Return the response to a request for test spans."""
     return {"status": "success", "span_details": made.spans}

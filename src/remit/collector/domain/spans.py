@@ -29,7 +29,6 @@ class SpanCall(NamedTuple):
     """One span operation.
 
     Attributes:
-        operation: `CREATE` or `FINISH`.
         params: Its fields, a JSON object in UTF-8.
     """
 
@@ -134,11 +133,7 @@ def _read(
 
 
 def _object(field: str, raw: Raw, max_depth: int) -> dict[str, object]:
-    """Return a payload, an object that every reader can decode.
-
-    Raises:
-        RequestError: 400 or 422.
-    """
+    """Return a payload, an object that every reader can decode."""
     value = value_of(raw, max_depth)
     if not isinstance(value, dict):
         raise invalid_field(field, "must be an object")

@@ -1,6 +1,6 @@
 """The state machines of instances and spans, as functions from a row to the next one.
 
-Each deviation from the plain machine is a thing that the published clients do; they are listed in
+Each deviation from the plain machine is needed by the published clients; they are listed in
 docs/reference/wire.md.
 """
 
@@ -27,7 +27,7 @@ def start_instance(row: RunRow, at_us: int, now_us: int) -> RunRow:
     """Return the instance started.
 
     One late start is accepted: a finish may overtake it in the clients' queues, and they stop
-    after a refusal. It sets the time of the start and leaves the status alone.
+    after a rejection. It sets the time of the start and leaves the status alone.
 
     Raises:
         RequestError: It was started before, or terminated.

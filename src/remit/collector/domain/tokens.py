@@ -41,7 +41,7 @@ from remit.collector.views.resources import row_view
 from remit.errors import UsageError
 from remit.models.agent import AgentForCreate
 
-SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
+SECRET_PREFIX: Final = "remit_"  # noqa: S105 - not a secret itself
 SECRET_BYTES: Final = 32
 DEFAULT_AGENT: Final = "default"
 ACTIVE: Final = "active"
@@ -65,15 +65,11 @@ class TokenInfo(NamedTuple):
     """A token without its secret.
 
     Attributes:
-        id: Id of the token.
-        scope: Its scope.
-        account_id: Its account.
         agent_id: The agent, under the scope `agent_deployment`.
         environment_id: The environment, under the same scope.
         status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of its creation, ISO 8601.
-        name: Its name.
-        may: What it may do, with commas between several permissions.
+        may: Its permissions, comma-separated.
         expires_at: When it expires, ISO 8601; None if never.
         last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
     """
@@ -112,18 +108,15 @@ def create_token(
 
     Args:
         store: The database; it gets an account if it has none.
-        scope: Scope of the token.
         agent: For a deployment: the agent's external identifier; an agent that does not exist
             is created, under that name.
-        name: Name of the token.
-        may: What it may do; several permissions have commas between them.
-        expires_at: When it expires; without an offset it is in UTC. None is never.
-        clock: Source of the time.
+        may: Its permissions, comma-separated.
+        expires_at: When it expires; without an offset in UTC; None is never.
 
     Raises:
         UsageError: No agent can have that identifier, no token that name or *may* in its scope, or
             *expires_at* does not lie in the future.
-        ValueError: There is no such scope or permission.
+        ValueError: The scope or a permission is unknown.
     """
     scope, permissions = TokenScope(scope), Permissions.of(may)
     wrong = _wrong_in_scope(scope, permissions)
@@ -131,14 +124,14 @@ def create_token(
         raise UsageError(f"the permission of a token {wrong}")
     wrong = wrong_in_identifier(agent)
     if wrong is not None:
-        raise UsageError(f"the external identifier of an agent {wrong}: name another one")
+        raise UsageError(f"the external identifier of an agent {wrong}: use another one")
     if name is not None and (wrong := wrong_in_name(name)) is not None:
         raise UsageError(f"the name of a token {wrong}: give another one")
     clock = clock or SystemClock()
     now_us = clock.wall_ns() // NS_PER_US
     expires_us = None if expires_at is None else parse_us(expires_at.isoformat())
     if expires_us is not None and expires_us <= now_us:
-        raise UsageError("a token cannot expire in the past: name a time in the future")
+        raise UsageError("a token cannot expire in the past: give a time in the future")
     ids = IdSource(clock)
     account = prepare(store, clock)
     partition = partition_of(account.id) or 0
@@ -165,8 +158,6 @@ def create_token(
 
 
 class _Grant(NamedTuple):
-    """What a new token permits, and until when."""
-
     token_scope: TokenScope
     may: str
     name: str | None
@@ -199,7 +190,6 @@ def _bound(
     environment_id: str,
     new_id: Callable[[], str],
 ) -> TokenRow:
-    """Return the token bound to an agent in an environment."""
     deployment = deployment_of(tx, agent, environment_id, new_id=new_id, now_us=row.inserted_at)
     return msgspec.structs.replace(
         row,
@@ -219,22 +209,15 @@ def list_tokens(store: Reader | Store, *, clock: Clock | None = None) -> list[To
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
     """Revoke a token and the tokens created with it.
 
-    Args:
-        store: The database.
-        token_id: Id of the token, as `list_tokens` shows it.
-        clock: Source of the time.
-
     Raises:
-        UsageError: There is no such token.
+        UsageError: The token does not exist.
     """
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
 
     def work(tx: Transaction) -> TokenRow:
         found = [row for row in tx.tokens() if row.id == token_id]
         if not found:
-            raise UsageError(
-                f"there is no token {token_id}: `remit token list` shows those that there are"
-            )
+            raise UsageError(f"there is no token {token_id}: `remit token list` shows all tokens")
         return stop(tx, found[0], REVOKED, now_us)
 
     return _info(write(store, work), now_us)
@@ -263,7 +246,7 @@ def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
     """Return the holder of the token *secret*.
 
     Raises:
-        RequestError: 401, there is no such token, or it is not active any more.
+        RequestError: 401, it does not exist, or is no longer active.
     """
     token_hash = hash_of(secret)
     row = tx.token_of_hash(token_hash)
@@ -276,7 +259,7 @@ def holder_of(tx: Transaction, row: TokenRow, now_us: int) -> Caller:
     """Return the holder of a token.
 
     Raises:
-        RequestError: 401, it is not active any more.
+        RequestError: 401, it is no longer active.
     """
     if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
         raise unauthorized()
@@ -338,7 +321,7 @@ class TokenQuery(ListQuery):
 
 
 class NewToken(NamedTuple):
-    """A token as its creation answers it; a repetition has no secret."""
+    """The response to the creation of a token; a repetition has no secret."""
 
     row: TokenRow
     secret: str | None = None
@@ -360,7 +343,7 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
-    """Create a token and return its secret, once: a repeated request is answered without it."""
+    """Create a token and return its secret, once: the response to a repetition has none."""
     if request.name is not None:
         check_name("name", request.name)
     scope = TokenScope(request.token_scope)
@@ -392,11 +375,7 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
 
 
 def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
-    """Return the permissions that a request for a token names.
-
-    Raises:
-        RequestError: 422, there are no such ones in the scope; 403, the caller has less.
-    """
+    """Return the permissions that a request for a token asks for."""
     try:
         permissions = Permissions.of(text)
     except ValueError as error:
@@ -415,21 +394,20 @@ def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
 
 
 def _wrong_in_scope(scope: TokenScope, permissions: Permissions) -> str | None:
-    """Return what is wrong with permissions in a scope; None if nothing is."""
     if scope is TokenScope.AGENT_DEPLOYMENT and Permission.METRICS in permissions.words:
         return "metrics needs the scope account: /metrics is about the whole server"
     return None
 
 
 def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:
-    """Return a token as a repeated creation answers it."""
+    """Return a token for the response to a repeated creation."""
     return NewToken(find(ctx, token_id))
 
 
 def created_view(token: NewToken) -> dict[str, object]:
-    """Return the answer to a creation."""
-    answer: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
-    return answer if token.secret is None else {**answer, "token": token.secret}
+    """Return the response to a creation."""
+    response: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
+    return response if token.secret is None else {**response, "token": token.secret}
 
 
 def suspend(ctx: Context, token_id: str) -> TokenRow:
@@ -466,11 +444,7 @@ def delete(ctx: Context, token_id: str) -> TokenRow:
 
 
 def _own_token(ctx: Context) -> TokenRow | None:
-    """Return the token of the request, locked until the transaction ends.
-
-    Raises:
-        RequestError: 401, it was suspended or revoked since it was authenticated.
-    """
+    """Return the token of the request, locked until the transaction ends."""
     token_id = ctx.caller.token_id
     if token_id is None:
         return None

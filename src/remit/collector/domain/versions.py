@@ -112,11 +112,7 @@ def schema_version_of(
     declared: AgentSchemaVersionForRegister,
     environment_id: str | None,
 ) -> SchemaVersionRow:
-    """Return the agent's schema version of this identifier and content, made if there is none.
-
-    Args:
-        environment_id: Where a run is registered; None for a schema version alone.
-    """
+    """Return the agent's schema version of this identifier and content, created if missing."""
     identifier = declared.external_identifier
     check_identifier("agent_schema_version.external_identifier", identifier)
     span_type_schemas = encode([_span_type(one) for one in span_types(declared)]).decode()

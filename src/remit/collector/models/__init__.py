@@ -1,1 +1,1 @@
-"""Wire models of what the collector alone sends and reads; the others are in `remit.models`."""
+"""Wire models that only the collector uses; the others are in `remit.models`."""

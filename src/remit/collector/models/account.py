@@ -1,4 +1,4 @@
-"""Accounts, environments and people: requests and answers."""
+"""Accounts, environments and people: requests and responses."""
 
 from datetime import datetime
 from typing import Literal

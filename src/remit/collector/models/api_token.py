@@ -1,4 +1,4 @@
-"""API tokens: requests and answers."""
+"""API tokens: requests and responses."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
@@ -12,7 +12,7 @@ TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
 """Scope of a token."""
 
 PermissionWords: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "pattern": PATTERN})]
-"""What a token may do; several words have commas between them."""
+"""Permissions of a token, comma-separated."""
 
 
 class ApiTokenForCreate(WireModel):
@@ -57,7 +57,7 @@ class ApiToken(WireModel):
     name: str | None = None
     """Name of the token."""
     may: PermissionWords = "write"
-    """What it may do, with commas between several words."""
+    """Its permissions, comma-separated."""
     status: Literal["active", "suspended", "revoked"]
     """State of the token; a revoked token stays revoked."""
     expires_at: datetime | None = None

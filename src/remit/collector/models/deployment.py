@@ -1,4 +1,4 @@
-"""Deployments of agents, versions of their code and of their schemas: requests and answers."""
+"""Deployments of agents, versions of their code and of their schemas: requests and responses."""
 
 from datetime import datetime
 from typing import Literal

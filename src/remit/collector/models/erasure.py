@@ -1,4 +1,4 @@
-"""Erasures: requests and answers."""
+"""Erasures: requests and responses."""
 
 from datetime import datetime
 from typing import Literal
@@ -28,8 +28,8 @@ class ErasedResponse(WireModel):
     """Number of runs."""
     spans: int
     """Number of spans that had payloads."""
-    answers: int
-    """Number of idempotency keys whose stored answer was removed."""
+    responses: int
+    """Number of idempotency keys whose stored response was removed."""
 
 
 class Erasure(WireModel):
@@ -47,8 +47,8 @@ class Erasure(WireModel):
     """Name or id of the token, or name of the user who ran `remit db erase`."""
     spans: int
     """Number of spans that had payloads."""
-    answers: int
-    """Number of idempotency keys whose stored answer was removed."""
+    responses: int
+    """Number of idempotency keys whose stored response was removed."""
     inserted_at: datetime
     """When."""
 

@@ -1,4 +1,4 @@
-"""Requests and answers of small endpoints: ids, steps without fields, context."""
+"""Requests and responses of small endpoints: ids, steps without fields, context."""
 
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ class AlertCountResponse(WireModel):
 
 
 class TokenScopeDetails(WireModel):
-    """Scope of a token, as a ping answers it."""
+    """Scope of a token, in the response to a ping."""
 
     token_scope: str
     """`account` or `agent_deployment`."""
@@ -93,7 +93,7 @@ class TokenScopeDetails(WireModel):
     environment_id: str | None = None
     """The environment, for the same scope."""
     may: str = "write"
-    """What the token may do, with commas between several words; see `ApiToken.may`."""
+    """Permissions of the token, comma-separated; see `ApiToken.may`."""
 
 
 class OpenApiDocument(WireModel):

@@ -28,7 +28,7 @@ from remit._policy.words import (
     word_of,
 )
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import is_closed
+from remit.collector.domain.failures import is_hidden
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
@@ -155,7 +155,7 @@ class Declared(msgspec.Struct, dict=True):
     @property
     def is_closed(self) -> bool:
         """Whether values are shown only on request: from *confidential* on, or of article 9."""
-        return is_closed(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
+        return is_hidden(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
 
     @property
     def allowed(self) -> list[str]:

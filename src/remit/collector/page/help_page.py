@@ -56,7 +56,11 @@ STATUSES: Final = (
 )
 MARKS: Final = (
     ("denied", "refused", "the policy refused the step"),
-    ("beyond", "beyond the remit", "the step exceeded the remit of its agent, and was let through"),
+    (
+        "violation",
+        "beyond the remit",
+        "the step violates the remit of its agent, and ran",
+    ),
     ("redacted", "redacted", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
     ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),

@@ -1,4 +1,4 @@
-"""The collector as an ASGI app, whose errors are answered with an envelope too."""
+"""The collector as an ASGI app, whose errors have an envelope too."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def create_app(
 
     It serves the API at `/api/v1` and `/api/remit/v1` to clients with a token that
     `remit token create` made, and `/healthz`, `/readyz` and `/metrics` to operators. The server
-    limits the head of a request. From the startup of the server to its shutdown, as its lifespan
-    events tell, a thread maintains the database.
+    limits the head of a request. Between the lifespan events startup
+    and shutdown, a thread maintains the database.
 
     Args:
         store: The database, from `remit.collector.open_store`.
@@ -58,7 +58,7 @@ def create_app(
         access_log: Gets a line for each request.
         executor: Runs the requests; None runs them on the event loop.
         page_hosts: Names of the server with a dot in them, by which browsers ask for the pages at
-            `/`, beside addresses and `localhost`; None serves no pages.
+            `/`, besides addresses and `localhost`; None serves no pages.
     """
     settings, clock = settings or Settings(), clock or SystemClock()
     metrics = metrics or PrometheusMetrics()
@@ -101,11 +101,11 @@ def create_app(
     return app
 
 
-def _refusal(method: str, error: Exception) -> RequestError:
+def _as_request_error(method: str, error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, HTTPException):
-        # No route takes the request.
+        # No route matches.
         status = HTTPStatus(error.status_code)
         messages = {
             HTTPStatus.NOT_FOUND: "there is no such path",
@@ -123,11 +123,11 @@ def _refusal(method: str, error: Exception) -> RequestError:
 async def _answered(request: Request, error: Exception, *, has_page: bool) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=HTTPStatus.BAD_REQUEST)
-    refusal = _refusal(request.method, error)
-    request.scope[CODE] = refusal.code
+    rejection = _as_request_error(request.method, error)
+    request.scope[CODE] = rejection.code
     if has_page and wants_page(request):
-        return refusal_page(request, refusal)
-    return envelope(refusal)
+        return refusal_page(request, rejection)
+    return envelope(rejection)
 
 
 _ERRORS: Final = (RequestError, HTTPException, ClientDisconnect, Exception)

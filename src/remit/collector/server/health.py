@@ -29,12 +29,7 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) -> list[Route]:
-    """Return the routes `/healthz`, `/readyz` and `/metrics`.
-
-    Args:
-        service: Knows whether the database answers, and the setting for `/metrics`.
-        executor: Runs what may use the database.
-    """
+    """Return the routes `/healthz`, `/readyz` and `/metrics`."""
 
     async def health(request: Request) -> Response:
         _check_host(request)
@@ -72,14 +67,11 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
 
 
 def _check_host(request: Request) -> None:
-    """Refuse a request from this machine that names a host on the internet.
+    """Reject a request from this machine that names a host on the internet.
 
     A browser on this machine sends it for a page of another site whose name resolves to this
-    machine (DNS rebinding). Without a token it cannot be told from a request of the user. A
+    machine (DNS rebinding). Without a token it looks like a request of the user. A
     proxy passes on the name that its client used.
-
-    Raises:
-        RequestError: 403.
     """
     host = request.headers.get("host")
     if host and _is_local(request) and not _is_own_name(host):

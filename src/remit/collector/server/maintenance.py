@@ -1,4 +1,4 @@
-"""The background thread of a server: it maintains the database, and deletes what is old."""
+"""The background thread of a server: database maintenance and retention."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ class Maintenance:
         *,
         every_s: float = MAINTAIN_EVERY_S,
     ) -> None:
-        """Maintain *store*, from `start` to `stop`.
-
-        Args:
-            every_s: Seconds between two calls of `Store.maintain`.
-        """
+        """Maintain *store*, from `start` to `stop`."""
         self._store = store
         self._settings = settings
         self._clock = clock

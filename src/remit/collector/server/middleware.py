@@ -1,4 +1,4 @@
-"""ASGI middleware that refuses, counts and logs requests, and the rate limit of a token."""
+"""ASGI middleware that rejects, counts and logs requests, and the rate limit of a token."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
 from remit._base.guard import logger
 from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION
-from remit.collector.api.dispatch import refused
+from remit.collector.api.dispatch import rejected
 from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
-from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
+from remit.collector.metrics import DB_ERRORS, REJECTIONS, REQUESTS, Metrics
 from remit.collector.page.guards import SIGN_IN, cookie_name
 from remit.collector.server.access_log import AccessLog
 from remit.collector.settings import KIB, Settings
 
 MAX_HEAD_BYTES: Final = 16 * KIB
-"""Of a whole head; h11 limits only a head that arrives in several pieces."""
+"""Limit of a whole head; h11 limits only a head that arrives in several pieces."""
 NO_ROUTE: Final = "none"
 NO_LENGTH: Final = RequestError(
     HTTPStatus.LENGTH_REQUIRED,
@@ -46,7 +46,7 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 _OTHER: Final = "other"
 _STATIC: Final = "/static/"
 BURST_S: Final = 2
-"""A token may send the requests of so many seconds at once."""
+"""Burst: how many seconds' worth of requests a token may send at once."""
 QUIET_S: Final = 60
 MAX_ADDRESSES: Final = 1000
 MAX_TOKENS: Final = 10_000
@@ -54,7 +54,7 @@ MAX_TOKENS: Final = 10_000
 
 
 class Gate:
-    """Refuses, counts and logs the requests to an app."""
+    """Rejects, counts and logs the requests to an app."""
 
     def __init__(
         self,
@@ -66,21 +66,17 @@ class Gate:
         clock: Clock,
         log: AccessLog | None = None,
     ) -> None:
-        """Wrap *app*.
-
-        Args:
-            routes: Its routes, by whose paths requests are counted.
-        """
+        """Wrap *app*."""
         self._app = app
         self._paths = {id(route.endpoint): route.path for route in routes}
         self._metrics = metrics
         self._rates = Rates(settings, clock)
-        self._refused_tokens = RefusedTokens(clock)
+        self._rejected_tokens = RejectedTokens(clock)
         self._clock = clock
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on or refuse it; count and log it with the status of its answer."""
+        """Pass a request on or reject it; count and log it with the status of the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -96,23 +92,23 @@ class Gate:
             await send(message)
 
         scope[LOGGED] = self._log is not None
-        refusal = self._refusal(scope)
+        error = self._check(scope)
         try:
-            if refusal is None:
+            if error is None:
                 await self._app(scope, receive, counting_send)
             else:
-                scope[CODE] = refusal.code
-                await envelope(refusal)(scope, receive, counting_send)
+                scope[CODE] = error.code
+                await envelope(error)(scope, receive, counting_send)
         except LocalProtocolError:
-            if refusal is not NO_LENGTH:
+            if error is not NO_LENGTH:
                 raise
-            # What follows the head is no chunk: uvicorn has answered 400 and closes the connection.
+            # No chunk follows the head: uvicorn has responded 400 and closes the connection.
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
             self._note(scope, status, sent, self._clock.monotonic_ns() - began_ns)
 
-    def _refusal(self, scope: Scope) -> RequestError | None:
+    def _check(self, scope: Scope) -> RequestError | None:
         if _head_bytes(scope) > MAX_HEAD_BYTES:
             return LONG_HEAD
         headers = Headers(scope=scope)
@@ -122,10 +118,10 @@ class Gate:
         if not scope["client"]:
             return None
         if scope["path"].startswith(PREFIXES):
-            return self._rates.refusal(headers.get("authorization", ""))
+            return self._rates.check(headers.get("authorization", ""))
         if scope["path"].startswith(_STATIC) or scope["path"] in self._paths.values():
             return None
-        return self._rates.page_refusal(HTTPConnection(scope))
+        return self._rates.check_page(HTTPConnection(scope))
 
     def _note(self, scope: Scope, status: int, sent: int, took_ns: int) -> None:
         route = scope.get(ROUTE) or self._paths.get(id(scope.get("endpoint")))
@@ -134,11 +130,11 @@ class Gate:
         self._metrics.add(REQUESTS, method, route or NO_ROUTE, str(status))
         self._metrics.took(route or NO_ROUTE, took_ns / NS_PER_S)
         if code is not None:
-            self._metrics.add(REFUSALS, code)
+            self._metrics.add(REJECTIONS, code)
         if status == HTTPStatus.SERVICE_UNAVAILABLE and scope["path"].startswith(PREFIXES):
             self._metrics.add(DB_ERRORS)
         if status == HTTPStatus.UNAUTHORIZED and "authorization" in Headers(scope=scope):
-            self._refused_tokens.note(scope, method, route or NO_ROUTE)
+            self._rejected_tokens.note(scope, method, route or NO_ROUTE)
         if self._log is None:
             return
         caller = scope.get(CALLER)
@@ -161,8 +157,8 @@ class Gate:
         )
 
 
-class RefusedTokens:
-    """Logs that a token was refused, of each address at most once a minute."""
+class RejectedTokens:
+    """Logs rejected tokens, at most once a minute for each client address."""
 
     def __init__(self, clock: Clock) -> None:
         """Measure the minutes with *clock*."""
@@ -170,7 +166,7 @@ class RefusedTokens:
         self._quiet_until_ns: dict[str, int] = {}
 
     def note(self, scope: Scope, method: str, route: str) -> None:
-        """Log a request whose token was refused."""
+        """Log a request whose token was rejected."""
         address = scope["client"][0] if scope["client"] else "this process"
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._quiet_until_ns.get(address, now_ns):
@@ -179,16 +175,16 @@ class RefusedTokens:
             self._quiet_until_ns.clear()
         self._quiet_until_ns[address] = now_ns + QUIET_S * NS_PER_S
         logger.warning(
-            "a token was refused: %s %s from %s; others from there are not logged for a minute",
+            "a token was rejected: %s %s from %s; others from there are not logged for a minute",
             method,
             route,
             address,
         )
 
 
-def envelope(refusal: RequestError) -> Response:
-    """Return the answer to a request that was not carried out."""
-    response = refused(refusal)
+def envelope(error: RequestError) -> Response:
+    """Return the response to a rejected request."""
+    response = rejected(error)
     return Response(response.body, response.status, response.headers)
 
 
@@ -204,13 +200,13 @@ class Rates:
     """Limits the requests a second with one token, by the generic cell rate algorithm."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Allow each token `settings.max_requests_per_s`; 0 is no limit."""
+        """Allow each token `settings.max_requests_per_s`; 0 means no limit."""
         self._per_s = settings.max_requests_per_s
         self._clock = clock
         self._full_at_ns: dict[bytes, int] = {}
         """When an allowance is complete again, by the hash of the token, session or address."""
 
-    def refusal(self, authorization: str) -> RequestError | None:
+    def check(self, authorization: str) -> RequestError | None:
         """Take one request from the allowance of the token in an `Authorization` header.
 
         Returns:
@@ -222,7 +218,7 @@ class Rates:
         secret = authorization.split()[-1:]
         return self._taken("".join(secret), "with this token")
 
-    def page_refusal(self, request: HTTPConnection) -> RequestError | None:
+    def check_page(self, request: HTTPConnection) -> RequestError | None:
         """Take a request to the page from the allowance of its session.
 
         A sign-in, and a request without a session, is one of the client's address.
@@ -233,7 +229,7 @@ class Rates:
         if not self._per_s:
             return None
         session = request.cookies.get(cookie_name(request))
-        # A key with a space is no token.
+        # A key with a space cannot be a token.
         if session and (request.scope["method"], request.scope["path"]) != ("POST", SIGN_IN):
             return self._taken(f"session {session}", "in this session")
         address = request.client.host if request.client else ""

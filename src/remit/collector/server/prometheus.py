@@ -10,35 +10,35 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 from typing_extensions import override
 
-from remit.collector.metrics import DB_ERRORS, ITEMS, REFUSALS, REQUESTS, SPANS, Metrics
+from remit.collector.metrics import DB_ERRORS, ITEMS, REJECTIONS, REQUESTS, SPANS, Metrics
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY: Final = "remit_request_duration_seconds"
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    REQUESTS: ("Requests answered, by route and status.", ("method", "route", "status")),
+    REQUESTS: ("Requests by route and status.", ("method", "route", "status")),
     SPANS: ("Spans created.", ()),
-    ITEMS: ("Operations carried out or refused in bulk requests.", ()),
-    REFUSALS: ("Requests and bulk items refused, by code.", ("code",)),
+    ITEMS: ("Operations carried out or rejected in bulk requests.", ()),
+    REJECTIONS: ("Requests and rejected bulk items, by code.", ("code",)),
     DB_ERRORS: ("Requests that failed because the database could not be used.", ()),
 }
 """Text and labels of each counter."""
 WORKER: Final = "worker"
 """The label with the id of the process, which all samples have."""
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which processes share their counts; prometheus_client reads it at import."""
+DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The directory in which processes share their counts; prometheus_client reads it at import."""
 _SAMPLES: Final = (*COUNTERS, *(f"{LATENCY}_{suffix}" for suffix in ("bucket", "count", "sum")))
 
 
 class PrometheusMetrics(Metrics):
     """The counters of one process; its methods may be called from any thread."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None) -> None:
         """Begin at zero.
 
         Args:
-            folder: The folder of `FOLDER_VARIABLE`, where several processes share a port; the
-                variable has to be set before the process starts.
+            directory: That of `DIRECTORY_VARIABLE`, if several processes share a port; the variable
+                has to be set before the process starts.
         """
         own, everything = CollectorRegistry(), CollectorRegistry()
         self._worker = str(os.getpid())
@@ -56,10 +56,10 @@ class PrometheusMetrics(Metrics):
         for name, counter in self._counters.items():
             if not COUNTERS[name][1]:
                 counter.labels(self._worker)  # a counter that is zero has a sample
-        if folder is not None:
-            MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # its constructor has no annotations
+        if directory is not None:
+            MultiProcessCollector(everything, str(directory))  # type: ignore[no-untyped-call]  # its constructor has no annotations
         # Without `_created`, which several processes do not have either.
-        self._exposed = own.restricted_registry(_SAMPLES) if folder is None else everything
+        self._exposed = own.restricted_registry(_SAMPLES) if directory is None else everything
 
     @override
     def add(self, name: str, *labels: str, count: int = 1) -> None:

@@ -31,7 +31,7 @@ from remit.collector.domain.places import prepare
 from remit.collector.server.access_log import AccessLog
 from remit.collector.server.app import create_app
 from remit.collector.server.log import INFO, LogFormat, level_of_uvicorn, start_logging
-from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
+from remit.collector.server.prometheus import DIRECTORY_VARIABLE, PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store.open import is_postgres, open_store, shown
 from remit.collector.store.version import VERSION
@@ -40,9 +40,9 @@ from remit.errors import SettingsError
 GRACE_S: Final = 10
 """Seconds that requests in flight have when the server is stopped."""
 WORKER_TIMEOUT_S: Final = 30
-"""A worker that does not answer its supervisor for so many seconds is replaced."""
+"""Seconds without a response to its supervisor after which a worker is replaced."""
 SPARE_FILES: Final = 64
-"""Files that a process opens beside its connections: database, logs, pipes, threads."""
+"""Files that a process opens besides its connections: database, logs, pipes, threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def serve(
     options: ServerOptions | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a database until SIGINT or SIGTERM; requests in flight are answered first.
+    """Serve a database until SIGINT or SIGTERM; requests in flight are completed first.
 
     Args:
         host: Address to listen on.
@@ -99,7 +99,7 @@ def serve(
 
     Raises:
         OSError: The address is not available, or a file of *options* is not.
-        SettingsError: *db* is no database, has a newer schema, or does not allow several workers.
+        SettingsError: *db* is not a database, is newer, or does not allow several workers.
     """
     if workers > 1 and not is_postgres(db):
         raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
@@ -139,7 +139,7 @@ def serve(
 
 
 def _allow_files(connections: int) -> None:
-    """Allow this process and its workers to open so many connections; log if it is not possible."""
+    """Raise the limit of open files for this number of connections; log if it is not possible."""
     needed = connections + SPARE_FILES
     allowed = allow_open_files(needed)
     if allowed < needed:
@@ -164,9 +164,9 @@ def _supervise(
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             options.ssl_certfile, options.ssl_keyfile
         )
-    with TemporaryDirectory(prefix="remit-metrics-") as folder:
-        os.environ[FOLDER_VARIABLE] = folder  # which the workers inherit
-        app = partial(_worker_app, db, settings, options, Path(folder))
+    with TemporaryDirectory(prefix="remit-metrics-") as directory:
+        os.environ[DIRECTORY_VARIABLE] = directory  # which the workers inherit
+        app = partial(_worker_app, db, settings, options, Path(directory))
         config = _config(app, settings, options, factory=True, workers=workers)
         supervisor = _Supervisor(config, [listener])
         try:
@@ -174,7 +174,7 @@ def _supervise(
             on_start(url_of(listener, tls=options.ssl_certfile is not None))
             supervisor.run()
         finally:
-            del os.environ[FOLDER_VARIABLE]
+            del os.environ[DIRECTORY_VARIABLE]
 
 
 class _Supervisor(Multiprocess):
@@ -196,7 +196,7 @@ class _Supervisor(Multiprocess):
 
 
 def _worker_app(
-    db: Path | str, settings: Settings, options: ServerOptions, folder: Path
+    db: Path | str, settings: Settings, options: ServerOptions, directory: Path
 ) -> ASGIApp:
     """Return the app of a worker, which is stopped when its parent process has ended."""
     start_logging(options.log_format, options.log_level)
@@ -209,7 +209,7 @@ def _worker_app(
     return create_app(
         store,
         settings=settings,
-        metrics=PrometheusMetrics(folder),
+        metrics=PrometheusMetrics(directory),
         access_log=log,
         executor=ThreadExecutor(store.writes_at_once, store.reads_at_once),
         page_hosts=options.hosts_of_pages,
@@ -234,7 +234,7 @@ def listen(host: str, port: int) -> socket.socket:
     )
     listener = socket.create_server(address[:2], family=family)
     # Accepted sockets inherit it; asyncio sets it only where the socket names its protocol. Without
-    # it the body of an answer waits 40 ms for the acknowledgement of the head.
+    # it the body of a response waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -279,11 +279,7 @@ def _config(
 
 
 class Server:
-    """One app on one socket.
-
-    Attributes:
-        url: The URL at which it can be reached.
-    """
+    """One app on one socket."""
 
     def __init__(
         self,
@@ -311,7 +307,7 @@ class Server:
             self._server.run(sockets=[self._listener])
 
     def stop(self) -> None:
-        """End `run()`, from any thread, when the requests in flight are answered."""
+        """End `run()`, from any thread, when the requests in flight are completed."""
         self._server.should_exit = True
 
 

@@ -26,7 +26,7 @@ class StoreUnavailableError(Exception):
     """
 
     def __init__(self, message: str = "", *, partly: bool = False) -> None:
-        """Say what happened."""
+        """Set the message."""
         super().__init__(message)
         self.partly = partly
 
@@ -36,15 +36,11 @@ class TooSlowError(StoreUnavailableError):
 
 
 class ConflictError(StoreUnavailableError):
-    """A concurrent transaction wrote first; a repetition reads what it wrote."""
+    """A concurrent transaction wrote first; a repetition reads the result."""
 
 
 class Reader(Protocol):
-    """A database that is only read.
-
-    Attributes:
-        path: Its path, or its URL without the password.
-    """
+    """A database that is only read."""
 
     path: str
 
@@ -65,7 +61,6 @@ class Store(Reader, Protocol):
     """A database; every method may be called from any thread.
 
     Attributes:
-        path: Its path, or its URL without the password.
         writes_at_once: The number of writing blocks that one process can have open at once; others
             wait.
     """
@@ -105,8 +100,8 @@ class Store(Reader, Protocol):
         other transactions go on meanwhile.
 
         Args:
-            before_us: What is older than this is deleted, in microseconds since 1970; None deletes
-                neither spans nor instances.
+            before_us: Time in microseconds since 1970 before which spans and instances are
+                deleted; None deletes neither.
             payloads_before_us: Of spans older than this only the payloads are deleted.
             pause: Called after each transaction; returns whether to go on.
 
@@ -116,7 +111,7 @@ class Store(Reader, Protocol):
         ...
 
     def note_erasure(self) -> None:
-        """Let the next `maintain` make erased data unreadable, beside other transactions.
+        """Let the next `maintain` make erased data unreadable, during other transactions.
 
         In SQLite, the data is removed from the file and its log; in PostgreSQL, its space is
         reused.
@@ -124,7 +119,7 @@ class Store(Reader, Protocol):
         ...
 
     def leads(self) -> bool:
-        """Return whether this process is the one that deletes what is old.
+        """Return whether this process does the retention.
 
         Several processes may serve a database. One of them leads until it ends.
 

@@ -7,13 +7,13 @@ from typing import Final, TypeAlias
 
 from remit.collector.store.ids import ms_of
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     INVALID,
     REDACTED,
     STATUSES,
     UNCHECKED,
     UNDECLARED,
+    VIOLATION,
     RunRow,
     SpanRow,
 )
@@ -29,7 +29,7 @@ SPAN_COUNTS: Final = (
     "cancelled",
     "denied",
     "redacted",
-    "beyond",
+    "violation",
     "undeclared",
     "invalid",
     "unchecked",
@@ -50,17 +50,17 @@ _OF_STATUS: Final = {"active": 0, "pending": 0, "complete": 1, "failed": 2, "can
 _OF_FLAG: Final = (
     (DENIED, 4),
     (REDACTED, 5),
-    (BEYOND, 6),
+    (VIOLATION, 6),
     (UNDECLARED, 7),
     (INVALID, 8),
     (UNCHECKED, 9),
 )
-_FLAGS: Final = DENIED | REDACTED | BEYOND | UNDECLARED | INVALID | UNCHECKED
+_FLAGS: Final = DENIED | REDACTED | VIOLATION | UNDECLARED | INVALID | UNCHECKED
 assert tuple(sorted(_OF_STATUS)) == STATUSES  # noqa: S101 - the statuses that are counted
 
 
 class Counts:
-    """What a transaction adds to the counts, and the runs that it changes."""
+    """Additions of a transaction to the counts, and the runs that it changes."""
 
     __slots__ = ("changed", "redacted", "runs", "spans")
 

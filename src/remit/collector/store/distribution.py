@@ -19,7 +19,7 @@ REFERENCES: Final = (
     "span_type_words",
     "run_places",
 )
-"""The tables of which each node has a copy: those that are joined with tables of runs."""
+"""Tables with a copy on each node, because they are joined with tables of runs."""
 BY_SHARD: Final = (
     "runs",
     "run_changes",
@@ -96,11 +96,7 @@ def distribute(url: str) -> int:
 
 
 def _check(cursor: psycopg.Cursor[Any], path: str) -> int:
-    """Return the number of workers.
-
-    Raises:
-        SettingsError: The database cannot be distributed.
-    """
+    """Return the number of workers."""
     if not has_citus(cursor):
         raise SettingsError(
             f"the database {path} has no extension citus: run CREATE EXTENSION citus in the "

@@ -56,16 +56,13 @@ class References:
 
 
 class Pending:
-    """What a transaction has read of runs and keys, and what it has still to write.
+    """Runs and keys that a transaction has read, and rows that it has still to write.
 
     Attributes:
         runs: Runs by id, with all changes; None for one that does not exist.
         changed: Those to be updated, as the database has them.
         keys: Idempotency keys by account, operation and key; None for an unused one.
         new_runs: Ids of the runs to be inserted, where that can wait.
-        findings: Findings of spans to be inserted, where that can wait.
-        labels: Rows of `run_labels`, where that can wait.
-        subjects: Rows of `run_subjects`, where that can wait.
     """
 
     __slots__ = (
@@ -102,8 +99,7 @@ class Execution(ABC):
     """The statements of an open transaction.
 
     Attributes:
-        counts: What is added to the counts at the end.
-        references: References that this transaction has read or made.
+        counts: Additions to the counts at the end.
     """
 
     dialect: ClassVar[str]
@@ -176,11 +172,7 @@ class Execution(ABC):
         """
 
     def among_runs(self, prefix: str, run_ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
-        """Return the condition that a run is in a group of `together`, and its values.
-
-        Args:
-            prefix: The alias of the table with a dot, or nothing.
-        """
+        """Return the condition that a run is in a group of `together`, and its values."""
         return self.among_ids(f"{prefix}id", run_ids)
 
     def together(self, run_ids: Collection[bytes]) -> Iterable[Collection[bytes]]:
@@ -238,7 +230,7 @@ class Execution(ABC):
 
 
 def mutable(row: Row) -> tuple[Value, ...]:
-    """Return what can change in *row*, in the order of `statements.MUTABLE`."""
+    """Return the values of *row* in the order of `statements.MUTABLE`."""
     return tuple(getattr(row, field) for field in statements.MUTABLE[type(row)])
 
 

@@ -1,4 +1,4 @@
-"""Pages and filters of lists, with their SQL, and results of queries that are no rows."""
+"""Pages and filters of lists, with their SQL, and results of queries other than rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Page:
     """Which rows of a list are wanted.
 
     Attributes:
-        offset: The number of rows to skip.
         field: The column to sort by; ties are broken by id.
         descending: Largest first.
     """
@@ -99,7 +98,6 @@ class SpanFilter:
         return where.text, tuple(where.values)
 
     def _types(self) -> Where:
-        """Return the condition on the types of the spans, for which there is an index with time."""
         where = Where()
         where.add_known("agent_ref = (SELECT ref FROM agents WHERE id = ?)", self.agent_id)
         where.add_known("name = ?", self.schema_name)
@@ -115,14 +113,7 @@ class SpanFilter:
 
 
 class TypeCounts(NamedTuple):
-    """Numbers of spans of one type, as one declaration of it describes it.
-
-    Attributes:
-        data_risk: Its data risk as JSON; None if it declares none.
-        beyond: Ones that exceeded the remit of their agent.
-        undeclared: Ones whose type was not declared.
-        invalid: Ones that are not as declared.
-    """
+    """Numbers of spans of one type, as one declaration of it describes it."""
 
     name: str
     title: str
@@ -132,14 +123,14 @@ class TypeCounts(NamedTuple):
     failed: int
     denied: int
     redacted: int
-    beyond: int
+    violation: int
     undeclared: int
     invalid: int
     unchecked: int
 
 
 class Removed(NamedTuple):
-    """What was deleted because of its age.
+    """Numbers of rows that were deleted because of their age.
 
     Attributes:
         parts: Names of the partitions that were dropped.

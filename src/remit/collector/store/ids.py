@@ -1,7 +1,7 @@
 """Ids of runs and spans in a database: 20 bytes, whose order is that of the texts.
 
-The parent of a span may be any text. One that is no PFID is stored as a byte that begins no PFID,
-followed by the text.
+The parent of a span may be any string. One that is not a PFID is stored after a byte that begins no
+PFID.
 """
 
 from __future__ import annotations

@@ -24,20 +24,20 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
-        create: Whether to make the file, or the tables, if there are none.
+        create: Whether to create a missing file, or missing tables.
 
     Raises:
-        SettingsError: It is no database of remit's, holds a newer schema, or does not exist.
+        SettingsError: It is not a remit database, holds a newer schema, or does not exist.
     """
     if is_postgres(database):
         store: Store = _of_extra(_POSTGRES, "PostgresStore")(str(database), create=create)
         return store
     path = _path(database)
     if not create:
-        _refuse_missing(path)
+        _check_exists(path)
     elif not path.parent.is_dir():
         raise SettingsError(
-            f"there is no folder {path.parent} for the database {path.name}: make it first"
+            f"there is no directory {path.parent} for the database {path.name}: create it first"
         )
     return SqliteStore(path)
 
@@ -49,13 +49,13 @@ def open_reader(database: Path | str) -> Reader:
         database: Path of an SQLite file, or `postgresql://...`.
 
     Raises:
-        SettingsError: It is no database of remit's, holds another schema, or does not exist.
+        SettingsError: It is not a remit database, holds another schema, or does not exist.
     """
     if is_postgres(database):
         reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
         return reader
     path = _path(database)
-    _refuse_missing(path)
+    _check_exists(path)
     return SqliteReader(path)
 
 
@@ -86,7 +86,7 @@ def shown(database: Path | str) -> str:
 
 
 def _scheme_of(database: Path | str) -> str:
-    """Return the scheme of a URL, an empty text for a path."""
+    """Return the scheme of a URL, empty for a path."""
     match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
     return match[1] if match else ""
 
@@ -101,7 +101,7 @@ def _path(database: Path | str) -> Path:
     return Path(database)
 
 
-def _refuse_missing(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     try:
         missing = not path.is_file() or not path.stat().st_size
     except OSError as error:
@@ -116,11 +116,7 @@ def _refuse_missing(path: Path) -> None:
 
 
 def _of_extra(module: str, name: str) -> Callable[..., Any]:
-    """Return what a module for PostgreSQL has, which needs the extra.
-
-    Raises:
-        SettingsError: The extra is not installed.
-    """
+    """Return a name of a module that needs the extra for PostgreSQL."""
     try:
         named: Callable[..., Any] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:

@@ -31,7 +31,7 @@ from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
-from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import VERSION, check_version
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
@@ -43,7 +43,7 @@ MAX_READERS: Final = 2
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": 5,
-    # A host that no longer answers is noticed after 30 seconds without traffic, and 15 seconds
+    # A host that no longer responds is noticed after 30 seconds without traffic, and 15 seconds
     # (in milliseconds) after something was sent.
     "tcp_user_timeout": 15_000,
     "keepalives_idle": 15,
@@ -62,7 +62,7 @@ _WRITER: Final = _ISOLATION | {
     "jit": "off",
 }
 # A plan for all values would name all shards. With one connection to each worker, each statement of
-# a transaction sees what the ones before it have written.
+# a transaction sees the rows of the ones before it.
 _DISTRIBUTED_WRITER: Final = _ISOLATION | {"citus.multi_shard_modify_mode": "sequential"}
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
@@ -149,19 +149,19 @@ class PostgresStore(Store):
 
         Args:
             url: As libpq reads it, `postgresql://user@host/database`.
-            create: Whether to create the tables if there are none.
-            read_only: Whether to change nothing; an older schema is refused then.
+            create: Whether to create missing tables.
+            read_only: Whether to change nothing; an older schema is rejected then.
             clock: Tells for which times there must be partitions.
 
         Raises:
-            SettingsError: It cannot be reached, is no database of remit's, or has a newer schema.
+            SettingsError: It cannot be reached, is not a remit database, or has a newer schema.
         """
         self.path = shown(url)
         try:
             options = conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
             raise SettingsError(
-                f"{self.path} is no URL of a PostgreSQL database: {error}"
+                f"{self.path} is not the URL of a PostgreSQL database: {error}"
             ) from error
         self._options: dict[str, Any] = {
             **_DEFAULTS,
@@ -365,13 +365,10 @@ def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
 
 
 def _check(cursor: Results, database: str, *, create: bool) -> None:
-    """Check the version of the schema; create the tables if there are none.
+    """Check the version of the schema; create missing tables.
 
     Args:
         create: Whether to create them, one collector at a time.
-
-    Raises:
-        SettingsError: The version is another one, or there are no tables and none are created.
     """
     version = schema_version(cursor)
     if not version and create:
@@ -387,7 +384,7 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
     if not version:
         raise SettingsError(_nothing_in(database))
     if version != VERSION:
-        refuse_other(version, database)
+        check_version(version, database)
 
 
 def schema_version(cursor: Results) -> int:

@@ -63,7 +63,6 @@ def _changed(target: str, column: str) -> str:
 
 
 def _adding(table: _Increments, target: str, buckets: int) -> str:
-    """Return the statement that adds `moved` to one table of counts."""
     bucket = "bucket" if buckets == 1 else f"floor(bucket / {buckets}.0)::int"
     keys, counts = ", ".join(table.keys), ", ".join(table.counts)
     totals = ", ".join(_total(column) for column in table.counts)
@@ -76,7 +75,6 @@ def _adding(table: _Increments, target: str, buckets: int) -> str:
 
 
 def _moving(table: _Increments) -> bytes:
-    """Return the statement that moves increments and returns their number."""
     adding = ", ".join(
         f"{target}_changed AS ({_adding(table, target, buckets)})"
         for target, buckets in table.targets
@@ -105,12 +103,7 @@ def fold(cursor: Results) -> int:
 
 
 def forget_increments(cursor: Results, before_us: int) -> None:
-    """Delete the increments of days that ended before a time, and keep others from adding them.
-
-    Args:
-        cursor: A cursor in a transaction, which deletes the counts themselves afterwards.
-        before_us: The time, in microseconds since 1970.
-    """
+    """Delete the increments of days that ended before a time, and keep others from adding them."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (COUNTS_LOCK,))
     day = before_us // US_PER_HOUR // HOURS_PER_DAY
     for table, bucket in (

@@ -133,7 +133,6 @@ class DistributedTransaction(PostgresTransaction):
         """Work by *cursor*, on whose connection a transaction was begun.
 
         Args:
-            run_references: References for new runs; None for a transaction that only reads.
             parts: The part of the tables of runs in which each shard is.
         """
         super().__init__(cursor, known, run_references=run_references)

@@ -13,6 +13,6 @@ PARTS_LOCK: Final = _REMI | 2
 COUNTS_LOCK: Final = _REMI | 3
 """Held while changes of counts are added to them."""
 LEADER_LOCK: Final = _REMI | 4
-"""Held by the process that deletes what is old."""
+"""Held by the process that does the retention."""
 KEPT_LOCK: Final = _REMI | 5
 """Keeps the rows to which runs refer, in a distributed database."""

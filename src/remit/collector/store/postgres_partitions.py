@@ -24,12 +24,12 @@ WEEKS_BEFORE: Final = 1
 WEEKS_AHEAD: Final = 3
 # 1970 began on a Thursday; partitions begin on Mondays.
 _MONDAY_MS: Final = 4 * 24 * 3600 * 1000
-# Otherwise Citus refuses to change a table that it has read by several connections.
+# Otherwise Citus fails to change a table that it has read by several connections.
 _ONE_CONNECTION: Final = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
 _NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE level = 1"
 
 
-class Part(NamedTuple):
+class Partition(NamedTuple):
     """One partition.
 
     Attributes:
@@ -48,11 +48,11 @@ def week_at(ms: int) -> int:
     return ms - (ms - _MONDAY_MS) % WEEK_MS
 
 
-def part_at(table: str, ms: int) -> Part:
-    """Return the partition of a table in which a millisecond is."""
+def partition_at(table: str, ms: int) -> Partition:
+    """Return the partition that contains a millisecond."""
     begins = week_at(ms)
     date = datetime.fromtimestamp(begins / 1000, UTC).strftime("%Y%m%d")
-    return Part(
+    return Partition(
         f"{table}_{date}",
         table,
         first_at(begins * US_PER_MS),
@@ -70,11 +70,11 @@ def names(cursor: Results, table: str) -> frozenset[str]:
     return frozenset(name for (name,) in cursor.execute(_NAMES.encode(), (table,)))
 
 
-def missing(cursor: Results, table: str, now_ms: int) -> list[Part]:
+def missing(cursor: Results, table: str, now_ms: int) -> list[Partition]:
     """Return the partitions of a table that are needed at *now_ms* and do not exist."""
     existing = names(cursor, table)
     weeks = range(-WEEKS_BEFORE, WEEKS_AHEAD + 1)
-    wanted = (part_at(table, now_ms + number * WEEK_MS) for number in weeks)
+    wanted = (partition_at(table, now_ms + number * WEEK_MS) for number in weeks)
     return [part for part in wanted if part.name not in existing]
 
 
@@ -96,7 +96,7 @@ def make(cursor: Results, table: str, now_ms: int, *, distributed: bool = False)
             cursor.execute(statement.encode())
 
 
-def _making(part: Part, *, distributed: bool) -> Iterator[str]:
+def _making(part: Partition, *, distributed: bool) -> Iterator[str]:
     """Yield the statements that create a partition and move its rows from the default one."""
     first, end = (f"'\\x{bound.hex()}'" for bound in (part.first, part.end))
     moved = f"FROM {other(part.table)} WHERE id >= {first} AND id < {end}"
@@ -114,7 +114,7 @@ def _making(part: Part, *, distributed: bool) -> Iterator[str]:
 
 def older(cursor: Results, table: str, before_ms: int) -> list[str]:
     """Return the names of the partitions of a table that end before *before_ms*, oldest first."""
-    newest = part_at(table, before_ms - WEEK_MS).name
+    newest = partition_at(table, before_ms - WEEK_MS).name
     rest = other(table)
     return sorted(name for name in names(cursor, table) if name != rest and name <= newest)
 

@@ -1,4 +1,4 @@
-"""What the threads of a process share: connections to PostgreSQL, and references for new runs.
+"""Shared by the threads of a process: connections to PostgreSQL, and references for new runs.
 
 A pool opens its connections at its first use in a process. References are taken from the database
 some at a time: a transaction knows the reference of a run before it inserts the run, which it does
@@ -71,12 +71,7 @@ class Pool:
         size: int,
         timeout_s: float,
     ) -> None:
-        """Open no connection yet.
-
-        Args:
-            settings: Settings of PostgreSQL that each connection has.
-            timeout_s: How long a thread waits for one.
-        """
+        """Open no connection yet."""
         self._path = path
         self._options = dict(options)
         self._settings = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
@@ -92,7 +87,7 @@ class Pool:
         """Return a block with a connection.
 
         Raises:
-            StoreUnavailableError: There is none in time.
+            StoreUnavailableError: None became free in time.
         """
         pool = self._open()
         try:
@@ -128,7 +123,7 @@ class Pool:
                     min_size=0,
                     max_size=self._size,
                     timeout=self._timeout_s,
-                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
+                    # Time for retries, after 1 s, 2 s; the next use starts over.
                     reconnect_timeout=self._timeout_s,
                     open=True,
                 )
@@ -161,7 +156,7 @@ at_fork(after_in_child=_after_fork_in_child)
 
 
 class RunReferences:
-    """References that no run has; those that are left when the process ends are never used.
+    """References for new runs; the rest is never used when the process ends.
 
     Threads share them without a lock, which a fork could leave locked.
     """
@@ -172,7 +167,7 @@ class RunReferences:
         self._free: deque[int] = deque()
 
     def next(self, cursor: Results) -> int:
-        """Return a reference; *cursor* takes more from the database if there is none."""
+        """Return a reference; *cursor* takes more from the database if needed."""
         if self._process != os.getpid():
             # A forked child has those of its parent.
             self._process, self._free = os.getpid(), deque()

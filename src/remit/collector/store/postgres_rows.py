@@ -1,8 +1,8 @@
 """A transaction of PostgreSQL: many rows in one parameter, and locks on the rows that it reads.
 
-Each statement of a writing transaction sees what others have committed by then. Rows that it has
-read stay because they are locked. A row that did not exist may be inserted by another transaction;
-its own insert then meets the unique key, which is a conflict, and the transaction is repeated.
+Each statement of a writing transaction sees the rows that others have committed by then. Rows that
+it has read are locked. If another transaction inserts a row that did not exist, its own insert
+meets the unique key, which is a conflict, and the transaction is repeated.
 
 Runs are read once, when they are locked, and written once, before the transaction commits.
 """
@@ -80,11 +80,7 @@ class PostgresTransaction(Transaction):
         *,
         run_references: RunReferences | None = None,
     ) -> None:
-        """Work by *cursor*, on whose connection a transaction was begun.
-
-        Args:
-            run_references: References for new runs; None for a transaction that only reads.
-        """
+        """Work by *cursor*, on whose connection a transaction was begun."""
         super().__init__(known or References())
         self._cursor = cursor
         self._writing = run_references is not None
@@ -92,7 +88,7 @@ class PostgresTransaction(Transaction):
         self._agents: dict[str, AgentRow] = {}
         self._has_spans = False
 
-    # Rows of agents and what belongs to them
+    # Rows of agents
 
     @override
     def accounts(self) -> list[AccountRow]:
@@ -136,11 +132,7 @@ class PostgresTransaction(Transaction):
         return row
 
     def _check_unchanged(self, agent_id: str) -> None:
-        """Check that an agent is still as it was read, and lock it.
-
-        Raises:
-            ConflictError: Another transaction changed it.
-        """
+        """Check that an agent is still as it was read, and lock it."""
         if self._all(AgentRow, sqls.READ_AGENT, (agent_id,)) != [self._agents.get(agent_id)]:
             raise ConflictError("another transaction changed the agent")
 
@@ -198,7 +190,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def erase(self, run: RunRow, erased_at: int) -> int:
-        # What it deletes must not be written afterwards.
+        # Deleted rows must not be written afterwards.
         self._write(self._parts_of_spans())
         return super().erase(run, erased_at)
 
@@ -382,11 +374,7 @@ class PostgresTransaction(Transaction):
         self._write(self._parts_of_runs())
 
     def _write(self, parts: Mapping[str, Sequence[JsonRow]]) -> None:
-        """Write rows, in one statement.
-
-        Raises:
-            ConflictError: Another transaction inserted one of them.
-        """
+        """Write rows, in one statement."""
         used = {name: rows for name, rows in parts.items() if rows}
         if not used:
             return
@@ -426,7 +414,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def end_of_changes(self) -> int:
-        # What a transaction that is still open has written becomes visible later.
+        # Rows of a transaction that is still open become visible later.
         return self._one_number(sqls.OLDEST_OPEN, ())
 
     @override
@@ -447,7 +435,7 @@ def _is_hole(row: FindingRow, run: RunRow) -> bool:
 
 
 def _findable(value: Value) -> Value:
-    """Return *value*, or None for a text with a NUL, which is in no row."""
+    """Return *value*, or None for a string with a NUL, which is in no row."""
     return None if isinstance(value, str) and _NUL in value else value
 
 

@@ -68,11 +68,7 @@ class Insert(NamedTuple):
     after: str = _OR_NOTHING
 
     def of_json(self, **computed: str) -> str:
-        """Return the statement for the rows of a JSON parameter.
-
-        Args:
-            computed: Values of columns that are not those of the parameter.
-        """
+        """Return the statement for the rows of a JSON parameter."""
         values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
         return (
             f"INSERT INTO {self.table} ({', '.join(values)}) "
@@ -95,7 +91,7 @@ def _decoded(value: str, column: str) -> str:
 INSERT: Final = {kind: f"{sql} {_OR_NOTHING}" for kind, sql in statements.INSERT.items()}
 INSERT_KEYS: Final = Insert(
     statements.TABLES[KeyRow], _of_fields(KeyRow, KeyRow.__struct_fields__)
-).of_json(answer="decode(r.answer, 'base64')")
+).of_json(response="decode(r.response, 'base64')")
 # By the first and the last id PostgreSQL leaves out partitions.
 WITHIN: Final = "{0}.id BETWEEN ? AND ?"
 OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
@@ -172,7 +168,7 @@ FORGET_FINDINGS: Final = (
     "WHERE shard = ? AND kind = ? AND started_at < ? AND run_ref = ANY(?::bigint[])"
 )
 
-# What is written before a commit: each part has one parameter, the JSON of its rows.
+# Writes before a commit: each part has one parameter, the JSON of its rows.
 NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
 _CHANGED_RUN_COLUMNS: Final = _of_fields(RunRow, ("ref", *CHANGED_RUN)) | _SHARD
@@ -213,7 +209,7 @@ INSERTS: Final = {
         "run_subjects", _integers(("run_ref",), subject_hash="text", run_id="text") | _SHARD
     ),
 }
-_PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
+_WRITES: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
         f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
@@ -227,6 +223,6 @@ COUNTED: Final = ("new_runs", "run_keys")
 @lru_cache(maxsize=512)
 def writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `COUNTED` are new."""
-    written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
+    written = ", ".join(f"{part}_written AS ({_WRITES[part]})" for part in parts)
     counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in COUNTED]
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"

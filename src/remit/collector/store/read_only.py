@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ReadOnlyStore(Store):
-    """A database that answers questions and refuses every write."""
+    """A database that can be read and rejects every write."""
 
     writes_at_once = 1
     reads_at_once = 1
@@ -44,11 +44,11 @@ class ReadOnlyStore(Store):
     def close(self) -> None:
         self._reader.close()
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
+    def _reject(self, *_: object, **__: object) -> NoReturn:
         raise RequestError(
             HTTPStatus.CONFLICT,
             "read_only",
             f"the database {self.path} was opened to be read only: nothing was written",
         )
 
-    writing = retain = note_erasure = leads = maintain = scrub = _refuse
+    writing = retain = note_erasure = leads = maintain = scrub = _reject

@@ -9,20 +9,20 @@ from remit.collector.store.counts import HOURS_PER_DAY, SPAN_COUNTS
 from remit.collector.store.filters import TypeCounts
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     INVALID,
     REDACTED,
     STATUSES,
     UNCHECKED,
     UNDECLARED,
+    VIOLATION,
 )
 from remit.collector.store.span_rows import SpanRows
 from remit.collector.store.statements import Value, Where
 
 _FLAGGED: Final = ", ".join(
     f"SUM(CASE WHEN (s.alike & {flags}) <> 0 THEN s.spans ELSE 0 END)"
-    for flags in (DENIED, REDACTED, BEYOND, UNDECLARED, INVALID, UNCHECKED)
+    for flags in (DENIED, REDACTED, VIOLATION, UNDECLARED, INVALID, UNCHECKED)
 )
 _FLAG_BITS: Final = 20
 _STATUS_BITS: Final = 4
@@ -43,7 +43,7 @@ _OF_ENVIRONMENT: Final = "environment_ref = (SELECT ref FROM environments WHERE 
 _TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
 
 
-class Part(NamedTuple):
+class BucketRange(NamedTuple):
     """The rows of a table of counts whose bucket is at least `first` and less than `end`.
 
     `width` is the length of its buckets in those of the result.
@@ -55,17 +55,17 @@ class Part(NamedTuple):
     width: int = 1
 
 
-def by_day(first: int, end: int) -> list[Part]:
+def by_day(first: int, end: int) -> list[BucketRange]:
     """Return the days within the hours from *first* to *end*, and the hours around them."""
     first_day = NEVER if first == NEVER else -(-first // HOURS_PER_DAY)
     end_day = EVER if end == EVER else end // HOURS_PER_DAY
     if first_day >= end_day:
-        return [Part("span_hours", first, end)]
-    parts = [Part("span_days", first_day, end_day, HOURS_PER_DAY)]
+        return [BucketRange("span_hours", first, end)]
+    parts = [BucketRange("span_days", first_day, end_day, HOURS_PER_DAY)]
     if first < first_day * HOURS_PER_DAY:
-        parts.append(Part("span_hours", first, first_day * HOURS_PER_DAY))
+        parts.append(BucketRange("span_hours", first, first_day * HOURS_PER_DAY))
     if end_day * HOURS_PER_DAY < end:
-        parts.append(Part("span_hours", end_day * HOURS_PER_DAY, end))
+        parts.append(BucketRange("span_hours", end_day * HOURS_PER_DAY, end))
     return parts
 
 
@@ -95,7 +95,6 @@ class RiskCounts(SpanRows):
         """Return the numbers of spans of an agent by type.
 
         Args:
-            environment_id: Only this environment; None for all.
             hours: The first hour since 1970 and the one after the last.
         """
         chosen: list[str] = []
@@ -113,14 +112,14 @@ class RiskCounts(SpanRows):
             values += where.values
         sql = (
             f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "
-            "SUM(denied), SUM(redacted), SUM(beyond), SUM(undeclared), SUM(invalid), "
+            "SUM(denied), SUM(redacted), SUM(violation), SUM(undeclared), SUM(invalid), "
             f"SUM(unchecked) FROM ({' UNION ALL '.join(chosen)}) AS h "
             f"JOIN span_types AS t ON t.ref = h.type_ref GROUP BY t.ref, {_TYPE}"
         )
         return [_type_counts(row) for row in self.rows(sql, values)]
 
     def counted(self, table: str) -> str:
-        """Return the table of counts to read; PostgreSQL adds what is not folded yet."""
+        """Return the table of counts to read; PostgreSQL adds increments not folded yet."""
         return table
 
     def redacted(
@@ -129,7 +128,6 @@ class RiskCounts(SpanRows):
         """Return how often rules redacted a value in spans of an agent, the most frequent first.
 
         Args:
-            environment_id: Only this environment; None for all.
             days: The first day since 1970 and the one after the last.
         """
         where = Where(["bucket >= ? AND bucket < ?"], [*days])
@@ -155,7 +153,6 @@ class RiskCounts(SpanRows):
 
         Args:
             instance_id: The run; else the agent and the period count.
-            environment_id: Only this environment; None for all.
             period_us: The first and the last instant, in microseconds since 1970.
         """
         # The sign keeps SQLite from the primary key, which has the findings of all agents.
@@ -179,7 +176,7 @@ class RiskCounts(SpanRows):
         return dict(self.rows(sql, (*where.values, most)))
 
 
-def _of_buckets(part: Part) -> Where:
+def _of_buckets(part: BucketRange) -> Where:
     """Return the condition on a bucket; few are looked up one by one, together with the types."""
     if part.end - part.first > MOST_SEEKS:
         return Where(["bucket >= ? AND bucket < ?"], [part.first, part.end])

@@ -27,22 +27,22 @@ UNCHECKED_RESULT: Final = 128
 UNDECLARED: Final = 256
 """Flag of a span: its type was not declared."""
 DENIED: Final = 512
-"""Flag of a span: the policy refused the step."""
+"""Flag of a span: the policy denied the step."""
 REDACTED: Final = 1024
 """Flag of a span: a value in it was redacted."""
-BEYOND: Final = 2048
-"""Flag of a span: the step exceeded the remit of its agent."""
+VIOLATION: Final = 2048
+"""Flag of a span: the step violates the remit of its agent."""
 LOST: Final = 4096
-"""Flag of a span: it reports what its run lost."""
+"""Flag of a span: it reports losses of its run."""
 HOLE: Final = 8192
 """Flag of a run: its end says that more spans were recorded than are here."""
-HIDDEN: Final = 16384
+NO_REPR: Final = 16384
 """Flag of a span: a value was left out of it only because its class leaves it out of its repr."""
 INVALID: Final = BAD_PAYLOAD | BAD_RESULT
 UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
-FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | BEYOND | LOST | HIDDEN
+FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | VIOLATION | LOST | NO_REPR
 """The flags that the collector sets; the others come from the client."""
-FINDINGS: Final = (BAD_PAYLOAD, DENIED, REDACTED, BEYOND, LOST, HOLE)
+FINDINGS: Final = (BAD_PAYLOAD, DENIED, REDACTED, VIOLATION, LOST, HOLE)
 """The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""
 STATUSES: Final[tuple[str, ...]] = ("active", "cancelled", "complete", "failed", "pending")
 """Statuses of spans; the database has their places in this order, which is that of the words."""
@@ -187,7 +187,7 @@ class RunRow(Row, frozen=True, gc=False):
     `start_seen` says whether a start has arrived, because a finish may arrive first.
     `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
     `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
-    its spans together, and `HOLE`; `denied` counts the spans that the policy refused, `handled` the
+    its spans together, and `HOLE`; `denied` counts the denied spans, `handled` the
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
     of the root span. `terminated_by` names who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal
@@ -300,7 +300,7 @@ class TypeRow(Row, frozen=True, gc=False):
 
 
 class FindingRow(Row, frozen=True, gc=False):
-    """A finding of a span; `kind` is its flag, `number` tells apart those of one kind.
+    """A finding of a span; `kind` is its flag, `number` counts those of one kind.
 
     A `HOLE` is a finding of the root span; `number` says how many spans the run recorded.
     """
@@ -316,7 +316,7 @@ class FindingRow(Row, frozen=True, gc=False):
 
 
 class KeyRow(Row, frozen=True, gc=False):
-    """The first answer to an idempotency key: the answer itself, or the span.
+    """The first response to an idempotency key: the response itself, or the span.
 
     `request_hash` is the hash of the request; a request about a span is compared with the span.
     """
@@ -326,7 +326,7 @@ class KeyRow(Row, frozen=True, gc=False):
     key: str
     agent_instance_id: str | None
     agent_span_id: str | None
-    answer: bytes | None
+    response: bytes | None
     inserted_at: int
     request_hash: str | None = None
 
@@ -341,5 +341,5 @@ class ErasureRow(Row, frozen=True, gc=False):
     reason: str
     erased_by: str
     spans: int
-    answers: int
+    responses: int
     inserted_at: int

@@ -35,7 +35,7 @@ _LISTED: Final[Mapping[type[Row], str]] = {
 
 
 class SmallRows(Execution):
-    """The tables of which a row is one value of its type."""
+    """Tables whose rows map one to one to a row type."""
 
     def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
         """Return the row of this id."""
@@ -161,7 +161,7 @@ class SmallRows(Execution):
 
     @abstractmethod
     def add(self, row: Row) -> None:
-        """Insert a row whose id is new, which is no run and no span."""
+        """Insert a row whose id is new, other than a run or a span."""
 
     def add_keys(self, rows: Iterable[KeyRow]) -> None:
         """Insert idempotency keys that were not used before, when the transaction ends."""
@@ -202,11 +202,11 @@ class SmallRows(Execution):
 
     def write_and_delete(self, count: int) -> None:
         """Write *count* bytes and delete them, to find out whether the database has room."""
-        # Random bytes, because PostgreSQL compresses others. A key of its own waits for nobody.
+        # Random bytes, because PostgreSQL compresses others. Its key waits for nothing.
         key = os.urandom(16).hex()
         self.run(statements.ADD_PROBE, (key, os.urandom(count)))
         self.run(statements.DELETE_PROBE, (key,))
 
-    def replace_answers(self, instance_id: str, answer: bytes) -> int:
-        """Replace each answer of an instance's idempotency keys with *answer*; return how many."""
-        return self.run(statements.ERASE_ANSWERS, (answer, instance_id))
+    def replace_responses(self, instance_id: str, response: bytes) -> int:
+        """Replace the responses of an instance's idempotency keys; return their number."""
+        return self.run(statements.ERASE_RESPONSES, (response, instance_id))

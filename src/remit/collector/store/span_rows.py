@@ -47,8 +47,6 @@ class SpanRows(Execution):
         """Return the existing spans among *span_ids*, keyed by id.
 
         Args:
-            account_id: The account.
-            span_ids: The ids.
             shards: The only shards in which they may be, which a distributed database uses.
         """
         del shards
@@ -76,7 +74,6 @@ class SpanRows(Execution):
 
     @property
     def _same_run(self) -> str:
-        """The condition that a span `s` belongs to the run `r`."""
         return self.with_run.partition(" ON ")[2]
 
     def _spans(self, sql: str, values: Sequence[Value] = ()) -> list[SpanRow]:
@@ -131,7 +128,7 @@ class SpanRows(Execution):
         )
         order = page.order(SpanRow, _SPAN_NAMES)
         if self.distributed:
-            # Citus would join what a limit has left on the coordinator, where no payloads are.
+            # After a limit Citus would join on the coordinator, which has no payloads.
             joined, order = f"{self._joined} WHERE {where}", page.clause(SpanRow, _SPAN_NAMES)
         values = (*values, *page.limits)
         if most_chars is None:
@@ -198,7 +195,7 @@ class SpanRows(Execution):
 
     @abstractmethod
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Update what a finish changes in existing spans."""
+        """Update the columns that a finish changes."""
 
     @abstractmethod
     def add_findings(self, rows: Sequence[FindingRow]) -> None:

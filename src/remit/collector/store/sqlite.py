@@ -34,7 +34,7 @@ from remit.collector.store.sqlite_readers import (
 )
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.collector.store.transaction import Transaction
-from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import VERSION, check_version
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
@@ -49,7 +49,7 @@ SCRUB_S: Final = 60.0
 TRUNCATE_S: Final = 0.1
 """How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
-"""Pages in the log from which a commit writes them into the file itself, beside `maintain`."""
+"""Pages in the log from which a commit writes them into the file itself, besides `maintain`."""
 # SQLite does not wait for the lock that the change to a write-ahead log takes.
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
@@ -60,7 +60,7 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
-    # What is deleted is overwritten, however SQLite was built.
+    # Deleted data is overwritten, however SQLite was built.
     "PRAGMA secure_delete = ON",
 )
 
@@ -87,10 +87,7 @@ class SqliteStore(Store):
         """Open the database at *path*, or create it.
 
         Args:
-            path: A file in an existing folder, or `:memory:`.
-            busy_timeout_s: How long to wait for other processes, in seconds.
-            read_limit_s: How long a transaction that only reads may take, in seconds.
-            cache_kib: Pages in memory of the connection that writes, in KiB.
+            path: A file in an existing directory, or `:memory:`.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
@@ -236,7 +233,7 @@ class SqliteStore(Store):
             _create(connection, self.path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
-                f"the database {self.path} cannot be opened: {error}. Name a file in a folder "
+                f"the database {self.path} cannot be opened: {error}. Name a file in a directory "
                 "that exists and may be written to, either new or made by remit"
             ) from error
         self._connection, self._maintained = connection, False
@@ -256,7 +253,7 @@ class SqliteStore(Store):
             check_same_thread=False,
         )
         try:
-            _refuse_other(connection, self.path)
+            _check_version(connection, self.path)
             _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -289,15 +286,13 @@ class SqliteStore(Store):
 
 
 class _Held(NamedTuple):
-    """What `_hold` took of a store."""
-
     store: SqliteStore
     locked: bool
     readers: list[sqlite3.Connection | None]
 
 
 class SqliteReader(Reader):
-    """A file that is only read: neither the file nor its folder is changed."""
+    """A file that is only read: neither the file nor its directory is changed."""
 
     def __init__(self, path: Path) -> None:
         """Check the database at *path*.
@@ -315,7 +310,7 @@ class SqliteReader(Reader):
             raise SettingsError(
                 f"the database {self.path} cannot be read: {error}. Name a database that remit made"
             ) from error
-        refuse_other(version, self.path)
+        check_version(version, self.path)
 
     @override
     @contextmanager
@@ -389,15 +384,15 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables in an empty file, under the write lock; refuse another version of them."""
-    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR
-    if marked and _schema_version(connection) == VERSION:
+    """Create the tables in an empty file, under the write lock; reject another version of them."""
+    is_ours = sqlite.mark_of(connection) == sqlite.COLLECTOR
+    if is_ours and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have done it meanwhile.
         if _schema_version(connection) != VERSION:
-            _refuse_other(connection, path)
+            _check_version(connection, path)
             for statement in schema("sqlite"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -409,10 +404,10 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("COMMIT")
 
 
-def _refuse_other(connection: sqlite3.Connection, path: str) -> None:
-    """Refuse a file with another version of the schema; an empty one has none."""
+def _check_version(connection: sqlite3.Connection, path: str) -> None:
+    """Reject a file with another version of the schema; an empty one has none."""
     if version := _schema_version(connection):
-        refuse_other(version, path)
+        check_version(version, path)
 
 
 def _close(connection: sqlite3.Connection, readers: Readers | None) -> None:

@@ -25,11 +25,7 @@ class Readers:
     """Connections that only read one file, each for one thread at a time."""
 
     def __init__(self, path: Path, limit_s: float, count: int = READERS) -> None:
-        """Open none yet.
-
-        Args:
-            limit_s: How long a transaction may take, in seconds.
-        """
+        """Open none yet."""
         self._path = path
         self._limit_s = limit_s
         self._free: LifoQueue[sqlite3.Connection | None] = LifoQueue()

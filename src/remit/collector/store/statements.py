@@ -121,10 +121,10 @@ def columns(kind: type[Row], prefix: str = "") -> str:
 
 
 def known(kind: type[Row], field: str) -> str:
-    """Return *field* if it is a column of *kind*: no other text gets into a statement.
+    """Return *field* if it is a column of *kind*: no other string gets into a statement.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
     """
     if field not in kind.__struct_fields__:
         raise ValueError(f"{TABLES[kind]} has no column {field!r}")
@@ -173,7 +173,7 @@ LASTING: Final = frozenset(
     {"id", "external_identifier", "purpose", "body_hash", "inserted_at", "erased_at"}
     | {"ref", "place_ref", *PLACE_REFS}
 )
-"""Those that no request about the run and no span of it changes."""
+"""Columns that no request about the run and none of its spans changes."""
 RUN_COLUMNS: Final = ", ".join(
     f"{'p' if name in PLACE else 'r'}.{name}" for name in RunRow.__struct_fields__
 )
@@ -225,7 +225,7 @@ NEXT_KEYS: Final = (
     "SELECT account_id, operation, key FROM idempotency_keys "
     "WHERE (account_id, operation, key) > (?, ?, ?) ORDER BY account_id, operation, key LIMIT ?"
 )
-# The key of a deleted span can neither be answered nor be used again.
+# The key of a deleted span cannot be used again.
 FORGET_KEYS: Final = (
     "DELETE FROM idempotency_keys WHERE (account_id, operation, key) > (?, ?, ?) "
     "AND (account_id, operation, key) <= (?, ?, ?) "
@@ -237,7 +237,7 @@ NOTE_USE: Final = (
     "WHERE id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
 )
 ADD_PROBE: Final = (
-    "INSERT INTO idempotency_keys (account_id, operation, key, answer, inserted_at) "
+    "INSERT INTO idempotency_keys (account_id, operation, key, response, inserted_at) "
     "VALUES ('', '', ?, ?, 0)"
 )
 DELETE_PROBE: Final = (
@@ -256,9 +256,9 @@ ERASE_RUN: Final = (
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
     "failure_text = NULL, erased_at = ? WHERE "
 )
-ERASE_ANSWERS: Final = (
-    "UPDATE idempotency_keys SET answer = ?, request_hash = NULL WHERE agent_instance_id = ? "
-    "AND agent_span_id IS NULL AND answer IS NOT NULL "
+ERASE_RESPONSES: Final = (
+    "UPDATE idempotency_keys SET response = ?, request_hash = NULL WHERE agent_instance_id = ? "
+    "AND agent_span_id IS NULL AND response IS NOT NULL "
     # Not by LIKE: its `%` means a value in PostgreSQL's driver. `0` follows `/`.
     "AND operation > 'agent_instances/' AND operation < 'agent_instances0'"
 )

@@ -3,7 +3,7 @@
 A subclass says how a statement is sent, how a list of ids is written, and what differs for speed or
 because of concurrent transactions.
 
-What a writing transaction has read stays as it was until the transaction ends, so that decisions
+Rows that a writing transaction has read stay unchanged until it ends, so that decisions
 made from it hold. There are two exceptions: spans and their idempotency keys stay only while their
 run is locked (`hold`), and a row that did not exist when it was read may be inserted by another
 transaction, which is a `ConflictError` here.
@@ -49,7 +49,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
     def erase(self, run: RunRow, erased_at: int) -> int:
         """Erase the payloads of an instance; return how many spans had some.
 
-        The answers of its idempotency keys stay: see `replace_answers`.
+        The responses of its idempotency keys stay: see `replace_responses`.
         """
         spans = self._erase_payloads(run)
         run_id = to_bytes(run.id)
@@ -85,7 +85,6 @@ class Transaction(SmallRows, RunRows, RiskCounts):
 
         Args:
             first_id: Ids from this on are too young.
-            most: The largest number of spans to look at.
 
         Returns:
             How many payloads were deleted, and whether a further call may delete more.

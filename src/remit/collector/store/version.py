@@ -1,4 +1,4 @@
-"""The schema of a database, its numbered changes, and refusals of databases of another version.
+"""The schema of a database, its numbered changes, and rejections of databases of another version.
 
 `schema/` has the tables of version 1. The change to version N is a file in `changes/`,
 `NNNN_name.sql`, or where the databases differ two, `NNNN_name.sqlite.sql` and
@@ -25,11 +25,7 @@ _STORE: Final = "remit.collector.store"
 
 
 class Change(NamedTuple):
-    """A change of the schema from the version before to this one.
-
-    Attributes:
-        name: What it changes, in a word or a few.
-    """
+    """A change of the schema from the version before to this one."""
 
     version: int
     name: str
@@ -47,7 +43,7 @@ def statements(dialect: str) -> tuple[str, ...]:
 def statements_of(script: str) -> tuple[str, ...]:
     """Return the statements of a script, without the lines that are comments.
 
-    `executescript` is no alternative: it commits first, which releases the lock.
+    `executescript` would commit first, which releases the lock.
     """
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     parts = ("\n".join(lines) + "\n").split(";\n")
@@ -65,8 +61,8 @@ def schema_changes(dialect: str) -> list[Change]:
     return sorted(read)
 
 
-def refuse_other(version: int, database: str) -> None:
-    """Refuse a database with another version of the schema.
+def check_version(version: int, database: str) -> None:
+    """Reject a database with another version of the schema.
 
     Raises:
         SettingsError: It has one.

@@ -33,7 +33,7 @@ def upgrade(
         read_changes: Returns the changes for a dialect, in order.
 
     Raises:
-        SettingsError: The database is none of remit's, has a version that this remit cannot
+        SettingsError: The database is not remit's, has a version that this remit cannot
             upgrade, or a process uses it.
         StoreUnavailableError: It cannot be written now; start the upgrade again.
     """

@@ -12,7 +12,7 @@ MAX_S: Final = 0.2
 
 
 class Budget:
-    """What is left of the time of one request; quick comparisons are not counted."""
+    """The remaining time of one request; quick comparisons are not counted."""
 
     __slots__ = ("_left_s",)
 

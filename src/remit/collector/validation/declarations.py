@@ -21,9 +21,9 @@ from remit.collector.validation.schemas import (
 from remit.collector.validation.summaries import Template
 
 MAX_CHARS: Final = 4 * 1024 * 1024
-"""So many characters of schemas are kept."""
+"""Characters of schemas that are kept."""
 MIN_CHARS: Final = 16 * 1024
-"""A schema version counts as so many at least, so that at most 256 are kept."""
+"""Least size of a schema version, so that at most 256 are kept."""
 HASH_CHARS: Final = 32
 MAX_VERSION_PATTERNS: Final = 256
 """Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
@@ -46,8 +46,6 @@ class StoredSpanType(msgspec.Struct):
 
 
 class _Quality(msgspec.Struct):
-    """A kind of quality payload as a schema version keeps it."""
-
     name: str
     template: Any = None
     schema: Raw = _NO_SCHEMA
@@ -66,7 +64,6 @@ class _Checkers:
         self._compiled = compiled
 
     def of(self, schema: Raw) -> Checker:
-        """Return the checker of *schema*."""
         count, unchecked = _patterns_in(schema), None
         if count > self._left:
             unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
@@ -88,8 +85,6 @@ class CompiledSpanType:
 
     Attributes:
         hash: Hash of the title and the data risk.
-        data_risk: What its steps may do and which data they handle, if that was declared.
-        is_model_call: Whether its steps are calls of a model.
     """
 
     __slots__ = (
@@ -104,7 +99,7 @@ class CompiledSpanType:
     )
 
     def __init__(self, described: StoredSpanType, checkers: _Checkers) -> None:
-        """Read what a schema version keeps of it."""
+        """Read it from a schema version."""
         self.name = described.name
         self.title: str = described.title or described.name
         self.data_risk: DataRisk | None = described.data_risk
@@ -125,11 +120,7 @@ class Quality(NamedTuple):
 
 
 class Declared:
-    """One schema version.
-
-    Attributes:
-        qualities: The kinds of quality payload by name.
-    """
+    """One schema version."""
 
     __slots__ = ("chars", "qualities", "types")
 
@@ -165,7 +156,7 @@ class Declarations:
         self._known: SizedCache[Declared] = SizedCache(max_chars)
 
     def of(self, tx: Transaction, schema_version_id: str) -> Declared:
-        """Return what a schema version declares; one that does not exist declares nothing."""
+        """Return the declarations of a schema version; none if it does not exist."""
         declared = self._known.get(schema_version_id)
         if declared is None:
             row = tx.schema_version_of_id(schema_version_id)

@@ -38,7 +38,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "truncatewords": string.truncatewords,
     "upcase": string.upcase,
 }
-# What may go wrong in a template or in the library; a template that fails has no summary.
+# Errors of a template or of the library; a template that fails gives no summary.
 _FAULTS: Final = (
     ArithmeticError,
     AssertionError,

@@ -1,6 +1,6 @@
 """Payloads without markers, for the comparison with a schema.
 
-A number that JSON cannot represent exactly is written as a text.
+A number that JSON cannot represent exactly is written as a string.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from remit._base.markers import is_marker, items_in_all, unescaped, without_note
 PLACEHOLDER: Final = ""
 """Replaces a marker while a payload is compared."""
 MAX_LEFT_OUT: Final = 256
-"""So many items of a list that was cut are replaced by placeholders."""
+"""Most items of a list that was cut that are replaced by placeholders."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
 """Matches the text of NaN, of an infinity, and of an integer beyond 2^53."""
 _NUMBER_IN_JSON: Final = re.compile(f'"{NUMBER_TEXT[1:-1]}"')
@@ -23,11 +23,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Plain(NamedTuple):
-    """A payload without markers.
-
-    Attributes:
-        value: The payload, with a placeholder for each marker.
-    """
+    """A payload without markers."""
 
     value: object
     marked: list[Path]
@@ -73,7 +69,7 @@ def _plain(value: object, path: Path, marked: list[Path], *, fill: bool) -> obje
 
 
 def _with_gap(items: list[object], *, fill: bool) -> list[object]:
-    """Return *items* with the marker of those left out as often as there were items, or never."""
+    """Return *items* with one placeholder for each item left out, or with none."""
     for index, item in enumerate(items):
         if (count := items_in_all(item)) is not None:
             times = min(count, MAX_LEFT_OUT) + 1 - len(items) if fill else 0

@@ -35,7 +35,7 @@ from remit.collector.validation.markers import (
 
 MAX_SCHEMA_CHARS: Final = 128 * 1024
 MAX_SCHEMA_VALUES: Final = 8000
-"""JSON values of one schema; compiling so many takes 20 ms."""
+"""Maximum number of JSON values of one schema; compiling them takes 20 ms."""
 MAX_PATTERNS: Final = 64
 """Patterns of one schema."""
 MAX_PATTERN_CHARS: Final = 1000
@@ -47,11 +47,11 @@ MAX_DEPTH: Final = 100
 """Schemas that refer to themselves are expanded for payloads that nest no deeper."""
 MAX_PAYLOAD_CHARS: Final = 256 * 1024
 MAX_STEPS: Final = 1_000_000
-"""A comparison of more steps is not done; one of so many takes 10 to 40 ms."""
+"""Payloads that need more steps are not compared; this many take 10 to 40 ms."""
 LIGHT_STEPS: Final = 10_000
 """A comparison of fewer is not charged; it takes less than half a millisecond."""
 MAX_ERROR_STEPS: Final = 50_000
-"""The errors of a longer comparison are not listed; so many steps can make 50 MB of errors."""
+"""Steps above which errors are not listed; this many can make 50 MB of errors."""
 MAX_ERRORS: Final = 5
 MAX_ERROR_CHARS: Final = 200
 MAX_COMPILED_BYTES: Final = 64 * 1024 * 1024
@@ -61,11 +61,11 @@ _PATTERN_BYTES: Final = (16 * 1024, 128 * 1024)
 _VALUE_BYTES: Final = 512
 _REASON_BYTES: Final = 1024
 _CHARS_A_STEP: Final = 64
-"""So many characters of a text take about a step; for a pattern, each character takes one."""
+"""Characters of a string that take about one step; for a pattern, each takes one."""
 _UNIQUE_STEPS: Final = 15
 """A validator compares up to 15 items with each other, and hashes the items of longer arrays."""
 _UNEVALUATED_TIMES: Final = 4
-"""A validator evaluates the keywords beside one of these so often, at most."""
+"""How often, at most, a validator evaluates the keywords next to one of these."""
 _UNEVALUATED: Final = ("unevaluatedItems", "unevaluatedProperties")
 _BRANCHES: Final = frozenset({"anyOf", "if", "not", "oneOf"})
 _IN_PLACE: Final = _BRANCHES | {"allOf", "dependencies", "dependentSchemas", "else", "then"}
@@ -95,7 +95,7 @@ Schema: TypeAlias = dict[str, object]
 _Value = TypeVar("_Value")
 
 
-class SchemaVerdict(IntEnum):
+class SchemaResult(IntEnum):
     """The outcome of a comparison."""
 
     GOOD = 0
@@ -104,9 +104,9 @@ class SchemaVerdict(IntEnum):
 
 
 _VERDICTS: Final = {
-    True: SchemaVerdict.GOOD,
-    False: SchemaVerdict.BAD,
-    None: SchemaVerdict.UNCHECKED,
+    True: SchemaResult.GOOD,
+    False: SchemaResult.BAD,
+    None: SchemaResult.UNCHECKED,
 }
 
 
@@ -174,7 +174,6 @@ def _patterns(schema: Schema) -> list[str]:
 
 
 def _values(value: object) -> Iterator[object]:
-    """Yield *value* and all values inside it."""
     waiting = [value]
     while waiting:
         inner = waiting.pop()
@@ -192,7 +191,7 @@ class _Expansion:
     """The schemas that a payload can meet, level by level, with each `$ref` followed.
 
     Attributes:
-        light_chars: A payload that is no longer takes few steps, whatever it holds.
+        light_chars: Payloads up to this length take few steps.
     """
 
     def __init__(self, root: Schema, *, branch_times: int = 1) -> None:
@@ -200,20 +199,16 @@ class _Expansion:
 
         Args:
             branch_times: How often a comparison applies alternatives.
-
-        Raises:
-            UncheckableError: It refers to something outside itself, or to itself without end.
         """
         self._root, self._branch_times = root, branch_times
         # Weights of all schemas down to depth 0, 1, and so on; a payload that nests deeper meets no
         # more of them if they are complete, and else too many.
         self._steps: list[int] = []
         self._complete = self._expand()
-        # A value takes at least two characters: itself, and what separates it from the next.
+        # A value takes at least two characters: itself and a separator.
         self.light_chars = 2 * LIGHT_STEPS // self._steps[-1] if self._complete else 0
 
     def steps(self, value: object, text: str) -> int:
-        """Return the most steps that a comparison with *value* can take."""
         values = 1 + text.count(",") + text.count("{") + text.count("[")
         depth = 0 if self._complete else _depth(value, len(self._steps))
         if depth == len(self._steps):
@@ -268,13 +263,9 @@ class _Expansion:
 
 
 def _weight(schema: Schema, *, is_root: bool) -> int:
-    """Return the steps of *schema* for one value, without those of the schemas inside it.
-
-    Raises:
-        UncheckableError: It could mean another schema than the one that `target` returns.
-    """
+    """Return the steps of *schema* for one value, without those of the schemas inside it."""
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
-        raise UncheckableError("the schema refers to what encloses it")
+        raise UncheckableError("the schema refers to a schema around it")
     if not is_root and any(isinstance(schema.get(name), str) for name in ("$id", "id")):
         raise UncheckableError("the schema holds another one with a name of its own")
     weight = 1 + _CHARS_A_STEP * len(_patterns(schema))
@@ -311,7 +302,6 @@ def target(root: Schema, reference: object) -> Schema:
 
 
 def _depth(value: object, most: int) -> int:
-    """Return how deep *value* nests, at most *most*."""
     level, depth = [value], 0
     while depth < most and (level := [part for outer in level for part in _parts(outer)]):
         depth += 1
@@ -319,8 +309,6 @@ def _depth(value: object, most: int) -> int:
 
 
 class _Compiled:
-    """A compiled schema."""
-
     def __init__(self, schema: Schema) -> None:
         if len(encode(schema)) > MAX_SCHEMA_CHARS:
             raise UncheckableError("the schema is too large")
@@ -343,7 +331,6 @@ class _Compiled:
         self.bytes = _VALUE_BYTES * size.values + 2 * pattern_bytes * size.patterns
 
     def matches(self, value: object, text: str, budget: Budget) -> bool | None:
-        """Return whether *value* is as the schema declares; None if that may take too long."""
         if len(text) <= self._expansion.light_chars:
             return self._is_valid(value)
         steps = self._expansion.steps(value, text)
@@ -371,13 +358,9 @@ class _Compiled:
 
 
 def _validator(schema: Schema) -> tuple[jsonschema_rs.Validator, int]:
-    """Return a compiled schema, and the limit of memory within which its patterns are.
-
-    Raises:
-        UncheckableError: It cannot be compiled.
-    """
+    """Return a compiled schema, and the limit of memory within which its patterns are."""
     for pattern_bytes in _PATTERN_BYTES:
-        # The error is not kept: it would keep what is compiled until the next garbage collection.
+        # The error is not kept: it would hold the compiled schema in memory.
         with suppress(ValidationError, jsonschema_rs.ReferencingError, ValueError):
             validator = jsonschema_rs.validator_for(
                 schema,
@@ -416,7 +399,7 @@ def _is_of_number_text(error: ValidationError) -> bool:
 
 
 CompiledSchemas: TypeAlias = SizedCache[_Compiled | str]
-"""Compiled schemas, each with the reason instead if there is none."""
+"""Compiled schemas, or the reasons why they cannot be compiled."""
 
 
 class Checker:
@@ -429,11 +412,7 @@ class Checker:
         *,
         unchecked: str | None = None,
     ) -> None:
-        """Compare with *schema*.
-
-        Args:
-            unchecked: Why nothing is compared with it, if that is so.
-        """
+        """Compare with *schema*."""
         self._source = schema
         self._compiled = compiled or SizedCache(MAX_COMPILED_BYTES)
         self._unchecked = unchecked
@@ -444,15 +423,15 @@ class Checker:
             self._source = cast("Schema", read_json(self._source) or {})
         return self._source
 
-    def verdict(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaVerdict:
+    def compare(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaResult:
         """Return the outcome of comparing a payload."""
         if not self._schema:
-            return SchemaVerdict.GOOD
+            return SchemaResult.GOOD
         if len(text) > MAX_PAYLOAD_CHARS:
-            return SchemaVerdict.UNCHECKED
+            return SchemaResult.UNCHECKED
         compiled = self._prepared(budget)
         if not isinstance(compiled, _Compiled):
-            return SchemaVerdict.UNCHECKED
+            return SchemaResult.UNCHECKED
         held = may_hold(text)
         matches = compiled.matches(plain(payload).value if held else payload, text, budget)
         if matches is False and (held or may_hold_number_text(text)):
@@ -472,7 +451,7 @@ class Checker:
         return compiled.differences(payload, text, budget) or [_UNCLEAR]
 
     def _prepared(self, budget: Budget) -> _Compiled | str | None:
-        """Return the compiled schema, the reason why there is none, or None without time for it."""
+        """Return the compiled schema, why it cannot be compiled, or None without time for it."""
         if self._unchecked is not None:
             return self._unchecked
         prepared = self._compiled.get(self)

@@ -24,7 +24,7 @@ class Template:
     __slots__ = ("_render", "_source", "usable")
 
     def __init__(self, source: str | None) -> None:
-        """Keep the *source*; None means that there is no summary."""
+        """Keep the *source*; None gives no summary."""
         self._source = source or ""
         self._render: Rendering | None = None
         self.usable = source is not None and len(source) <= MAX_TEMPLATE_CHARS

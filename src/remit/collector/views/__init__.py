@@ -1,1 +1,1 @@
-"""What rows look like on the wire: objects, lists, envelopes."""
+"""Rows as JSON on the wire: objects, lists, envelopes."""

@@ -1,4 +1,4 @@
-"""The envelopes: of one thing, of a span with its control signal, of a list, of an error."""
+"""The envelopes: of one resource, of a span with its control signal, of a list, of an error."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from remit.collector.json_io import encode
 from remit.collector.store.filters import Page
 
 
-def success_answer(details: object) -> bytes:
-    """Return the envelope of one thing."""
+def success_response(details: object) -> bytes:
+    """Return the envelope of one resource."""
     return encode({"status": "success", "details": details})
 
 
 def span_answer(view: object, *, terminated: bool, reason: str | None) -> bytes:
-    """Return the envelope of a span; a terminated run says so beside it."""
-    answer: dict[str, object] = {"status": "success", "details": view}
+    """Return the envelope of a span; with `control` if the run was terminated."""
+    response: dict[str, object] = {"status": "success", "details": view}
     if terminated:
-        answer["control"] = {"terminate": True, "reason": reason}
-    return encode(answer)
+        response["control"] = {"terminate": True, "reason": reason}
+    return encode(response)
 
 
 def list_answer(views: Sequence[object], page: Page, total: int) -> bytes:
@@ -51,13 +51,13 @@ def pagination(offset: int, size: int, count: int, total: int) -> dict[str, int 
     }
 
 
-def error_answer(refusal: RequestError) -> bytes:
-    """Return the envelope of a refusal."""
-    answer: dict[str, object] = {
+def error_response(error: RequestError) -> bytes:
+    """Return the envelope of an error."""
+    response: dict[str, object] = {
         "status": "error",
-        "code": refusal.code,
-        "message": refusal.message,
+        "code": error.code,
+        "message": error.message,
     }
-    if refusal.errors is not None:
-        answer["errors"] = refusal.errors
-    return encode(answer)
+    if error.errors is not None:
+        response["errors"] = error.errors
+    return encode(response)

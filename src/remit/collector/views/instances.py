@@ -43,19 +43,14 @@ def instance_view(
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
-    """Return an instance as a step on it is answered.
-
-    Args:
-        summaries: What the templates of its quality payloads write, by name.
-        errors: What in its quality payloads is not as declared, by name.
-    """
+    """Return an instance for the response to a step on it."""
     written = summaries or {}
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {
         **summary_view(row),
         "span_counts": span_counts(row),
         "quality_payloads": qualities,
-        # The published clients take no null here: what is not summed up is left out.
+        # The published clients accept no null here, so a missing summary is left out.
         "quality_summaries": {name: text for name, text in written.items() if text is not None},
         "quality_errors": errors or {},
         "quality_payload": qualities.get(LEGACY_QUALITY),
@@ -92,7 +87,7 @@ def failure_view(run: RunRow) -> dict[str, object] | None:
         "place": run.failure_place,
         "text": run.failure_text,
         "at": format_us(run.failure_us),
-        # As a text: a number in JSON would lose its last digits in many readers.
+        # As a string: many readers would lose the last digits of a number.
         "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
     }
 

@@ -1,6 +1,6 @@
 """Accounts, environments, agents, deployments, versions and tokens on the wire.
 
-The fields of an answer are those of its model that the row has too.
+The fields of a response are those of its model that the row has too.
 """
 
 from __future__ import annotations
@@ -44,11 +44,7 @@ def _value(name: str, value: object) -> object:
 
 
 def agent_view(row: AgentRow, counts: Mapping[str, int]) -> dict[str, object]:
-    """Return an agent.
-
-    Args:
-        counts: The numbers of its instances by status; absent means none.
-    """
+    """Return an agent."""
     retired = row.status == "retired"
     total = sum(counts.values())
     return {

@@ -59,13 +59,7 @@ def span_view(
     *,
     schema_errors: Sequence[str] = (),
 ) -> SpanView:
-    """Return a span as it is now.
-
-    Args:
-        instance: The run to which it belongs.
-        title: Title of its span type, else the type's name.
-        schema_errors: What in it is not as its span type declares.
-    """
+    """Return a span as it is now."""
     inserted_at = format_us(row.inserted_at)
     result = row.result_payload
     return SpanView(
@@ -93,7 +87,7 @@ def span_view(
 
 
 def without_values(view: SpanView) -> SpanView:
-    """Return a span without what was recorded in it."""
+    """Return a span without its values."""
     return msgspec.structs.replace(
         view, payload=Raw(b"{}"), result_payload=None, summary=None, schema_errors=()
     )

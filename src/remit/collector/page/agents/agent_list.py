@@ -66,10 +66,10 @@ class Summary(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The worst that happened: `failed`, `refused`, `beyond`, `lost` or `well`."""
+        """The worst that happened: `failed`, `refused`, `violation`, `lost` or `well`."""
         if self.count("failed"):
             return "failed"
-        for flag, word in (("denied", "refused"), ("beyond", "beyond")):
+        for flag, word in (("denied", "refused"), ("violation", "violation")):
             if self.spans_with(flag):
                 return word
         if self.count("terminated"):

@@ -97,7 +97,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
                 declared, (one["type"] for one in undeclared)
             ),
             "denied": subject.total("denied"),
-            "beyond": subject.total("beyond"),
+            "violation": subject.total("violation"),
             "findings": _findings(subject),
             "timed": _timed(subject, longest, durations),
             "last": LAST_STEPS,
@@ -154,7 +154,7 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
 
 def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
     """Return what was refused, beyond the remit or not as declared: mark, words, step, times."""
-    kinds = {"denied": "refused", "beyond": "beyond its remit", "invalid": "not as declared"}
+    kinds = {"denied": "refused", "violation": "beyond its remit", "invalid": "not as declared"}
     return [
         (flag, words, name, int(one[flag]))
         for flag, words in kinds.items()

@@ -23,12 +23,12 @@ from remit.errors import Violation
 MOST_CASES: Final = 50
 """Most cases on a page."""
 DENIED: Final = "denied"
-BEYOND: Final = "beyond"
+VIOLATION: Final = "violation"
 INVALID: Final = "invalid"
 TERMINATED: Final = "terminated"
 KINDS: Final = {
     DENIED: "refused",
-    BEYOND: "beyond",
+    VIOLATION: "violation",
     TERMINATED: "terminated",
     INVALID: "not as declared",
 }
@@ -246,7 +246,7 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
         text = "exceeds the remit of the agent; why is not kept any more"
-    return f"{text}. It ran: observe" if kind == BEYOND else text
+    return f"{text}. It ran: observe" if kind == VIOLATION else text
 
 
 def _side(difference: str) -> str:
@@ -257,7 +257,7 @@ def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:
     """Return the violations in the payloads of a span, as a case of this kind."""
     if kind == DENIED:
         return denied_by(members(span["result_payload"])) or ()
-    return exceeded_by(members(span["payload"])) or () if kind == BEYOND else ()
+    return exceeded_by(members(span["payload"])) or () if kind == VIOLATION else ()
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
@@ -283,7 +283,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         case=case,
         version=registered.version,
         schema_name=span["schema_name"],
-        setting={DENIED: "deny", BEYOND: "observe"}.get(kind),
+        setting={DENIED: "deny", VIOLATION: "observe"}.get(kind),
         verdict=verdict_of(named),
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
@@ -295,7 +295,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
 
 
 def _kind_of(span: Mapping[str, Any]) -> str:
-    for kind in (DENIED, BEYOND):
+    for kind in (DENIED, VIOLATION):
         if _violations(span, kind):
             return kind
     return INVALID

@@ -114,12 +114,12 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
     runs = visit.api.get(COUNTS, of="runs", by="status", **wanted)["counts"]
     sums = {
         kind: sum(int(group[kind]) for group in spans)
-        for kind in (refusals.DENIED, refusals.BEYOND, refusals.INVALID)
+        for kind in (refusals.DENIED, refusals.VIOLATION, refusals.INVALID)
     }
     sums[refusals.TERMINATED] = sum(
         int(group["runs"]) for group in runs if group["status"] == refusals.TERMINATED
     )
-    shown = {**KINDS, refusals.BEYOND: "beyond the remit"}
+    shown = {**KINDS, refusals.VIOLATION: "beyond the remit"}
     return [(sums[kind], words) for kind, words in shown.items()]
 
 
@@ -131,7 +131,7 @@ def _known(visit: Visit) -> dict[str, list[str]]:
     groups: list[dict[str, Any]] = visit.api.get(COUNTS, by="agent")["counts"]
     denying = [group["agent"]["name"] for group in groups if group["denied"]]
     observing = [
-        group["agent"]["name"] for group in groups if group["beyond"] and not group["denied"]
+        group["agent"]["name"] for group in groups if group["violation"] and not group["denied"]
     ]
     known = {*denying, *observing}
     silent = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]

@@ -12,7 +12,7 @@ import msgspec
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.conformance import shown
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
+from remit.collector.domain.failures import MOST_FAILED, HiddenErrors, hidden_errors_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
@@ -153,7 +153,7 @@ class SpanFacts:
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
     error: Mapping[str, object]
-    closed_errors: ClosedErrors
+    closed_errors: HiddenErrors
 
     @property
     def declared(self) -> Declared | None:
@@ -180,12 +180,12 @@ def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     return frozenset(name for name, declared in types.items() if declared.is_closed)
 
 
-def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> ClosedErrors:
+def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> HiddenErrors:
     """Return the exceptions of the steps of a run whose types are *closed*."""
     if not closed or not run.spans_failed:
-        return ClosedErrors()
+        return HiddenErrors()
     failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
-    return closed_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
+    return hidden_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
 
 
 def closed_value() -> RequestError:
@@ -375,7 +375,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
         failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
         error=error_of(row),
-        closed_errors=closed_errors_of(failed, closed_types(rows.types)),
+        closed_errors=hidden_errors_of(failed, closed_types(rows.types)),
     )
 
 

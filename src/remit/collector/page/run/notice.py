@@ -296,13 +296,13 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was redacted, what went beyond.
+    """Four facts: what steps may do, with which data, what was redacted, how many violated it.
 
     Attributes:
         allows: The numbers of steps by action that they declare.
         data: The numbers of steps by category of data.
         redacted: The numbers of values by rule.
-        beyond: The number of steps that exceeded the remit.
+        violations: The number of steps that violated the remit.
         undeclared: The number of steps without a declaration.
         done: A sentence about steps with a grave action that ended well; empty for none.
     """
@@ -311,7 +311,7 @@ class Ledger(NamedTuple):
     data: Mapping[str, int]
     redacted: Mapping[str, int]
     refused: int
-    beyond: int
+    violations: int
     undeclared: int
     done: str
 
@@ -335,8 +335,8 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         dict(allows.most_common()),
         dict(data.most_common()),
         risk["redacted"],
-        risk["refused"]["spans"],
-        risk["exceeded"]["spans"],
+        risk["denied"]["spans"],
+        risk["observed"]["spans"],
         risk["schema_findings"]["undeclared"],
         _done(facts),
     )

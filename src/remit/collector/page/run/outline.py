@@ -15,7 +15,7 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import is_open
+from remit.collector.domain.failures import shows_text
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.run.facts import closed_errors_in
@@ -158,11 +158,11 @@ class _Names:
     def closed(self) -> frozenset[str]:
         """The declared types whose values are shown only on request."""
         types = self.declared.types
-        return frozenset(name for name in types if not is_open(types[name]))
+        return frozenset(name for name in types if not shows_text(types[name]))
 
     def is_open(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
-        return is_open(self.declared.types.get(self._names[ref]))
+        return shows_text(self.declared.types.get(self._names[ref]))
 
 
 class _Slice:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from remit._base.first_failure import PROCESS_ENDED
 from remit._policy.violations import denied_by
-from remit.collector.domain.failures import ClosedErrors
+from remit.collector.domain.failures import HiddenErrors
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import (
@@ -170,7 +170,7 @@ def panel_of(
     payload, result = members(view["payload"]), members(view["result_payload"])
     error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
     closed = redacted or (facts.closed and not opened)
-    hidden = ClosedErrors() if opened else facts.closed_errors
+    hidden = HiddenErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
@@ -310,7 +310,7 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) -> Group | None:
+def _group(facts: SpanFacts, error: Mapping[str, object], hidden: HiddenErrors) -> Group | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):

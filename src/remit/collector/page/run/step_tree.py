@@ -11,7 +11,7 @@ from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, REDACTED, UNDECLARED
+from remit.collector.store.rows import DENIED, INVALID, LOST, REDACTED, UNDECLARED, VIOLATION
 from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4
@@ -19,7 +19,7 @@ _NARROWEST: Final = 0.35
 """Width of the shortest bar, in percent."""
 _MARKS: Final = (
     (DENIED, "denied"),
-    (BEYOND, "beyond"),
+    (VIOLATION, "violation"),
     (REDACTED, "redacted"),
     (INVALID, "invalid"),
     (UNDECLARED, "undeclared"),
@@ -252,7 +252,7 @@ class Tree:
             kind = "warn"
         if step.finished_at is None:
             kind = "now" if self.is_open else ""
-        elif step.flags & BEYOND and not kind:
+        elif step.flags & VIOLATION and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]
 

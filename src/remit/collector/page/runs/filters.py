@@ -55,7 +55,7 @@ LINKED: Final = {
 ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
 MARKS: Final = {
     "denied": "refused",
-    "beyond": "beyond the remit",
+    "violation": "beyond the remit",
     "redacted": "redacted",
     "invalid": "not as declared",
     "undeclared": "undeclared",

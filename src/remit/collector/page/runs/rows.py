@@ -22,10 +22,10 @@ Run = Mapping[str, Any]
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
-_DENIED: Final = "DeniedError"
+_DENIED: Final = "remit.errors.DeniedError"
 _MARKS: Final = {
     "denied": "refused",
-    "beyond": "beyond the remit",
+    "violation": "beyond the remit",
     "redacted": "redacted values",
     "invalid": "not as declared",
     "undeclared": "undeclared",
@@ -145,7 +145,7 @@ def outcome_of(run: Run) -> Outcome | None:
     if status == "terminated":
         reason = run["termination_reason"]
         return Outcome("terminated", f"“{reason}”" if reason else "ended from outside", "")
-    if failure is not None and (status == "failed" or (denied and _kind(failure) == _DENIED)):
+    if failure is not None and (status == "failed" or (denied and failure["type"] == _DENIED)):
         return _failed(failure)
     if denied:
         return Outcome("failed", f"refused: {denied} step{'s' if denied > 1 else ''}", "")
@@ -173,7 +173,7 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
         return Outcome(
             "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
-    if _kind(failure) == _DENIED and step:
+    if failure["type"] == _DENIED and step:
         return Outcome("failed", f"refused: {short_name(step)}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 

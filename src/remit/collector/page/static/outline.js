@@ -6,8 +6,8 @@ export const COMPLETE = 2;
 export const FAILED = 3;
 export const PENDING = 4;
 /** The marks of a step, in bits of its flags. */
-export const MARKS = { denied: 512, beyond: 2048, lost: 4096, redacted: 1024, invalid: 80, undeclared: 256 };
-const MARKED = MARKS.denied | MARKS.beyond | MARKS.lost | MARKS.invalid;
+export const MARKS = { denied: 512, violation: 2048, lost: 4096, redacted: 1024, invalid: 80, undeclared: 256 };
+const MARKED = MARKS.denied | MARKS.violation | MARKS.lost | MARKS.invalid;
 /** From so many steps on, the levels below the third are closed and the axis fits the rows in view. */
 export const MANY = 2000;
 const GROUP = 50;

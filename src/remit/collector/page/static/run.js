@@ -12,7 +12,7 @@ const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
 /** The marks in their order, and their words. */
-const WORDS = { failed: "failed", denied: "refused", beyond: "beyond its remit", lost: "lost",
+const WORDS = { failed: "failed", denied: "refused", violation: "beyond its remit", lost: "lost",
   redacted: "redacted values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
 const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
 
@@ -292,7 +292,7 @@ function stepMarks(step, isClosed) {
   const count = {};
   for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
   if (isClosed) {
-    for (const name of ["denied", "beyond", "lost", "hits"]) count[name] = outline.sum(name, step);
+    for (const name of ["denied", "violation", "lost", "hits"]) count[name] = outline.sum(name, step);
     count.hits -= outline.hits.has(step) ? 1 : 0;
     count.failed = outline.sum("origins", step) - (outline.isOrigin(step) ? 1 : 0);
   } else count.denied = 0;
@@ -327,7 +327,7 @@ function kindOf(step) {
   if (status === FAILED) return "bad";
   if (status === CANCELLED) return outline.kids[step] ? "" : "off";
   if (status === ACTIVE && outline.isActive) return "now";
-  return outline.flags[step] & MARKS.beyond ? "warn" : "";
+  return outline.flags[step] & MARKS.violation ? "warn" : "";
 }
 
 /** The bar of a step, interrupted where nothing happened. */

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.store.counts import HOURS_PER_DAY, RUN_COUNTS, SPAN_COUNTS, US_PER_HOUR
 from remit.collector.store.questions.scope import Scope
-from remit.collector.store.risk_counts import EVER, MOST_SEEKS, NEVER, Part, by_day
+from remit.collector.store.risk_counts import EVER, MOST_SEEKS, NEVER, BucketRange, by_day
 from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
@@ -22,7 +22,7 @@ _LARGEST: Final = "duration_max_us"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountCriteria:
-    """What is counted; fields that are None exclude nothing.
+    """Criteria of a count; fields that are None exclude nothing.
 
     Attributes:
         purpose: Purpose of the runs; redacted values are counted for all purposes together.
@@ -58,17 +58,13 @@ class Counted(NamedTuple):
 
 
 class StepCount(NamedTuple):
-    """Numbers of spans of one type of an agent.
-
-    Attributes:
-        beyond: Ones that exceeded the remit of their agent.
-    """
+    """Numbers of spans of one type of an agent."""
 
     agent_id: str
     name: str
     spans: int = 0
     denied: int = 0
-    beyond: int = 0
+    violation: int = 0
 
 
 def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
@@ -78,9 +74,9 @@ def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted
         by: hour, day, type, category, agent or status.
     """
     first, end = _buckets(wanted, US_PER_HOUR)
-    parts = [Part("span_hours", first, end)] if by == "hour" else by_day(first, end)
+    parts = [BucketRange("span_hours", first, end)] if by == "hour" else by_day(first, end)
     if tx.dialect == "postgres":
-        parts.append(Part("span_increments", first, end))
+        parts.append(BucketRange("span_increments", first, end))
     return _counted(tx, wanted, parts, by, SPAN_COUNTS, _FINISHES)
 
 
@@ -93,7 +89,7 @@ def step_counts(tx: Transaction, wanted: CountCriteria) -> list[StepCount]:
         sums[key] = known._replace(
             spans=known.spans + each.total,
             denied=known.denied + each.numbers["denied"],
-            beyond=known.beyond + each.numbers["beyond"],
+            violation=known.violation + each.numbers["violation"],
         )
     return list(sums.values())
 
@@ -101,18 +97,18 @@ def step_counts(tx: Transaction, wanted: CountCriteria) -> list[StepCount]:
 def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return numbers of runs, by hour, day, agent or status."""
     first, end = _buckets(wanted, US_PER_HOUR)
-    parts = [Part("run_hours", first, end)]
+    parts = [BucketRange("run_hours", first, end)]
     if tx.dialect == "postgres":
-        parts.append(Part("run_increments", first, end))
+        parts.append(BucketRange("run_increments", first, end))
     return _counted(tx, wanted, parts, by, RUN_COUNTS, RUN_COUNTS)
 
 
 def redacted_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return how often values were redacted (`times`), by rule, type or day."""
     first, end = _buckets(wanted, HOURS_PER_DAY * US_PER_HOUR)
-    parts = [Part("redacted_days", first, end, HOURS_PER_DAY)]
+    parts = [BucketRange("redacted_days", first, end, HOURS_PER_DAY)]
     if tx.dialect == "postgres":
-        parts.append(Part("redacted_increments", first, end, HOURS_PER_DAY))
+        parts.append(BucketRange("redacted_increments", first, end, HOURS_PER_DAY))
     return _counted(tx, wanted, parts, by, ("times",), ("times",))
 
 
@@ -165,7 +161,7 @@ _RUNS_BY_AGENT: Final = _Grouping("agent_ref", _AGENT, "JOIN agents AS a ON a.re
 def _counted(
     tx: Transaction,
     wanted: CountCriteria,
-    parts: Sequence[Part],
+    parts: Sequence[BucketRange],
     by: str,
     numbers: Sequence[str],
     statuses: Sequence[str],
@@ -195,7 +191,7 @@ def _counted(
 def _sums(
     tx: Transaction,
     wanted: CountCriteria,
-    parts: Sequence[Part],
+    parts: Sequence[BucketRange],
     grouping: _Grouping,
     numbers: Sequence[str],
 ) -> Iterable[tuple[Any, ...]]:
@@ -231,7 +227,7 @@ def _sums(
     )
 
 
-def _seeks(tx: Transaction, part: Part, grouping: _Grouping) -> bool:
+def _seeks(tx: Transaction, part: BucketRange, grouping: _Grouping) -> bool:
     """Return whether the counts of spans of each type are looked up bucket by bucket.
 
     SQLite would sort all rows of the time to add them up by type, which takes longer.
@@ -240,7 +236,9 @@ def _seeks(tx: Transaction, part: Part, grouping: _Grouping) -> bool:
     return tx.dialect == "sqlite" and grouping.column == "type_ref" and few
 
 
-def _of_part(tx: Transaction, wanted: CountCriteria, part: Part, grouping: _Grouping) -> Where:
+def _of_part(
+    tx: Transaction, wanted: CountCriteria, part: BucketRange, grouping: _Grouping
+) -> Where:
     scope = wanted.scope
     where = Where()
     if _seeks(tx, part, grouping):

@@ -24,15 +24,12 @@ _RAN: Final = f"s.finished_at IS NOT NULL AND (s.flags & {DENIED}) = 0"
 def last_durations(
     tx: Transaction, scope: Scope, names: Sequence[str], since_us: int, *, most: int
 ) -> dict[str, list[int]]:
-    """Return how long the newest steps of types took that ended and were not refused.
+    """Return how long the newest steps of types took that ended and were not denied.
 
-    Of each type, only the newest steps are looked at, so what it costs does not grow with their
-    number.
+    Only the newest steps of each type are read, so the cost does not grow with their number.
 
     Args:
-        scope: The agent, and the environment if only one counts.
-        names: The types, those first that matter most: of very many, the last ones are left out.
-        since_us: The steps started at or after this.
+        names: The types, the most important first: the last of very many are left out.
         most: The number of steps of a type that are looked at.
 
     Returns:
@@ -50,13 +47,12 @@ def last_durations(
 
 
 def _refs(tx: Transaction, scope: Scope, names: Sequence[str]) -> dict[int, str]:
-    """Return the newest declarations of types, in the order of the types."""
     if not names:
         return {}
-    marks = ", ".join("?" * len(names))
+    placeholders = ", ".join("?" * len(names))
     sql = (
         "SELECT t.ref, t.name FROM span_types AS t "
-        f"WHERE t.agent_ref = ? AND t.name IN ({marks}) ORDER BY t.ref DESC LIMIT ?"
+        f"WHERE t.agent_ref = ? AND t.name IN ({placeholders}) ORDER BY t.ref DESC LIMIT ?"
     )
     known: dict[str, list[int]] = {name: [] for name in names}
     for ref, name in tx.rows(sql, (scope.agent_ref, *names, _LISTED)):
@@ -88,16 +84,16 @@ def _newest(
             f"AND {newest}) AS s WHERE {ran.text}"
         )
         return [Query(sql, [ref, *bounds, *ran.values]) for ref in refs]
-    marks = ", ".join("?" * len(refs))
+    placeholders = ", ".join("?" * len(refs))
     of_type = f"FROM spans AS s WHERE s.type_ref = t.ref AND {newest}"
     if tx.dialect == "postgres":
         sql = (
             f"SELECT {selected} FROM span_types AS t CROSS JOIN LATERAL "
-            f"(SELECT s.* {of_type}) AS s WHERE t.ref IN ({marks}) AND {ran.text}"
+            f"(SELECT s.* {of_type}) AS s WHERE t.ref IN ({placeholders}) AND {ran.text}"
         )
         return [Query(sql, [*bounds, *refs, *ran.values])]
     sql = (
         f"SELECT {selected} FROM span_types AS t CROSS JOIN spans AS s "
-        f"WHERE t.ref IN ({marks}) AND s.ref IN (SELECT s.ref {of_type}) AND {ran.text}"
+        f"WHERE t.ref IN ({placeholders}) AND s.ref IN (SELECT s.ref {of_type}) AND {ran.text}"
     )
     return [Query(sql, [*refs, *bounds, *ran.values])]

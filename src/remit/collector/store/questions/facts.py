@@ -1,4 +1,4 @@
-"""What a database says about itself."""
+"""Facts about a database."""
 
 from __future__ import annotations
 

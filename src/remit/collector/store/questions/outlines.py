@@ -1,4 +1,4 @@
-"""The steps of one run in the order of their ids, without payloads, and a text in its payloads."""
+"""The steps of one run in the order of their ids, without payloads, and a search of payloads."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ class NamedType(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a model call says at the edges of its payloads.
+    """The edges of the payloads of a model call.
 
     Attributes:
-        id: Its id in bytes.
         head: The beginning of its payload.
         usage: The part of its result that begins with its tokens, else the beginning.
     """
@@ -63,12 +62,7 @@ class Usage(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """A step that was searched for a text.
-
-    Attributes:
-        id: Its id in bytes.
-        has_text: Whether its payload or its result has the text.
-    """
+    """A step that was searched for a text."""
 
     id: bytes
     type_ref: int
@@ -78,12 +72,7 @@ class Searched(NamedTuple):
 def outline(
     tx: Transaction, run: RunRef, *, after: bytes, since_us: int | None = None, limit: int
 ) -> OutlineColumns:
-    """Return steps of a run by their ids.
-
-    Args:
-        after: Only steps with a greater id.
-        since_us: Only steps that were written at or after this.
-    """
+    """Return steps of a run by their ids."""
     where = of_key(tx, "s", run)
     where.add("s.id > ?", after)
     where.add_known("s.updated_at >= ?", since_us)
@@ -102,7 +91,7 @@ def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:
 
 
 def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usage]:
-    """Return what model calls of a run say about their model and tokens."""
+    """Return the model and the tokens of the model calls of a run."""
     if not ids:
         return []
     where = of_key(tx, "s", run)
@@ -124,8 +113,6 @@ def searched(
 
     Args:
         text: The text, as JSON writes it.
-        after: Only steps with a greater id.
-        limit: The largest number of steps that are searched.
         errors: Whether the results of failed and cancelled steps are searched, which may have
             exceptions.
     """

@@ -1,4 +1,4 @@
-"""Agents with what they declared last, and erasures."""
+"""Agents with their last declarations, and erasures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _NEWEST: Final = (
 
 
 class AgentRecord(NamedTuple):
-    """An agent with what it declared last.
+    """An agent with its last declaration.
 
     Attributes:
-        version: The external identifier of its newest version.
         span_types: The span types of its newest schema version as JSON; None without one.
     """
 

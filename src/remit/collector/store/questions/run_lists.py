@@ -30,7 +30,7 @@ from remit.collector.store.statements import EMPTY, RUN_COLUMNS, Where
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
-"""The runs with a flag that at most so many spans have are found by these spans."""
+"""If at most this many spans have a flag, runs are found through those spans."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 MOST_RANKED: Final = 20_000
@@ -39,7 +39,7 @@ MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
 }
-"""What runs can be ranked by."""
+"""Measures by which runs can be ranked."""
 
 
 # Without the quality payloads, which may be long.
@@ -53,11 +53,7 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
-        since_us: The time in their id is not before this.
-        until_us: The time in their id is before this.
-        label: Key and value of a label; a value of None stands for any.
-        subject_hash: Hash of whose data they are about.
-        caused_by: Trace id of their cause.
+        label: Key and value of a label; a value of None matches any.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
     """
@@ -78,11 +74,7 @@ class RunCriteria:
 def runs(
     tx: Transaction, wanted: RunCriteria, *, before: str | None = None, limit: int
 ) -> list[RunWithAgent]:
-    """Return the newest runs that meet the criteria.
-
-    Args:
-        before: Only runs with a smaller id.
-    """
+    """Return the newest runs that meet the criteria."""
     keys = _keys(tx, wanted, before)
     page = Query(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
     return [record for record, *_ in _records(tx, page, "k.id DESC")]
@@ -101,11 +93,7 @@ class Ranking(NamedTuple):
 
 
 def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) -> Ranking:
-    """Return the runs with the largest values of a measure, without those that have none.
-
-    Args:
-        measure: One of `MEASURES`.
-    """
+    """Return the runs with the largest values of a measure, without runs that do not have it."""
     keys = _keys(tx, wanted, None)
     newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
     value = MEASURES[measure]
@@ -144,7 +132,7 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
 
 
 class Beside(NamedTuple):
-    """The ids of the runs beside one, None at an end."""
+    """The ids of the runs before and after one, None at an end."""
 
     older: str | None
     newer: str | None
@@ -247,7 +235,7 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
         of_run = _of_run(tx, wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
     of_run = _of_run(tx, wanted, "r.id", before_id)
-    table, source = _marked(wanted.flag)
+    table, source = _by_flag(wanted.flag)
     if table and _is_rare(tx, table, source):
         join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
         return _by_few(tx, columns(tx, "x", "run_ref"), table, source, join, of_run)
@@ -280,7 +268,6 @@ def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> Query
 
 
 def _of_id(column: str, wanted: RunCriteria, before_id: bytes | None) -> Where:
-    """Return the conditions on the id of a run."""
     where = Where()
     if wanted.since_us is not None:
         where.add(f"{column} >= ?", first_at(wanted.since_us))
@@ -304,7 +291,7 @@ def _of_run(
     *,
     without: Sequence[str] = (),
 ) -> Where:
-    """Return the conditions on a run `r`, except those that another table answers."""
+    """Return the conditions on a run `r`, except those that another table meets."""
     where = of_scope(wanted.scope)
     where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)
@@ -327,7 +314,7 @@ def _of_run(
     return where
 
 
-def _marked(flag: str | None) -> tuple[str, Where]:
+def _by_flag(flag: str | None) -> tuple[str, Where]:
     """Return the table with a row for each span that has a flag, and which rows; else no table."""
     if flag == FAILED:
         return "spans", Where([f"x.status = {STATUSES.index(FAILED)}"])

@@ -29,11 +29,7 @@ def steps_of(
     limit: int,
     after: str | None = None,
 ) -> list[StepRecord]:
-    """Return the first steps of a run.
-
-    Args:
-        after: Only steps with a larger id.
-    """
+    """Return the first steps of a run."""
     where = of_key(tx, "s", run)
     where.add_known("s.id > ?", None if after is None else to_bytes(after))
     page = f"SELECT s.* FROM spans AS s WHERE {where.text} ORDER BY s.id LIMIT ?"

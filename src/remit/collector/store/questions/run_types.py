@@ -1,4 +1,4 @@
-"""The steps of one run by their type: how many, how long, what became of them."""
+"""The steps of one run by type: number, duration, status."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ _COUNTS: Final = (
 
 
 class TypeCounts(NamedTuple):
-    """The steps of one type in a run.
-
-    Attributes:
-        timed: Number of those whose duration is known.
-        denied: Number of those that the policy refused.
-        redacted: Number of those in which a value was redacted.
-    """
+    """The steps of one type in a run."""
 
     name: str
     title: str
@@ -67,6 +61,6 @@ def run_types(tx: Transaction, run: RunRef) -> dict[str, TypeCounts]:
 def _named(tx: Transaction, refs: list[Value]) -> list[tuple[int, str, str]]:
     if not refs:
         return []
-    marks = ", ".join("?" * len(refs))
-    sql = f"SELECT t.ref, t.name, t.title FROM span_types AS t WHERE t.ref IN ({marks})"
+    placeholders = ", ".join("?" * len(refs))
+    sql = f"SELECT t.ref, t.name, t.title FROM span_types AS t WHERE t.ref IN ({placeholders})"
     return [(int(ref), name, title) for ref, name, title in tx.rows(sql, refs)]

@@ -1,4 +1,4 @@
-"""What the questions share: whose runs are meant, conditions, and words for flags and statuses."""
+"""Shared by the questions: whose runs are meant, conditions, and words for flags and statuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     FINDINGS,
     HOLE,
@@ -15,13 +14,14 @@ from remit.collector.store.rows import (
     LOST,
     REDACTED,
     UNDECLARED,
+    VIOLATION,
 )
 from remit.collector.store.statements import SPANS_OF_RUN, Value, Where
 from remit.collector.store.transaction import Transaction
 
 FLAGS: Final = {
     "denied": DENIED,
-    "beyond": BEYOND,
+    "violation": VIOLATION,
     "redacted": REDACTED,
     "invalid": INVALID,
     "undeclared": UNDECLARED,
@@ -41,12 +41,7 @@ EVER_US: Final = 2**62
 
 
 class Scope(NamedTuple):
-    """Whose runs are meant: all of an account, those of an agent, those in an environment.
-
-    Attributes:
-        agent_ref: The agent; None for all.
-        environment_ref: The environment; None for all.
-    """
+    """Whose runs are meant: all of an account, those of an agent, those in an environment."""
 
     account_id: str
     account_ref: int
@@ -55,11 +50,7 @@ class Scope(NamedTuple):
 
 
 class RunRef(NamedTuple):
-    """How the database names a run.
-
-    Attributes:
-        id: Its id in bytes.
-    """
+    """How the database names a run."""
 
     id: bytes
     ref: int
@@ -68,7 +59,7 @@ class RunRef(NamedTuple):
 
 
 def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
-    """Return the key of a run; None if there is none."""
+    """Return the key of a run, if it exists."""
     of_shard, values = tx.in_shard("", to_bytes(run_id))
     spans = " + ".join(SPANS_OF_RUN)
     sql = f"SELECT id, ref, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"

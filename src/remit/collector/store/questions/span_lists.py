@@ -33,7 +33,7 @@ from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 DAY_US: Final = 24 * 3600 * 1_000_000
-"""An id is made at most so long before or after the start of its span."""
+"""Longest time between the start of a span and its id."""
 _UNDECLARED: Final = "undeclared"
 _DELETED: Final = "{}"
 _POSITION: Final = re.compile(r"(-?[0-9]{1,18})-(.+)")
@@ -73,7 +73,7 @@ _COLUMNS: Final = (
     "s.flags, s.started_at, s.finished_at, s.inserted_at, s.updated_at, s.summary"
 )
 _CHARS: Final = {
-    # Without reading them: PostgreSQL keeps the length of a long text beside it.
+    # Without reading them: PostgreSQL stores the length of a long text.
     "postgres": "COALESCE(OCTET_LENGTH(b.payload), 0) + COALESCE(OCTET_LENGTH(b.result), 0)",
     "sqlite": "COALESCE(LENGTH(b.payload), 0) + COALESCE(LENGTH(b.result), 0)",
 }
@@ -87,9 +87,6 @@ class SpanCriteria:
     """Which spans are wanted; fields that are None exclude nothing.
 
     Attributes:
-        flag: One of `FLAGS`, or `FAILED`.
-        since_us: They started at or after this.
-        until_us: They started before this.
         oldest_first: The list of a run is in the order of the ids, not from the newest on.
     """
 
@@ -125,13 +122,13 @@ class Position(NamedTuple):
     id: bytes
 
     def __str__(self) -> str:
-        """Return the position as a text."""
+        """Return the position as a string."""
         text = to_text(self.id)
         return text if self.started_at is None else f"{self.started_at}-{text}"
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """Return the position of a text; None if it is none."""
+        """Return the position in a string, if it has one."""
         parts = _POSITION.fullmatch(text)
         started_at, span_id = (None, text) if parts is None else (int(parts[1]), parts[2])
         return cls(started_at, to_bytes(span_id)) if is_pfid(span_id) else None
@@ -152,13 +149,10 @@ def spans(
     limit: int,
     most_chars: int | None = None,
 ) -> SpanPage:
-    """Return the first spans of the list of those that meet the criteria.
+    """Return the first spans that meet the criteria.
 
     Args:
-        tx: The transaction.
-        wanted: The criteria.
         before: Only spans after this position of the same list.
-        limit: The largest number of spans.
         most_chars: With it the spans have their payloads, and the page ends before the span whose
             payloads would make it longer than this; it holds at least one span.
     """
@@ -256,7 +250,7 @@ class _Listing(NamedTuple):
 
     def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
         tx = self.tx
-        # Citus joins what a limit has left on the coordinator, where no payloads are; without a
+        # After a limit Citus joins on the coordinator, which has no payloads; without a
         # limit it joins the rows of each shard on their node, and those of one run on one node.
         outside = tx.distributed and (with_payloads or self.wanted.run is not None)
         page = self._page(None if outside else limit)
@@ -292,7 +286,6 @@ class _Listing(NamedTuple):
         return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
 
     def _by_id(self, source: Where, limit: int | None) -> Query:
-        """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
             where.add("s.id > ?" if self.wanted.oldest_first else "s.id < ?", self.before.id)
@@ -300,7 +293,6 @@ class _Listing(NamedTuple):
         return _ordered("NULL", where, self._by_ids, limit)
 
     def _by_start(self, limit: int | None) -> Query:
-        """Return failed spans in the order of their starts."""
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
         wanted = self.wanted
@@ -312,7 +304,6 @@ class _Listing(NamedTuple):
         return _ordered("s.started_at", where, _BY_START, limit)
 
     def _of_type(self) -> Where:
-        """Return the conditions on a type `t`."""
         wanted = self.wanted
         where = Where()
         where.add_known("t.name = ?", wanted.schema_name)
@@ -326,7 +317,7 @@ class _Listing(NamedTuple):
     def _of_types(self) -> Where:
         """Return the condition that the type of a span `s` is one of the wanted ones.
 
-        Their numbers are looked up first: they tell PostgreSQL how many spans to expect. The plus
+        Their numbers are looked up first: PostgreSQL then knows how many spans to expect. The plus
         makes SQLite read the failed spans in their order, and not all spans of these types.
         """
         types = self._of_type()
@@ -336,7 +327,6 @@ class _Listing(NamedTuple):
         return Where([f"{plus}s.type_ref IN ({', '.join('?' * len(refs))})"], [*refs])
 
     def _of_environment(self) -> Where:
-        """Return the condition on the environment of the run of a span `s`."""
         where = Where()
         where.add_known("r.environment_ref = ?", self.wanted.scope.environment_ref)
         return run_meets(self.tx, "s", where)

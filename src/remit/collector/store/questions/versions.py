@@ -47,12 +47,7 @@ class RuleCount(NamedTuple):
 
 
 class TokenSums(NamedTuple):
-    """Tokens of some runs.
-
-    Attributes:
-        tokens_in: Sum of the tokens of prompts.
-        tokens_out: Sum of the tokens of completions.
-    """
+    """Tokens of some runs."""
 
     runs: int
     counted: int
@@ -64,7 +59,6 @@ def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse
     """Return the versions of an agent, the last used first.
 
     Args:
-        scope: The agent, and the environment if only one counts.
         most: The number of runs that are counted, the newest.
     """
     of_run = of_scope(scope)
@@ -104,30 +98,26 @@ def newest_declarations(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, 
     """Return the span types of the newest schema version of each agent, as JSON."""
     if not agent_ids:
         return {}
-    marks = ", ".join("?" * len(agent_ids))
+    placeholders = ", ".join("?" * len(agent_ids))
     sql = (
         "SELECT v.agent_id, v.span_type_schemas FROM agent_schema_versions AS v WHERE v.id IN "
-        f"(SELECT MAX(n.id) FROM agent_schema_versions AS n WHERE n.agent_id IN ({marks}) "
+        f"(SELECT MAX(n.id) FROM agent_schema_versions AS n WHERE n.agent_id IN ({placeholders}) "
         "GROUP BY n.agent_id)"
     )
     return dict(tx.rows(sql, tuple(agent_ids)))
 
 
 def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[str, int]:
-    """Return when the newest run of each agent was registered, in microseconds since 1970.
-
-    Args:
-        scope: The account; the environment, with its agent, if only its runs count.
-    """
+    """Return when the newest run of each agent was registered, in microseconds since 1970."""
     if not agent_ids:
         return {}
-    marks = ", ".join("?" * len(agent_ids))
+    placeholders = ", ".join("?" * len(agent_ids))
     where = Where()
     where.add("a.account_id = ?", scope.account_id)
     where.add_known("a.ref = ?", scope.agent_ref)
-    where.add(f"a.id IN ({marks})", *agent_ids)
+    where.add(f"a.id IN ({placeholders})", *agent_ids)
     if tx.distributed:
-        # Citus refuses a query for each row of a table that all nodes have.
+        # Citus rejects a query for each row of a table that all nodes have.
         where.add_known("r.environment_ref = ?", scope.environment_ref)
         sql = (
             "SELECT a.id, MAX(r.inserted_at) FROM runs AS r JOIN agents AS a "
@@ -160,7 +150,6 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     """Return how often rules redacted values in spans of each type, the most frequent first.
 
     Args:
-        scope: The agent, and the environment if only one counts.
         days: The first day since 1970 and the one after the last.
     """
     where = Where()

@@ -131,7 +131,7 @@ CREATE TABLE span_type_words (
   PRIMARY KEY (word, side, type_ref)
 ) WITHOUT ROWID;
 
--- What the runs of one registration have in common.
+-- Columns that the runs of one registration share.
 CREATE TABLE run_places (
   ref INTEGER PRIMARY KEY AUTOINCREMENT,
   account_ref INTEGER NOT NULL,
@@ -260,7 +260,7 @@ CREATE TABLE span_payloads (
   result TEXT
 );
 
--- One row for each finding of a span: `kind` is the flag, `number` tells apart those of one kind.
+-- One row for each finding of a span: `kind` is the flag, `number` counts those of one kind.
 CREATE TABLE span_findings (
   kind INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
@@ -289,7 +289,7 @@ CREATE TABLE span_hours (
   cancelled INTEGER NOT NULL,
   denied INTEGER NOT NULL,
   redacted INTEGER NOT NULL,
-  beyond INTEGER NOT NULL,
+  violation INTEGER NOT NULL,
   undeclared INTEGER NOT NULL,
   invalid INTEGER NOT NULL,
   unchecked INTEGER NOT NULL,
@@ -309,7 +309,7 @@ CREATE TABLE span_days (
   cancelled INTEGER NOT NULL,
   denied INTEGER NOT NULL,
   redacted INTEGER NOT NULL,
-  beyond INTEGER NOT NULL,
+  violation INTEGER NOT NULL,
   undeclared INTEGER NOT NULL,
   invalid INTEGER NOT NULL,
   unchecked INTEGER NOT NULL,
@@ -343,14 +343,14 @@ CREATE TABLE redacted_days (
 ) WITHOUT ROWID;
 
 -- Used idempotency keys, except those that are derived from the id of a span, which are flags of
--- the span: the answer itself, or the span from which it is made again.
+-- the span: the response itself, or the span from which it is made again.
 CREATE TABLE idempotency_keys (
   account_id TEXT NOT NULL,
   operation TEXT NOT NULL,
   key TEXT NOT NULL,
   agent_instance_id TEXT,
   agent_span_id TEXT,
-  answer BLOB,
+  response BLOB,
   inserted_at INTEGER NOT NULL,
   request_hash TEXT,
   PRIMARY KEY (account_id, operation, key)
@@ -358,7 +358,7 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_of_instance ON idempotency_keys (agent_instance_id)
   WHERE agent_instance_id IS NOT NULL AND agent_span_id IS NULL;
 
--- What was erased, when, why and by whom; it stays when the run is gone.
+-- Erasures: when, why and by whom; they stay when the run is gone.
 CREATE TABLE erasures (
   id TEXT NOT NULL,
   account_id TEXT NOT NULL,
@@ -367,7 +367,7 @@ CREATE TABLE erasures (
   reason TEXT NOT NULL,
   erased_by TEXT NOT NULL,
   spans INTEGER NOT NULL,
-  answers INTEGER NOT NULL,
+  responses INTEGER NOT NULL,
   inserted_at INTEGER NOT NULL,
   PRIMARY KEY (agent_instance_id, id)
 );
