@@ -115,7 +115,7 @@ def test_what_deletes_asks_before(
     if not agreed:
         assert CANARY + "one" in payloads(db)
         *_, last = done.stderr.splitlines()
-        assert last == "remit: nothing was deleted; where there is no terminal, confirm with --yes"
+        assert last == "remit: nothing was deleted; without a terminal, confirm with --yes"
 
 
 @pytest.mark.parametrize(("words", "question"), DELETING.values(), ids=DELETING)

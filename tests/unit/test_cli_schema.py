@@ -136,7 +136,7 @@ def test_a_module_that_cannot_be_imported_says_why(source: str, said: str, progr
     Path(f"{name}.py").write_text(source)
     result = show(name)
     assert result.exit_code == 1
-    assert f"{name} fails while it is imported: " in result.stderr
+    assert f"importing {name} fails: " in result.stderr
     assert said in result.stderr
 
 

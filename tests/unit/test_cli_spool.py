@@ -147,7 +147,7 @@ def test_send_delivers_what_was_recorded_for_a_url_that_is_mended(run: Run, tmp_
         leave(tmp_path, "local")
         unknown = run("send", "--from", "unknown", url=url)
         assert unknown.exit_code == 1
-        assert f"was recorded for unknown; it holds {wrong}, local" in unknown.output
+        assert f"was recorded for unknown; there are items for {wrong}, local" in unknown.output
         sent = run("send", "--from", f"{wrong}/", "--set-aside", url=url)
         assert sent.exit_code == 0, sent.output
         assert f"Sent 7 items to {url}." in sent.output
@@ -219,7 +219,7 @@ def test_send_counts_all_that_waits_on(run: Run, tmp_path: Path) -> None:
         result = run("send", "--timeout", "0.5", url=url)
     assert result.exit_code == 1
     assert "Sent 0 items" in result.output
-    assert "9 items wait on: " in result.output
+    assert "9 items still wait: " in result.output
     assert "Check the api_token" in result.output
     assert TOKEN not in result.output
 
@@ -238,7 +238,7 @@ def test_send_says_what_it_leaves_and_who_sends_it(run: Run, tmp_path: Path) -> 
             f"Sent 0 items to {url}.",
             "3 items left by another token: `remit spool send --all` sends them",
             "3 items left for local: `remit spool send --from local` sends them",
-            "1 file of running programs, which send them themselves",
+            "1 file in use by running programs, which send the items",
         ]
         assert "another token" not in run("send", "--all", url=url).output
         assert len(api.spans) == 2
@@ -278,15 +278,15 @@ def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
     leave(tmp_path, "https://other.example/a b")
     shown = run("status").output
     assert "`remit spool send` sends" not in shown
-    assert "`remit spool send --all` sends what waits by another token." in shown
-    other = "`remit spool send --from 'https://other.example/a b'` sends what waits for https://o"
+    assert "`remit spool send --all` sends the items by another token." in shown
+    other = "`remit spool send --from 'https://other.example/a b'` sends the items for https://o"
     assert other in shown
     leave(tmp_path)
     shown = run("status").output
-    assert "`remit spool send` sends what waits." in shown
+    assert "`remit spool send` sends the items." in shown
     assert "--set-aside" not in shown
     leave_refused(tmp_path)
-    assert "`remit spool send --set-aside` tries once more" in run("status").output
+    assert "`remit spool send --set-aside` sends the rejected items again" in run("status").output
 
 
 def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_path: Path) -> None:
@@ -376,8 +376,8 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     env = {"REMIT_DATA_DIR": str(tmp_path), "REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN}
     shown = CliRunner().invoke(main, ["doctor", "--json"], env=env).output
     (check,) = [each for each in json.loads(shown)["checks"] if each["name"] == "spool"]
-    assert check["verdict"] == "note"
-    waits, refused, amount = check["said"].split("; ")
+    assert check["status"] == "note"
+    waits, refused, amount = check["message"].split("; ")
     assert waits.startswith("3 items of ended programs wait, for ")
     assert refused == "2 items were refused by a server"
     assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"

@@ -90,8 +90,8 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
 @each(
     ("words", "said"),
     [
-        (("--expires", "2020-01-01"), "does not lie in the future"),
-        (("--expires", "0d"), "does not lie in the future"),
+        (("--expires", "2020-01-01"), "is not in the future"),
+        (("--expires", "0d"), "is not in the future"),
         (("--expires", "soon"), "give 90d or 12h"),
         (("--expires", "999999999w"), "give 90d or 12h"),
         (("--may", "all"), "'erase'"),

@@ -1,4 +1,4 @@
-"""Calls of what only remit has of the API, and of lists whose items are kept as they come."""
+"""Calls of remit's own API, and of lists whose items stay unparsed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ M = TypeVar("M", bound=BaseModel)
 
 REMIT_API: Final = "/api/remit/v1"
 PAGE_ROWS: Final = 100
-"""Most items of a page."""
+"""Maximum number of items of a page."""
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
-"""Longest file of a run; a server adds values up to 16 MiB of JSON, which HTML makes longer."""
+"""Maximum size of an HTML file of a run; the JSON in it is at most 16 MiB."""
 
 
 class ErasureList(BaseModel):
@@ -28,13 +28,13 @@ class ErasureList(BaseModel):
 
 
 class Details(msgspec.Struct, gc=False):
-    """One thing, as it came."""
+    """One resource, unparsed."""
 
     details: msgspec.Raw
 
 
 class SpanPage(msgspec.Struct, gc=False):
-    """A page of spans, each as it came; `next` is the cursor of the one after it."""
+    """A page of unparsed spans; `next` is the cursor of the next page."""
 
     spans: list[msgspec.Raw]
     next: str | None = None
@@ -66,6 +66,6 @@ def run_file(run_id: str, *, values: bool) -> Call[bytes]:
 
 
 def span_summaries(query: Mapping[str, str]) -> Call[SpanSummaries]:
-    """Describe a request for a page of spans, of any server of the API."""
+    """Describe a request for a page of spans that any server of the API supports."""
     path, pairs = f"{API}/agent_spans", tuple(query.items())
     return Call("GET", path, lenient(SpanSummaries), query=pairs, limit_bytes=MAX_LIST_BYTES)
