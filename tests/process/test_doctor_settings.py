@@ -44,7 +44,9 @@ def test_a_token_is_told_what_is_wrong_with_it(
     check = wrong(result)
     assert (check["code"], result.exit_code) == (code, 1)
     assert said in check["message"]
-    assert "REMIT_API_TOKEN" in check["message"] + check["advice"] or "api_token" in check["message"]
+    assert (
+        "REMIT_API_TOKEN" in check["message"] + check["advice"] or "api_token" in check["message"]
+    )
     assert token not in result.output
 
 

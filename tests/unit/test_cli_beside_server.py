@@ -51,9 +51,7 @@ def test_a_command_names_the_database_that_is_not_the_servers(
     """On standard error, beside a token or JSON on standard output."""
     done = remit(words, db, **{variable: "https://remit.example.com"})
     first, *_ = done.stderr.splitlines()
-    assert first == (
-        f"This uses {db}, not the server of {variable}; use --db for another one."
-    )
+    assert first == (f"This uses {db}, not the server of {variable}; use --db for another one.")
     assert "This uses" not in done.stdout
 
 

@@ -261,8 +261,13 @@ def test_spans_are_counted(there: bool, place: Place) -> None:  # noqa: FBT001 -
 @each(
     ("words", "exit_code", "sentence"),
     [
-        pytest.param("runs list --since soon", 2, "'soon' is no time: give 7d or 24h", id="time"),
-        pytest.param("runs list --since 999999w", 2, "is no time", id="too-long-ago"),
+        pytest.param(
+            "runs list --since soon",
+            2,
+            "'soon' is not a valid time; write it as 7d or 24h",
+            id="time",
+        ),
+        pytest.param("runs list --since 999999w", 2, "is not a valid time", id="too-long-ago"),
         pytest.param("runs list --status done", 2, "'done' is not one of", id="status"),
         pytest.param("runs list --agent Nobody", 1, "there is no agent 'Nobody' in ", id="agent"),
         pytest.param("spans list --run nothing", 1, "there is no run 'nothing' in ", id="run"),

@@ -353,7 +353,7 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
         pytest.param(
             "",
             {"remit.lock.json": '{"remit_lock": 1, "modules": [], "agents": {}, "steps": {}}'},
-            "remit.lock.json names no modules: name them",
+            "remit.lock.json lists no modules: specify them",
             id="no-modules",
         ),
         pytest.param(

@@ -100,7 +100,7 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     ("words", "said"),
     [
         (("terminate", "last"), "Missing option '--reason'"),
-        (("terminate", "last", "--reason", " "), "must say something"),
+        (("terminate", "last", "--reason", " "), "must not be empty"),
     ],
 )
 def test_a_termination_that_cannot_be_meant_says_so(words: tuple[str, ...], said: str) -> None:

@@ -189,7 +189,7 @@ def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     leave(tmp_path, url)
     result = run("send", "--timeout", "0.5", url=url)
     assert result.exit_code == 1
-    assert "3 items wait on" in result.output
+    assert "3 items still wait" in result.output
     assert "refused the connection" in result.output
 
 
@@ -201,7 +201,7 @@ def test_send_tries_once_more_what_was_refused(run: Run, tmp_path: Path) -> None
         leave(tmp_path, url)
         refused = run("send", url=url)
         assert refused.exit_code == 1
-        assert "refused 1 item" in refused.output
+        assert "rejected 1 item" in refused.output
         assert "Sent 0 items" in run("send", url=url).output
         again = run("send", "--set-aside", url=url)
         assert again.exit_code == 0
@@ -379,6 +379,6 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     assert check["status"] == "note"
     waits, refused, amount = check["message"].split("; ")
     assert waits.startswith("3 items of ended programs wait, for ")
-    assert refused == "2 items were refused by a server"
+    assert refused == "2 items were rejected by a server"
     assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"
     assert "remit spool send" in check["advice"]

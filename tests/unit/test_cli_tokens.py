@@ -47,7 +47,7 @@ def test_a_token_may_do_several_things(tmp_path: Path) -> None:
     db = tmp_path / "remit.db"
     both = run("create", "--may", "record", "--may", "metrics", "--db", str(db)).stdout
     assert "may metrics and record, expires never" in both
-    assert "Programs take it as REMIT_API_TOKEN" in both
+    assert "Programs use it as REMIT_API_TOKEN" in both
     assert "REMIT_API_TOKEN" not in run("create", "--may", "metrics", "--db", str(db)).stdout
 
     assert [token["may"] for token in listed(db)] == ["metrics,record", "metrics"]
@@ -92,8 +92,8 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
     [
         (("--expires", "2020-01-01"), "is not in the future"),
         (("--expires", "0d"), "is not in the future"),
-        (("--expires", "soon"), "give 90d or 12h"),
-        (("--expires", "999999999w"), "give 90d or 12h"),
+        (("--expires", "soon"), "write it as 90d or 12h"),
+        (("--expires", "999999999w"), "write it as 90d or 12h"),
         (("--may", "all"), "'erase'"),
         (
             ("--may", "metrics", "--scope", "agent_deployment", "--agent", "desk"),

@@ -189,16 +189,17 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
         return
     skew = _clock(probe.skew_s(answer, before_ns))
     pong = probe.read(PING.call(), answer)
-    found = _answered(settings, pong)
-    if not found.code or isinstance(pong, NotFoundError):
-        found = _answered(settings, probe.ask(NO_REGISTRATION))
+    outcome = _answered(settings, pong)
+    if not outcome.code or isinstance(pong, NotFoundError):
+        rejected = probe.ask(NO_REGISTRATION)
+        outcome = _answered(settings, rejected)
     token = (pong.details if isinstance(pong, PingResponse) else None) or {}
     if token.get("may") == "read":
         message = f"{settings.api_url} responds, but the token may read only"
-        found = wrong("token", "read", message, ADVICE["read"])
-    yield _explained(found, settings)
+        outcome = wrong("token", "read", message, ADVICE["read"])
+    yield _explained(outcome, settings)
     yield skew
-    if not found.code:
+    if not outcome.code:
         yield _agent(probe, settings, token)
 
 
