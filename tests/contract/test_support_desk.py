@@ -350,10 +350,10 @@ def test_a_run_is_shown_as_a_tree_with_statuses_times_values_and_errors(told: To
     assert normalised(shown.stdout) == snapshot("""\
 AGENT  complete
   run            KEY
-  started          TIME
+  started        TIME
   spans          9, 1 failed
-  purpose          live
-  subject          d38e4b1d8652
+  purpose        live
+  subject        d38e4b1d8652
   labels         channel="chat"
   score service  solved=false words=24
 

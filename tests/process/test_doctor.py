@@ -51,7 +51,7 @@ CASES: list[Any] = [
     ),
     pytest.param(closed_port, "refused", "nothing listens there. Start the server", id="refused"),
     pytest.param(lambda: https_of(plain), "tls", "whether it speaks https at all", id="tls"),
-    pytest.param(lambda: serving(silent), "no_answer", "longer timeout", id="no-answer"),
+    pytest.param(lambda: serving(silent), "no_response", "longer timeout", id="no-answer"),
     pytest.param(
         lambda: serving(api({"/api/v1/ping": (401, BAD_TOKEN)})),
         "token",
@@ -150,7 +150,7 @@ def test_a_server_that_stops_answering_holds_nobody(answered: int, tmp_path: Pat
     if answered == 2:
         assert found(result)["agent"]["message"].startswith("not looked up: ")
     else:
-        assert "no answer from" in wrong(result)["message"]
+        assert "no response from" in wrong(result)["message"]
     assert result.exit_code == (answered < 2)
 
 
@@ -163,7 +163,7 @@ def test_nobody_waits_as_long_as_a_program_may(tmp_path: Path) -> None:
             REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
             REMIT_REQUEST_TIMEOUT_S="3600",
         )  # fmt: skip
-    assert "no answer from" in wrong(result)["message"]
+    assert "no response from" in wrong(result)["message"]
 
 
 def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path) -> None:

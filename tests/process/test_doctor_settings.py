@@ -28,7 +28,7 @@ def claiming(expiry: object) -> str:
         pytest.param(f'"{TOKEN}"', "malformed", 'begins or ends with "', id="quotes"),
         pytest.param(f"<{TOKEN}>", "malformed", "begins or ends with <", id="brackets"),
         pytest.param("$REMIT_TOKEN", "malformed", "begins or ends with $", id="variable"),
-        pytest.param(f"Bearer {TOKEN}", "settings", "holds a space", id="with-its-word"),
+        pytest.param(f"Bearer {TOKEN}", "settings", "contains a space", id="with-its-word"),
         pytest.param(claiming(time.time() - 7200), "expired", "expired 2 h", id="old"),
         pytest.param(claiming(time.time() + 7200), "token", "bad_authtoken", id="not-yet-old"),
         pytest.param(claiming("soon"), "token", "bad_authtoken", id="unreadable-claim"),

@@ -107,7 +107,7 @@ def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     *here, last_here = place.run(*words.split(), "--db", str(place.served)).stdout.splitlines()
     assert there == here
     assert len(there) > 1
-    marked = [line for line in there if "! quality pitch not as declared: /hz" in line]
+    marked = [line for line in there if "! score pitch not as declared: /hz" in line]
     assert len(marked) == words.startswith("show")
     assert last_here == last_there.replace(place.url, str(place.served))
     assert place.url in last_there

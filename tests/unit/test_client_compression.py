@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport
-from remit.client._target import Answer
+from remit.client._target import RawResponse
 from remit.client.endpoints.bulk import bulk_raw
 from tests.http_clients import TOKEN
 from tests.inside import httpx
@@ -124,11 +124,11 @@ def test_nothing_is_compressed_within_the_process() -> None:
 
     def handle(
         method: str, path: str, query: object, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> RawResponse:
         assert not query
         request = httpx.Request(method, URL + path, headers=dict(headers), content=body)
         answer = server.answer(request)
-        return Answer(answer.status_code, dict(answer.headers), answer.content)
+        return RawResponse(answer.status_code, dict(answer.headers), answer.content)
 
     http = HttpClient("http://remit.example", TOKEN, transport=InProcessTransport(handle))
     for _ in range(2):

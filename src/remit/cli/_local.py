@@ -12,7 +12,7 @@ from remit.cli._database import database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
-from remit.client._target import Answer, Target
+from remit.client._target import RawResponse, Target
 from remit.client.endpoints.endpoint import Call
 from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain.context import Caller
@@ -49,7 +49,7 @@ class DatabaseClient:
         """
         path, body = unquote(call.path), call.body or b""
         response = self._service.dispatch(Request(call.method, path, dict(call.query), {}, body))
-        answer = Answer(response.status, dict(response.headers), response.body)
+        answer = RawResponse(response.status, dict(response.headers), response.body)
         return self._target.read(call, answer, self._clock)
 
     def html(self, run_id: str, *, values: bool) -> bytes:

@@ -21,7 +21,7 @@ from remit.cli._outcomes import Outcome, note, ok, wrong
 from remit.cli._terminal import duration
 from remit.client import _error_text
 from remit.client._http import HttpClient
-from remit.client._target import Answer
+from remit.client._target import RawResponse
 from remit.client.endpoints.endpoint import Call
 from remit.client.endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
 from remit.config import Settings, is_loopback
@@ -56,7 +56,7 @@ UNANSWERED: Final = {
     "certificate": _error_text.UNTRUSTED,
     "tls": _error_text.NO_TLS,
     "timeout": _error_text.NO_CONNECTION,
-    "no_answer": _error_text.NO_ANSWER,
+    "no_response": _error_text.NO_RESPONSE,
     "not_http": _error_text.NO_HTTP,
     "proxy": _error_text.PROXY,
     "no_proxy": _error_text.NO_PROXY,
@@ -99,14 +99,14 @@ class Probe:
         except ApiError as error:
             return error
 
-    def read(self, call: Call[T], answer: Answer) -> T | ApiError:
+    def read(self, call: Call[T], answer: RawResponse) -> T | ApiError:
         """Return *answer* as the result of *call*, or why that failed."""
         try:
             return self.http.target.read(call, answer, self.clock)
         except ApiError as error:
             return error
 
-    def skew_s(self, answer: Answer, before_ns: int) -> float | None:
+    def skew_s(self, answer: RawResponse, before_ns: int) -> float | None:
         """Return the seconds by which the local clock is ahead of the server's."""
         served_ns = http_date_ns(answer.headers.get("date", ""))
         if served_ns is None:
