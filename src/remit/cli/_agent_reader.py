@@ -26,11 +26,7 @@ SCHEMA_VERSIONS: Final = "agent_schema_version"
 
 
 class Client(Protocol):
-    """Sends calls to an API."""
-
-    def send(self, call: Call[T]) -> T:
-        """Return the API's response to *call*."""
-        ...
+    def send(self, call: Call[T]) -> T: ...
 
 
 class SchemaVersion(BaseModel):
@@ -49,7 +45,6 @@ class AgentReader:
     """
 
     def __init__(self, client: Client, place: str) -> None:
-        """Read through *client*."""
         self.place = place
         self.client = client
         self._agent = cache(self._asked_agent)
@@ -90,16 +85,10 @@ class AgentReader:
         return None
 
     def agent_with_risk(self, agent_id: str) -> Agent:
-        """Return an agent with the number of its runs and its declared risk."""
         call = SHOW_AGENT.call(agent_id=agent_id, include_counts=True, include_risk_rollup=True)
         return self.client.send(call)
 
     def known_agent(self, reference: str) -> Agent:
-        """Return the agent as `agent` does.
-
-        Raises:
-            Failed: No agent, or more than one, matches.
-        """
         agent = self.agent(reference)
         if agent is None:
             raise Failed(
@@ -149,11 +138,6 @@ class AgentReader:
         return self.client.send(SHOW_AGENT.call(agent_id=agent_id))
 
     def _ping(self) -> Mapping[str, Any]:
-        """Return the server's facts about the token.
-
-        Raises:
-            Failed: It does not accept the token.
-        """
         try:
             return self.client.send(PING.call()).details or {}
         except UnauthorizedError as error:

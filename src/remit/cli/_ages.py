@@ -26,13 +26,11 @@ class AgeType(_AgeParam):
     name = "age"
 
     def __init__(self, least: timedelta) -> None:
-        """Accept ages from *least* on."""
         self._least = least
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Return the age."""
         age = _age_in(str(value))
         if age is None:
             self.fail(f"{value!r} is not a valid age; write it as 90d or 12h", param, ctx)
@@ -53,7 +51,6 @@ class FutureType(_TimeParam):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the time in UTC."""
         text, now = str(value), datetime.now(UTC)
         try:
             age = _age_in(text)
@@ -80,7 +77,6 @@ class PastType(_TimeParam):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the time in UTC."""
         text = str(value)
         try:
             age = _age_in(text)

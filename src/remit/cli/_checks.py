@@ -78,7 +78,6 @@ def outcomes_here() -> Iterator[Outcome]:
 
 
 def _versions() -> Outcome:
-    """Check the installed versions of required libraries."""
     for name, least in _needs():
         installed = _installed(name)
         if _parts(installed) < _parts(least):
@@ -94,7 +93,6 @@ def _versions() -> Outcome:
 
 
 def _needs() -> Iterator[tuple[str, str]]:
-    """Yield each required library with its lowest version."""
     with suppress(PackageNotFoundError):
         for line in requires("remit") or ():
             match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", line)
@@ -115,7 +113,6 @@ def _parts(text: str) -> list[int]:
 
 
 def _unknown_variables() -> Iterator[Outcome]:
-    """Report `REMIT_` variables that are not settings, such as mistyped ones."""
     for variable, setting in config.unknown_variables().items():
         message = f"{variable} is set but is not a setting"
         if setting:
@@ -152,7 +149,6 @@ def _mode(settings: Settings) -> Outcome:
 
 
 def _data_dir(directory: Path) -> Outcome:
-    """Check whether the directory can be written to or created, and whether its disk has room."""
     if directory == config.NO_DATA_DIR:
         message = "this user has no home directory: undelivered items are kept in memory only"
         return wrong("data directory", "data_dir", message, "Set REMIT_DATA_DIR to a directory.")
@@ -215,7 +211,6 @@ def _memory(settings: Settings) -> Iterator[Outcome]:
 
 
 def _spool(folder: Folder, files: list[SpoolFileInfo]) -> Outcome:
-    """Check the files in the spool: target, size, age, and items that cannot be sent."""
     taken = folder.size_bytes()
     problems = list(_problems(folder, files))
     if taken > NEARLY_FULL * folder.max_bytes:
@@ -236,7 +231,6 @@ def _spool(folder: Folder, files: list[SpoolFileInfo]) -> Outcome:
 
 
 def _undelivered(folder: Folder, files: list[SpoolFileInfo]) -> Iterator[Outcome]:
-    """Report waiting items whose last delivery failed."""
     failure = folder.failure()
     waiting = sum(file.items for file in files if file.identity == folder.identity)
     if failure is None or not waiting:

@@ -113,7 +113,6 @@ def _selected(before_us: int | None, payloads_us: int | None) -> str:
 
 
 def _describe(removed: Removed, *, by_weeks: bool) -> None:
-    """Write how much would be deleted."""
     spans, runs = number_of(removed.spans, "span"), number_of(removed.instances, "run")
     payloads = f"the payloads of {number_of(removed.payloads, 'further span')}"
     weeks = ", at most: PostgreSQL deletes whole weeks" if by_weeks else ""

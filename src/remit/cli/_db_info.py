@@ -94,7 +94,6 @@ def _content(reader: Reader) -> Content:
 
 
 def misdated(tx: Transaction) -> int:
-    """Return the number of runs that began more than a day before or after they were stored."""
     ((count,),) = tx.rows(
         "SELECT COUNT(*) FROM runs WHERE ABS(started_at - inserted_at) > ?", (US_PER_DAY,)
     )

@@ -69,7 +69,6 @@ def demo(data_dir: Path | None) -> None:
 
 
 def _configured(data_dir: Path | None) -> Runtime:
-    """Return the runtime, configured from the environment."""
     settings: SettingsArguments = {"purpose": "smoke_test"}
     if data_dir is not None:
         settings["data_dir"] = data_dir
@@ -113,7 +112,6 @@ def _answered(agent: Any, shop: object, number: int) -> Run:
 
 
 def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
-    """Yield the lines of a run, read back from the server."""
     db = runtime.settings.data_dir / FILE if runtime.mode == "local" else None
     with reader_of(db, runtime.settings) as reader:
         try:
@@ -132,7 +130,6 @@ def _where(runtime: Runtime) -> str:
 
 
 def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
-    """Yield the place of the record, and the commands that show more of it."""
     yield f"The agent    {agent.__file__}"
     yield f"The record   {runtime.target}"
     if runtime.mode != "local":

@@ -81,7 +81,6 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
 
 
 def _same_in_working_tree(old: str) -> str:
-    """Return FILE of REV:FILE."""
     _, colon, file = old.partition(":")
     if Path(old).exists():
         raise LockFailed(
@@ -103,7 +102,6 @@ def _read(source: str) -> Lock:
 
 
 def _content(source: str) -> bytes:
-    """Return the content of a file, or of one in a revision."""
     revision, colon, file = source.partition(":")
     try:
         if colon and not Path(source).exists():
@@ -132,7 +130,6 @@ def _of_revision(revision: str, file: str) -> bytes:
 
 
 def write_text(groups: list[Group], count: str, closing: list[str]) -> None:
-    """Write a report for people."""
     for group in groups:
         for row in _rows(group.heading, columns()):
             emit(bold(row))

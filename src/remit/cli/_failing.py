@@ -30,7 +30,6 @@ class Failed(click.ClickException):
     exit_code = 1
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
-        """Write the sentence."""
         lines = self.format_message().split("\n")
         click.echo("remit: " + "\n".join(map(printable, lines)), err=True)
 

@@ -28,7 +28,6 @@ class Feed:
     """
 
     def __init__(self, reader: ApiReader, run: ListedRun | None) -> None:
-        """Follow *run*, or all runs, from now on."""
         self._reader = reader
         self._filters = {} if run is None else {"run_id": run.instance.id}
         # By run and span.
@@ -44,7 +43,6 @@ class Feed:
                     self._seen[each.id] = {span.id: _state(span) for span in newest}
 
     def fresh(self) -> list[RunSpan]:
-        """Return the spans that started or ended since the last call."""
         spans: list[AgentSpan] = []
         with self._reader.listing("changes"):
             while (changes := self._changes({"after": self._cursor})).runs:

@@ -18,7 +18,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def since_option(default: str | None = None) -> Callable[[F], F]:
-    """Return the option `--since`, with a default."""
     return click.option(
         "--since",
         type=PAST,

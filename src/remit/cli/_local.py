@@ -34,7 +34,6 @@ class DatabaseClient:
     """
 
     def __init__(self, store: Store, account_id: str) -> None:
-        """Call the API of *store* for an account."""
         self._clock = SystemClock()
         self._store, self._account_id = store, account_id
         caller = Caller(account_id, TokenScope.ACCOUNT)
@@ -42,18 +41,12 @@ class DatabaseClient:
         self._target = Target("", None)
 
     def send(self, call: Call[T]) -> T:
-        """Return the API's response to *call*.
-
-        Raises:
-            ApiError: The API rejects it.
-        """
         path, body = unquote(call.path), call.body or b""
         response = self._service.dispatch(Request(call.method, path, dict(call.query), {}, body))
         answer = RawResponse(response.status, dict(response.headers), response.body)
         return self._target.read(call, answer, self._clock)
 
     def html(self, run_id: str, *, values: bool) -> bytes:
-        """Return a run as one HTML file."""
         return html_of_run(self._store, self._account_id, run_id, values=values)
 
 

@@ -89,7 +89,6 @@ def _failing() -> Generator[None]:
 
 
 def _of_program(modules: Sequence[str]) -> Json:
-    """Return the lock of the agents in *modules*, which are imported."""
     failures = [failure for module in modules for failure in submodules(imported(module, USAGE))[1]]
     if failures:
         raise LockFailed("\n".join(failures))
@@ -154,7 +153,6 @@ def _begins(agent: str, name: str) -> bool:
 
 
 def _read(path: Path) -> Lock:
-    """Return the lock in a file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -174,11 +172,6 @@ def _modules_in(lock: Lock | None, path: Path) -> list[str]:
 
 
 def _compare(file: Lock, program: Lock, path: Path) -> None:
-    """Write how *program* differs from the lock in a file.
-
-    Raises:
-        Exit: It does.
-    """
     if listed := changes(file, program):
         groups = grouped(listed, file, program)
         write_text(groups, counted(groups), notes(file, program, str(path), "the program"))
@@ -203,11 +196,6 @@ def _write(lock: Json, path: Path | None) -> None:
 
 
 def _check_is_lock(path: Path) -> None:
-    """Check that a file, if it exists, is a lock of any format.
-
-    Raises:
-        LockFailed: It is not.
-    """
     content = path.read_bytes() if path.exists() else b""
     if content and b'"remit_lock"' not in content:
         raise LockFailed(f"{path} is not a lock and is not overwritten: use another file with -o")

@@ -41,7 +41,6 @@ def memory_file_system(directory: Path, root: Path = ROOT) -> str | None:
 
 
 def _cgroup_limits(root: Path) -> Iterator[int]:
-    """Yield the limits of the cgroups of this process and of their parents."""
     mounted = root / "sys" / "fs" / "cgroup"
     for line in _lines(root / "proc" / "self" / "cgroup"):
         _, controllers, path = line.split(":", 2)
@@ -60,7 +59,6 @@ def _cgroup_limits(root: Path) -> Iterator[int]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file, none if it does not exist."""
     try:
         return path.read_text(errors="replace").splitlines()
     except OSError:

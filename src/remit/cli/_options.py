@@ -19,7 +19,6 @@ class DatabaseType(click.Path):
     """A file or a URL; reading a URL as a path would lose its double slashes."""
 
     def __init__(self) -> None:
-        """Accept the path of a file, which need not exist."""
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(
@@ -28,7 +27,6 @@ class DatabaseType(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Database:
-        """Return the path or the URL."""
         text = str(value)
         return text if "://" in text else Path(str(super().convert(value, param, ctx)))
 
@@ -39,7 +37,6 @@ class TextType(click.types.StringParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the string."""
         text = str(super().convert(value, param, ctx))
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self.fail("is not UTF-8", param, ctx)

@@ -7,8 +7,6 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Status of a check."""
-
     OK = "ok"
     NOTE = "note"
     """Not wrong, but unusual."""
@@ -32,20 +30,16 @@ class Outcome:
     code: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return its fields."""
         return asdict(self)
 
 
 def ok(name: str, message: str) -> Outcome:
-    """Return the outcome of a check that succeeded."""
     return Outcome(name, Status.OK, message)
 
 
 def note(name: str, message: str, advice: str = "") -> Outcome:
-    """Return the outcome of a check that succeeded, with a remark."""
     return Outcome(name, Status.NOTE, message, advice)
 
 
 def wrong(name: str, code: str, message: str, advice: str = "") -> Outcome:
-    """Return the outcome of a check that failed."""
     return Outcome(name, Status.WRONG, message, advice, code)

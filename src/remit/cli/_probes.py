@@ -81,7 +81,6 @@ class Probe:
     """Asks one server."""
 
     def __init__(self, settings: Settings) -> None:
-        """Ask the server of *settings* as the SDK does."""
         token = settings.api_token
         self.clock = SystemClock()
         self.http = HttpClient(
@@ -93,14 +92,12 @@ class Probe:
         )
 
     def ask(self, call: Call[T]) -> T | ApiError:
-        """Return the server's response to *call*, or why it failed."""
         try:
             return self.http.send(call)
         except ApiError as error:
             return error
 
     def read(self, call: Call[T], answer: RawResponse) -> T | ApiError:
-        """Return *answer* as the result of *call*, or why that failed."""
         try:
             return self.http.target.read(call, answer, self.clock)
         except ApiError as error:
@@ -116,7 +113,6 @@ class Probe:
 
 
 def probed(settings: Settings) -> Iterator[Outcome]:
-    """Yield the outcomes of the checks of a server."""
     yield from _encrypted(settings)
     probe = Probe(settings)
     try:
@@ -127,7 +123,6 @@ def probed(settings: Settings) -> Iterator[Outcome]:
 
 
 def _encrypted(settings: Settings) -> Iterator[Outcome]:
-    """Report that items travel unencrypted, if they do."""
     host = settings.unencrypted_host
     if host is not None:
         message = f"the token and the recorded data go to {host} unencrypted"
@@ -168,7 +163,6 @@ def _expiry_s(token: str) -> float:
 
 
 def _way(probe: Probe) -> Iterator[Outcome]:
-    """Report a proxy, if there is one."""
     proxy, host = probe.http.target.proxy(), urlsplit(probe.http.target.url).hostname or ""
     if proxy is None:
         return

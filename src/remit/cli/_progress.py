@@ -19,7 +19,6 @@ class Progress:
     """Counts completed items, and shows them after a second on a terminal."""
 
     def __init__(self, label: str, total: int, clock: Clock, stack: ExitStack) -> None:
-        """Begin at 0 of *total*."""
         self.done = 0
         self._label = label
         self._total = total
@@ -29,7 +28,6 @@ class Progress:
         self._show: Callable[[int], None] | None = None
 
     def add(self, count: int) -> None:
-        """Add *count* completed items."""
         self.done += count
         if self._show is not None:
             self._show(count)
@@ -41,6 +39,5 @@ class Progress:
 
 @contextmanager
 def progress(label: str, total: int, clock: Clock | None = None) -> Generator[Progress]:
-    """Return a block that completes *total* items."""
     with ExitStack() as stack:
         yield Progress(label, total, clock or SystemClock(), stack)

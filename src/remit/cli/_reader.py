@@ -65,22 +65,16 @@ _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
 class HtmlSource(Protocol):
     """A client that writes HTML files itself."""
 
-    def html(self, run_id: str, *, values: bool) -> bytes:
-        """Return a run as one HTML file."""
-        ...
+    def html(self, run_id: str, *, values: bool) -> bytes: ...
 
 
 class ApiReader(AgentReader):
-    """The runs, spans and agents of one server or database."""
-
     def __init__(self, client: Client, place: str) -> None:
-        """Read through *client*."""
         super().__init__(client, place)
         self._run = cache(self._asked_run)
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        """Return the reader."""
         return self
 
     def __exit__(
@@ -89,7 +83,6 @@ class ApiReader(AgentReader):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Delete the temporary files of the runs that were read."""
         self._files.close()
 
     # Runs
@@ -125,7 +118,6 @@ class ApiReader(AgentReader):
             return self._run(self._named(reference).id)
 
     def _named(self, reference: str) -> Run:
-        """Return the run whose key is, or whose key or id begins with, *reference*."""
         query = {"key": reference, "limit": "3", "total": "true"}
         exact = self.client.send(get("/runs", RunList, query))
         if len(exact.runs) > 1:
@@ -175,7 +167,6 @@ class ApiReader(AgentReader):
                 return
 
     def _ended(self, row: Run) -> ListedRun:
-        """Return a run with whether it was cancelled."""
         counts = row.span_counts
         if row.status != "complete" or counts is None or not counts.cancelled:
             return ListedRun(row.agent, row)
@@ -196,7 +187,6 @@ class ApiReader(AgentReader):
         return Record[StoredSpan].of(run.agent, run.instance, spans)
 
     def raw_run(self, run: ListedRun) -> bytes:
-        """Return a run as JSON of the API."""
         call = GET_INSTANCE.raw(run.instance.id, read=lenient(Details))
         return bytes(self.client.send(call).details)
 
@@ -229,7 +219,6 @@ class ApiReader(AgentReader):
         return None
 
     def erasures(self, run: ListedRun) -> list[dict[str, Any]]:
-        """Return the records of erasures of a run, if the server has any."""
         with suppress(NotFoundError, ContractError):
             query = {"run_id": run.instance.id}
             return self.client.send(get("/erasures", ErasureList, query)).erasures
@@ -246,7 +235,6 @@ class ApiReader(AgentReader):
         return None
 
     def risk(self, run: ListedRun) -> Risk:
-        """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
             return self.client.send(Call("GET", path, details(Risk)))
@@ -254,11 +242,6 @@ class ApiReader(AgentReader):
             raise Failed(f"{self.place} does not have the risk of a run: {error}") from error
 
     def terminate(self, run: ListedRun, reason: str) -> None:
-        """Terminate a run.
-
-        Raises:
-            Failed: It has ended already.
-        """
         try:
             self.client.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
         except RejectedError as error:
@@ -339,11 +322,6 @@ class ApiReader(AgentReader):
             offset = following if following != offset else None
 
     def html(self, run: ListedRun, *, values: bool) -> bytes:
-        """Return a run as one HTML file.
-
-        Raises:
-            Failed: The server has no such files.
-        """
         run_id = run.instance.id
         if isinstance(self.client, HtmlSource):
             return self.client.html(run_id, values=values)
@@ -376,7 +354,6 @@ class ApiReader(AgentReader):
 
 
 def _whole(run: ListedRun) -> dict[str, str]:
-    """Return the filters of a run's spans with their values."""
     return {"run_id": run.instance.id, "payloads": "true"}
 
 

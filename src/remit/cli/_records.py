@@ -32,22 +32,14 @@ _LISTED: Final = {*Run.__annotations__} - {"agent", "failure"}
 
 
 class NamedAgent(Protocol):
-    """The names of an agent."""
+    @property
+    def id(self) -> str: ...
 
     @property
-    def id(self) -> str:
-        """Its id."""
-        ...
+    def name(self) -> str: ...
 
     @property
-    def name(self) -> str:
-        """Its name for people."""
-        ...
-
-    @property
-    def external_identifier(self) -> str | None:
-        """The client's name of it."""
-        ...
+    def external_identifier(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,6 @@ class ListedRun:
 
     @property
     def failure(self) -> Failure | None:
-        """The stored failure of a failed run."""
         return self.instance.failure if self.instance.status == "failed" else None
 
     @property
@@ -86,7 +77,6 @@ class ListedRun:
         return sum(counted) if counted else None
 
     def steps(self) -> StepCounts:
-        """Return the numbers of its steps."""
         run = self.instance
         if run.span_counts is None:
             return StepCounts(0, 0)
@@ -107,8 +97,6 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSpan:
-    """One span with its run."""
-
     run: ListedRun
     span: AgentSpan
 
@@ -130,7 +118,6 @@ class Links:
     more: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """Return the runs as the API's objects, without their agents."""
         return {
             "caused_by": self.trace
             and {"trace_id": self.trace, "run": self.cause and _linked_json(self.cause)},
@@ -152,17 +139,14 @@ class Record(Generic[S]):
 
     @classmethod
     def of(cls, agent: NamedAgent, instance: AgentInstance, spans: Iterable[S]) -> Record[S]:
-        """Return the run with its spans in order."""
         return cls(agent, instance, tuple(sorted(spans, key=start_of)))
 
     @property
     def root(self) -> S | None:
-        """The root span, if remit recorded it."""
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
     def run(self) -> ListedRun:
-        """The run without its spans."""
         return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
 
     @property
@@ -173,11 +157,9 @@ class Record(Generic[S]):
 
     @property
     def steps(self) -> list[S]:
-        """The spans without the root."""
         return [span for span in self.spans if span.schema_name != RUN_TYPE]
 
     def tree(self) -> Iterator[Placed[S]]:
-        """Yield each step before those below it."""
         return in_tree(self.steps)
 
 

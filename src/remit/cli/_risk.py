@@ -11,7 +11,6 @@ LABEL_COLUMNS = 14
 
 
 def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
-    """Yield the lines that show the *risk* of a number of *spans*."""
     yield bold("Risk") + faint(f"  {number_of(spans, 'span')}, as declared by their types")
     yield from _row("may", _counted(risk.allows))
     yield from _row("takes", _counted(risk.takes))

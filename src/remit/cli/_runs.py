@@ -293,7 +293,6 @@ def _listed(run: ListedRun, agent: str, chars: int, *, with_tokens: bool) -> str
 
 
 def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
-    """Return the line below a failed run: the error and its step."""
     margin, strokes = " " * (chars + 2), lines()
     step = failure.step
     where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
@@ -316,7 +315,6 @@ def _line(
 
 
 def _unique_chars(handles: list[str]) -> int:
-    """Return the number of characters at which all handles differ."""
     longest = max(map(len, handles))
     for chars in range(min(SHORT_CHARS, longest), longest):
         if len({each[:chars] for each in handles}) == len(handles):

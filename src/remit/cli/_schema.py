@@ -81,7 +81,6 @@ def _inside(value: object) -> object:
 
 
 def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
-    """Return the agents of *module* by their names in it."""
     found: dict[str, Agent[..., object]] = {}
     for name, value in vars(module).items():
         if _is_agent(value) and value.__module__ == module.__name__:
@@ -103,7 +102,6 @@ def _no_agent(module: ModuleType) -> Failed:
 
 
 def _agent(module: ModuleType, path: str) -> Agent[..., object]:
-    """Return the agent of the dotted *path* in *module*."""
     found: object = module
     for part in path.split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None
@@ -164,14 +162,12 @@ def _result(schema: Json) -> str:
 
 
 def _redaction(schema: Json) -> str:
-    """Return the redaction of a value: the rule that redacts it, the rules that are off."""
     rule, off = schema.get("x-remit-redacted"), schema.get("x-remit-rules-off")
     redacted = f" (redacted: {rule})" if rule else ""
     return f"{redacted} (off: {', '.join(off)})" if off else redacted
 
 
 def _type(schema: Json) -> str:
-    """Return the type that a JSON Schema describes, in a word or a few."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "enum" in schema:

@@ -28,13 +28,10 @@ MAX_PLACE_COLUMNS: Final = 28
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One span type, and its missing and weak schemas."""
-
     declared: SpanType
     found: tuple[Weakness, ...]
 
     def graded(self, grades: Iterable[Grade]) -> list[Weakness]:
-        """Return the weaknesses of these grades."""
         return [each for each in self.found if each.grade in grades]
 
 
@@ -93,7 +90,6 @@ def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
 
 
 def _agents(module: str) -> list[AgentType]:
-    """Return the agents of a module and of those below it."""
     registry = _runtime.registry()
     return [agent for agent in registry.agents() if agent.span_type.is_within(module)]
 

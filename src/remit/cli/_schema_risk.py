@@ -109,7 +109,6 @@ def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
 
 
 def _words_in(risk: DataRisk | None) -> Json:
-    """Return the words of a declaration, without `unknown`."""
     if risk is None:
         return {}
     members = risk.model_dump(mode="json")
@@ -168,7 +167,6 @@ def _category_of(name: str) -> tuple[str, ...]:
 
 
 def show_risk(name: str, report: Json) -> None:
-    """Write the report for people."""
     emit(bold(name))
     home = report["agent"].partition(":")[0] + ":"
     _show_rehearsal(report["under_deny"], home)
@@ -212,7 +210,6 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
 
 
 def _row(label: str, lines: Iterable[str]) -> None:
-    """Write lines next to a label; long lines are wrapped."""
     for line in lines:
         first = f"    {label:<{LABEL_COLUMNS}}"
         wrapped = textwrap.wrap(line, columns() - len(first), subsequent_indent="  ")

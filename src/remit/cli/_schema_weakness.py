@@ -82,7 +82,6 @@ def _once(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
 
 
 def _value(schema: Json) -> Json:
-    """Return the schema of the returned value, from that of the result."""
     properties: Mapping[str, Json] = schema.get("properties", {})
     names = list(properties)
     if names == ["result"]:
@@ -102,7 +101,6 @@ class _Walk:
         self._seen: set[str] = set()
 
     def weak(self, schema: object, place: str) -> Iterator[Weakness]:
-        """Yield the weaknesses of the *schema* of *place*."""
         if not isinstance(schema, dict):
             return
         known = {key: each for key, each in cast("Json", schema).items() if key not in _ANNOTATIONS}

@@ -76,7 +76,6 @@ _option: Final = partial(click.option, show_default=True, show_envvar=True)
 
 
 def _limit_options(command: F) -> F:
-    """Add an option for each limit of a collector, named like its setting."""
     defaults = Settings()
     for name, least, text in reversed(LIMITS):
         default = getattr(defaults, name)
@@ -107,7 +106,6 @@ class ServeCommand(click.Command):
     """A command whose help begins with the most important options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in two sections."""
         records = [
             record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))
         ]
@@ -284,7 +282,6 @@ def _announce(
 
 
 def _without_token(path: Database, options: ServerOptions, url: str) -> str:
-    """Return the warning of a server without a token."""
     db = shlex.quote(shown(path))
     sentence = (
         "There is no token yet, so the API rejects every request until "

@@ -45,7 +45,6 @@ class StoredSpan:
     )
 
     def __init__(self, facts: _Facts, file: SpanFile, offset: int, size: int) -> None:
-        """Keep the main fields; the span is at *offset* in *file*."""
         self.id: str = facts.id
         self.parent_span_id: str | None = facts.parent_span_id
         self.schema_name: str = sys.intern(facts.schema_name)
@@ -58,21 +57,17 @@ class StoredSpan:
 
     @property
     def payload(self) -> dict[str, object] | None:
-        """Its arguments."""
         return self.whole().payload
 
     @property
     def result_payload(self) -> dict[str, object] | None:
-        """Its result."""
         return self.whole().result_payload
 
     @property
     def schema_errors(self) -> Sequence[str] | None:
-        """Its differences from its declaration."""
         return self.whole().schema_errors
 
     def whole(self) -> AgentSpan:
-        """Return the complete span."""
         return self._file.read(self._offset, self._size)
 
 
@@ -80,17 +75,11 @@ class SpanFile:
     """A private temporary file with spans, in memory while it is short."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by `__exit__`
         self._end = 0
         self._last: tuple[int, AgentSpan] | None = None
 
     def add(self, span: msgspec.Raw) -> StoredSpan:
-        """Append a span, as JSON of the API.
-
-        Raises:
-            ContractError: It is not a span.
-        """
         facts = _facts(span)
         offset = self._end
         self._file.seek(offset)
@@ -105,9 +94,7 @@ class SpanFile:
         return self._last[1]
 
     def __enter__(self) -> Self:
-        """Return the file."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Delete the file."""
         self._file.close()

@@ -152,11 +152,6 @@ def purge_files(*, aside: bool, yes: bool) -> None:
 
 
 def _folder(settings: Settings) -> Folder:
-    """Return the spool's directory.
-
-    Raises:
-        Failed: Other users can open the data directory.
-    """
     folder = spool_of(settings)
     for each in (settings.data_dir, folder.path):
         private_directory(each)

@@ -33,8 +33,6 @@ from remit._deliver.spool.store import (
 
 
 class FileState(StrEnum):
-    """State of a file."""
-
     IN_USE = "in use"
     """Its process runs, or another process sends its items."""
     WAITING = "waiting"
@@ -83,7 +81,6 @@ class SpoolFileInfo:
 
 
 def listed(folder: Folder) -> list[SpoolFileInfo]:
-    """Return the files of *folder*, the oldest first."""
     return [
         _listed(folder, path)
         for path in folder.files(DATABASE, ASIDE, DAMAGED)
@@ -92,7 +89,6 @@ def listed(folder: Folder) -> list[SpoolFileInfo]:
 
 
 def purge(folder: Folder, files: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]:
-    """Delete those *files* that no process uses, and return them."""
     deleted: list[SpoolFileInfo] = []
     for file in files:
         with suppress(OSError):
@@ -104,7 +100,6 @@ def purge(folder: Folder, files: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]
 
 
 def _listed(folder: Folder, path: Path) -> SpoolFileInfo:
-    """Read a file without changing anything."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
     size_bytes = 0
     for file in files_of(path):

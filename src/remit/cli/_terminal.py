@@ -58,17 +58,14 @@ def lines() -> Lines:
 
 
 def columns() -> int:
-    """Return the width of a line."""
     return max(MIN_COLUMNS, get_terminal_size((FALLBACK_COLUMNS, 24)).columns)
 
 
 def is_terminal() -> bool:
-    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def when_columns() -> int:
-    """Return the width of a time of `when`."""
     return len("29 days ago" if is_terminal() else "2026-11-01T09:30:15Z")
 
 
@@ -180,22 +177,18 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def coloured(status: str, text: str | None = None) -> str:
-    """Return *text*, by default the status, in the colour of the status."""
     return click.style(status if text is None else text, fg=STATUS_COLOURS.get(status))
 
 
 def faint(text: str) -> str:
-    """Return *text* in a faint style."""
     return click.style(text, dim=True)
 
 
 def bold(text: str) -> str:
-    """Return *text* in bold."""
     return click.style(text, bold=True)
 
 
 def size(count_bytes: int) -> str:
-    """Return a number of bytes with a suitable unit."""
     number = float(count_bytes)
     for unit in ("B", "KiB", "MiB"):
         if number < KIB:

@@ -154,7 +154,6 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
 
 
 def _cells(info: TokenInfo) -> tuple[str, ...]:
-    """Return the cells of a line, except the agent."""
     return (
         info.id,
         cut(printable(info.name or ""), MAX_NAME_COLUMNS),

@@ -54,7 +54,6 @@ class Shown:
 
 
 def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) -> Iterator[str]:
-    """Yield the lines that show *record* and its links."""
     drawing = Drawing(lines(), columns(), _paint, shown.full)
     steps = record.steps
     yield from _head(record, links)
@@ -75,7 +74,6 @@ def _paint(style: str, text: str) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """Return a time in local time, to the second."""
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
@@ -118,7 +116,6 @@ def _linked(links: Links) -> Iterator[str]:
 
 
 def _link(label: str, run: ListedRun) -> str:
-    """Return the line of a linked run."""
     room = max(LABEL_COLUMNS, columns() - LINK_COLUMNS - KEY_CHARS - LABEL_COLUMNS * 2)
     name = cut(printable(run.agent.name), room, lines().cut)
     return faint(f"  {label:<{LINK_COLUMNS}}") + f"{run.handle}  {name}  {coloured(run.status)}"

@@ -22,14 +22,10 @@ _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
 
 class ErasureList(BaseModel):
-    """The erasures of a run."""
-
     erasures: list[dict[str, Any]]
 
 
 class Details(msgspec.Struct, gc=False):
-    """One resource, unparsed."""
-
     details: msgspec.Raw
 
 
@@ -48,19 +44,16 @@ class SpanSummaries(msgspec.Struct, gc=False):
 
 
 def get(path: str, model: type[M], query: Mapping[str, str]) -> Call[M]:
-    """Describe a request below `/api/remit/v1`."""
     pairs = tuple(query.items())
     return Call("GET", REMIT_API + path, whole(model), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
 def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
-    """Describe a request for a page of spans."""
     path, pairs = f"{REMIT_API}/spans", tuple(query.items())
     return Call("GET", path, lenient(SpanPage), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
 def run_file(run_id: str, *, values: bool) -> Call[bytes]:
-    """Describe a request for a run as one HTML file."""
     path = f"{REMIT_API}/runs/{run_id}/file{'/values' if values else ''}"
     return Call("GET", path, bytes, limit_bytes=_MAX_FILE_BYTES)
 

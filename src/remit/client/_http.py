@@ -48,29 +48,20 @@ OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
 class Transport(Protocol):
     """A transport of httpx or httpx2."""
 
-    def handle_request(self, request: Any, /) -> Any:
-        """Send a request; return the response."""
-        ...
+    def handle_request(self, request: Any, /) -> Any: ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
+    def close(self) -> None: ...
 
 
 class AsyncTransport(Protocol):
     """An asynchronous transport of httpx or httpx2."""
 
-    async def handle_async_request(self, request: Any, /) -> Any:
-        """Send a request; return the response."""
-        ...
+    async def handle_async_request(self, request: Any, /) -> Any: ...
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        ...
+    async def aclose(self) -> None: ...
 
 
 def no_response() -> tuple[type[Exception], ...]:
-    """Return the types of errors of an exchange without a response."""
     return error_types("HTTPError", TimeoutError, zlib.error)
 
 
@@ -286,11 +277,9 @@ class HttpClient(HttpBase[Transport]):
         raise failure
 
     def wait(self, seconds: float) -> None:
-        """Wait before a further try."""
         threading.Event().wait(seconds)
 
     def close(self) -> None:
-        """Close the connections; a call after that is an error."""
         transport = self._release()
         if transport is not None:
             transport.close()
@@ -300,7 +289,6 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
     """Sends calls over HTTP, awaitable, one try and one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return the API's response to *call*, as `HttpClient.send` does."""
         answer = await self.exchange(call, timeout_s=timeout_s)
         return self.target.read(call, answer, self._clock)
 
@@ -329,11 +317,9 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
         raise failure
 
     async def wait(self, seconds: float) -> None:
-        """Wait before a further try."""
         await asyncio.sleep(seconds)
 
     async def aclose(self) -> None:
-        """Close the connections; a call after that is an error."""
         transport = self._release()
         if transport is not None:
             await transport.aclose()
@@ -343,7 +329,6 @@ class Body:
     """The body of a request, with a function to call once it is sent."""
 
     def __init__(self, content: bytes, on_sent: Callable[[], None]) -> None:
-        """Send *content*, then call *on_sent*."""
         self._content = content
         self._on_sent = on_sent
 

@@ -20,22 +20,14 @@ FAILURE: Final = (
 
 
 class LocalResponse(Protocol):
-    """A response."""
+    @property
+    def status(self) -> int: ...
 
     @property
-    def status(self) -> int:
-        """HTTP status."""
-        ...
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """Body."""
-        ...
+    def body(self) -> bytes: ...
 
 
 Handle: TypeAlias = Callable[[str, str, Mapping[str, str], Mapping[str, str], bytes], LocalResponse]
@@ -46,7 +38,6 @@ class InProcessTransport(httpx.BaseTransport):
     """An httpx transport without a port, a thread or an event loop; usable from several threads."""
 
     def __init__(self, handle: Handle) -> None:
-        """Call *handle* for each request."""
         self._handle = handle
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

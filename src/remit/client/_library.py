@@ -37,7 +37,6 @@ def error_types(*kinds: str | type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def library_of(transport: object) -> Any:
-    """Return the library whose requests *transport* accepts."""
     for library in _loaded("BaseTransport", "AsyncBaseTransport"):
         if isinstance(transport, library.BaseTransport | library.AsyncBaseTransport):
             return library

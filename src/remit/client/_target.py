@@ -47,16 +47,10 @@ class Target:
 
     @classmethod
     def of(cls, api_url: str, token: str | None) -> Target:
-        """Return the target, after checks of both.
-
-        Raises:
-            SettingsError: One is not valid. The message does not quote the token.
-        """
         return cls(_checked_url(api_url), _checked_token(token))
 
     @property
     def place(self) -> str:
-        """Host and port, for messages."""
         return urlsplit(self.url).netloc
 
     def proxy(self) -> str | None:
@@ -73,7 +67,6 @@ class Target:
         return f"{call.method} {self.url}{call.path}"
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of every request."""
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
