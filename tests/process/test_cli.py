@@ -197,7 +197,7 @@ def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
     """The error is one sentence."""
     db = tmp_path / "new.db"
     unknown = remit(tmp_path, "serve", "--host", "no-such-host.invalid", "--db", db)
-    assert (unknown.returncode, "is not known" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "is unknown" in unknown.stderr) == (1, True)
     with serving(db, env=environment(tmp_path)) as server:
         taken = remit(tmp_path, "serve", "--port", str(server.port), "--db", db)
         ended = server.end()

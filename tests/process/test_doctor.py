@@ -46,11 +46,11 @@ CASES: list[Any] = [
     pytest.param(
         lambda: nullcontext("https://no-such-host.invalid"),
         "host",
-        "is not known. Check its spelling",
+        "is unknown. Check its spelling",
         id="wrong-host",
     ),
     pytest.param(closed_port, "refused", "nothing listens there. Start the server", id="refused"),
-    pytest.param(lambda: https_of(plain), "tls", "whether it speaks https at all", id="tls"),
+    pytest.param(lambda: https_of(plain), "tls", "whether it supports https", id="tls"),
     pytest.param(lambda: serving(silent), "no_response", "longer timeout", id="no-answer"),
     pytest.param(
         lambda: serving(api({"/api/v1/ping": (401, BAD_TOKEN)})),
@@ -82,7 +82,7 @@ CASES: list[Any] = [
     pytest.param(
         lambda: serving(login_page),
         "not_the_api",
-        "another service may have answered",
+        "another service may have responded",
         id="not-an-api-answer",
     ),
     pytest.param(
@@ -178,9 +178,9 @@ def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path)
     ("routes", "variables", "status", "said"),
     [
         pytest.param(
-            {"/api/v1/agent/show": (403, FORBIDDEN)}, {}, "ok", "made for", id="deployment-token"
+            {"/api/v1/agent/show": (403, FORBIDDEN)}, {}, "ok", "created for", id="deployment-token"
         ),
-        pytest.param({}, {}, "note", "none is named", id="account-token-without-agent"),
+        pytest.param({}, {}, "note", "no agent id is set", id="account-token-without-agent"),
         pytest.param(
             {"/api/v1/ping": (200, {"details": {"token_scope": "account"}})},
             {},
@@ -197,14 +197,14 @@ def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path)
             },
             {},
             "ok",
-            "made for",
+            "created for",
             id="collector-deployment-token",
         ),
         pytest.param(
             {"/api/v1/agent/show": (200, AGENT)},
             {"REMIT_AGENT_ID": "a"},
             "ok",
-            "a is there",
+            "a exists",
             id="account-token-with-agent",
         ),
         pytest.param({}, {"REMIT_AGENT_ID": "b"}, "wrong", "not_found", id="unknown-agent"),

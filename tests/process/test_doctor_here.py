@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from remit.cli import main
 from tests.doctored import doctor, found, wrong
 from tests.inside import httpx, size
+from tests.inside_collector import VERSION
 from tests.spooling import Spooled, close, item, record
 
 TOKEN = "prefactor_test_token_0123456789"
@@ -133,7 +134,7 @@ def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
     variables = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path)}
     result = CliRunner().invoke(main, ["doctor"], env=variables)
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("ok     versions     remit ")
+    assert lines[0].startswith("ok     versions       remit ")
     assert lines[-1] == "Nothing is wrong."
     refused = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
     assert refused.exit_code == 1
@@ -211,7 +212,8 @@ def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
     assert wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["code"] == "database"
     path.unlink()
     for schema, code, said in (
-        (1, "", "remit.db, "),
+        (VERSION, "", "remit.db, "),
+        (1, "version", "its schema is 1"),
         (999, "version", "its schema is 999"),
     ):
         with closing(sqlite3.connect(path)) as opened:
@@ -248,7 +250,7 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
     waits, others, damaged, amount = check["message"].split("; ")
     assert waits.startswith("2 items of ended programs wait, for ")
     assert others == "2 wait for another server or token"
-    assert damaged == "1 file damaged"
+    assert damaged == "1 damaged file"
     assert amount == f"{size(alive.folder.size_bytes())} in all, 1 file of running programs"
     assert check["status"] == "note"
     alive.end()

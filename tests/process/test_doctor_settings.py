@@ -59,7 +59,7 @@ def test_a_path_in_the_url_is_told_where_nothing_is_there(path: str, tmp_path: P
         )
     check = wrong(result)
     assert check["code"] == "path"
-    assert "REMIT_API_URL ends in /console, and" in check["message"]
+    assert "REMIT_API_URL ends in /console, where" in check["message"]
     assert "REMIT_API_URL" in check["advice"]
 
 
@@ -85,7 +85,7 @@ def test_a_path_in_the_url_is_nothing_wrong_where_the_server_answers(
             REMIT_API_URL=f"{url}{path}", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
         )
     assert result.exit_code == 0
-    assert found(result)["server"]["message"].startswith(f"{url}{prefix} answers")
+    assert found(result)["server"]["message"].startswith(f"{url}{prefix} responds")
 
 
 def test_a_proxy_before_this_machine_is_told(tmp_path: Path) -> None:

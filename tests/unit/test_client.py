@@ -291,7 +291,7 @@ async def test_all_tries_together_keep_to_one_deadline(kind: type) -> None:
 
     with serving(silent) as url:
         client = kind(url, "token", timeout_s=0.3, max_retries=5)
-        with pytest.raises(UnavailableError, match="no answer"):
+        with pytest.raises(UnavailableError, match="no response"):
             await waited(client.ping)
         await waited(getattr(client, "aclose", None) or client.close)
     assert len(requests) == 1

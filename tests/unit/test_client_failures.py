@@ -55,7 +55,7 @@ async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPa
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(UnavailableError, match=r"host name of nowhere.invalid:81 is not known"):
+    with pytest.raises(UnavailableError, match=r"host name of nowhere.invalid:81 is unknown"):
         await send(PING, url="http://nowhere.invalid:81")
 
 
@@ -136,7 +136,7 @@ async def test_a_port_that_does_not_speak_tls_is_told(send: Sends) -> None:
 
     with (
         serving(plain) as url,
-        pytest.raises(UnavailableError, match=r"no TLS with .*whether it speaks https"),
+        pytest.raises(UnavailableError, match=r"no TLS with .*whether it supports https"),
     ):
         await send(PING, url=url.replace("http:", "https:"))
 

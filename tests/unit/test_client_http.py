@@ -173,7 +173,7 @@ BULK = described.bulk_raw(b"{}")
 @each(
     ("call", "limit", "advice"),
     [
-        (PING, MIB, "something else does"),
+        (PING, MIB, "something else may respond"),
         (BULK, 16 * MIB, r"fewer items into one call \(max_batch_items\)"),
         (described.list_instances(agent_id="a"), 16 * MIB, "Ask for less with page_size"),
     ],
@@ -276,7 +276,7 @@ def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
 @each("token", ["a b", "a\nb", "a\x00b", "tökén"], ids=ascii)
 def test_a_token_that_no_header_may_hold_is_refused_without_quoting_it(token: str) -> None:
     """The error of httpx would quote it."""
-    with pytest.raises(SettingsError, match="api_token holds") as caught:
+    with pytest.raises(SettingsError, match="api_token contains") as caught:
         HttpClient("http://h", token)
     assert token not in str(caught.value)
 
