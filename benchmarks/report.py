@@ -27,8 +27,7 @@ from benchmarks.integrations import (
 from benchmarks.peers import PEERS
 
 Results: TypeAlias = dict[str, Any]
-"""Lists of measured values by headline, by peer and by field; `machine` and `failures` next to them.
-"""
+"""Lists of measured values by headline, by peer and by field; also `machine` and `failures`."""
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PART: Final = re.compile(r"(<!-- measured: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
