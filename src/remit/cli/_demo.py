@@ -149,12 +149,12 @@ def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
         (f"{remit} open{db}", "open the web UI of a running server"),
     )
     wide = max(len(command) for command, _ in (*commands, *page))
-    for command, what in commands:
-        yield f"  {command:<{wide}}  {faint(what)}"
+    for command, effect in commands:
+        yield f"  {command:<{wide}}  {faint(effect)}"
     yield ""
     yield "See it in a browser:"
-    for command, what in page:
-        yield f"  {command:<{wide}}  {faint(what)}"
+    for command, effect in page:
+        yield f"  {command:<{wide}}  {faint(effect)}"
 
 
 def _program() -> str:
