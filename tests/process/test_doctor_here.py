@@ -136,9 +136,9 @@ def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith("ok     versions       remit ")
     assert lines[-1] == "Nothing is wrong."
-    refused = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
-    assert refused.exit_code == 1
-    assert refused.stdout.splitlines()[-1] == "Something is wrong: settings."
+    rejected = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
+    assert rejected.exit_code == 1
+    assert rejected.stdout.splitlines()[-1] == "Something is wrong: settings."
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
 )
 def test_a_termination_that_cannot_be_meant_says_so(words: tuple[str, ...], said: str) -> None:
     """Before anything is opened."""
-    refused = run(*words)
-    assert refused.exit_code == 2
-    assert said in refused.stderr
+    rejected = run(*words)
+    assert rejected.exit_code == 2
+    assert said in rejected.stderr
 
 
 def test_the_last_spans_are_shown_a_line_each(api: Api, db: Path) -> None:

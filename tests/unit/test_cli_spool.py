@@ -56,8 +56,8 @@ def leave(folder: Path, url: str = "http://127.0.0.1:9", *, token: str = TOKEN) 
     return spooled
 
 
-def leave_refused(folder: Path, url: str = "http://127.0.0.1:9") -> None:
-    """Leave a file with two spans that a server refused."""
+def leave_rejected(folder: Path, url: str = "http://127.0.0.1:9") -> None:
+    """Leave a file with two spans that a server rejected."""
     outbox = Spooled(folder, target=url).outbox()
     ended = record(RunState.ENDED)
     ended.instance_id = pfid(key(1 << 90), 0)
@@ -83,7 +83,7 @@ def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
     leave(tmp_path)
     leave(tmp_path, token="old")
     leave(tmp_path, "https://other.example")
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     (tmp_path / "spool" / "broken.damaged").write_bytes(b"?")
     shown = run("status").output
     lines = shown.splitlines()
@@ -102,8 +102,8 @@ def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
     assert sorted(file["state"] for file in files) == [
         "damaged", "in_use", "set_aside", "waiting", "waiting", "waiting",
     ]  # fmt: skip
-    (refused,) = next(file["set_aside"] for file in files if file["set_aside"])
-    assert (refused["count"], refused["reason"]) == (2, "validation_errors")
+    (rejected,) = next(file["set_aside"] for file in files if file["set_aside"])
+    assert (rejected["count"], rejected["reason"]) == (2, "validation_errors")
     alive.close()
 
 
@@ -143,7 +143,7 @@ def test_send_delivers_what_was_recorded_for_a_url_that_is_mended(run: Run, tmp_
     api, wrong = FakeApi(), "https://wrong.example/console"
     with serving(api.behave) as url:
         leave(tmp_path, wrong, token="old")
-        leave_refused(tmp_path, wrong)
+        leave_rejected(tmp_path, wrong)
         leave(tmp_path, "local")
         unknown = run("send", "--from", "unknown", url=url)
         assert unknown.exit_code == 1
@@ -193,15 +193,15 @@ def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     assert "refused the connection" in result.output
 
 
-def test_send_tries_once_more_what_was_refused(run: Run, tmp_path: Path) -> None:
-    """When a person asks for it; what is refused again is set aside again."""
+def test_send_tries_once_more_what_was_rejected(run: Run, tmp_path: Path) -> None:
+    """When a person asks for it; what is rejected again is set aside again."""
     api = FakeApi()
     api.refuse_item(named("m:f"), error("bad_request"))
     with serving(api.behave) as url:
         leave(tmp_path, url)
-        refused = run("send", url=url)
-        assert refused.exit_code == 1
-        assert "rejected 1 item" in refused.output
+        rejected = run("send", url=url)
+        assert rejected.exit_code == 1
+        assert "rejected 1 item" in rejected.output
         assert "Sent 0 items" in run("send", url=url).output
         again = run("send", "--set-aside", url=url)
         assert again.exit_code == 0
@@ -263,9 +263,9 @@ def test_a_damaged_file_is_told_and_what_can_be_read_of_it_is_sent(
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_refused_item_makes_a_damaged_file(run: Run, tmp_path: Path) -> None:
+def test_a_damaged_rejected_item_makes_a_damaged_file(run: Run, tmp_path: Path) -> None:
     """The reading of the table ends quietly."""
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     (path,) = (tmp_path / "spool").glob("*.aside")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE aside SET crc = crc + 1 WHERE id = 1")
@@ -285,12 +285,12 @@ def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
     shown = run("status").output
     assert "`remit spool send` sends the items." in shown
     assert "--set-aside" not in shown
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     assert "`remit spool send --set-aside` sends the rejected items again" in run("status").output
 
 
 def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_path: Path) -> None:
-    """A server that refuses each item in words of its own does not fill the terminal."""
+    """A server that rejects each item in words of its own does not fill the terminal."""
     outbox = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     outbox.put([item(n << 90) for n in range(1, 31)], [record(RunState.ENDED)])
     for number, row in enumerate(outbox.head(30)):
@@ -315,7 +315,7 @@ def test_purge_deletes_what_no_process_has(run: Run, tmp_path: Path) -> None:
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     alive.put([item(1)], [record()])
     leave(tmp_path)
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     asked = run("purge")
     assert asked.exit_code == 1
     assert "Delete 2 files with 5 items" in asked.output
@@ -372,13 +372,13 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     """With the command that shows it, and the one that sends it."""
     url = f"http://127.0.0.1:{unused_port()}"
     leave(tmp_path, url)
-    leave_refused(tmp_path, url)
+    leave_rejected(tmp_path, url)
     env = {"REMIT_DATA_DIR": str(tmp_path), "REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN}
     shown = CliRunner().invoke(main, ["doctor", "--json"], env=env).output
     (check,) = [each for each in json.loads(shown)["checks"] if each["name"] == "spool"]
     assert check["status"] == "note"
-    waits, refused, amount = check["message"].split("; ")
+    waits, rejected, amount = check["message"].split("; ")
     assert waits.startswith("3 items of ended programs wait, for ")
-    assert refused == "2 items were rejected by a server"
+    assert rejected == "2 items were rejected by a server"
     assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"
     assert "remit spool send" in check["advice"]

@@ -102,7 +102,7 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
         (("--name", ""), "the name of a token must have 1 to"),
     ],
 )
-def test_what_no_token_can_have_is_refused(
+def test_what_no_token_can_have_is_rejected(
     tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     """No token is created."""
@@ -110,10 +110,10 @@ def test_what_no_token_can_have_is_refused(
     run("create", "--db", str(db))
     before = listed(db)
 
-    refused = run("create", *words, "--db", str(db))
+    rejected = run("create", *words, "--db", str(db))
 
-    assert refused.exit_code in {1, 2}
-    assert said in refused.stderr
+    assert rejected.exit_code in {1, 2}
+    assert said in rejected.stderr
     assert listed(db) == before
 
 

@@ -344,7 +344,7 @@ async def test_fields_are_named_as_on_the_wire(use: Use) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["sync", "async"])
-def test_a_client_that_cannot_work_is_refused(kind: type) -> None:
+def test_a_client_that_cannot_work_is_rejected(kind: type) -> None:
     """A URL is needed, and limits have to be possible; the environment is not read."""
     with pytest.raises(SettingsError, match="api_url is missing"):
         kind()
