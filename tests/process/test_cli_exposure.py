@@ -166,9 +166,7 @@ def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
 
     assert "--ssl-keyfile together" in rejected("--db", db, "--ssl-certfile", str(other))
     both = ["--ssl-certfile", str(other), "--ssl-keyfile", str(other)]
-    assert "certificate or its key cannot be used: one of them is" in rejected(
-        "--db", db, *both
-    )
+    assert "certificate or its key cannot be used: one of them is" in rejected("--db", db, *both)
 
 
 def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
