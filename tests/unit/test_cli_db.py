@@ -65,9 +65,9 @@ def shown(db: Path, key: str, *words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "told", "left"),
     [
-        (["--run", "one"], "Erased 2 spans and 0 stored responses of 1 run in ", {"two", "three"}),
-        (["--subject", "ann"], "Erased 4 spans and 0 stored responses of 2 runs in ", {"three"}),
-        (["--agent", "Desk"], "Erased 6 spans and 0 stored responses of 3 runs in ", set()),
+        (["--run", "one"], "Erased 2 spans and 0 responses of 1 run in ", {"two", "three"}),
+        (["--subject", "ann"], "Erased 4 spans and 0 responses of 2 runs in ", {"three"}),
+        (["--agent", "Desk"], "Erased 6 spans and 0 responses of 3 runs in ", set()),
     ],
     ids=["run", "subject", "agent"],
 )

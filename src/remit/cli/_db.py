@@ -198,7 +198,7 @@ def erase(
         emit_json(done._asdict())
         return
     emit(
-        f"Erased {number_of(done.spans, 'span')} and {number_of(done.answers, 'stored response')} "
+        f"Erased {number_of(done.spans, 'span')} and {number_of(done.answers, 'response')} "
         f"of {number_of(done.runs, 'run')} in {shown(path)}."
     )
     if is_postgres(path):
