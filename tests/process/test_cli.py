@@ -216,7 +216,7 @@ def test_a_server_without_a_token_says_what_it_answers(page: str, tmp_path: Path
         ended = server.end()
     sentence = f"the API rejects every request until `remit token create --db {db}` creates one"
     assert sentence in ended.errors
-    assert (f"; `remit open --db {db} --url {url}` opens the page" in ended.errors) == (
+    assert (f"; `remit open --db {db} --url {url}` opens the web UI" in ended.errors) == (
         page == "on"
     )
     assert f"{url}/sign-in#" in opened.stdout
