@@ -1,1 +1,1 @@
-"""Measurements of remit beside its peers, and the guard on the instructions of a call."""
+"""Measurements of remit and its peers, and the guard on the instructions of a call."""

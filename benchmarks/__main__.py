@@ -1,4 +1,4 @@
-"""Measure remit beside its peers: `python -m benchmarks [HEADLINE ...] [--quick]`.
+"""Measure remit and its peers: `python -m benchmarks [HEADLINE ...] [--quick]`.
 
 pyperf measures calls and imports; its results stay in `build/benchmarks`, where `pyperf compare_to`
 can read them. Rates, the outage and the collector have loops of their own. A run of all headlines
@@ -60,7 +60,7 @@ class Size:
     """How much is measured.
 
     Attributes:
-        folder: The folder of the results, below `build`.
+        folder: The directory of the results, below `build`.
         peers: The peers whose calls and rates are measured.
         outage_peers: The peers that record in an outage.
         rounds: Measurements of calls, rates and collectors. Several, because a machine that others
@@ -126,7 +126,7 @@ class Run:
         try:
             yield
         except (children.ChildError, OSError, subprocess.SubprocessError) as error:
-            # The message of a time limit holds the command, with folders of this machine.
+            # The message of a time limit contains the command, with directories of this machine.
             late = isinstance(error, subprocess.TimeoutExpired)
             reason = f"took more than {children.PATIENCE_S:.0f} s" if late else str(error)
             self.results["failures"].append(f"{headline}, {peer}: {reason}")
@@ -304,6 +304,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The end of this process ends what it has started, and removes their folders.
+    # The end of this process ends what it has started, and removes their directories.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

@@ -55,7 +55,7 @@ def loop_of(peer: peers.Peer, workload: str) -> Loop:
 
 
 def timed(turns: int, name: str, port: int, workload: str, clock: Callable[[], float]) -> float:
-    """Return the seconds that the calling thread takes for so many turns of a workload."""
+    """Return the seconds that the calling thread takes for *turns* of a workload."""
     peer = started(name, port)
     loop = loop_of(peer, workload)
     began_s = clock()

@@ -104,7 +104,7 @@ def item(instance_id: str) -> dict[str, Any]:
 
 
 def bodies(http: httpx.Client, count: int, place: Mapping[str, str] | None = None) -> list[bytes]:
-    """Return so many bulk requests, made before the clock runs.
+    """Return bulk requests, created before the clock runs.
 
     Args:
         http: Registers their runs.
@@ -149,7 +149,7 @@ def measure(store: str, spans: int) -> dict[str, Any]:
     """Return the spans a second that a collector accepts.
 
     Raises:
-        ChildError: The collector refused a request, or there is no PostgreSQL.
+        ChildError: The collector rejected a request, or there is no PostgreSQL.
     """
     with serving(store) as http:
         requests = bodies(http, spans // BULK)

@@ -103,7 +103,7 @@ KINDS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
 
 
 def recorded(kind: str, count: int) -> None:
-    """Make so many calls in a run, into a buffer that nobody empties."""
+    """Make *count* calls in a run, into a buffer that nobody empties."""
     import remit  # noqa: PLC0415 - as above
     from remit import config  # noqa: PLC0415 - as above
     from remit._base.clock import SystemClock  # noqa: PLC0415 - as above
@@ -132,7 +132,7 @@ def recorded(kind: str, count: int) -> None:
 
 
 def repeated(calls: Callable[[int], object], count: int) -> None:
-    """Make so many calls, with nothing of before for the garbage collector to look at."""
+    """Make *count* calls, with nothing of before for the garbage collector to look at."""
     gc.collect()
     gc.freeze()
     calls(count)

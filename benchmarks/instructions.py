@@ -3,7 +3,7 @@
 A processor's instructions do not depend on how busy the machine is, so this may pass and fail
 where a time may not. Each kind of call is counted in two fresh processes that make different
 numbers of them (`benchmarks.counted`); the difference, divided, is one call without start and end.
-A yardstick, a closure without remit, is counted beside them: the stored figures are read in its
+A yardstick, a closure without remit, is counted with them: the stored figures are read in its
 measure, so that an interpreter that was compiled otherwise is not taken for a slower remit.
 
 The first tool counts that can here and has figures for this Python. Exit status 1 when a call takes
@@ -52,7 +52,7 @@ class Counter:
 
     Attributes:
         name: Name of the tool.
-        command: Returns what stands before the command, told the file to write to.
+        command: Returns the prefix of the command for an output file.
         pattern: How the count stands in that file.
     """
 
@@ -165,7 +165,7 @@ def excess(expected: Mapping[str, int], seen: Mapping[str, int]) -> list[str]:
 
 
 def table(expected: Mapping[str, int], seen: Mapping[str, int]) -> str:
-    """Return the counts beside their figures."""
+    """Return the counts with the stored figures."""
     lines = [f"{'one call':<12}{'instructions':>14}{'figure':>12}{'change':>9}"]
     for kind, count in seen.items():
         figure = expected.get(kind)
@@ -198,7 +198,7 @@ def keep(tools: Sequence[Counter], stored: Path) -> None:
 
 
 def compare(tool: Counter, stored: Mapping[str, int]) -> int:
-    """Count, print what was counted beside its figures, and return the exit status."""
+    """Count, print the counts with the stored figures, and return the exit status."""
     seen = counted(tool)
     expected = in_measure(stored, seen)
     print(f"Python {VERSION}, counted by {tool.name}; figures in the measure of the yardstick")

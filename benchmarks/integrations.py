@@ -1,4 +1,4 @@
-"""What the steps of integrations cost their caller, beside a decorated call.
+"""CPU of the steps of integrations on the caller's thread, compared with a decorated call.
 
 A separate process measures each case: `python -m benchmarks.integrations CASE PORT FOLDER`.
 The figure is the CPU time of the calling thread, the least of several series. A LangChain agent

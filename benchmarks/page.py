@@ -1,4 +1,4 @@
-"""The page of `remit serve` in a browser, over what `desk` records, beside four peers' pages.
+"""The page of `remit serve` in a browser, over the runs of `desk`, compared with four peers.
 
 Chromium without a window, 1440 by 900; a cold visit is one of a new profile that is signed in.
 """

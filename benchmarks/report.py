@@ -27,8 +27,7 @@ from benchmarks.integrations import (
 from benchmarks.peers import PEERS
 
 Results: TypeAlias = dict[str, Any]
-"""Lists of measured values by headline, by peer and by field; `machine` and `failures` beside them.
-"""
+"""Lists of measured values by headline, by peer and by field; also `machine` and `failures`."""
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PART: Final = re.compile(r"(<!-- measured: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -262,7 +261,7 @@ def page(results: Results) -> str:
 
 
 def budgets(results: Results) -> str:
-    """Return what remit may cost, beside what it costs in this run."""
+    """Return the budgets, with the costs in this run."""
 
     def of(headline: str, field: str, peer: str = OURS) -> float | None:
         return middle(results, headline, peer, field)

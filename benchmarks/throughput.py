@@ -86,7 +86,7 @@ def measured(
     """Run a module in a separate process; return what it printed, and what the sink counted.
 
     Args:
-        module: The module, which gets the peer, the sink's port and a folder first.
+        module: The module, which gets the peer, the sink's port and a directory first.
         name: The peer.
         arguments: What else it gets.
         delay_s: Seconds before each answer of the sink.

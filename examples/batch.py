@@ -1,4 +1,4 @@
-"""Look for personal data in the files of a folder, on several threads; offline.
+"""Look for personal data in the files of a directory, on several threads; offline.
 
 ```shell
 python examples/batch.py ~/exports --workers 8
@@ -72,7 +72,7 @@ def look_into(file: Path) -> Findings:
 
 @remit.agent(data_risk=remit.risk(allows="read_data", forbids=NEVER))
 def scanner(folder: Path, workers: int = 4) -> Report:
-    """Look for personal data in every file of a folder."""
+    """Look for personal data in every file of a directory."""
     report = Report(findings=[], unread=[])
     files = sorted(each for each in folder.rglob("*") if each.is_file())
     # A plain ThreadPoolExecutor would carry no run: its spans would be recorded nowhere.
@@ -86,7 +86,7 @@ def scanner(folder: Path, workers: int = 4) -> Report:
 
 
 def main() -> int:
-    """Scan the folder that the command line names; return the exit status."""
+    """Scan the directory of the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="A scan, recorded by remit.")
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "help_pages")
     parser.add_argument("--workers", type=int, default=4)

@@ -6,7 +6,7 @@ curl -N http://127.0.0.1:8000/chat -H "X-Api-Key: key-of-ada" --json '{"question
 ```
 
 It needs remit's extras `collector` and `fastapi`, no account and no network. What it knows are the
-help pages that lie beside this file; where others ask a model, it looks for words.
+help pages next to this file; where others ask a model, it looks for words.
 """  # noqa: E501 - a command that is copied stands in one line
 
 from __future__ import annotations

@@ -74,11 +74,11 @@ def answer(question: str) -> str:
 
 
 def called(call: ChatCompletionMessageFunctionToolCall) -> dict[str, str]:
-    """Call a tool; a refusal is its answer, so that the model can go on."""
+    """Call a tool; a denial is its result, so that the model can go on."""
     try:
         output = TOOLS[call.function.name](**json.loads(call.function.arguments))
-    except DeniedError as refusal:
-        output = refusal.for_model()
+    except DeniedError as denied:
+        output = denied.for_model()
     return {"role": "tool", "tool_call_id": call.id, "content": output}
 
 

@@ -6,7 +6,7 @@ python examples/support_desk.py "I want a refund for 1021" --sender grace.hopper
 ```
 
 It needs no account, no key and no network. The orders are in an SQLite file, made on first use;
-the help pages lie beside this file; the payment provider is a pretended one. Where others ask a
+the help pages are next to this file; the payment provider is simulated. Where others ask a
 model, this agent looks for words. Everything else is as in an agent that goes live.
 """
 

@@ -44,7 +44,7 @@ def found(result: Result) -> dict[str, dict[str, str]]:
 
 def wrong(result: Result) -> dict[str, str]:
     """Return the one check that found something wrong."""
-    (only,) = [check for check in found(result).values() if check["verdict"] == "wrong"]
+    (only,) = [check for check in found(result).values() if check["status"] == "wrong"]
     return only
 
 

@@ -29,7 +29,7 @@ class Place:
 
     Attributes:
         port: The sink's port, on loopback.
-        folder: An empty folder for what a peer keeps on disk.
+        folder: An empty directory for the files of a peer.
         roomy: Whether queues are made large enough for everything; else a peer's defaults hold.
     """
 

@@ -1,4 +1,4 @@
-"""How long a bulk of 100 spans takes each 20 ms beside readers, against a running `remit serve`.
+"""How long a bulk of 100 spans takes each 20 ms with readers, against a running `remit serve`.
 
 The database behind it was filled by `load`. Readers are processes of their own, started as
 `python -m benchmarks.storage.beside URL TOKEN PAUSE_MS SECONDS PATH...`; each asks its paths one
@@ -116,7 +116,7 @@ def write(target: Target, requests: Sequence[bytes]) -> dict[str, float]:
     """Send a bulk each 20 ms; return how long they took, and how many began late.
 
     Raises:
-        ChildError: The collector refused one.
+        ChildError: The collector rejected one.
     """
     connection, pause = target.connect(), threading.Event()
     times_s: list[float] = []
@@ -183,7 +183,7 @@ def read(target: Target, paths: Sequence[str], pause_ms: float, seconds: float) 
 def beside(
     target: Target, requests: Sequence[bytes], readers: Sequence[tuple[float, Sequence[str]]]
 ) -> dict[str, Any]:
-    """Send bulks beside readers; return what was measured.
+    """Send bulks while others read; return the measurements.
 
     Args:
         target: The collector.
@@ -191,7 +191,7 @@ def beside(
         readers: The pause in milliseconds, and the paths, of each reader.
 
     Raises:
-        ChildError: The collector refused a request.
+        ChildError: The collector rejected a request.
     """
     seconds = len(requests) * EACH_S + START_S
     with ExitStack() as stack:
@@ -270,10 +270,10 @@ def tabs(
 
 
 def measure(target: Target, seconds: float) -> dict[str, dict[str, Any]]:
-    """Return what was measured without readers, and beside readers of several kinds.
+    """Return the measurements without readers, and with readers of several kinds.
 
     Raises:
-        ChildError: The collector refused a request.
+        ChildError: The collector rejected a request.
     """
     count = int(seconds / EACH_S)
     headers = {"Authorization": f"Bearer {target.token}"}

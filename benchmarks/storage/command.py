@@ -1,4 +1,4 @@
-"""`python -m benchmarks storage`: fill a database, ask, write beside readers, open pages."""
+"""`python -m benchmarks storage`: fill a database, ask, write with readers, open pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show_questions(options: argparse.Namespace) -> None:
 
 
 def show_beside(options: argparse.Namespace) -> None:
-    """Write beside readers."""
+    """Write while others read."""
     target = beside.Target(options.serve, options.token, options.log)
     print("| beside | " + " | ".join(beside.FIELDS) + " |")
     print("|---" * (len(beside.FIELDS) + 1) + "|")

@@ -24,7 +24,7 @@ def long_run(http: httpx.Client, place: Mapping[str, str], steps: int) -> str:
         steps: The number of steps, with the root.
 
     Raises:
-        ChildError: The collector refused a step.
+        ChildError: The collector rejected a step.
     """
     wanted = {"label": f"{LABEL}={steps}", "status": "complete", "limit": "1"}
     listed = http.get("/api/remit/v1/runs", params=wanted).raise_for_status().json()["runs"]

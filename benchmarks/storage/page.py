@@ -143,7 +143,7 @@ def server_ms(target: Target, session: str, path: str) -> float:
     """Return how long the server takes for a page, the median of some requests after a first one.
 
     Raises:
-        ChildError: The page is refused.
+        ChildError: The page is rejected.
     """
     headers = {"Cookie": session, "Accept-Encoding": "gzip"}
     connection = target.connect()
@@ -193,7 +193,7 @@ def measure(
         loads: How often each page is opened.
 
     Raises:
-        ChildError: A page is refused, or a tree does not show all steps.
+        ChildError: A page is rejected, or a tree does not show all steps.
     """
     measured: dict[str, dict[str, float]] = {}
     headers = {"Authorization": f"Bearer {target.token}"}

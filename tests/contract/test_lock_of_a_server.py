@@ -176,9 +176,7 @@ def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) ->
             assert runtime.flush(60)
     both = lock("--server", **local)
     assert both.exit_code == 2
-    assert (
-        "has two agents 'served_desk:answer': select one by its whole identifier, " in both.stderr
-    )
+    assert "has two agents 'served_desk:answer': select one by its full identifier, " in both.stderr
     identifier = both.stderr.rpartition(" or ")[2].strip().strip("'")
     one = lock("--server", identifier, **local)
     assert list(json.loads(one.stdout)["agents"]) == ["served_desk:answer"]

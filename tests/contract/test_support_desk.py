@@ -352,13 +352,13 @@ def test_a_run_is_shown_as_a_tree_with_statuses_times_values_and_errors(told: To
     shown = CliRunner().invoke(main, words, env={"COLUMNS": "100"})
     assert normalised(shown.stdout) == snapshot("""\
 AGENT  complete
-  run              KEY
-  started          TIME
-  spans            9, 1 failed
-  purpose          live
-  subject          d38e4b1d8652
-  labels           channel="chat"
-  quality service  solved=false words=24
+  run            KEY
+  started        TIME
+  spans          9, 1 failed
+  purpose        live
+  subject        d38e4b1d8652
+  labels         channel="chat"
+  score service  solved=false words=24
 
 support                   complete  TIMES
 │    ticket={question: "I want my money back for 1263.", sender: <redacted: type:Sensitive>} paymen…

@@ -183,13 +183,13 @@ def test_a_program_without_a_main_guard_is_looked_at_and_not_recorded(
     assert not (tmp_path / ".local").exists()
 
 
-def test_a_server_for_others_without_a_token_is_refused(tmp_path: Path) -> None:
-    """Nothing is created or opened before the refusal."""
+def test_a_server_for_others_without_a_token_is_rejected(tmp_path: Path) -> None:
+    """Nothing is created or opened before that."""
     db = tmp_path / "new.db"
-    refused = remit(tmp_path, "serve", "--host", "0.0.0.0", "--db", db)
-    assert refused.returncode == 1
-    assert "has no active token" in refused.stderr
-    assert f"remit token create --db {db}" in refused.stderr
+    rejected = remit(tmp_path, "serve", "--host", "0.0.0.0", "--db", db)
+    assert rejected.returncode == 1
+    assert "has no active token" in rejected.stderr
+    assert f"remit token create --db {db}" in rejected.stderr
     assert not db.exists()
 
 
@@ -197,7 +197,7 @@ def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
     """The error is one sentence."""
     db = tmp_path / "new.db"
     unknown = remit(tmp_path, "serve", "--host", "no-such-host.invalid", "--db", db)
-    assert (unknown.returncode, "is not known" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "is unknown" in unknown.stderr) == (1, True)
     with serving(db, env=environment(tmp_path)) as server:
         taken = remit(tmp_path, "serve", "--port", str(server.port), "--db", db)
         ended = server.end()
@@ -214,9 +214,9 @@ def test_a_server_without_a_token_says_what_it_answers(page: str, tmp_path: Path
         url = f"http://127.0.0.1:{server.port}"
         opened = remit(tmp_path, "open", "--print", "--db", db, "--url", url)
         ended = server.end()
-    sentence = f"the API refuses every request until `remit token create --db {db}` creates one"
+    sentence = f"the API rejects every request until `remit token create --db {db}` creates one"
     assert sentence in ended.errors
-    assert (f"; `remit open --db {db} --url {url}` opens the page" in ended.errors) == (
+    assert (f"; `remit open --db {db} --url {url}` opens the web UI" in ended.errors) == (
         page == "on"
     )
     assert f"{url}/sign-in#" in opened.stdout
@@ -225,10 +225,10 @@ def test_a_server_without_a_token_says_what_it_answers(page: str, tmp_path: Path
 @each("words", ["serve --help", "runs list", "token --help"])
 def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path: Path) -> None:
     """The other commands work without."""
-    refused = remit(tmp_path, *words.split(), start=("-c", WITHOUT_COLLECTOR))
+    rejected = remit(tmp_path, *words.split(), start=("-c", WITHOUT_COLLECTOR))
     command = words.partition(" ")[0]
-    assert refused.returncode == 1
-    assert refused.stderr == (
+    assert rejected.returncode == 1
+    assert rejected.stderr == (
         f"remit: remit {command} needs the collector, and starlette is not installed: "
         "install the extra `collector` of remit (see Install in its README)\n"
     )

@@ -22,7 +22,7 @@ CREATE_AGENTS: Final = "create_agents"
 """The one setting that is local mode's alone."""
 
 
-def refused(*words: str, **variables: str) -> str:
+def rejected(*words: str, **variables: str) -> str:
     """Return the error of `remit serve` when it does not serve."""
     done = subprocess.run(
         [*REMIT, "serve", *words],
@@ -70,8 +70,8 @@ def test_host_port_database_and_workers_are_set_by_variables(tmp_path: Path) -> 
         for name, value in (("HOST", "192.0.2.1"), ("DB", str(db)), ("WORKERS", "2"))
     }
 
-    assert "--workers 2 needs a PostgreSQL database" in " ".join(refused(**variables).split())
-    assert "cannot listen on 192.0.2.1 port 0" in refused("--workers", "1", **variables)
+    assert "--workers 2 needs a PostgreSQL database" in " ".join(rejected(**variables).split())
+    assert "cannot listen on 192.0.2.1 port 0" in rejected("--workers", "1", **variables)
 
 
 @pytest.mark.parametrize("by", ["option", "variable"])
@@ -92,7 +92,7 @@ def test_the_page_is_turned_off(tmp_path: Path, by: str) -> None:
 
 
 def test_the_page_has_the_names_that_it_is_told(tmp_path: Path) -> None:
-    """Any other one with a dot is refused; the page is on unless it is turned off."""
+    """Any other one with a dot is rejected; the page is on unless it is turned off."""
     db = tmp_path / "remit.db"
     token = token_of(db)
     with (
@@ -114,13 +114,13 @@ def test_the_page_has_the_names_that_it_is_told(tmp_path: Path) -> None:
 )
 def test_a_proxy_is_an_address_or_a_network(proxies: str, reason: str) -> None:
     """The server would trust none of these, without saying so."""
-    assert f"Invalid value for '--proxy': {reason}" in refused("--proxy", proxies)
+    assert f"Invalid value for '--proxy': {reason}" in rejected("--proxy", proxies)
 
 
 def test_proxies_may_be_addresses_and_networks_of_both_kinds(tmp_path: Path) -> None:
     """An asterisk is all of them."""
     for proxies in ("127.0.0.1, 10.0.0.0/8,fd00::/8,::1", "*"):
-        wrong = refused("--proxy", proxies, "--workers", "2", "--db", str(tmp_path / "remit.db"))
+        wrong = rejected("--proxy", proxies, "--workers", "2", "--db", str(tmp_path / "remit.db"))
         assert "--workers 2 needs a PostgreSQL database" in " ".join(wrong.split())
 
 
@@ -159,21 +159,21 @@ def test_it_serves_tls(tmp_path: Path) -> None:
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
-    """A file that is neither a certificate nor a key is refused too."""
+    """A file that is neither a certificate nor a key is rejected too."""
     db = str(tmp_path / "remit.db")
     other = tmp_path / "other"
     other.write_text("no certificate")
 
-    assert "go together" in refused("--db", db, "--ssl-certfile", str(other))
+    assert "--ssl-keyfile together" in rejected("--db", db, "--ssl-certfile", str(other))
     both = ["--ssl-certfile", str(other), "--ssl-keyfile", str(other)]
-    assert "certificate or its key cannot be used: one of them is no" in refused("--db", db, *both)
+    assert "certificate or its key cannot be used: one of them is" in rejected("--db", db, *both)
 
 
 def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """The command fails before it serves."""
     db, log = str(tmp_path / "remit.db"), str(tmp_path / "none" / "access.log")
 
-    assert log in refused("--db", db, "--access-log", log)
+    assert log in rejected("--db", db, "--access-log", log)
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/stderr"])

@@ -185,7 +185,7 @@ def test_a_user_without_a_home_folder_delivers_from_memory(tmp_path: Path) -> No
     assert "the spool in /dev/null/no-home-folder/spool cannot be used" in line
     assert "kept in memory alone" in line
     (check,) = [each for each in json.loads(checks)["checks"] if each["code"] == "data_dir"]
-    assert "no home folder" in check["said"]
+    assert "no home directory" in check["message"]
 
 
 @each_shared

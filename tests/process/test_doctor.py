@@ -46,12 +46,12 @@ CASES: list[Any] = [
     pytest.param(
         lambda: nullcontext("https://no-such-host.invalid"),
         "host",
-        "is not known. Check its spelling",
+        "is unknown. Check its spelling",
         id="wrong-host",
     ),
     pytest.param(closed_port, "refused", "nothing listens there. Start the server", id="refused"),
-    pytest.param(lambda: https_of(plain), "tls", "whether it speaks https at all", id="tls"),
-    pytest.param(lambda: serving(silent), "no_answer", "longer timeout", id="no-answer"),
+    pytest.param(lambda: https_of(plain), "tls", "whether it supports https", id="tls"),
+    pytest.param(lambda: serving(silent), "no_response", "longer timeout", id="no-answer"),
     pytest.param(
         lambda: serving(api({"/api/v1/ping": (401, BAD_TOKEN)})),
         "token",
@@ -82,7 +82,7 @@ CASES: list[Any] = [
     pytest.param(
         lambda: serving(login_page),
         "not_the_api",
-        "another service may have answered",
+        "another service may have responded",
         id="not-an-api-answer",
     ),
     pytest.param(
@@ -129,7 +129,7 @@ def test_each_reason_is_told_apart_with_what_to_do(
     check = wrong(result)
     assert result.exit_code == 1
     assert check["code"] == code
-    assert advice in f"{check['said']} {check['advice']}"
+    assert advice in f"{check['message']} {check['advice']}"
     assert TOKEN not in result.output
 
 
@@ -148,9 +148,9 @@ def test_a_server_that_stops_answering_holds_nobody(answered: int, tmp_path: Pat
             REMIT_REQUEST_TIMEOUT_S="0.3",
         )  # fmt: skip
     if answered == 2:
-        assert found(result)["agent"]["said"].startswith("not looked up: ")
+        assert found(result)["agent"]["message"].startswith("not looked up: ")
     else:
-        assert "no answer from" in wrong(result)["said"]
+        assert "no response from" in wrong(result)["message"]
     assert result.exit_code == (answered < 2)
 
 
@@ -163,24 +163,24 @@ def test_nobody_waits_as_long_as_a_program_may(tmp_path: Path) -> None:
             REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
             REMIT_REQUEST_TIMEOUT_S="3600",
         )  # fmt: skip
-    assert "no answer from" in wrong(result)["said"]
+    assert "no response from" in wrong(result)["message"]
 
 
 def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path) -> None:
     """The times that are recorded come from it."""
     with serving(api({"/api/v1/ping": (200, PONG)}, clock_s=600)) as url:
         result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path))
-    assert "10 min" in wrong(result)["said"] or "9 min 59" in wrong(result)["said"]
-    assert "behind the server's" in wrong(result)["said"]
+    assert "10 min" in wrong(result)["message"] or "9 min 59" in wrong(result)["message"]
+    assert "behind the server's" in wrong(result)["message"]
 
 
 @each(
-    ("routes", "variables", "verdict", "said"),
+    ("routes", "variables", "status", "said"),
     [
         pytest.param(
-            {"/api/v1/agent/show": (403, FORBIDDEN)}, {}, "ok", "made for", id="deployment-token"
+            {"/api/v1/agent/show": (403, FORBIDDEN)}, {}, "ok", "created for", id="deployment-token"
         ),
-        pytest.param({}, {}, "note", "none is named", id="account-token-without-agent"),
+        pytest.param({}, {}, "note", "no agent id is set", id="account-token-without-agent"),
         pytest.param(
             {"/api/v1/ping": (200, {"details": {"token_scope": "account"}})},
             {},
@@ -197,14 +197,14 @@ def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path)
             },
             {},
             "ok",
-            "made for",
+            "created for",
             id="collector-deployment-token",
         ),
         pytest.param(
             {"/api/v1/agent/show": (200, AGENT)},
             {"REMIT_AGENT_ID": "a"},
             "ok",
-            "a is there",
+            "a exists",
             id="account-token-with-agent",
         ),
         pytest.param({}, {"REMIT_AGENT_ID": "b"}, "wrong", "not_found", id="unknown-agent"),
@@ -221,7 +221,7 @@ def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path)
     ],
 )
 def test_the_agent_is_looked_for_as_the_token_needs_it(
-    routes: Routes, variables: dict[str, str], verdict: str, said: str, tmp_path: Path
+    routes: Routes, variables: dict[str, str], status: str, said: str, tmp_path: Path
 ) -> None:
     """A deployment's token knows its agent; an account's does not."""
     with serving(api({**routes, "/api/v1/ping": routes.get("/api/v1/ping", (200, PONG))})) as url:
@@ -229,15 +229,15 @@ def test_the_agent_is_looked_for_as_the_token_needs_it(
             REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path), **variables
         )
     check = found(result)["agent"]
-    assert (check["verdict"], said in check["said"]) == (verdict, True), check
-    assert result.exit_code == (verdict == "wrong")
+    assert (check["status"], said in check["message"]) == (status, True), check
+    assert result.exit_code == (status == "wrong")
 
 
 def test_an_answer_without_a_date_leaves_the_clock_alone(tmp_path: Path) -> None:
     """Nothing is wrong for want of a header."""
     with serving(api({"/api/v1/ping": (200, PONG)}, dated=False)) as url:
         result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path))
-    assert found(result)["clock"]["verdict"] == "note"
+    assert found(result)["clock"]["status"] == "note"
     assert result.exit_code == 0
 
 
@@ -265,5 +265,5 @@ def test_certificates_that_are_not_where_the_environment_says_are_told(
         SSL_CERT_FILE=str(bundle),
     )
     assert wrong(result)["code"] == "not_ready"
-    assert "SSL_CERT_FILE" in wrong(result)["said"]
+    assert "SSL_CERT_FILE" in wrong(result)["message"]
     assert result.exit_code == 1

@@ -37,16 +37,16 @@ def test_local_mode_with_everything_in_place_has_nothing_wrong(tmp_path: Path) -
     folder = tmp_path / "new"
     result = doctor(REMIT_DATA_DIR=str(folder))
     assert result.exit_code == 0
-    verdicts = {check["verdict"] for name, check in found(result).items() if name != "spool memory"}
-    assert verdicts == {"ok"}
+    statuses = {check["status"] for name, check in found(result).items() if name != "spool memory"}
+    assert statuses == {"ok"}
     assert not folder.exists()
 
 
 def test_a_wrong_setting_is_named_and_ends_the_examination() -> None:
-    """Nothing else can be said before it is mended."""
+    """Nothing else can be said before it is fixed."""
     result = doctor(REMIT_FLUSH_ON="never")
     assert wrong(result)["name"] == "settings"
-    assert "REMIT_FLUSH_ON" in wrong(result)["said"]
+    assert "REMIT_FLUSH_ON" in wrong(result)["message"]
     assert list(found(result)) == ["versions", "settings"]
 
 
@@ -55,7 +55,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = doctor(REMIT_DATA_DIR=str(tmp_path / "file" / "remit"))
     assert wrong(result)["code"] == "data_dir"
-    assert str(tmp_path / "file") in wrong(result)["said"]
+    assert str(tmp_path / "file") in wrong(result)["message"]
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,36 +63,36 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     usage = shutil.disk_usage(tmp_path)._replace(free=4096)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path / "new")))
-    assert (check["name"], check["code"]) == ("data folder", "disk_full")
-    assert check["said"] == f"only 4.0 KiB are free on the disk of {tmp_path / 'new'}"
+    assert (check["name"], check["code"]) == ("data directory", "disk_full")
+    assert check["message"] == f"only 4.0 KiB are free on the disk of {tmp_path / 'new'}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
 @pytest.mark.parametrize(
-    ("most_bytes", "verdict", "said"),
+    ("most_bytes", "status", "said"),
     [
         pytest.param(1 << 50, "wrong", " that this process may use", id="more than there is"),
         pytest.param(1 << 20, "note", "may take 1.0 MiB", id="little"),
     ],
 )
-def test_a_spool_that_is_memory_is_named(most_bytes: int, verdict: str, said: str) -> None:
+def test_a_spool_that_is_memory_is_named(most_bytes: int, status: str, said: str) -> None:
     """Else an outage would fill the memory of a container, and have its program killed."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         result = doctor(REMIT_DATA_DIR=f"{folder}/new", REMIT_MAX_SPOOL_BYTES=str(most_bytes))
     check = found(result)["spool memory"]
-    assert check["verdict"] == verdict
-    assert f"the spool in {folder}/new is memory (tmpfs)" in check["said"]
-    assert said in check["said"]
+    assert check["status"] == status
+    assert f"the spool in {folder}/new is in memory (tmpfs)" in check["message"]
+    assert said in check["message"]
     assert "REMIT_DATA_DIR" in check["advice"]
-    assert ("REMIT_MAX_SPOOL_BYTES" in check["advice"]) is (verdict == "wrong")
+    assert ("REMIT_MAX_SPOOL_BYTES" in check["advice"]) is (status == "wrong")
 
 
 def test_a_buffer_that_may_take_more_than_half_of_the_memory_is_named(tmp_path: Path) -> None:
     """The bound that `max_buffer_bytes` has by default is too much for a small container."""
     result = doctor(REMIT_DATA_DIR=str(tmp_path), REMIT_MAX_BUFFER_BYTES=str(1 << 50))
     check = found(result)["memory"]
-    assert (check["verdict"], check["code"]) == ("wrong", "buffer_memory")
-    assert "1048576.0 GiB are kept in memory of the " in check["said"]
+    assert (check["status"], check["code"]) == ("wrong", "buffer_memory")
+    assert "1048576.0 GiB are kept in memory of the " in check["message"]
     assert "REMIT_MAX_BUFFER_BYTES" in check["advice"]
     assert result.exit_code == 1
 
@@ -109,8 +109,8 @@ def test_settings_that_are_half_there_are_noted(
 ) -> None:
     """They are allowed, and rarely meant."""
     result = doctor(REMIT_DATA_DIR=str(tmp_path), **variables)
-    assert found(result)["mode"]["verdict"] == "note"
-    assert said in found(result)["mode"]["said"]
+    assert found(result)["mode"]["status"] == "note"
+    assert said in found(result)["mode"]["message"]
     assert result.exit_code == 0
 
 
@@ -122,27 +122,27 @@ def test_a_server_without_a_token_is_wrong(variable: str, tmp_path: Path) -> Non
     result = doctor(REMIT_DATA_DIR=str(tmp_path), **{variable: url})
     check = wrong(result)
     assert (check["name"], check["code"], result.exit_code) == ("mode", "no_token", 1)
-    assert f"nothing is sent to {url}" in check["said"]
-    assert f"{variable} is set and REMIT_API_TOKEN is not" in check["said"]
+    assert f"nothing is sent to {url}" in check["message"]
+    assert f"{variable} is set and REMIT_API_TOKEN is not" in check["message"]
     assert "Set REMIT_API_TOKEN" in check["advice"]
     local = doctor(REMIT_DATA_DIR=str(tmp_path), REMIT_MODE="local", **{variable: url})
     assert local.exit_code == 0
 
 
 def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
-    """The verdict is a word, so that it is readable without colours."""
+    """The status is a word, so that it is readable without colours."""
     variables = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path)}
     result = CliRunner().invoke(main, ["doctor"], env=variables)
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("ok     versions     remit ")
+    assert lines[0].startswith("ok     versions       remit ")
     assert lines[-1] == "Nothing is wrong."
-    refused = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
-    assert refused.exit_code == 1
-    assert refused.stdout.splitlines()[-1] == "Something is wrong: settings."
+    rejected = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
+    assert rejected.exit_code == 1
+    assert rejected.stdout.splitlines()[-1] == "Something is wrong: settings."
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict", "advice"),
+    ("name", "status", "advice"),
     [
         pytest.param(
             "REMIT_FLUSH_INTERVALL_S",
@@ -155,15 +155,15 @@ def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
     ],
 )
 def test_a_variable_that_is_no_setting_is_told(
-    name: str, verdict: str, advice: str, tmp_path: Path
+    name: str, status: str, advice: str, tmp_path: Path
 ) -> None:
     """The output suggests a similar setting and hides the value; the other checks run."""
     result = doctor(REMIT_DATA_DIR=str(tmp_path), **{name: "hunter2"})
     check = found(result)["variables"]
-    assert (check["verdict"], check["advice"]) == (verdict, advice)
-    assert name in check["said"]
-    assert result.exit_code == (verdict == "wrong")
-    assert found(result)["mode"]["verdict"] == "ok"
+    assert (check["status"], check["advice"]) == (status, advice)
+    assert name in check["message"]
+    assert result.exit_code == (status == "wrong")
+    assert found(result)["mode"]["status"] == "ok"
     assert "hunter2" not in result.output
 
 
@@ -182,15 +182,15 @@ def test_a_library_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.M
     says_to_need(tmp_path, "click>=1.0", "starlette>=999; extra == 'collector'", "wrapt>=99.1")
     check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))
     assert check["code"] == "version"
-    assert "remit needs 99.1 or later" in check["said"]
+    assert "remit needs 99.1 or later" in check["message"]
     assert check["advice"] == "pip install --upgrade 'wrapt>=99.1'"
     says_to_need(tmp_path, "no-such-library>=1.0")
-    assert "no-such-library none is" in wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["said"]
+    assert "no-such-library none is" in wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["message"]
 
 
 def test_the_http_library_in_use_is_named(tmp_path: Path) -> None:
     """It is httpx2 where that is installed."""
-    said = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["versions"]["said"]
+    said = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["versions"]["message"]
     assert f", {httpx.__name__} {httpx.__version__}, " in said
 
 
@@ -200,8 +200,8 @@ def test_local_mode_without_what_serving_needs_is_noted(
     """The program records; only `remit serve` would not start."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = doctor(REMIT_DATA_DIR=str(tmp_path))
-    assert found(result)["collector"]["verdict"] == "note"
-    assert "uvicorn is not installed" in found(result)["collector"]["said"]
+    assert found(result)["collector"]["status"] == "note"
+    assert "uvicorn is not installed" in found(result)["collector"]["message"]
     assert result.exit_code == 0
 
 
@@ -222,7 +222,7 @@ def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
         check = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["database"]
         assert check["code"] == code
         assert path.read_bytes() == before
-        assert said in check["said"]
+        assert said in check["message"]
 
 
 def spool_check(folder: Path, **more: str) -> dict[str, str]:
@@ -234,11 +234,11 @@ def spool_check(folder: Path, **more: str) -> dict[str, str]:
 
 def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
     """What waits for us, for others, what is in use, what is damaged; how much, how old."""
-    assert spool_check(tmp_path)["said"] == "nothing waits on disk"
+    assert spool_check(tmp_path)["message"] == "nothing waits on disk"
     alive = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN)
     alive.outbox().put([item(1)], [record()])
     check = spool_check(tmp_path)
-    assert (check["verdict"], check["said"]) == (
+    assert (check["status"], check["message"]) == (
         "ok", "nothing waits on disk, 1 file of running programs",
     )  # fmt: skip
     for token in (TOKEN, "old"):
@@ -247,12 +247,12 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
         left.close()
     (tmp_path / "spool" / "torn.db").write_bytes(b"no database" * 1000)
     check = spool_check(tmp_path)
-    waits, others, damaged, amount = check["said"].split("; ")
+    waits, others, damaged, amount = check["message"].split("; ")
     assert waits.startswith("2 items of ended programs wait, for ")
     assert others == "2 wait for another server or token"
-    assert damaged == "1 file damaged"
+    assert damaged == "1 damaged file"
     assert amount == f"{size(alive.folder.size_bytes())} in all, 1 file of running programs"
-    assert check["verdict"] == "note"
+    assert check["status"] == "note"
     alive.end()
 
 
@@ -262,8 +262,8 @@ def test_a_run_without_items_is_told_if_its_program_has_ended(tmp_path: Path) ->
     left.put([], [record()])
     left.close()
     check = spool_check(tmp_path)
-    assert check["verdict"] == "note"
-    assert check["said"].startswith("1 run of ended programs did not end; ")
+    assert check["status"] == "note"
+    assert check["message"].startswith("1 run of ended programs did not end; ")
 
 
 def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:
@@ -272,6 +272,6 @@ def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:
     left.put([item(1 << 90, b"x" * 100_000)], [record()])
     left.close()
     check = spool_check(tmp_path, REMIT_MAX_SPOOL_BYTES="100000")
-    assert (check["verdict"], check["code"]) == ("wrong", "spool_full")
+    assert (check["status"], check["code"]) == ("wrong", "spool_full")
     assert "REMIT_MAX_SPOOL_BYTES" in check["advice"]
-    assert "97.7 KiB" in check["said"]
+    assert "97.7 KiB" in check["message"]

@@ -28,7 +28,7 @@ def claiming(expiry: object) -> str:
         pytest.param(f'"{TOKEN}"', "malformed", 'begins or ends with "', id="quotes"),
         pytest.param(f"<{TOKEN}>", "malformed", "begins or ends with <", id="brackets"),
         pytest.param("$REMIT_TOKEN", "malformed", "begins or ends with $", id="variable"),
-        pytest.param(f"Bearer {TOKEN}", "settings", "holds a space", id="with-its-word"),
+        pytest.param(f"Bearer {TOKEN}", "settings", "contains a space", id="with-its-word"),
         pytest.param(claiming(time.time() - 7200), "expired", "expired 2 h", id="old"),
         pytest.param(claiming(time.time() + 7200), "token", "bad_authtoken", id="not-yet-old"),
         pytest.param(claiming("soon"), "token", "bad_authtoken", id="unreadable-claim"),
@@ -43,8 +43,10 @@ def test_a_token_is_told_what_is_wrong_with_it(
         result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=token, REMIT_DATA_DIR=str(tmp_path))
     check = wrong(result)
     assert (check["code"], result.exit_code) == (code, 1)
-    assert said in check["said"]
-    assert "REMIT_API_TOKEN" in check["said"] + check["advice"] or "api_token" in check["said"]
+    assert said in check["message"]
+    assert (
+        "REMIT_API_TOKEN" in check["message"] + check["advice"] or "api_token" in check["message"]
+    )
     assert token not in result.output
 
 
@@ -57,7 +59,7 @@ def test_a_path_in_the_url_is_told_where_nothing_is_there(path: str, tmp_path: P
         )
     check = wrong(result)
     assert check["code"] == "path"
-    assert "REMIT_API_URL ends in /console, and" in check["said"]
+    assert "REMIT_API_URL ends in /console, where" in check["message"]
     assert "REMIT_API_URL" in check["advice"]
 
 
@@ -68,7 +70,7 @@ def test_a_collector_says_itself_where_nothing_is(tmp_path: Path) -> None:
         astray = doctor(REMIT_API_URL=f"{served.url}/console", **variables)
         right = doctor(REMIT_API_URL=f"{served.url}/api/v1/", **variables)
     assert (wrong(astray)["code"], astray.exit_code) == ("path", 1)
-    assert found(right)["server"]["said"] == f"{served.url} answers, and takes the token"
+    assert found(right)["server"]["message"] == f"{served.url} responds and accepts the token"
     assert right.exit_code == 0
 
 
@@ -83,7 +85,7 @@ def test_a_path_in_the_url_is_nothing_wrong_where_the_server_answers(
             REMIT_API_URL=f"{url}{path}", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
         )
     assert result.exit_code == 0
-    assert found(result)["server"]["said"].startswith(f"{url}{prefix} answers")
+    assert found(result)["server"]["message"].startswith(f"{url}{prefix} responds")
 
 
 def test_a_proxy_before_this_machine_is_told(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_proxy_before_this_machine_is_told(tmp_path: Path) -> None:
             "HTTP_PROXY": f"http://me:hunter2@127.0.0.1:{unused_port()}",
         }  # fmt: skip
         result = doctor(**variables)
-        assert found(result)["proxy"]["verdict"] == "note"
+        assert found(result)["proxy"]["status"] == "note"
         assert "NO_PROXY to 127.0.0.1" in found(result)["proxy"]["advice"]
         assert wrong(result)["code"] == "no_proxy"
         assert "hunter2" not in result.output
@@ -109,11 +111,11 @@ def test_a_proxy_before_another_machine_is_named(tmp_path: Path) -> None:
         REMIT_API_URL="http://api.example", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
         ALL_PROXY="socks5://127.0.0.1:9",
     )  # fmt: skip
-    assert found(result)["proxy"]["verdict"] == "ok"
-    assert found(result)["url"]["verdict"] == "note"
-    assert "unencrypted" in found(result)["url"]["said"]
+    assert found(result)["proxy"]["status"] == "ok"
+    assert found(result)["url"]["status"] == "note"
+    assert "unencrypted" in found(result)["url"]["message"]
     assert wrong(result)["code"] == "no_proxy"
-    assert "ALL_PROXY" in wrong(result)["said"]
+    assert "ALL_PROXY" in wrong(result)["message"]
 
 
 @pytest.mark.parametrize("given", [TOKEN, claiming(0)], ids=["opaque", "json-web-token"])
@@ -122,7 +124,7 @@ def test_a_token_that_was_given_as_the_url_is_not_shown(given: str, tmp_path: Pa
     result = doctor(
         REMIT_API_URL=given, REMIT_API_TOKEN="https://x.example", REMIT_DATA_DIR=str(tmp_path)
     )
-    assert "REMIT_API_URL" in wrong(result)["said"]
+    assert "REMIT_API_URL" in wrong(result)["message"]
     assert "nothing is recorded; the policy" in wrong(result)["advice"]
     assert given not in result.output
 
@@ -130,7 +132,7 @@ def test_a_token_that_was_given_as_the_url_is_not_shown(given: str, tmp_path: Pa
 def test_a_rule_of_redaction_that_is_none_is_told(tmp_path: Path) -> None:
     """Programs record nothing with it."""
     result = doctor(REMIT_REDACT_OFF="nonsense", REMIT_DATA_DIR=str(tmp_path))
-    assert "redact_off" in wrong(result)["said"]
+    assert "redact_off" in wrong(result)["message"]
 
 
 def test_a_url_that_cannot_be_right_is_told_without_the_token(tmp_path: Path) -> None:
@@ -140,5 +142,5 @@ def test_a_url_that_cannot_be_right_is_told_without_the_token(tmp_path: Path) ->
         REMIT_API_TOKEN=TOKEN,
         REMIT_DATA_DIR=str(tmp_path),
     )
-    assert "user or password" in wrong(result)["said"]
+    assert "user or password" in wrong(result)["message"]
     assert TOKEN not in result.output

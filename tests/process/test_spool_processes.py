@@ -94,7 +94,7 @@ def test_what_a_wrong_url_or_token_left_arrives_by_the_command_that_is_named(
         assert f"`{command}`" in line
         assert "the next process" not in line, "it would record for the mended URL or token"
         shown = remit(right, "spool", "status")
-        assert f"`{command}` sends what waits" in shown
+        assert f"`{command}` sends the items" in shown
         assert "set aside" not in shown
         assert f"Sent {RUNS * 15} items" in remit(right, *command.split()[1:])
     assert set(steps_in(tmp_path).values()) == {1}

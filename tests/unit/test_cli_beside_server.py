@@ -51,10 +51,8 @@ def test_a_command_names_the_database_that_is_not_the_servers(
     """On standard error, beside a token or JSON on standard output."""
     done = remit(words, db, **{variable: "https://remit.example.com"})
     first, *_ = done.stderr.splitlines()
-    assert first == (
-        f"This works on {db}, not on the server of {variable}; --db names another database."
-    )
-    assert "This works on" not in done.stdout
+    assert first == (f"This uses {db}, not the server of {variable}; use --db for another one.")
+    assert "This uses" not in done.stdout
 
 
 @each_command
@@ -66,4 +64,4 @@ def test_nothing_is_said_where_no_server_is_meant(words: tuple[str, ...], db: Pa
         remit(words, db, REMIT_MODE="local", **url),
         remit((*words, "--db", str(db)), db, **url),
     ):
-        assert "This works on" not in done.output
+        assert "This uses" not in done.output

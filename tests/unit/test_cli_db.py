@@ -115,7 +115,7 @@ def test_what_deletes_asks_before(
     if not agreed:
         assert CANARY + "one" in payloads(db)
         *_, last = done.stderr.splitlines()
-        assert last == "remit: nothing was deleted; where there is no terminal, confirm with --yes"
+        assert last == "remit: nothing was deleted; without a terminal, confirm with --yes"
 
 
 @pytest.mark.parametrize(("words", "question"), DELETING.values(), ids=DELETING)
@@ -133,7 +133,7 @@ def test_nothing_is_asked_of_a_job_that_says_yes(
         (["--reason", "x"], "Give one of --run, --agent and --subject"),
         (["--reason", "x", "--run", "one", "--subject", "ann"], "Give one of"),
         (["--run", "one"], "Missing option '--reason'"),
-        (["--run", "one", "--reason", " "], "must say something"),
+        (["--run", "one", "--reason", " "], "must not be empty"),
         (["--run", "nine", "--reason", "x"], "there is no run 'nine'"),
         (["--agent", "nobody", "--reason", "x"], "there is no agent 'nobody'"),
         (["--subject", "carl", "--reason", "x"], "no run of the subject 'carl'"),
@@ -189,7 +189,7 @@ def test_an_erasure_that_others_are_in_the_way_of_says_so(db: Path) -> None:
     again = run("erase", "--run", "one", "--reason", "x", "--yes", "--db", str(db))
 
     assert done.exit_code == 1
-    assert "do the same again" in done.output
+    assert "run this again" in done.output
     assert CANARY + "one" not in payloads(db)
     assert again.exit_code == 0
 

@@ -76,7 +76,7 @@ def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
     assert re.search(r"^spans +4$", text, re.MULTILINE)
     assert re.search(r"^size +[\d.]+ [KM]iB$", text, re.MULTILINE)
     # That of a server is not that of this environment.
-    assert re.search(r"^retention +as the server is started with", text, re.MULTILINE)
+    assert re.search(r"^retention +set by --retain of the server", text, re.MULTILINE)
     assert "180d" not in text
     assert "clocks" not in text
     assert f"newest      {newest[:19]}Z" in text

@@ -578,12 +578,12 @@ def test_a_file_that_is_no_lock_cannot_be_compared(name: str, tmp_path: Path) ->
     [
         (["nothing.json", "remit.lock.json"], "nothing.json cannot be read: No such file"),
         ([".", "remit.lock.json"], r"\. cannot be read: Is a directory"),
-        (["main:nothing.json"], "main:nothing.json cannot be read: git says .*does not exist"),
-        (["main:../app"], r"main:\.\./app cannot be read: git says "),
-        (["nowhere:remit.lock.json"], "nowhere:remit.lock.json cannot be read: git says "),
-        (["--", "-x:remit.lock.json"], "-x:remit.lock.json cannot be read: git says "),
+        (["main:nothing.json"], "main:nothing.json cannot be read: Git says .*does not exist"),
+        (["main:../app"], r"main:\.\./app cannot be read: Git says "),
+        (["nowhere:remit.lock.json"], "nowhere:remit.lock.json cannot be read: Git says "),
+        (["--", "-x:remit.lock.json"], "-x:remit.lock.json cannot be read: Git says "),
         (["main:README"], "main:README is not JSON: "),
-        (["main:"], "main: cannot be read: git says "),
+        (["main:"], "main: cannot be read: Git says "),
         (["remit.lock.json"], "remit.lock.json is a file, and there is nothing to compare it with"),
         (["main:gone.json"], "main:gone.json cannot be read: "),
         (["nul\0.json", "remit.lock.json"], ".* cannot be read: embedded null byte"),
@@ -615,11 +615,11 @@ def test_without_git_a_revision_cannot_be_read(monkeypatch: pytest.MonkeyPatch) 
         patch.setenv("PATH", "")
         result = diff("main:remit.lock.json")
     assert result.exit_code == 2
-    assert "main:remit.lock.json cannot be read: git is not installed" in result.stderr
+    assert "main:remit.lock.json cannot be read: Git is not installed" in result.stderr
     monkeypatch.setenv("GIT_DIR", "nowhere")
     result = diff("main:remit.lock.json")
     assert result.exit_code == 2
-    assert 'git says "not a git repository' in result.stderr
+    assert 'Git says "not a git repository' in result.stderr
 
 
 def test_markdown_is_not_broken_by_what_a_lock_says(tmp_path: Path) -> None:
@@ -642,7 +642,7 @@ def test_a_name_that_is_no_file_is_taken_for_a_revision() -> None:
     """As in `remit diff main`."""
     result = diff("main")
     assert result.exit_code == 2
-    assert "there is no file main: name a file of a revision, as in main:remit.lock.json" in (
+    assert "there is no file main: specify one of a revision, as in main:remit.lock.json" in (
         result.stderr
     )
 

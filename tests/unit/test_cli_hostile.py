@@ -114,7 +114,7 @@ def test_an_empty_text_is_no_run(api: Api, db: Path, words: tuple[str, ...]) -> 
     result = run(*words, "--db", str(db))
 
     assert result.exit_code == 1
-    assert "an empty text names no run" in result.output
+    assert "an empty string matches no run" in result.output
     assert api.shown(made["id"])["status"] == "active"
     assert "Erased" not in run("runs", "show", made["id"], "--db", str(db)).output
 
@@ -155,4 +155,4 @@ def test_what_is_no_text_is_said_so(db: Path, words: tuple[str, ...]) -> None:
     result = run(*words, "--db", str(db))
 
     assert result.exit_code == 2
-    assert "UTF-8" in result.output or "must name one" in result.output
+    assert "UTF-8" in result.output or "must not be empty" in result.output

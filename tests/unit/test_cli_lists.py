@@ -80,7 +80,7 @@ class Place:
 
 
 def record(settings: Settings) -> None:
-    """Record a run with a refused step, one that fails, and one that ends well."""
+    """Record a run with a denied step, one that fails, and one that ends well."""
     with setup.isolated(settings) as runtime:
         with careful.run(labels={"channel": "chat", "tier": "gold"}, subject="customer 7"):
             careful()
@@ -168,10 +168,10 @@ def test_runs_are_selected(
 @both
 def test_a_listed_run_says_what_happened_in_it(there: bool, place: Place) -> None:  # noqa: FBT001
     """Beside the run as the API has it."""
-    refused, failed = place.json("runs", "list", "--failed", there=there)[::-1]
-    assert refused["flags"].count("denied") == failed["flags"].count("failed") == 1
-    assert (refused["denied"], failed["denied"]) == (1, 0)
-    assert refused["failure"] is None
+    denied, failed = place.json("runs", "list", "--failed", there=there)[::-1]
+    assert denied["flags"].count("denied") == failed["flags"].count("failed") == 1
+    assert (denied["denied"], failed["denied"]) == (1, 0)
+    assert denied["failure"] is None
     assert failed["failure"]["type"] == "ZeroDivisionError"
     assert failed["tokens"] == {"in": None, "out": None}
     assert failed["erased_at"] is None
@@ -261,8 +261,13 @@ def test_spans_are_counted(there: bool, place: Place) -> None:  # noqa: FBT001 -
 @each(
     ("words", "exit_code", "sentence"),
     [
-        pytest.param("runs list --since soon", 2, "'soon' is no time: give 7d or 24h", id="time"),
-        pytest.param("runs list --since 999999w", 2, "is no time", id="too-long-ago"),
+        pytest.param(
+            "runs list --since soon",
+            2,
+            "'soon' is not a valid time; write it as 7d or 24h",
+            id="time",
+        ),
+        pytest.param("runs list --since 999999w", 2, "is not a valid time", id="too-long-ago"),
         pytest.param("runs list --status done", 2, "'done' is not one of", id="status"),
         pytest.param("runs list --agent Nobody", 1, "there is no agent 'Nobody' in ", id="agent"),
         pytest.param("spans list --run nothing", 1, "there is no run 'nothing' in ", id="run"),
@@ -282,9 +287,9 @@ def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
     """A token was created, and nothing recorded; or not even that."""
     path = tmp_path / "new.db"
     store = open_store(path)
-    refused = CliRunner().invoke(main, ["runs", "list", "--db", str(path)])
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert refused.stderr == f"remit: nothing was recorded in {path} yet\n"
+    rejected = CliRunner().invoke(main, ["runs", "list", "--db", str(path)])
+    assert (rejected.exit_code, rejected.stdout) == (1, "")
+    assert rejected.stderr == f"remit: nothing was recorded in {path} yet\n"
     create_token(store, "account")
     store.close()
     for what in ("agents", "runs"):

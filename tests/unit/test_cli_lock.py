@@ -307,25 +307,25 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
         pytest.param(
             "locked_broken",
             {"locked_broken.py": "1 / 0"},
-            "locked_broken fails while it is imported: ZeroDivisionError: division by zero",
+            "importing locked_broken fails: ZeroDivisionError: division by zero",
             id="import",
         ),
         pytest.param(
             "locked_half",
             {"locked_half/__init__.py": DESK, "locked_half/other.py": "1 / 0"},
-            "locked_half.other fails while it is imported: ZeroDivisionError",
+            "importing locked_half.other fails: ZeroDivisionError",
             id="import-below",
         ),
         pytest.param(
             "locked_exit",
             {"locked_exit.py": "raise SystemExit(0)"},
-            "locked_exit ends the program while it is imported",
+            "importing locked_exit ends the program",
             id="exit",
         ),
         pytest.param(
             "locked_wrong",
             {"locked_wrong.py": "import remit\nremit.risk(allows='red_data')"},
-            "locked_wrong fails while it is imported: DeclarationError",
+            "importing locked_wrong fails: DeclarationError",
             id="declaration",
         ),
         pytest.param("locked_desk json", {}, "json declares no agent: decorate", id="no-agent"),
@@ -353,7 +353,7 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
         pytest.param(
             "",
             {"remit.lock.json": '{"remit_lock": 1, "modules": [], "agents": {}, "steps": {}}'},
-            "remit.lock.json names no modules: name them",
+            "remit.lock.json lists no modules: specify them",
             id="no-modules",
         ),
         pytest.param(

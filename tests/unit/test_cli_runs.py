@@ -262,7 +262,7 @@ def test_a_database_that_is_damaged_is_told_without_a_traceback(db: Path, tmp_pa
     ("words", "exit_code", "said"),
     [
         pytest.param(("create", "--scope", "agent_deployment"), 2, "needs --agent", id="no-agent"),
-        pytest.param(("create", "--agent", "a"), 2, "takes no --agent", id="agent"),
+        pytest.param(("create", "--agent", "a"), 2, "does not accept --agent", id="agent"),
         pytest.param(("create", "--scope", "all"), 2, "agent_deployment", id="scope"),
         pytest.param(("revoke", "x"), 1, "there is no token x", id="unknown"),
     ],

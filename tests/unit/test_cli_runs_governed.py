@@ -50,18 +50,18 @@ def run(*words: str, **env: str) -> Result:
 
 
 def test_a_run_is_shown_with_its_risk(api: Api, db: Path) -> None:
-    """What its steps may do, and what was refused, exceeded or redacted."""
+    """What its steps may do, and what was denied, violated or redacted."""
     run_id = recorded(api)
     shown = run("show", run_id, "--risk", "--db", str(db))
     assert shown.exit_code == 0, shown.output
     text = re.sub(r" {2,}", "  ", shown.stdout.partition("Risk")[2])
     for line in (
-        "5 spans, by the declarations of their types",
+        "5 spans, as declared by their types",
         "may  read_data (4), financial_transactions (2)",
         "gives  contact_information (2), personal_identifiers (2)",
         "classification  confidential",
-        f"refused  1 span\n  1 x {EXCEEDS}",
-        f"exceeds  1 span\n  1 x {EXCEEDS}",
+        f"denied  1 span\n  1 x {EXCEEDS}",
+        f"violations  1 span\n  1 x {EXCEEDS}",
         "redacted  type:Sensitive (2), classification:secret (1)",
         "schemas  1 not as declared, 1 undeclared",
         "read: may read_data; must not destroy_data; takes contact_information",
@@ -100,14 +100,14 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     ("words", "said"),
     [
         (("terminate", "last"), "Missing option '--reason'"),
-        (("terminate", "last", "--reason", " "), "must say something"),
+        (("terminate", "last", "--reason", " "), "must not be empty"),
     ],
 )
 def test_a_termination_that_cannot_be_meant_says_so(words: tuple[str, ...], said: str) -> None:
     """Before anything is opened."""
-    refused = run(*words)
-    assert refused.exit_code == 2
-    assert said in refused.stderr
+    rejected = run(*words)
+    assert rejected.exit_code == 2
+    assert said in rejected.stderr
 
 
 def test_the_last_spans_are_shown_a_line_each(api: Api, db: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     *here, last_here = place.run(*words.split(), "--db", str(place.served)).stdout.splitlines()
     assert there == here
     assert len(there) > 1
-    marked = [line for line in there if "! quality pitch not as declared: /hz" in line]
+    marked = [line for line in there if "! score pitch not as declared: /hz" in line]
     assert len(marked) == words.startswith("show")
     assert last_here == last_there.replace(place.url, str(place.served))
     assert place.url in last_there
@@ -288,7 +288,7 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
 
 
 def test_a_token_that_the_server_does_not_know_is_no_question_of_scope(tmp_path: Path) -> None:
-    """The ping, which every valid token may send, is refused as well."""
+    """The ping, which every valid token may send, is rejected as well."""
     routes: Routes = {"/api/remit/v1/runs": (401, BAD_TOKEN), "/api/v1/ping": (401, BAD_TOKEN)}
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
@@ -314,11 +314,11 @@ def test_a_run_of_another_server_of_the_api_is_shown_by_its_id(tmp_path: Path) -
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
         shown = run("show", NOBODY, **env)
-        refused = run("export", NOBODY, "--html", str(tmp_path / "run.html"), **env)
+        rejected = run("export", NOBODY, "--html", str(tmp_path / "run.html"), **env)
     assert "a:step" in shown.stdout, shown.output
     assert "n=1" in shown.stdout
-    assert refused.exit_code == 1
-    assert "does not write runs as HTML" in refused.stderr
+    assert rejected.exit_code == 1
+    assert "does not write runs as HTML" in rejected.stderr
 
 
 def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:
@@ -329,9 +329,9 @@ def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:
     assert [each["agent"]["external_identifier"] for each in listed] == [agent]
     assert "bell  " in place.run("show", REMIT_API_TOKEN=token).stdout
     assert "bell\n" in place.run("tail", REMIT_API_TOKEN=token).stdout
-    refused = place.run("show", listed[0]["run"]["id"], REMIT_API_TOKEN="wrong")
-    assert refused.exit_code == 1
-    assert "Check the api_token" in refused.stderr
+    rejected = place.run("show", listed[0]["run"]["id"], REMIT_API_TOKEN="wrong")
+    assert rejected.exit_code == 1
+    assert "Check the api_token" in rejected.stderr
 
 
 def test_a_server_is_read_without_the_collector(place: Place) -> None:

@@ -95,14 +95,16 @@ def test_people_read_what_each_step_takes_gives_and_may(program: str) -> None:
     assert "    takes  page: Page | null\n    gives  number: integer\n" in shown
     assert f"  {program}:bare\n    gives  object\n" in shown
     assert f"  {program}:anything\n\n" in shown
-    assert "  service  quality\n    holds  solved?: boolean\n" in shown
+    assert "  service  score\n    fields solved?: boolean\n" in shown
 
 
 @each(
     ("target", "exit_code", "said"),
     [
         pytest.param("no_such.module", 1, "there is no module 'no_such'", id="no-module"),
-        pytest.param("{}:nobody", 1, "is not in {}; its agents: Desk.serve, answer", id="name"),
+        pytest.param(
+            "{}:nobody", 1, "does not exist in {}; its agents: Desk.serve, answer", id="name"
+        ),
         pytest.param("{}:Desk.nobody", 1, "its agents: Desk.serve, answer", id="no-member"),
         pytest.param("{}:number.real", 1, "its agents: Desk.serve, answer", id="no-namespace"),
         pytest.param("{}:look", 1, "'look' is not an agent", id="no-agent"),
@@ -136,7 +138,7 @@ def test_a_module_that_cannot_be_imported_says_why(source: str, said: str, progr
     Path(f"{name}.py").write_text(source)
     result = show(name)
     assert result.exit_code == 1
-    assert f"{name} fails while it is imported: " in result.stderr
+    assert f"importing {name} fails: " in result.stderr
     assert said in result.stderr
 
 

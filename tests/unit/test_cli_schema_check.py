@@ -114,17 +114,17 @@ def test_a_step_that_is_open_for_an_agent_fails_on_request(package: str, tmp_pat
         "@remit.agent", '@remit.agent(data_risk=remit.risk(forbids="read_data"))'
     )
     (tmp_path / package / "__init__.py").write_text(limited)
-    result = check(package, "--fail-on", "open")
+    result = check(package, "--fail-on", "undeclared")
     assert result.exit_code == 1
     assert result.output.splitlines()[:4] == [
-        f"{package}:answer is refused these steps under deny, which leave words open",
+        f"{package}:answer would be denied these steps, which do not declare",
         f"  {package}.steps:look: read_data",
         "  tidy: read_data",
         "",
     ]
     assert [
-        each.get("open")
-        for each in json.loads(check(package, "--fail-on", "open", "--json").output)
+        each.get("undeclared")
+        for each in json.loads(check(package, "--fail-on", "undeclared", "--json").output)
     ] == [
         {},
         {f"{package}:answer": ["read_data"]},
@@ -135,8 +135,8 @@ def test_a_step_that_is_open_for_an_agent_fails_on_request(package: str, tmp_pat
 
 def test_steps_are_open_only_for_what_an_agent_forbids(package: str) -> None:
     """This one forbids nothing; a module without an agent cannot be compared."""
-    assert check(package, "--fail-on", "open").exit_code == 0
-    result = check(f"{package}.steps", "--fail-on", "open")
+    assert check(package, "--fail-on", "undeclared").exit_code == 0
+    result = check(f"{package}.steps", "--fail-on", "undeclared")
     assert result.exit_code == 1
     assert f"{package}.steps declares no agent" in result.stderr
 
@@ -160,7 +160,7 @@ def test_a_module_that_ends_the_program_is_named(
     monkeypatch.setattr(sys, "path", list(sys.path))
     result = check("remit_test_script")
     assert result.exit_code == 1
-    assert "remit_test_script ends the program while it is imported (SystemExit)" in result.stderr
+    assert "importing remit_test_script ends the program (SystemExit)" in result.stderr
 
 
 def test_a_function_of_a_library_is_checked_where_it_is_decorated(
@@ -219,8 +219,8 @@ def test_each_module_that_cannot_be_imported_is_named(shop: Path) -> None:
     result = check(shop.name)
     assert result.exit_code == 1
     for line in (
-        "remit_test_shop.broken fails while it is imported: ZeroDivisionError: division by zero",
-        "remit_test_shop.tools.needing fails while it is imported: ModuleNotFoundError: No mod",
+        "importing remit_test_shop.broken fails: ZeroDivisionError: division by zero",
+        "importing remit_test_shop.tools.needing fails: ModuleNotFoundError: No mod",
     ):
         assert line in result.stderr
     assert "remit_test_shop: 2 span types" in result.stdout

@@ -109,10 +109,10 @@ def test_what_nobody_has_said_is_listed_and_where_a_name_suggests_it(
 ) -> None:
     """A name proves nothing: the author is asked to say."""
     found = step(report, "find")
-    assert "read_data" not in found["unsaid"]["actions"]
-    assert len(found["unsaid"]["actions"]) == 5
-    assert len(found["unsaid"]["params"]) == 17
-    assert not {"personal_identifiers", "contact_information"} & set(found["unsaid"]["result"])
+    assert "read_data" not in found["undeclared"]["actions"]
+    assert len(found["undeclared"]["actions"]) == 5
+    assert len(found["undeclared"]["params"]) == 17
+    assert not {"personal_identifiers", "contact_information"} & set(found["undeclared"]["result"])
     assert found["suggested"] == [
         {"category": "contact_information", "side": "params", "path": "phone"},
         {"category": "financial_information", "side": "result", "path": "return[].iban"},
@@ -180,10 +180,10 @@ def test_the_whole_agent_says_who_says_what(report: dict[str, Any]) -> None:
     assert [(each["span_type"], each["path"]) for each in whole["inferred"]] == [
         ("find", "return[].email")
     ]
-    assert whole["unsaid"]["actions"] == []
-    assert "minors_data" not in whole["unsaid"]["params"]
-    assert "contact_information" in whole["unsaid"]["params"]
-    assert "contact_information" not in whole["unsaid"]["result"]
+    assert whole["undeclared"]["actions"] == []
+    assert "minors_data" not in whole["undeclared"]["params"]
+    assert "contact_information" in whole["undeclared"]["params"]
+    assert "contact_information" not in whole["undeclared"]["result"]
 
 
 def test_people_read_it_in_lines() -> None:
@@ -203,14 +203,14 @@ remit_test_risks:answer
     declared   actions: allowed create_data, read_data, update_data, destroy_data,
                  financial_transactions, external_communication
     exceeds    destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
-    unsaid     params: all
+    undeclared params: all
                result: all
 
   find  .../remit_test_risks.py:14
     declared   actions: allowed read_data
                result: included personal_identifiers
     inferred   result: contact_information (return[].email: EmailStr)
-    unsaid     actions: all but read_data
+    undeclared actions: all but read_data
                params: all
                result: all but personal_identifiers, contact_information
     suggested  params: contact_information (phone)
@@ -220,12 +220,12 @@ remit_test_risks:answer
     declared   actions: allowed read_data; disallowed destroy_data
                params: excluded minors_data; classification internal
                result: excluded minors_data; classification internal
-    unsaid     actions: all but read_data, destroy_data
+    undeclared actions: all but read_data, destroy_data
                params: all but minors_data
                result: all but minors_data
 
   think  .../remit_test_risks.py:22
-    unsaid     actions: all
+    undeclared actions: all
                params: all
                result: all
 
@@ -237,7 +237,7 @@ remit_test_risks:answer
                result: personal_identifiers included (find)
                result: classification internal (answer)
     inferred   result: contact_information (return[].email: EmailStr) in find
-    unsaid     params: all but minors_data
+    undeclared params: all but minors_data
                result: all but personal_identifiers, contact_information, minors_data
 
 """)

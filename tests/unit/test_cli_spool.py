@@ -56,8 +56,8 @@ def leave(folder: Path, url: str = "http://127.0.0.1:9", *, token: str = TOKEN) 
     return spooled
 
 
-def leave_refused(folder: Path, url: str = "http://127.0.0.1:9") -> None:
-    """Leave a file with two spans that a server refused."""
+def leave_rejected(folder: Path, url: str = "http://127.0.0.1:9") -> None:
+    """Leave a file with two spans that a server rejected."""
     outbox = Spooled(folder, target=url).outbox()
     ended = record(RunState.ENDED)
     ended.instance_id = pfid(key(1 << 90), 0)
@@ -83,7 +83,7 @@ def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
     leave(tmp_path)
     leave(tmp_path, token="old")
     leave(tmp_path, "https://other.example")
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     (tmp_path / "spool" / "broken.damaged").write_bytes(b"?")
     shown = run("status").output
     lines = shown.splitlines()
@@ -102,8 +102,8 @@ def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
     assert sorted(file["state"] for file in files) == [
         "damaged", "in_use", "set_aside", "waiting", "waiting", "waiting",
     ]  # fmt: skip
-    (refused,) = next(file["set_aside"] for file in files if file["set_aside"])
-    assert (refused["count"], refused["reason"]) == (2, "validation_errors")
+    (rejected,) = next(file["set_aside"] for file in files if file["set_aside"])
+    assert (rejected["count"], rejected["reason"]) == (2, "validation_errors")
     alive.close()
 
 
@@ -143,11 +143,11 @@ def test_send_delivers_what_was_recorded_for_a_url_that_is_mended(run: Run, tmp_
     api, wrong = FakeApi(), "https://wrong.example/console"
     with serving(api.behave) as url:
         leave(tmp_path, wrong, token="old")
-        leave_refused(tmp_path, wrong)
+        leave_rejected(tmp_path, wrong)
         leave(tmp_path, "local")
         unknown = run("send", "--from", "unknown", url=url)
         assert unknown.exit_code == 1
-        assert f"was recorded for unknown; it holds {wrong}, local" in unknown.output
+        assert f"was recorded for unknown; there are items for {wrong}, local" in unknown.output
         sent = run("send", "--from", f"{wrong}/", "--set-aside", url=url)
         assert sent.exit_code == 0, sent.output
         assert f"Sent 7 items to {url}." in sent.output
@@ -189,19 +189,19 @@ def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     leave(tmp_path, url)
     result = run("send", "--timeout", "0.5", url=url)
     assert result.exit_code == 1
-    assert "3 items wait on" in result.output
+    assert "3 items still wait" in result.output
     assert "refused the connection" in result.output
 
 
-def test_send_tries_once_more_what_was_refused(run: Run, tmp_path: Path) -> None:
-    """When a person asks for it; what is refused again is set aside again."""
+def test_send_tries_once_more_what_was_rejected(run: Run, tmp_path: Path) -> None:
+    """When a person asks for it; what is rejected again is set aside again."""
     api = FakeApi()
     api.refuse_item(named("m:f"), error("bad_request"))
     with serving(api.behave) as url:
         leave(tmp_path, url)
-        refused = run("send", url=url)
-        assert refused.exit_code == 1
-        assert "refused 1 item" in refused.output
+        rejected = run("send", url=url)
+        assert rejected.exit_code == 1
+        assert "rejected 1 item" in rejected.output
         assert "Sent 0 items" in run("send", url=url).output
         again = run("send", "--set-aside", url=url)
         assert again.exit_code == 0
@@ -219,7 +219,7 @@ def test_send_counts_all_that_waits_on(run: Run, tmp_path: Path) -> None:
         result = run("send", "--timeout", "0.5", url=url)
     assert result.exit_code == 1
     assert "Sent 0 items" in result.output
-    assert "9 items wait on: " in result.output
+    assert "9 items still wait: " in result.output
     assert "Check the api_token" in result.output
     assert TOKEN not in result.output
 
@@ -238,7 +238,7 @@ def test_send_says_what_it_leaves_and_who_sends_it(run: Run, tmp_path: Path) -> 
             f"Sent 0 items to {url}.",
             "3 items left by another token: `remit spool send --all` sends them",
             "3 items left for local: `remit spool send --from local` sends them",
-            "1 file of running programs, which send them themselves",
+            "1 file in use by running programs, which send the items",
         ]
         assert "another token" not in run("send", "--all", url=url).output
         assert len(api.spans) == 2
@@ -263,9 +263,9 @@ def test_a_damaged_file_is_told_and_what_can_be_read_of_it_is_sent(
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_refused_item_makes_a_damaged_file(run: Run, tmp_path: Path) -> None:
+def test_a_damaged_rejected_item_makes_a_damaged_file(run: Run, tmp_path: Path) -> None:
     """The reading of the table ends quietly."""
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     (path,) = (tmp_path / "spool").glob("*.aside")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE aside SET crc = crc + 1 WHERE id = 1")
@@ -278,19 +278,19 @@ def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
     leave(tmp_path, "https://other.example/a b")
     shown = run("status").output
     assert "`remit spool send` sends" not in shown
-    assert "`remit spool send --all` sends what waits by another token." in shown
-    other = "`remit spool send --from 'https://other.example/a b'` sends what waits for https://o"
+    assert "`remit spool send --all` sends the items by another token." in shown
+    other = "`remit spool send --from 'https://other.example/a b'` sends the items for https://o"
     assert other in shown
     leave(tmp_path)
     shown = run("status").output
-    assert "`remit spool send` sends what waits." in shown
+    assert "`remit spool send` sends the items." in shown
     assert "--set-aside" not in shown
-    leave_refused(tmp_path)
-    assert "`remit spool send --set-aside` tries once more" in run("status").output
+    leave_rejected(tmp_path)
+    assert "`remit spool send --set-aside` sends the rejected items again" in run("status").output
 
 
 def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_path: Path) -> None:
-    """A server that refuses each item in words of its own does not fill the terminal."""
+    """A server that rejects each item in words of its own does not fill the terminal."""
     outbox = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     outbox.put([item(n << 90) for n in range(1, 31)], [record(RunState.ENDED)])
     for number, row in enumerate(outbox.head(30)):
@@ -315,7 +315,7 @@ def test_purge_deletes_what_no_process_has(run: Run, tmp_path: Path) -> None:
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     alive.put([item(1)], [record()])
     leave(tmp_path)
-    leave_refused(tmp_path)
+    leave_rejected(tmp_path)
     asked = run("purge")
     assert asked.exit_code == 1
     assert "Delete 2 files with 5 items" in asked.output
@@ -372,13 +372,13 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     """With the command that shows it, and the one that sends it."""
     url = f"http://127.0.0.1:{unused_port()}"
     leave(tmp_path, url)
-    leave_refused(tmp_path, url)
+    leave_rejected(tmp_path, url)
     env = {"REMIT_DATA_DIR": str(tmp_path), "REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN}
     shown = CliRunner().invoke(main, ["doctor", "--json"], env=env).output
     (check,) = [each for each in json.loads(shown)["checks"] if each["name"] == "spool"]
-    assert check["verdict"] == "note"
-    waits, refused, amount = check["said"].split("; ")
+    assert check["status"] == "note"
+    waits, rejected, amount = check["message"].split("; ")
     assert waits.startswith("3 items of ended programs wait, for ")
-    assert refused == "2 items were refused by a server"
+    assert rejected == "2 items were rejected by a server"
     assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"
     assert "remit spool send" in check["advice"]

@@ -47,7 +47,7 @@ def test_a_token_may_do_several_things(tmp_path: Path) -> None:
     db = tmp_path / "remit.db"
     both = run("create", "--may", "record", "--may", "metrics", "--db", str(db)).stdout
     assert "may metrics and record, expires never" in both
-    assert "Programs take it as REMIT_API_TOKEN" in both
+    assert "Programs use it as REMIT_API_TOKEN" in both
     assert "REMIT_API_TOKEN" not in run("create", "--may", "metrics", "--db", str(db)).stdout
 
     assert [token["may"] for token in listed(db)] == ["metrics,record", "metrics"]
@@ -90,10 +90,10 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
 @each(
     ("words", "said"),
     [
-        (("--expires", "2020-01-01"), "does not lie in the future"),
-        (("--expires", "0d"), "does not lie in the future"),
-        (("--expires", "soon"), "give 90d or 12h"),
-        (("--expires", "999999999w"), "give 90d or 12h"),
+        (("--expires", "2020-01-01"), "is not in the future"),
+        (("--expires", "0d"), "is not in the future"),
+        (("--expires", "soon"), "write it as 90d or 12h"),
+        (("--expires", "999999999w"), "write it as 90d or 12h"),
         (("--may", "all"), "'erase'"),
         (
             ("--may", "metrics", "--scope", "agent_deployment", "--agent", "desk"),
@@ -102,7 +102,7 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
         (("--name", ""), "the name of a token must have 1 to"),
     ],
 )
-def test_what_no_token_can_have_is_refused(
+def test_what_no_token_can_have_is_rejected(
     tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     """No token is created."""
@@ -110,10 +110,10 @@ def test_what_no_token_can_have_is_refused(
     run("create", "--db", str(db))
     before = listed(db)
 
-    refused = run("create", *words, "--db", str(db))
+    rejected = run("create", *words, "--db", str(db))
 
-    assert refused.exit_code in {1, 2}
-    assert said in refused.stderr
+    assert rejected.exit_code in {1, 2}
+    assert said in rejected.stderr
     assert listed(db) == before
 
 

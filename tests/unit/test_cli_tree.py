@@ -115,13 +115,13 @@ def test_a_run_is_drawn_with_statuses_times_values_and_errors() -> None:
     )
     assert shown(given) == snapshot("""\
 Answer  complete
-  run              01k0000000000000000000run1
-  started          2026-11-25 09:30:00, took 2.0 s
-  spans            6, 1 failed, 1 cancelled, 1 active
-  purpose          live
-  subject          customer 7
-  labels           channel="chat"
-  quality service  solved=true
+  run            01k0000000000000000000run1
+  started        2026-11-25 09:30:00, took 2.0 s
+  spans          6, 1 failed, 1 cancelled, 1 active
+  purpose        live
+  subject        customer 7
+  labels         channel="chat"
+  score service  solved=true
 
 answer       complete      +0.00 ms       1.5 s
 │    question="Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why?…
@@ -231,5 +231,5 @@ def test_a_quality_payload_that_is_not_as_declared_is_marked() -> None:
         quality_errors={"review": ["/score it is greater than the maximum of 1"]},
     )
 
-    marked = "  ! quality review not as declared: /score it is greater than the maximum of 1\n"
+    marked = "  ! score review not as declared: /score it is greater than the maximum of 1\n"
     assert marked in shown(given)

@@ -291,7 +291,7 @@ async def test_all_tries_together_keep_to_one_deadline(kind: type) -> None:
 
     with serving(silent) as url:
         client = kind(url, "token", timeout_s=0.3, max_retries=5)
-        with pytest.raises(UnavailableError, match="no answer"):
+        with pytest.raises(UnavailableError, match="no response"):
             await waited(client.ping)
         await waited(getattr(client, "aclose", None) or client.close)
     assert len(requests) == 1
@@ -344,7 +344,7 @@ async def test_fields_are_named_as_on_the_wire(use: Use) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["sync", "async"])
-def test_a_client_that_cannot_work_is_refused(kind: type) -> None:
+def test_a_client_that_cannot_work_is_rejected(kind: type) -> None:
     """A URL is needed, and limits have to be possible; the environment is not read."""
     with pytest.raises(SettingsError, match="api_url is missing"):
         kind()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport
-from remit.client._target import Answer
+from remit.client._target import RawResponse
 from remit.client.endpoints.bulk import bulk_raw
 from tests.http_clients import TOKEN
 from tests.inside import httpx
@@ -26,14 +26,14 @@ class Server:
 
     Attributes:
         takes: What its answers say that it takes; nothing if None.
-        refuses: Whether it refuses what is compressed all the same.
+        rejects: Whether it rejects what is compressed all the same.
         came: Encoding and body of each request.
     """
 
-    def __init__(self, takes: str | None, *, refuses: bool = False) -> None:
+    def __init__(self, takes: str | None, *, rejects: bool = False) -> None:
         """Begin with no request."""
         self.takes = takes
-        self.refuses = refuses
+        self.rejects = rejects
         self.came: list[tuple[str | None, bytes]] = []
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -41,7 +41,7 @@ class Server:
         encoding = request.headers.get("content-encoding")
         self.came.append((encoding, request.content))
         headers = {} if self.takes is None else {"Accept-Encoding": self.takes}
-        if self.refuses and encoding:
+        if self.rejects and encoding:
             return httpx.Response(415, json={"status": "error", "code": "no"}, headers=headers)
         return httpx.Response(200, json=RIGHT, headers=headers)
 
@@ -90,9 +90,9 @@ def test_what_the_server_says_later_counts() -> None:
     assert [came for came, _ in server.came] == [None, "gzip", None]
 
 
-def test_a_server_that_refuses_what_it_said_that_it_takes_gets_it_plain() -> None:
+def test_a_server_that_rejects_what_it_said_that_it_takes_gets_it_plain() -> None:
     """The same call sends the body once more, and later calls do not compress."""
-    server = Server("gzip", refuses=True)
+    server = Server("gzip", rejects=True)
     http = server.http()
     for _ in range(3):
         assert http.send(LARGE) == {}
@@ -100,8 +100,8 @@ def test_a_server_that_refuses_what_it_said_that_it_takes_gets_it_plain() -> Non
 
 
 async def test_the_asynchronous_client_does_as_the_other() -> None:
-    """It compresses after the first answer and stops after a refusal."""
-    server = Server("gzip", refuses=True)
+    """It compresses after the first answer and stops after a rejection."""
+    server = Server("gzip", rejects=True)
     http = AsyncHttpClient(URL, TOKEN, transport=httpx.MockTransport(server.answer))
     for _ in range(3):
         assert await http.send(LARGE) == {}
@@ -124,11 +124,11 @@ def test_nothing_is_compressed_within_the_process() -> None:
 
     def handle(
         method: str, path: str, query: object, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> RawResponse:
         assert not query
         request = httpx.Request(method, URL + path, headers=dict(headers), content=body)
         answer = server.answer(request)
-        return Answer(answer.status_code, dict(answer.headers), answer.content)
+        return RawResponse(answer.status_code, dict(answer.headers), answer.content)
 
     http = HttpClient("http://remit.example", TOKEN, transport=InProcessTransport(handle))
     for _ in range(2):

@@ -55,7 +55,7 @@ async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPa
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(UnavailableError, match=r"host name of nowhere.invalid:81 is not known"):
+    with pytest.raises(UnavailableError, match=r"host name of nowhere.invalid:81 is unknown"):
         await send(PING, url="http://nowhere.invalid:81")
 
 
@@ -69,7 +69,7 @@ async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
 
     with (
         serving(silent) as url,
-        pytest.raises(UnavailableError, match=r"no answer from .* within 0.3 s") as caught,
+        pytest.raises(UnavailableError, match=r"no response from .* within 0.3 s") as caught,
     ):
         await send(WRITE, url=url, timeout_s=0.3)
     hides_everything(caught.value)
@@ -90,7 +90,7 @@ async def test_an_answer_that_trickles_cannot_hold_a_call(send: Sends) -> None:
             if over.wait(0.05):
                 return
 
-    with serving(trickle) as url, pytest.raises(UnavailableError, match="no answer from"):
+    with serving(trickle) as url, pytest.raises(UnavailableError, match="no response from"):
         await send(PING, url=url, timeout_s=0.3)
 
 
@@ -121,7 +121,7 @@ async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes
 
     with (
         serving(other) as url,
-        pytest.raises(UnavailableError, match=r"broke off, or does not speak HTTP .*http or https"),
+        pytest.raises(UnavailableError, match=r"broke off, or does not use HTTP .*http or https"),
     ):
         await send(PING, url=url)
 
@@ -136,7 +136,7 @@ async def test_a_port_that_does_not_speak_tls_is_told(send: Sends) -> None:
 
     with (
         serving(plain) as url,
-        pytest.raises(UnavailableError, match=r"no TLS with .*whether it speaks https"),
+        pytest.raises(UnavailableError, match=r"no TLS with .*whether it supports https"),
     ):
         await send(PING, url=url.replace("http:", "https:"))
 
@@ -154,9 +154,9 @@ async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
     ("raised", "said"),
     [
         (httpx.ConnectTimeout("t"), "no connection to api.example within 60 s.*firewall"),
-        (httpx.PoolTimeout("t"), "no answer from api.example within 60 s"),
-        (httpx.WriteTimeout("t"), "no answer from"),
-        (httpx.ProxyError("407 no\nforged"), r"the proxy refused \(407 no forged\)"),
+        (httpx.PoolTimeout("t"), "no response from api.example within 60 s"),
+        (httpx.WriteTimeout("t"), "no response from"),
+        (httpx.ProxyError("407 no\nforged"), r"the proxy rejected the request \(407 no forged\)"),
         (httpx.ConnectError("no route"), r"cannot be reached \(no route\)"),
         (httpx.WriteError(""), r"broke \(WriteError\)"),
         (httpx.LocalProtocolError("odd"), r"broke \(odd\)"),

@@ -102,7 +102,7 @@ def test_without_a_token_none_is_sent() -> None:
         (200, b"", ContractError),
         (502, b"<html>", UnavailableError),
     ],
-    ids=["refusal", "html", "empty", "gateway"],
+    ids=["error", "html", "empty", "gateway"],
 )
 async def test_an_answer_becomes_an_error_that_names_the_request(
     send: Sends, status: int, content: bytes, kind: type[ApiError]
@@ -173,7 +173,7 @@ BULK = described.bulk_raw(b"{}")
 @each(
     ("call", "limit", "advice"),
     [
-        (PING, MIB, "something else does"),
+        (PING, MIB, "something else may respond"),
         (BULK, 16 * MIB, r"fewer items into one call \(max_batch_items\)"),
         (described.list_instances(agent_id="a"), 16 * MIB, "Ask for less with page_size"),
     ],
@@ -214,7 +214,7 @@ async def test_a_bulk_answer_may_be_long(send: Sends) -> None:
 
 
 @both
-async def test_a_refusal_is_at_most_one_mebibyte_long(send: Sends) -> None:
+async def test_an_error_is_at_most_one_mebibyte_long(send: Sends) -> None:
     """It is parsed whole, unlike the outputs of a bulk request."""
     body = b'{"status":"error","message":"' + b"x" * MIB + b'"}'
     with pytest.raises(ContractError, match=f"longer than {MIB} bytes"):
@@ -234,7 +234,7 @@ async def test_a_bulk_answer_that_breaks_off_is_none(send: Sends) -> None:
     ["", "api.example", "ftp://api.example", "https://", "https://h/?q=1", "https://h/#f"],
     ids=["empty", "no scheme", "ftp", "no host", "query", "fragment"],
 )
-def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
+def test_a_url_that_cannot_be_right_is_rejected(url: str) -> None:
     """Nothing is sent, and the error says what is expected."""
     with pytest.raises(SettingsError, match="expected https://host"):
         HttpClient(url, TOKEN)
@@ -260,13 +260,13 @@ def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
 
 
 @each("url", ["http://[::1", "http://h:port"], ids=["bracket", "port"])
-def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
+def test_a_url_that_cannot_be_read_is_rejected(url: str) -> None:
     """The error has Python's reason."""
     with pytest.raises(SettingsError, match="api_url cannot be read"):
         HttpClient(url, TOKEN)
 
 
-def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
+def test_a_url_with_a_password_is_rejected_without_quoting_it() -> None:
     """The client of httpx would send it in place of the token."""
     with pytest.raises(SettingsError, match="user or password") as caught:
         HttpClient("https://user:s3cret@h", TOKEN)
@@ -274,9 +274,9 @@ def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
 
 
 @each("token", ["a b", "a\nb", "a\x00b", "tökén"], ids=ascii)
-def test_a_token_that_no_header_may_hold_is_refused_without_quoting_it(token: str) -> None:
+def test_a_token_that_no_header_may_hold_is_rejected_without_quoting_it(token: str) -> None:
     """The error of httpx would quote it."""
-    with pytest.raises(SettingsError, match="api_token holds") as caught:
+    with pytest.raises(SettingsError, match="api_token contains") as caught:
         HttpClient("http://h", token)
     assert token not in str(caught.value)
 

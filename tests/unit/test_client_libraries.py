@@ -19,9 +19,9 @@ TOKEN = "pf_0123456789abcdef"
 PONG = b'{"status":"success","details":{}}'
 FAILURES = {
     "ConnectTimeout": "no connection to api.example within",
-    "ReadTimeout": "no answer from api.example within",
-    "ProxyError": "the proxy refused",
-    "RemoteProtocolError": "broke off, or does not speak HTTP",
+    "ReadTimeout": "no response from api.example within",
+    "ProxyError": "the proxy rejected the request",
+    "RemoteProtocolError": "broke off, or does not use HTTP",
     "ConnectError": "cannot be reached",
     "WriteError": "the connection to api.example broke",
     "DecodingError": "cannot be decompressed",

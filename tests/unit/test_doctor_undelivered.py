@@ -95,22 +95,22 @@ def test_what_waits_after_a_failed_attempt_is_wrong(tmp_path: Path) -> None:
 
         assert result.exit_code == 1
         assert (check["name"], check["code"]) == ("delivery", "undelivered")
-        assert re.match(r"\d+ items wait: every attempt since .*Z has failed", check["said"])
-        assert FULL in check["said"]
+        assert re.match(r"\d+ items wait: every attempt since .*Z has failed", check["message"])
+        assert FULL in check["message"]
         assert "remit spool send" in check["advice"]
-        assert found(result)["server"]["verdict"] == "ok"
+        assert found(result)["server"]["status"] == "ok"
 
 
 def test_the_time_is_that_of_the_first_attempt_that_failed(tmp_path: Path) -> None:
     """Also if it was made by a process that has ended."""
     with serving(Disk().api.behave) as url:
         leave(url, tmp_path)
-        (first,) = re.findall(r"since (\S+Z)", wrong(asked(url, tmp_path))["said"])
+        (first,) = re.findall(r"since (\S+Z)", wrong(asked(url, tmp_path))["message"])
         configure(url, tmp_path)
         assert not remit.flush(2)
         wait_until(lambda: remit.status().last_error is not None)
         remit.shutdown(0.1)
-        said = wrong(asked(url, tmp_path))["said"]
+        said = wrong(asked(url, tmp_path))["message"]
         assert f"since {first} " in said
 
 
@@ -147,4 +147,4 @@ def test_a_failure_of_another_token_says_nothing_of_this_one(tmp_path: Path) -> 
         leave(url, tmp_path)
         other = doctor(REMIT_API_URL=url, REMIT_API_TOKEN="another", REMIT_DATA_DIR=str(tmp_path))
         assert "delivery" not in found(other)
-        assert "wait for another server or token" in found(other)["spool"]["said"]
+        assert "wait for another server or token" in found(other)["spool"]["message"]

@@ -93,7 +93,7 @@ def test_what_the_api_said_is_kept_and_shown() -> None:
         (401, b"", {}, "Check the api_token"),
         (403, b"", {}, "its scope does not allow this"),
         (404, refusal("not_found"), {}, "Check the id, and the api_url"),
-        (404, HTML, {}, "Nothing of the Prefactor API is there: check the api_url"),
+        (404, HTML, {}, "There is no Prefactor API: check the api_url"),
         (405, HTML, {}, "This is not the Prefactor API: check the api_url"),
         (407, b"", {}, "HTTPS_PROXY"),
         (413, b"", {}, "Send less at once"),

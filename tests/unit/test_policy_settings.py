@@ -61,7 +61,7 @@ def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
         pytest.param({"REMIT_API_URL": "example.com"}, "REMIT_API_URL", id="url"),
         pytest.param(
             {"REMIT_API_URL": "https://me:pw@example.com", "REMIT_API_TOKEN": "t"},
-            "holds a user or password",
+            "contains a user or password",
             id="password-in-the-url",
         ),
         pytest.param({"REMIT_REDACT": "no.such:hook"}, "cannot be imported", id="hook"),

@@ -43,7 +43,7 @@ from remit._deliver.spool.store import Row
 from remit._deliver.window import SenderContext, Window
 from remit._record.items import Item, ItemKind
 from remit.client.endpoints.bulk import SUCCEEDED
-from remit.client.endpoints.endpoint import AnswerTooLongError
+from remit.client.endpoints.endpoint import ResponseTooLongError
 from remit.errors import (
     ApiError,
     ContractError,
@@ -285,7 +285,7 @@ class Sender:
         """Return the outputs of a batch; None if its rows are sent in another way, or later."""
         try:
             outputs = send_bulk(self._client, batch.operations, on_sent)
-        except (RejectedError, AnswerTooLongError) as error:
+        except (RejectedError, ResponseTooLongError) as error:
             if not self._learn_refusal(batch, error):
                 self._send_parts(batch, error)
             return None
@@ -345,7 +345,7 @@ class Sender:
         has_runs = batch.starts or any(row.item.kind in END_KINDS for row in batch.rows.values())
         if self.support.runs is not None or not has_runs:
             return False
-        if isinstance(error, TooLargeError | AnswerTooLongError):
+        if isinstance(error, TooLargeError | ResponseTooLongError):
             return False
         self.support.runs = False
         return True
@@ -386,7 +386,7 @@ class Sender:
         if error is None:
             self._window.retry(row, run, FAULT)
             return
-        if isinstance(error, AnswerTooLongError):
+        if isinstance(error, ResponseTooLongError):
             raise error
         smaller = without_contents(item)
         if isinstance(error, TooLargeError) and smaller != item:

@@ -1,4 +1,4 @@
-"""Reads agents through the API, and what all reading has in common."""
+"""Reads agents through the API; base class of the reader of runs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,11 @@ SCHEMA_VERSIONS: Final = "agent_schema_version"
 
 
 class Client(Protocol):
-    """Sends calls to an API."""
-
-    def send(self, call: Call[T]) -> T:
-        """Return what the API answers to *call*."""
-        ...
+    def send(self, call: Call[T]) -> T: ...
 
 
 class SchemaVersion(BaseModel):
-    """What is read of a schema version; lists leave the schemas out."""
+    """The fields of a schema version that are read; lists omit the schemas."""
 
     id: str
     external_identifier: str | None = None
@@ -42,14 +38,13 @@ class SchemaVersion(BaseModel):
 
 
 class AgentReader:
-    """The agents of one place.
+    """The agents of one server or database.
 
     Attributes:
-        place: The server or the database, as people name it.
+        place: The server or the database, for messages.
     """
 
     def __init__(self, client: Client, place: str) -> None:
-        """Read through *client*."""
         self.place = place
         self.client = client
         self._agent = cache(self._asked_agent)
@@ -59,14 +54,14 @@ class AgentReader:
         try:
             return list(self._every("agent", Agent, {}))
         except UnauthorizedError:
-            # A deployment's token is for one agent; remit's collector says which.
+            # A deployment's token is for one agent, which remit's collector returns.
             agent_id = self._ping().get("agent_id")
             if not isinstance(agent_id, str):
                 raise
             return [self._agent(agent_id)]
 
     def agent(self, reference: str) -> Agent | None:
-        """Return the agent that *reference* names: identifier, id, name, or end of an identifier.
+        """Return the agent with this identifier, id, name, or end of an identifier.
 
         Raises:
             Failed: Several have that name.
@@ -84,27 +79,20 @@ class AgentReader:
             if len(matching) > 1:
                 ids = ", ".join(agent.id for agent in matching)
                 count = len(matching)
-                raise Failed(f"{count} agents are called {reference!r}: give the id of one ({ids})")
+                raise Failed(f"{count} agents are called {reference!r}: use the id of one ({ids})")
             if matching:
                 return matching[0]
         return None
 
     def agent_with_risk(self, agent_id: str) -> Agent:
-        """Return an agent with the number of its runs and its declared risk."""
         call = SHOW_AGENT.call(agent_id=agent_id, include_counts=True, include_risk_rollup=True)
         return self.client.send(call)
 
     def known_agent(self, reference: str) -> Agent:
-        """Return the agent that *reference* names.
-
-        Raises:
-            Failed: There is none, or several have that name.
-        """
         agent = self.agent(reference)
         if agent is None:
             raise Failed(
-                f"there is no agent {reference!r} in {self.place}: `remit agents list` shows those "
-                "that there are"
+                f"there is no agent {reference!r} in {self.place}: `remit agents list` lists them"
             )
         return agent
 
@@ -123,7 +111,7 @@ class AgentReader:
         ]
 
     def _schema_versions_of(self, agent: Agent) -> Iterator[SchemaVersion]:
-        # In the long form: the service is known to refuse the short one.
+        # In the long form: the service is known to reject the short one.
         newest = {"sorting[field]": "id", "sorting[direction]": "desc"}
         return self._every(SCHEMA_VERSIONS, SchemaVersion, {"agent_id": agent.id, **newest})
 
@@ -150,19 +138,14 @@ class AgentReader:
         return self.client.send(SHOW_AGENT.call(agent_id=agent_id))
 
     def _ping(self) -> Mapping[str, Any]:
-        """Return what the server says about the token.
-
-        Raises:
-            Failed: It does not accept the token.
-        """
         try:
             return self.client.send(PING.call()).details or {}
         except UnauthorizedError as error:
             raise Failed(f"{self.place} does not accept the token: {error}") from error
 
     @contextmanager
-    def listing(self, what: str) -> Generator[None]:
-        """Replace the error of a list by one that says what to do.
+    def listing(self, items: str) -> Generator[None]:
+        """Replace the error of a list by one with advice.
 
         Raises:
             Failed: The token may not read the list, or the server has none.
@@ -173,11 +156,11 @@ class AgentReader:
             with suppress(NotFoundError, ContractError):
                 self._ping()
             raise Failed(
-                f"the token may not list {what} at {self.place}: {error}. Use a token of scope "
-                "account, or give the id of a run, or --db"
+                f"the token may not list {items} at {self.place}: {error}. Use a token of scope "
+                "account, or the id of a run, or --db"
             ) from error
         except (NotFoundError, ContractError) as error:
             raise Failed(
-                f"{self.place} has no list of {what}: {error}. Only remit's collector has it; give "
+                f"{self.place} has no list of {items}: {error}. Only remit's collector has it; use "
                 "the id of a run, or --db to read a database"
             ) from error

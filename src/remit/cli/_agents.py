@@ -31,7 +31,7 @@ from remit.models.data_risk import DataRisk
 ID_CHARS: Final = 32
 LABEL_COLUMNS: Final = 14
 ENDED: Final = ("complete", "failed", "cancelled", "terminated")
-OPEN: Final = ("pending", "active")
+GOING_ON: Final = ("pending", "active")
 
 
 @click.group()
@@ -56,13 +56,13 @@ def list_agents(db: Database | None, *, as_json: bool) -> None:
     names = {key: printable(name) for key, name in names_of(found).items()}
     room = columns() - ID_CHARS - 8 - 9 - when_columns() - 4 * 2
     room = min(max(map(width, names.values())), max(room, len("AGENT")))
-    head = f"{'AGENT':<{room}}  {'ID':<{ID_CHARS}}  {'STATUS':<8}  {'RUNS':>9}  MADE"
+    head = f"{'AGENT':<{room}}  {'ID':<{ID_CHARS}}  {'STATUS':<8}  {'RUNS':>9}  CREATED"
     emit(faint(head))
     for agent in found:
         runs = "" if agent.instance_counts is None else f"{agent.instance_counts.total:,}"
         name = padded(cut(names[agent.id], room, lines().cut), room)
-        made = when(agent.inserted_at)
-        emit(f"{bold(name)}  {agent.id:<{ID_CHARS}}  {agent.status:<8}  {runs:>9}  {made}")
+        created = when(agent.inserted_at)
+        emit(f"{bold(name)}  {agent.id:<{ID_CHARS}}  {agent.status:<8}  {runs:>9}  {created}")
     emit()
     say_place(reader, err=False)
 
@@ -72,7 +72,7 @@ def list_agents(db: Database | None, *, as_json: bool) -> None:
 @read_option
 @json_option
 def show(agent: str, db: Database | None, *, as_json: bool) -> None:
-    """Show an agent: its runs, and what its steps are declared to do and with which data.
+    """Show an agent: its runs, and the declared actions and data of its steps.
 
     AGENT is its name, its identifier or its id.
     """
@@ -95,7 +95,7 @@ def _rows(agent: Agent) -> Iterator[tuple[str, str]]:
     yield "id", agent.id
     yield "identifier", printable(agent.external_identifier or "")
     yield "description", printable(agent.description or "")
-    yield "made", when(agent.inserted_at)
+    yield "created", when(agent.inserted_at)
     if agent.instance_counts is not None:
         yield "runs", _runs(agent.instance_counts)
     if agent.risk_rollup is not None:
@@ -105,7 +105,7 @@ def _rows(agent: Agent) -> Iterator[tuple[str, str]]:
 def _runs(counts: AgentInstanceCounts) -> str:
     by_status = [
         coloured(status, f"{count:,} {status}")
-        for status in (*ENDED, *OPEN)
+        for status in (*ENDED, *GOING_ON)
         if (count := getattr(counts, status))
     ]
     return ", ".join([f"{counts.total:,}", *by_status])

@@ -26,16 +26,14 @@ class AgeType(_AgeParam):
     name = "age"
 
     def __init__(self, least: timedelta) -> None:
-        """Take ages from *least* on."""
         self._least = least
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Return the age."""
         age = _age_in(str(value))
         if age is None:
-            self.fail(f"{value!r} is no age: give 90d or 12h", param, ctx)
+            self.fail(f"{value!r} is not a valid age; write it as 90d or 12h", param, ctx)
         if not self._least <= age <= timedelta(days=MOST_DAYS):
             least = f"{self._least // timedelta(hours=1)}h"
             self.fail(f"{value!r} is not between {least} and {MOST_DAYS}d", param, ctx)
@@ -43,9 +41,9 @@ class AgeType(_AgeParam):
 
 
 class FutureType(_TimeParam):
-    """A time in the future: ISO 8601, or how long it is until then, such as `90d`.
+    """A time in the future: ISO 8601, or the time until then, such as `90d`.
 
-    A time without a zone, and the beginning of a day, are those of this machine.
+    Without a zone it is local time.
     """
 
     name = "time"
@@ -53,22 +51,25 @@ class FutureType(_TimeParam):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the time in UTC."""
         text, now = str(value), datetime.now(UTC)
         try:
             age = _age_in(text)
             moment = datetime.fromisoformat(text).astimezone(UTC) if age is None else now + age
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time: give 90d or 12h, or a date as 2027-01-01", param, ctx)
+            self.fail(
+                f"{text!r} is not a valid time; write it as 90d or 12h, or as 2027-01-01",
+                param,
+                ctx,
+            )
         if moment <= now:
-            self.fail(f"{text!r} does not lie in the future", param, ctx)
+            self.fail(f"{text!r} is not in the future", param, ctx)
         return moment
 
 
 class PastType(_TimeParam):
-    """A time: ISO 8601, or how long ago it was, such as `7d`.
+    """A time: ISO 8601, or an age, such as `7d`.
 
-    A time without a zone, and the beginning of a day, are those of this machine.
+    Without a zone it is local time.
     """
 
     name = "time"
@@ -76,7 +77,6 @@ class PastType(_TimeParam):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the time in UTC."""
         text = str(value)
         try:
             age = _age_in(text)
@@ -84,7 +84,9 @@ class PastType(_TimeParam):
                 return datetime.now(UTC) - age
             return datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time: give 7d or 24h, or a date as 2026-11-01", param, ctx)
+            self.fail(
+                f"{text!r} is not a valid time; write it as 7d or 24h, or as 2026-11-01", param, ctx
+            )
 
 
 FUTURE: Final = FutureType()
@@ -92,7 +94,7 @@ PAST: Final = PastType()
 
 
 def _age_in(text: str) -> timedelta | None:
-    """Return the age that *text* names; None if it names none, or one of millions of years."""
+    """Return the age; None if *text* is not one, or is millions of years."""
     match = _AGE.fullmatch(text)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Copies a database file of remit, whatever the version of its schema."""
+"""Copies a database file of remit, with any version of its schema."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from remit.cli._failing import Failed
 
 
 def copy_database(path: Path, target: Path) -> None:
-    """Write one committed state of the database at *path* to *target*, for its owner only.
+    """Write a consistent copy of the database at *path* to *target*, readable by its owner only.
 
-    Neither the file nor its folder is changed.
+    The file and its directory are not changed.
 
     Raises:
         Failed: There is no database, it cannot be read, or *target* exists or cannot be written.
@@ -22,17 +22,17 @@ def copy_database(path: Path, target: Path) -> None:
     try:
         if not path.is_file() or not path.stat().st_size:
             raise Failed(
-                f"there is no database at {path}: nothing was recorded there yet, or "
-                "another path is meant"
+                f"there is no database at {path}: either nothing has been recorded yet, or the "
+                "path is wrong"
             )
         check_ours(path, COLLECTOR)
     except (OSError, sqlite3.Error, ForeignError) as error:
         raise Failed(
-            f"the database {path} cannot be read: {error}. Name a database that remit made"
+            f"the database {path} cannot be read: {error}. Use a database created by remit"
         ) from error
     try:
         if not make_private_file(target):
-            raise Failed(f"{target} exists already: name another file")
+            raise Failed(f"{target} exists already: use another file")
     except OSError as error:
         raise Failed(f"{target} cannot be written: {error.strerror or error}") from error
     try:
@@ -48,9 +48,9 @@ def _copy(path: Path, target: Path) -> None:
     logged, before = has_log(path), _state(path)
     with closing(reader(path)) as source, closing(sqlite3.Connection(target)) as copy:
         source.backup(copy)
-        # The copy is one file: a reader needs no write-ahead log beside it.
+        # The copy is one file, without a write-ahead log.
         copy.execute("PRAGMA journal_mode = DELETE")
-    # A file without a log is read without a lock, so a program may have written to it.
+    # A file without a log is read without a lock, so it may have been written meanwhile.
     if not logged and _state(path) != before:
         raise Failed(f"{path} was written to while it was copied: copy it again")
 

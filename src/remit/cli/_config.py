@@ -1,4 +1,4 @@
-"""`remit config`: the settings, and where each comes from."""
+"""`remit config`: the settings and their sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remit.config import Settings
 
 SHOWN_CHARS: Final = 10
 MIN_SECRET_CHARS: Final = 24
-"""Of a shorter secret nothing is shown."""
+"""A shorter secret is not shown at all."""
 DEFAULT: Final = "default"
 
 
@@ -28,10 +28,10 @@ def config_group() -> None:
 @config_group.command()
 @json_option
 def show(*, as_json: bool) -> None:
-    """Show each setting, its value, and the variable that it comes from.
+    """Show each setting with its value and the variable that sets it.
 
-    Of a secret only the beginning is shown. The exit status is 1 if a value is wrong; such a value
-    is replaced by the default, and in the policy by the strictest one.
+    Only the beginning of a secret is shown. The exit status is 1 if a value is invalid; an invalid
+    value is replaced by the default, or for the policy by the strictest value.
     """
     sources = config.environment_sources()
     settings, problems = config.read({}, sources)

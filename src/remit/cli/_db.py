@@ -14,7 +14,7 @@ from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
 from remit.cli._database import maintained, opened, opened_to_read
-from remit.cli._db_info import info, misdated, told_misdated, vacuum
+from remit.cli._db_info import info, misdated, misdated_note, vacuum
 from remit.cli._failing import Failed
 from remit.cli._local import reader_on
 from remit.cli._options import (
@@ -75,9 +75,9 @@ def retain(
     """Delete old spans and runs, or the payloads of old spans.
 
     The age of a span is the time since it began. A run is deleted if it ended before that time and
-    none of its spans remains; a run that never ended remains. With --payloads, parameters and
-    results of spans are deleted, and their names, times and states remain. In PostgreSQL, whole
-    weeks are deleted. A collector may serve the database meanwhile; `remit serve --retain` and
+    none of its spans is left; a run that has not ended is kept. With --payloads, parameters and
+    results of spans are deleted, and their names, times and states are kept. In PostgreSQL, whole
+    weeks are deleted. A collector may use the database at the same time; `remit serve --retain` and
     `--retain-payloads` do the same every hour.
     """
     if days is None and payloads is None:
@@ -90,38 +90,33 @@ def retain(
         with opened_to_read(path) as reader, reader.reading() as tx:
             _describe(due(tx, before_us, payloads_us), by_weeks=is_postgres(path))
             if count := misdated(tx):
-                emit(told_misdated(count), err=True)
+                emit(misdated_note(count), err=True)
     with opened(path) as store:
-        what = _old_things(before_us, payloads_us)
-        confirm_deletion(f"Delete {what} in {shown(path)}, for good?", yes=yes)
+        selected = _selected(before_us, payloads_us)
+        confirm_deletion(f"Delete {selected} in {shown(path)}, for good?", yes=yes)
         removed = store.retain(before_us, payloads_us)
     if as_json:
         times = {"before": before_us, "payloads_before": payloads_us}
         shown_times = {name: at and format_us(at) for name, at in times.items()}
         emit_json({**shown_times, **removed._asdict()})
         return
-    emit(f"Removed {what} in {shown(path)}: {_told(removed)}.")
+    emit(f"Removed {selected} in {shown(path)}: {_counted(removed)}.")
 
 
-def _old_things(before_us: int | None, payloads_us: int | None) -> str:
-    """Return what a deletion is about."""
-    things: list[str] = []
+def _selected(before_us: int | None, payloads_us: int | None) -> str:
+    data: list[str] = []
     if before_us is not None:
-        things.append(f"spans and runs from before {format_us(before_us)}")
+        data.append(f"spans and runs from before {format_us(before_us)}")
     if payloads_us is not None:
-        things.append(f"payloads of spans from before {format_us(payloads_us)}")
-    return " and ".join(things)
+        data.append(f"payloads of spans from before {format_us(payloads_us)}")
+    return " and ".join(data)
 
 
 def _describe(removed: Removed, *, by_weeks: bool) -> None:
-    """Write how much a deletion would delete, before the question."""
-    things = [
-        number_of(removed.spans, "span"),
-        number_of(removed.instances, "run"),
-        f"the payloads of {number_of(removed.payloads, 'further span')}",
-    ]
+    spans, runs = number_of(removed.spans, "span"), number_of(removed.instances, "run")
+    payloads = f"the payloads of {number_of(removed.payloads, 'further span')}"
     weeks = ", at most: PostgreSQL deletes whole weeks" if by_weeks else ""
-    emit(f"These are {things[0]}, {things[1]} and {things[2]}{weeks}.", err=True)
+    emit(f"These are {spans}, {runs} and {payloads}{weeks}.", err=True)
 
 
 db.add_command(upgrade)
@@ -132,15 +127,15 @@ db.add_command(upgrade)
 def distribute(db: Database | None) -> None:
     """Distribute an empty PostgreSQL database over several machines, with Citus.
 
-    The URL names the database on the coordinator. Each node must have the extension `citus` in a
-    database of that name, and the coordinator must know the workers. Afterwards a collector uses
-    the database as any other.
+    The URL is that of the database on the coordinator. Each node must have the extension `citus` in
+    a database of that name, and the coordinator must know the workers. Afterwards a collector uses
+    the database like any other.
     """
     url = str(maintained(db))
     if not is_postgres(url):
         raise Failed(
-            f"{shown(url)} is an SQLite file: --db postgresql://user@host/name names the database "
-            "on the coordinator"
+            f"{shown(url)} is an SQLite file: use --db postgresql://user@host/name with the "
+            "database on the coordinator"
         )
     workers = distribute_database(url)
     emit(f"Distributed {shown(url)} over {number_of(workers, 'worker')}.")
@@ -157,7 +152,11 @@ def distribute(db: Database | None) -> None:
     "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
 )
 @click.option(
-    "--reason", type=TEXT, metavar="TEXT", required=True, help="Reason; it is kept in the record."
+    "--reason",
+    type=TEXT,
+    metavar="TEXT",
+    required=True,
+    help="Reason, which is kept in the record of the erasure.",
 )
 @yes_option
 @db_option
@@ -174,8 +173,8 @@ def erase(
 ) -> None:
     """Delete the payloads of runs for good.
 
-    The command deletes parameters, results, quality payloads, reasons, and stored answers that hold
-    them, and keeps a record of the erasure. Names, times and states remain, and `remit runs show`
+    The command deletes parameters, results, scores, reasons, and stored responses that contain
+    them, and keeps a record of the erasure. Names, times and states are kept, and `remit runs show`
     shows what was erased, when, why and by whom. Items that arrive for such a run later are stored
     without their payloads.
     """
@@ -184,15 +183,15 @@ def erase(
     if len(asked) != 1:
         raise click.UsageError("Give one of --run, --agent and --subject.")
     if not reason.strip():
-        raise click.UsageError("--reason must say something.")
+        raise click.UsageError("--reason must not be empty.")
     ((kind, value),) = asked
     path = maintained(db)
     with opened(path) as store:
         ids = _instances(store, kind, value)
         if not ids:
             raise Failed(f"{shown(path)} has no run of the {kind} {value!r}: nothing was erased")
-        what = f"Erase the payloads of {number_of(len(ids), 'run')} in {shown(path)}, for good?"
-        confirm_deletion(what, yes=yes)
+        question = f"Erase the payloads of {number_of(len(ids), 'run')} in {shown(path)}, for good?"
+        confirm_deletion(question, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
     if as_json:
@@ -203,7 +202,7 @@ def erase(
         f"of {number_of(done.runs, 'run')} in {shown(path)}."
     )
     if is_postgres(path):
-        emit("Its write-ahead log and its backups still hold them until they are gone themselves.")
+        emit("Its write-ahead log and its backups contain them until they are deleted themselves.")
 
 
 def _scrub(store: Store, instance_id: str) -> None:
@@ -211,9 +210,8 @@ def _scrub(store: Store, instance_id: str) -> None:
         store.scrub()
     except StoreUnavailableError as error:
         raise Failed(
-            f"the payloads are deleted, but their bytes may still stand in the file ({error}): "
-            "stop what uses the database, and then do the same again, by "
-            f"--run {instance_id}"
+            f"the payloads are deleted, but their bytes may still be in the file ({error}): "
+            f"stop the programs that use the database, then run this again with --run {instance_id}"
         ) from error
 
 
@@ -242,27 +240,27 @@ def backup(target: Path, db: Database | None) -> None:
     """Copy the database to TARGET.
 
     TARGET is a new file that only its owner can read. The copy is a consistent state of the
-    database, with the schema that it has, also that of an earlier version; a collector may write it
-    meanwhile. Data that is erased later remains in the copy.
+    database with its schema, even one of an earlier version; a collector may write to the database
+    at the same time. Data that is erased later stays in the copy.
     """
     path = maintained(db)
     if is_postgres(path):
         raise Failed(
-            "a PostgreSQL database is copied by its own tool: pg_dump --format=custom "
+            "use PostgreSQL's own tool to copy its database: pg_dump --format=custom "
             f"--file={shlex.quote(str(target))} {shlex.quote(shown(path))}"
         )
     copy_database(Path(path), target)
     emit(f"Copied {shown(path)} to {target}, {target.stat().st_size} bytes.")
 
 
-def _told(removed: Removed) -> str:
-    things = [
+def _counted(removed: Removed) -> str:
+    counts = [
         number_of(removed.spans, "span"),
         number_of(removed.instances, "run"),
         number_of(removed.keys, "idempotency key"),
     ]
     if removed.payloads:
-        things.append(f"the payloads of {number_of(removed.payloads, 'span')}")
+        counts.append(f"the payloads of {number_of(removed.payloads, 'span')}")
     weeks = len({name.rpartition("_")[2] for name in removed.parts})
     dropped = f" ({number_of(weeks, 'week')} dropped whole)" if weeks else ""
-    return f"{', '.join(things[:-1])} and {things[-1]}{dropped}"
+    return f"{', '.join(counts[:-1])} and {counts[-1]}{dropped}"

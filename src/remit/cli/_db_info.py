@@ -1,4 +1,4 @@
-"""`remit db info` and `remit db vacuum`: what a database holds, and the space that it takes."""
+"""`remit db info` and `remit db vacuum`: content and size of a database."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from remit.models.remit_api import CountList, RunList
 LABEL_COLUMNS: Final = 12
 LOGS: Final = ("", "-wal", "-shm")
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
-RETENTION: Final = "as the server is started with, by --retain; its page Account shows it"
+RETENTION: Final = "set by --retain of the server; see Account in its web UI"
 
 
 class Content(NamedTuple):
-    """What a database holds.
+    """Content of a database.
 
     Attributes:
         oldest: Day of the oldest run.
-        newest: When the newest run was recorded.
+        newest: Time at which the newest run was stored.
         misdated: Number of runs that began more than a day before or after they were stored.
     """
 
@@ -48,10 +48,10 @@ class Content(NamedTuple):
 @db_option
 @json_option
 def info(db: Database | None, *, as_json: bool) -> None:
-    """Show what a database holds: version, size, runs and spans, and their age.
+    """Show the version, size and content of a database.
 
-    The ages are those of the storage. Of the oldest run the day is shown. A database does not hold
-    the retention of its server.
+    The command shows the day on which the oldest run was stored, and the time of the newest.
+    Retention is a setting of the server and not in the database.
     """
     path = maintained(db)
     with opened_to_read(path) as reader:
@@ -72,7 +72,7 @@ def info(db: Database | None, *, as_json: bool) -> None:
         "retention": RETENTION,
     }
     if content.misdated:
-        rows["clocks"] = told_misdated(content.misdated)
+        rows["clocks"] = misdated_note(content.misdated)
     for label, text in rows.items():
         emit(faint(f"{label:<{LABEL_COLUMNS}}") + text)
 
@@ -94,21 +94,19 @@ def _content(reader: Reader) -> Content:
 
 
 def misdated(tx: Transaction) -> int:
-    """Return the number of runs that began more than a day before or after they were stored."""
     ((count,),) = tx.rows(
         "SELECT COUNT(*) FROM runs WHERE ABS(started_at - inserted_at) > ?", (US_PER_DAY,)
     )
     return int(count)
 
 
-def told_misdated(count: int) -> str:
-    """Return the sentence about this number of runs."""
+def misdated_note(count: int) -> str:
     runs, it, program = (
         ("runs", "they were", "programs") if count > 1 else ("run", "it was", "program")
     )
     return (
         f"{count:,} {runs} began more than a day before or after {it} stored: delivered late, or "
-        f"with a wrong clock of the {program}. Retention goes by that clock."
+        f"with a wrong clock of the {program}. Retention uses that clock."
     )
 
 
@@ -124,10 +122,10 @@ def _bytes(path: Database, reader: Reader) -> int:
 @click.command()
 @db_option
 def vacuum(db: Database | None) -> None:
-    """Give back the space of deleted data.
+    """Free the space of deleted data.
 
-    A file of SQLite is written again, and its disk needs room for both copies; a collector that
-    serves it waits meanwhile. PostgreSQL makes the space of deleted rows free for new ones.
+    Rewrites an SQLite file; the disk needs room for a second copy, and a collector that serves the
+    file waits until then. In PostgreSQL the space of deleted rows becomes free for new ones.
     """
     path = maintained(db)
     with opened_to_read(path) as reader:

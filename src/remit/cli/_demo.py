@@ -39,7 +39,7 @@ SHOWN: Final = 1
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the record; by default that of the settings.",
+    help="Directory for the record; by default that of the settings.",
 )
 def demo(data_dir: Path | None) -> None:
     """Run an example agent and show its record.
@@ -69,7 +69,6 @@ def demo(data_dir: Path | None) -> None:
 
 
 def _configured(data_dir: Path | None) -> Runtime:
-    """Return the runtime, configured from the environment."""
     settings: SettingsArguments = {"purpose": "smoke_test"}
     if data_dir is not None:
         settings["data_dir"] = data_dir
@@ -83,9 +82,9 @@ def _configured(data_dir: Path | None) -> Runtime:
 
 
 def _example() -> ModuleType:
-    """Return the example `support_desk`, from beside this file in a wheel, else the checkout.
+    """Return the example `support_desk` of the wheel, else of the checkout.
 
-    It keeps the name that it has in the checkout, so that its records are the same from both.
+    Its name is that in the checkout, so that both give the same records.
     """
     here = Path(__file__).resolve()
     for folder in (here.with_name("demo_agent"), here.parents[3] / "examples"):
@@ -95,32 +94,31 @@ def _example() -> ModuleType:
             module = sys.modules[AGENT] = module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise Failed(f"the demo's agent is not beside {here}: install remit again")
+    raise Failed(f"the demo's agent is not next to {here}: install remit again")
 
 
 def _answered(agent: Any, shop: object, number: int) -> Run:
-    """Let the agent answer a ticket, and print its words as they come; return the run."""
+    """Let the agent answer a ticket, and print its words; return the run."""
     ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
     emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")
 
-    def hear(word: str) -> None:
+    def note(word: str) -> None:
         words.append(word)
         runs.append(current_run())
 
-    asyncio.run(agent.answer(ticket, TOKEN, shop, hear))
+    asyncio.run(agent.answer(ticket, TOKEN, shop, note))
     emit("     " + cut(" ".join(words), columns() - 5))
     return next(run for run in runs if run is not None)
 
 
 def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
-    """Yield the lines that show a run, read from where it was delivered."""
     db = runtime.settings.data_dir / FILE if runtime.mode == "local" else None
     with reader_of(db, runtime.settings) as reader:
         try:
             record = reader.record(reader.find(run.id or run.key))
         except (Failed, UnauthorizedError) as error:
             yield f"The run cannot be read back: {error}"
-            yield f"Look for the run {run.key} on the page of {runtime.target}."
+            yield f"Look for the run {run.key} in the web UI of {runtime.target}."
         else:
             yield from drawn(record)
 
@@ -128,11 +126,10 @@ def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
 def _where(runtime: Runtime) -> str:
     if runtime.mode == "local":
         return "what it does, on this machine only"
-    return f"it at {runtime.target}, as your REMIT_* variables say"
+    return f"it at {runtime.target}, as set by your REMIT_* variables"
 
 
 def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
-    """Yield the place of the record, and the commands that show more of it."""
     yield f"The agent    {agent.__file__}"
     yield f"The record   {runtime.target}"
     if runtime.mode != "local":
@@ -144,24 +141,24 @@ def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
     yield "Look further:"
     commands = (
         (f"{remit} runs list{db}", "all the runs"),
-        (f"{remit} runs show{db}", "the last one: a refund that was refused"),
-        (f"{remit} runs show{db} --json", "the same, complete"),
+        (f"{remit} runs show{db}", "the last one: a denied refund"),
+        (f"{remit} runs show{db} --json", "the same as JSON, complete"),
     )
     page = (
-        (f"{remit} serve --open{db}", "serve the page and open it, signed in"),
-        (f"{remit} open{db}", "open the page of a server that runs already"),
+        (f"{remit} serve --open{db}", "start the web UI and open it, signed in"),
+        (f"{remit} open{db}", "open the web UI of a running server"),
     )
     wide = max(len(command) for command, _ in (*commands, *page))
-    for command, what in commands:
-        yield f"  {command:<{wide}}  {faint(what)}"
+    for command, effect in commands:
+        yield f"  {command:<{wide}}  {faint(effect)}"
     yield ""
     yield "See it in a browser:"
-    for command, what in page:
-        yield f"  {command:<{wide}}  {faint(what)}"
+    for command, effect in page:
+        yield f"  {command:<{wide}}  {faint(effect)}"
 
 
 def _program() -> str:
-    """Return the command that calls this program; under `make demo` it is not on the path."""
+    """Return the command of this program, which under `make demo` is not on the path."""
     here = Path(sys.argv[0])
     if here.name != "remit" or shutil.which("remit"):
         return "remit"

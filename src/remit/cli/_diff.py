@@ -1,4 +1,4 @@
-"""`remit diff`: what a change lets agents do, read from two locks."""
+"""`remit diff`: compares two locks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ESCAPED: Final = r"\\\1"
 
 
 class LockFailed(Failed):
-    """A lock cannot be made, read or compared. Status 1 says that two locks differ."""
+    """A lock cannot be written, read or compared; status 1 means that two locks differ."""
 
     exit_code = 2
 
@@ -60,12 +60,12 @@ class LockFailed(Failed):
 def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:
     """Compare two locks, the files that `remit lock` writes.
 
-    OLD and NEW are each a file, or REV:FILE for the file in a revision of git. Without NEW the
-    command compares FILE of OLD with the same file of the working tree. It imports no program.
+    OLD and NEW are each a file, or REV:FILE for the file in a Git revision. Without NEW the command
+    compares FILE of OLD with the same file of the working tree. It imports no program.
 
-    A change widens what agents may do or what may leave, weakens a declaration or the redaction,
-    narrows these, or changes something else. The exit status is 1 for changes of the kinds of
-    --fail-on, and 2 if the locks cannot be compared.
+    A change widens what agents may do or which data may leave, weakens a declaration or the
+    redaction, narrows these, or changes something else. The exit status is 1 for changes of the
+    kinds of --fail-on, and 2 if the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
     before, after = (_read(source) for source in (old, new))
@@ -81,26 +81,20 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
 
 
 def _same_in_working_tree(old: str) -> str:
-    """Return FILE of REV:FILE."""
     _, colon, file = old.partition(":")
     if Path(old).exists():
         raise LockFailed(
-            f"{old} is a file, and there is nothing to compare it with: name a revision, as in "
+            f"{old} is a file, and there is nothing to compare it with: specify a revision, as in "
             f"main:{old}, or a second file"
         )
     if not colon:
         raise LockFailed(
-            f"there is no file {old}: name a file of a revision, as in {old}:{FILE}, or two files"
+            f"there is no file {old}: specify one of a revision, as in {old}:{FILE}, or two files"
         )
     return file
 
 
 def _read(source: str) -> Lock:
-    """Return the lock in a file, or in a file of a revision.
-
-    Raises:
-        LockFailed: There is none.
-    """
     try:
         return parsed(_content(source), source)
     except LockError as error:
@@ -108,11 +102,6 @@ def _read(source: str) -> Lock:
 
 
 def _content(source: str) -> bytes:
-    """Return the content of a file, or of a file of a revision.
-
-    Raises:
-        LockFailed: It cannot be read.
-    """
     revision, colon, file = source.partition(":")
     try:
         if colon and not Path(source).exists():
@@ -124,7 +113,7 @@ def _content(source: str) -> bytes:
 
 
 def _of_revision(revision: str, file: str) -> bytes:
-    """Return a file as git has it in a revision; the path begins at the working directory."""
+    """Return a file of a revision; its path is relative to the working directory."""
     env = os.environ | {"LC_ALL": "C"}
     command = ["git", "cat-file", "blob", f"{revision}:./{PurePath(file).as_posix()}"]
     try:
@@ -132,16 +121,15 @@ def _of_revision(revision: str, file: str) -> bytes:
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env
         )
     except FileNotFoundError as error:
-        raise LockFailed(f"{revision}:{file} cannot be read: git is not installed") from error
+        raise LockFailed(f"{revision}:{file} cannot be read: Git is not installed") from error
     if shown.returncode:
         lines = shown.stderr.decode(errors="replace").strip().splitlines() or ["no reason"]
         reason = re.sub("^(fatal|error): ", "", lines[0])
-        raise LockFailed(f"{revision}:{file} cannot be read: git says {reason!r}")
+        raise LockFailed(f"{revision}:{file} cannot be read: Git says {reason!r}")
     return shown.stdout
 
 
 def write_text(groups: list[Group], count: str, closing: list[str]) -> None:
-    """Write a report for people."""
     for group in groups:
         for row in _rows(group.heading, columns()):
             emit(bold(row))
@@ -173,7 +161,7 @@ def _write_markdown(groups: list[Group], count: str, closing: list[str]) -> None
 
 
 def _code(text: str) -> str:
-    """Return a text as a span of code, in which Markdown has no other meaning.
+    """Return *text* as a code span.
 
     Source: https://spec.commonmark.org/0.31.2/#code-spans.
     """

@@ -1,4 +1,4 @@
-"""How a command fails: one sentence on stderr, and exit status 1."""
+"""Failures of a command: one sentence on stderr, and exit status 1."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from remit.cli._terminal import printable
 
 OWN: Final = "remit"
 CLOSED_PIPE: Final = 128 + 13
-"""Exit status when the reader of the output has ended: a shell's for a command that SIGPIPE ends.
+"""Exit status if the reader of the output has ended: that of a shell for SIGPIPE.
 
-SIGPIPE itself stays ignored, as Python leaves it: it would end a process that writes to a socket.
+SIGPIPE itself stays ignored, as in all of Python: it would end a process that writes to a socket.
 """
 
 
 class Failed(click.ClickException):
-    """The command cannot be carried out; the message says why, and what to do."""
+    """The command failed; the message gives the reason and advice."""
 
     exit_code = 1
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
-        """Write the sentence."""
         lines = self.format_message().split("\n")
         click.echo("remit: " + "\n".join(map(printable, lines)), err=True)
 
@@ -39,7 +38,7 @@ def missing_library(command: str, error: ModuleNotFoundError) -> Failed:
     """Return the failure of a command whose library is not installed.
 
     Raises:
-        ModuleNotFoundError: *error*, if a module of remit's own is missing.
+        ModuleNotFoundError: *error*, if a module of remit is missing.
     """
     missing = (error.name or OWN).partition(".")[0]
     if missing == OWN:
@@ -55,13 +54,13 @@ def writing_output() -> Generator[None]:
     """End the command if standard output cannot be written within the block.
 
     Raises:
-        Failed: It cannot, as on a full disk.
+        Failed: It cannot be written, as on a full disk.
         Exit: Its reader has ended, as `head` does; the status is `CLOSED_PIPE`.
     """
     try:
         yield
     except OSError as error:
-        # Files that a command writes fail with errors of the same types.
+        # Writing other files raises the same types.
         if all(
             frame.f_code is not click.echo.__code__ for frame, _ in walk_tb(error.__traceback__)
         ):
@@ -73,10 +72,10 @@ def writing_output() -> Generator[None]:
 
 
 def _discard_output() -> None:
-    """Write to nothing what standard output still holds; Python writes it again when it ends.
+    """Discard the buffer of standard output, which Python writes again at exit.
 
     Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe.
     """
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

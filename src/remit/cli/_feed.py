@@ -1,4 +1,4 @@
-"""The spans that begin or end while a command follows them."""
+"""The spans that start or end while a command follows them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from remit.models.agent_span import AgentSpan
 from remit.models.remit_api import ChangeList
 
 KNOWN_RUNS: Final = 1_000
-"""Number of runs, of which the spans that were shown last are known."""
+"""Maximum number of runs whose last shown spans are remembered."""
 _OPEN: Final = frozenset({"pending", "active"})
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Feed:
-    """The spans that began or ended since they were read last.
+    """Reads the spans that started or ended since the last read.
 
-    The server names the runs that changed; of these, the spans that changed last are read.
+    The server lists the changed runs; the spans of these that changed last are read.
     """
 
     def __init__(self, reader: ApiReader, run: ListedRun | None) -> None:
-        """Follow *run*, or all; what is there already is not new."""
         self._reader = reader
         self._filters = {} if run is None else {"run_id": run.instance.id}
         # By run and span.
@@ -44,7 +43,6 @@ class Feed:
                     self._seen[each.id] = {span.id: _state(span) for span in newest}
 
     def fresh(self) -> list[RunSpan]:
-        """Return the spans that began or ended since the last call."""
         spans: list[AgentSpan] = []
         with self._reader.listing("changes"):
             while (changes := self._changes({"after": self._cursor})).runs:
@@ -57,7 +55,7 @@ class Feed:
         return self._reader.client.send(get("/changes", ChangeList, {**self._filters, **query}))
 
     def _changed_spans(self, run: AgentInstance) -> Iterator[AgentSpan]:
-        """Yield the spans of a run that changed since they were seen, the last one first."""
+        """Yield the spans of a run that changed since they were seen, the last changed first."""
         seen = self._seen.pop(run.id, {})
         met: dict[str, tuple[str, datetime | None]] = {}
         known = 0

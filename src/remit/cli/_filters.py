@@ -1,4 +1,4 @@
-"""The options that select runs and spans, and the query that they make."""
+"""Options that select runs and spans, and the query for them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def since_option(default: str | None = None) -> Callable[[F], F]:
-    """Return the option `--since`, with a default."""
     return click.option(
         "--since",
         type=PAST,
         metavar="TIME",
         default=default,
         show_default=default is not None,
-        help="Begun then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
+        help="Started then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
     )
 
 
 until_option: Final = click.option(
-    "--until", type=PAST, metavar="TIME", help="Begun before that time."
+    "--until", type=PAST, metavar="TIME", help="Started before that time."
 )
 agent_option: Final = click.option(
     "--agent", type=TEXT, metavar="AGENT", help="Of this agent: name, identifier or id."
 )
 failed_option: Final = click.option("--failed", is_flag=True, help="With a failed step.")
-denied_option: Final = click.option("--denied", is_flag=True, help="With a refused step.")
+denied_option: Final = click.option("--denied", is_flag=True, help="With a denied step.")
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Return a decorator that adds options in the order in which they are named."""
+    """Return a decorator that adds options in this order."""
     return lambda command: reduce(lambda made, add: add(made), reversed(decorators), command)
 
 
@@ -64,9 +63,9 @@ def query(
         "agent_id": None if agent is None else reader.known_agent(agent).id,
         "since": _text(since),
         "until": _text(until),
-        # A refused step has failed, too.
+        # A denied step has failed, too.
         "flag": "denied" if denied else "failed" if failed else None,
-        # The server keeps the hash alone.
+        # The server stores only the hash.
         "subject_hash": subject and hashlib.sha256(subject.encode()).hexdigest(),
         **others,
     }

@@ -1,4 +1,4 @@
-"""A client of a database: the API's own dispatch, called in this process."""
+"""A client of a database, which calls the API's dispatch in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remit.cli._database import database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
-from remit.client._target import Answer, Target
+from remit.client._target import RawResponse, Target
 from remit.client.endpoints.endpoint import Call
 from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain.context import Caller
@@ -28,13 +28,12 @@ T = TypeVar("T")
 
 
 class DatabaseClient:
-    """Sends calls to the collector of one database, which needs no token.
+    """Sends calls to the collector of one database, without a token.
 
-    It is no transport of httpx: the error of a damaged file reaches the command as it is.
+    It is not an httpx transport, so the error of a damaged file reaches the command unchanged.
     """
 
     def __init__(self, store: Store, account_id: str) -> None:
-        """Call the API of *store* for an account."""
         self._clock = SystemClock()
         self._store, self._account_id = store, account_id
         caller = Caller(account_id, TokenScope.ACCOUNT)
@@ -42,22 +41,12 @@ class DatabaseClient:
         self._target = Target("", None)
 
     def send(self, call: Call[T]) -> T:
-        """Return what the API answers to *call*.
-
-        Raises:
-            ApiError: The API refuses.
-        """
         path, body = unquote(call.path), call.body or b""
         response = self._service.dispatch(Request(call.method, path, dict(call.query), {}, body))
-        answer = Answer(response.status, dict(response.headers), response.body)
+        answer = RawResponse(response.status, dict(response.headers), response.body)
         return self._target.read(call, answer, self._clock)
 
     def html(self, run_id: str, *, values: bool) -> bytes:
-        """Return a run as one HTML file.
-
-        Args:
-            values: Whether to add the values of its steps.
-        """
         return html_of_run(self._store, self._account_id, run_id, values=values)
 
 
@@ -66,8 +55,7 @@ def client_of(db: Database | None, *, writing: bool) -> Generator[tuple[Database
     """Return a block with a client of *db*, else of local mode's database, and its name.
 
     Args:
-        db: What `--db` names.
-        writing: Whether the block changes something; otherwise the database refuses it.
+        writing: Whether the block may change the database.
     """
     path = database(db)
     with ExitStack() as stack:
@@ -83,7 +71,7 @@ def client_on(store: Store) -> DatabaseClient:
     """Return a client of an open database.
 
     Raises:
-        Failed: The database has no account: nothing was recorded yet.
+        Failed: Nothing was recorded in it yet.
     """
     with store.reading() as tx:
         accounts = tx.accounts()
@@ -93,6 +81,6 @@ def client_on(store: Store) -> DatabaseClient:
 
 
 def reader_on(store: Store) -> ApiReader:
-    """Return a reader of a database that is open to be written, and gets an account if need be."""
+    """Return a reader of a writable database, which gets an account if it has none."""
     account = prepare(store, SystemClock())
     return ApiReader(DatabaseClient(store, account.id), shown(store.path))

@@ -1,4 +1,4 @@
-"""`remit lock`: writes what the agents of a program declare into a file for review."""
+"""`remit lock`: writes the declarations of a program into a file for review."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ USAGE: Final = "MODULE, as in myapp.bot"
     help=f"The lock; by default {FILE}, and with --server standard output.",
 )
 @click.option("--check", is_flag=True, help="Compare the program with FILE, and write nothing.")
-@click.option("--server", is_flag=True, help="Read what was registered, and import nothing.")
+@click.option("--server", is_flag=True, help="Read the registrations of a server; import nothing.")
 def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: bool) -> None:
-    """Write what agents and steps declare into a file for review.
+    """Write the declarations of agents and steps into a file for review.
 
-    The command imports each MODULE and all modules below it but __main__. It writes what their
-    agents register: data risk, parameters and results of each step, which steps an agent may take,
-    and by which steps data may leave. Equal declarations give equal bytes. Without MODULE it
-    imports the modules that FILE names.
+    The command imports each MODULE and all modules below it but __main__. It writes the
+    registrations of their agents: data risk, parameters and results of each step, the steps an
+    agent may take, and the steps by which data may leave. Equal declarations give equal bytes.
+    Without MODULE it imports the modules listed in FILE.
 
     With --check it prints the difference between program and FILE, and exits with status 1 if there
     is one. The status is 2 if there is nothing to write or to compare: an import fails, MODULE
-    declares no agent, FILE is no lock.
+    declares no agent, or FILE is not a lock.
 
-    With --server it reads the newest schema version of each agent from the server of the settings,
-    or from the database of local mode, and imports nothing. MODULE selects agents by the beginning
-    of their names. Without -o it prints the lock.
+    With --server it reads the newest schema version of each agent from the configured server, or
+    from the database of local mode, and imports nothing. MODULE selects agents by the beginning of
+    their names. Without -o it prints the lock.
     """
     if check and server:
         raise click.UsageError(
-            "--check compares a program: compare a server's lock by `remit diff`"
+            "--check compares a program: compare a server's lock with `remit diff`"
         )
     with _failing():
         if server:
@@ -77,17 +77,18 @@ def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: 
 
 @contextmanager
 def _failing() -> Generator[None]:
-    """Give every failure within the block the exit status 2: it is not that of a difference."""
+    """Give every failure within the block the exit status 2, unlike a difference."""
     try:
         yield
     except (Failed, LockError, RemitError) as error:
         raise LockFailed(str(error)) from error
     except sqlite3.DatabaseError as error:
-        raise LockFailed(f"the database cannot be read ({error}): is it one of remit's?") from error
+        raise LockFailed(
+            f"the database cannot be read ({error}): was it created by remit?"
+        ) from error
 
 
 def _of_program(modules: Sequence[str]) -> Json:
-    """Return the lock of the agents in *modules*, which are imported."""
     failures = [failure for module in modules for failure in submodules(imported(module, USAGE))[1]]
     if failures:
         raise LockFailed("\n".join(failures))
@@ -99,7 +100,7 @@ def _of_program(modules: Sequence[str]) -> Json:
     for module, agents in of_module.items():
         if not agents:
             raise LockFailed(
-                f"{module} declares no agent: decorate the function that answers with @remit.agent"
+                f"{module} declares no agent: decorate its entry point with @remit.agent"
             )
     registrations = {
         agent.external_identifier: _runtime.registration(agent)
@@ -130,7 +131,7 @@ def _of_server(names: Sequence[str]) -> Json:
                 continue
             if agent in schema_versions:
                 raise LockFailed(
-                    f"{reader.place} has two agents {agent!r}: select one by its whole identifier, "
+                    f"{reader.place} has two agents {agent!r}: select one by its full identifier, "
                     f"{identifiers[agent]!r} or {identifier!r}"
                 )
             identifiers[agent], schema_versions[agent] = identifier, version
@@ -141,10 +142,7 @@ def _of_server(names: Sequence[str]) -> Json:
 
 
 def _agent_name(identifier: str, version: Json) -> str:
-    """Return the name of an agent, which is that of its span type.
-
-    Local mode puts the folder of the project before it.
-    """
+    """Return the name of an agent: its identifier, in local mode without the project directory."""
     names = [str(entry["name"]) for entry in version.get("span_type_schemas") or ()]
     own = [name for name in names if identifier == name or identifier.endswith(f"/{name}")]
     return max(own, key=len, default=identifier)
@@ -155,7 +153,6 @@ def _begins(agent: str, name: str) -> bool:
 
 
 def _read(path: Path) -> Lock:
-    """Return the lock in a file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -168,19 +165,13 @@ def _read(path: Path) -> Lock:
 
 
 def _modules_in(lock: Lock | None, path: Path) -> list[str]:
-    """Return the modules that a lock names."""
     modules = [] if lock is None else lock.get("modules", [])
     if not modules:
-        raise LockFailed(f"{path} names no modules: name them, as in `remit lock myapp`")
+        raise LockFailed(f"{path} lists no modules: specify them, as in `remit lock myapp`")
     return modules
 
 
 def _compare(file: Lock, program: Lock, path: Path) -> None:
-    """Write how *program* differs from the lock in a file.
-
-    Raises:
-        Exit: It does.
-    """
     if listed := changes(file, program):
         groups = grouped(listed, file, program)
         write_text(groups, counted(groups), notes(file, program, str(path), "the program"))
@@ -188,7 +179,7 @@ def _compare(file: Lock, program: Lock, path: Path) -> None:
 
 
 def _write(lock: Json, path: Path | None) -> None:
-    """Write a lock into a file, which is replaced as a whole, or to standard output."""
+    """Write a lock to standard output, or into a file, which is replaced atomically."""
     text = text_of(lock)
     if path is None:
         click.echo(text.encode(), nl=False)
@@ -205,14 +196,9 @@ def _write(lock: Json, path: Path | None) -> None:
 
 
 def _check_is_lock(path: Path) -> None:
-    """Check that a file, if there is one, is a lock of any format: nothing else is overwritten.
-
-    Raises:
-        LockFailed: It is not.
-    """
     content = path.read_bytes() if path.exists() else b""
     if content and b'"remit_lock"' not in content:
-        raise LockFailed(f"{path} is not a lock and is not overwritten: name another file with -o")
+        raise LockFailed(f"{path} is not a lock and is not overwritten: use another file with -o")
 
 
 def _replace(path: Path, text: str) -> None:

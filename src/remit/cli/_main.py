@@ -15,27 +15,20 @@ from remit.errors import RemitError
 
 
 class LazyGroup(click.Group):
-    """A group that imports the module of a command when the command is named.
+    """A group that imports the module of a command when it is called.
 
-    All of remit takes ten times as long to import as one command, and some commands need the
-    collector's extra.
+    Importing all of them takes ten times as long, and some need the extra `collector`.
 
     Attributes:
-        lazy: Where each command is, as `module:attribute`, and its line of help.
+        lazy: Place of each command, as `module:attribute`, and its line of help.
     """
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names of the commands."""
         return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command, imported now.
-
-        Raises:
-            Failed: A library that it needs is not installed.
-        """
         if cmd_name not in self.lazy:
             return None
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
@@ -57,17 +50,19 @@ class LazyGroup(click.Group):
         except RemitError as error:
             raise Failed(str(error)) from error
         except sqlite3.DatabaseError as error:
-            raise Failed(f"the database cannot be read ({error}): is it one of remit's?") from error
+            raise Failed(
+                f"the database cannot be read ({error}): was it created by remit?"
+            ) from error
 
 
 class Commands(LazyGroup):
-    """The commands of `remit`, in the order of their help; output that fails is one sentence."""
+    """The commands of `remit`, in the order of their help."""
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
         "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
-        "serve": ("remit.cli._serve:serve", "Serve the page and the API from a database."),
-        "open": ("remit.cli._open:open_", "Open the page of a server in a browser."),
-        "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
+        "serve": ("remit.cli._serve:serve", "Start the collector: web UI and API."),
+        "open": ("remit.cli._open:open_", "Open the web UI of a server in a browser."),
+        "runs": ("remit.cli._runs:runs", "List, show, export, follow and terminate runs."),
         "spans": ("remit.cli._spans:spans", "List spans."),
         "agents": ("remit.cli._agents:agents", "List and show agents."),
         "stats": ("remit.cli._stats:stats", "Count spans by type, category of data or agent."),
@@ -93,7 +88,6 @@ class Commands(LazyGroup):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
         with writing_output():
             return super().invoke(ctx)
 

@@ -1,4 +1,4 @@
-"""The memory that a process may use here, and the folders that are memory, on Linux."""
+"""The memory limit of this process, and directories in memory, on Linux."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ ROOT: Final = Path("/")
 
 
 def memory_limit(root: Path = ROOT) -> int | None:
-    """Return the bytes that this process may use, None if that is not known.
-
-    It is the least of the limits of its cgroups and the memory of the machine.
+    """Return the lowest limit of the cgroups and the machine in bytes; None if unknown.
 
     Args:
         root: Contains `proc` and `sys`.
@@ -28,12 +26,12 @@ def memory_limit(root: Path = ROOT) -> int | None:
     return min([*_cgroup_limits(root), *([memory] if memory else [])], default=None)
 
 
-def memory_file_system(folder: Path, root: Path = ROOT) -> str | None:
-    """Return the kind of file system of an existing *folder* if it is memory, else None.
+def memory_file_system(directory: Path, root: Path = ROOT) -> str | None:
+    """Return the type of the file system of *directory* if it is in memory, else None.
 
     Source: `proc_pid_mountinfo(5)`.
     """
-    device = device_of(folder)
+    device = device_of(directory)
     for line in _lines(root / "proc" / "self" / "mountinfo"):
         fields, _, source = line.partition(" - ")
         kind = source.partition(" ")[0]
@@ -43,7 +41,6 @@ def memory_file_system(folder: Path, root: Path = ROOT) -> str | None:
 
 
 def _cgroup_limits(root: Path) -> Iterator[int]:
-    """Yield the limits of the cgroups of this process and of those above them."""
     mounted = root / "sys" / "fs" / "cgroup"
     for line in _lines(root / "proc" / "self" / "cgroup"):
         _, controllers, path = line.split(":", 2)
@@ -53,16 +50,15 @@ def _cgroup_limits(root: Path) -> Iterator[int]:
             top, name = mounted / "memory", "memory.limit_in_bytes"
         else:
             continue
-        # In a container, the path may be that of the host, and the limit is in the top folder.
+        # In a container the path may be that of the host; the limit is in the top directory.
         cgroup = top / path.lstrip("/")
-        for folder in (cgroup, *cgroup.parents):
-            if folder.is_relative_to(top):
+        for directory in (cgroup, *cgroup.parents):
+            if directory.is_relative_to(top):
                 with suppress(OSError, ValueError):  # no such file, or the word `max`
-                    yield int((folder / name).read_text())
+                    yield int((directory / name).read_text())
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file; none where there is no such file."""
     try:
         return path.read_text(errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Imports the module, or the modules of the package, that a command is about."""
+"""Imports a module, or the modules of a package, for a command."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from remit.cli._failing import Failed
 
 
 def imported(name: str, usage: str) -> ModuleType:
-    """Return the module of *name*; the current folder is looked into, as with `python -m`.
+    """Import a module; the current directory is on the path, as with `python -m`.
 
-    What the module does while it is imported is not recorded, and what it prints goes to standard
-    error: standard output is the command's own.
+    The import is not recorded, and its output goes to standard error.
 
     Args:
         usage: What the command expects, for the message.
 
     Raises:
-        Failed: It is not there, or fails while it is imported.
+        Failed: There is no such module, or its import fails.
     """
     if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself puts it there
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
@@ -47,8 +46,7 @@ def submodules(package: ModuleType) -> tuple[list[ModuleType], list[str]]:
     """Import the modules below *package*, except `__main__`, which runs the program.
 
     Returns:
-        The modules, and one sentence for each that fails while it is imported; none of both if
-        *package* is a plain module.
+        The modules, and one sentence for each import that fails; both empty for a plain module.
     """
     modules: list[ModuleType] = []
     failures: list[str] = []
@@ -71,13 +69,12 @@ def _import(name: str) -> ModuleType | Exception:
 
 
 def _failure(name: str, error: Exception) -> str:
-    """Return the sentence for a module that cannot be imported."""
     if isinstance(error, EscapeError):
         return (
-            f"{name} ends the program while it is imported ({error}): keep that out of the import "
-            'with `if __name__ == "__main__":`'
+            f"importing {name} ends the program ({error}): guard that code with "
+            '`if __name__ == "__main__":`'
         )
-    return f"{name} fails while it is imported: {type(error).__name__}: {error}"
+    return f"importing {name} fails: {type(error).__name__}: {error}"
 
 
 def _begins(name: str, missing: str | None) -> bool:

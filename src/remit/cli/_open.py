@@ -1,4 +1,4 @@
-"""`remit open`: the page of a running server, signed in."""
+"""`remit open`: the web UI of a running server, signed in."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ HTTPS: Final = 443
 
 
 def show_page(path: Database, url: str, *, in_browser: bool) -> None:
-    """Print a link to the page at *url* that signs in once, and open it in a browser if wanted."""
+    """Print a link to the web UI at *url* that signs in once, or open it in a browser."""
     with opened(path, create=True) as store:
         link = f"{url.rstrip('/')}/sign-in#{create_code(store)}"
     if in_browser and webbrowser.open(link):
-        emit(f"The page is opened in a browser: {url}")
+        emit(f"Opened the web UI in a browser: {url}")
     else:
-        emit(f"The page, signed in once within ten minutes: {link}")
+        emit(f"The web UI, signed in (valid once, for ten minutes): {link}")
 
 
 @click.command("open")
@@ -42,10 +42,10 @@ def show_page(path: Database, url: str, *, in_browser: bool) -> None:
 @click.option("--url", default=DEFAULT, show_default=True, help="Address of the server.")
 @click.option("--print", "print_only", is_flag=True, help="Print the link instead of opening it.")
 def open_(db: Database | None, url: str, *, print_only: bool) -> None:
-    """Open the page of a running server in a browser, signed in.
+    """Open the web UI of a running server in a browser, signed in.
 
-    The link signs in once, within ten minutes; it is made in the database, so this works where the
-    database can be written. Elsewhere, sign in with a token.
+    The link signs in once, within ten minutes. It is created in the database, so the command needs
+    write access to it. Elsewhere, sign in with a token.
     """
     path = database(db)
     parts = urlsplit(url)
@@ -54,6 +54,6 @@ def open_(db: Database | None, url: str, *, print_only: bool) -> None:
         socket.create_connection((parts.hostname or "", port), ANSWER_S).close()
     except OSError as error:
         start = f"remit serve --db {shown(path)} --open"
-        raise Failed(f"no server answers at {url}: start one with `{start}`") from error
+        raise Failed(f"no server responds at {url}: start one with `{start}`") from error
     show_page(path, url, in_browser=not print_only)
     emit(faint(f"Sessions are listed at {url.rstrip('/')}/account"), err=True)

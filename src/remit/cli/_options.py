@@ -16,10 +16,9 @@ Database: TypeAlias = Path | str
 
 
 class DatabaseType(click.Path):
-    """A file or a URL; a URL must not be read as a path, which has single slashes."""
+    """A file or a URL; reading a URL as a path would lose its double slashes."""
 
     def __init__(self) -> None:
-        """Accept the path of a file, which need not exist."""
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(
@@ -28,18 +27,16 @@ class DatabaseType(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Database:
-        """Return the path or the URL."""
         text = str(value)
         return text if "://" in text else Path(str(super().convert(value, param, ctx)))
 
 
 class TextType(click.types.StringParamType):
-    """A text; refuses arguments that are not valid text."""
+    """A string; rejects arguments that are not valid Unicode."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the text."""
         text = str(super().convert(value, param, ctx))
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self.fail("is not UTF-8", param, ctx)
@@ -65,14 +62,14 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for conf
 
 
 def confirm_deletion(question: str, *, yes: bool) -> None:
-    """Ask *question* on standard error, unless `--yes` was given.
+    """Ask *question* on standard error, unless *yes*.
 
     Raises:
-        Failed: The answer is not yes, or there is no terminal to ask.
+        Failed: The answer is not yes, or there is no terminal.
     """
     try:
         if yes or click.confirm(question, err=True):
             return
     except click.Abort:
         emit(err=True)  # ends the line of the question
-    raise Failed("nothing was deleted; where there is no terminal, confirm with --yes")
+    raise Failed("nothing was deleted; without a terminal, confirm with --yes")

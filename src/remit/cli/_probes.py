@@ -1,7 +1,7 @@
 """The checks of `remit doctor` that ask a server.
 
-Every question goes through the client that the SDK itself sends with: the same proxies, the same
-certificates, the same time limit, but that nobody waits here for longer than ten seconds each.
+They use the SDK's own client, with its proxies and certificates; each request waits at most ten
+seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from remit._base.backoff import http_date_ns
 from remit._base.clock import NS_PER_S, SystemClock
+from remit.cli._outcomes import Outcome, note, ok, wrong
 from remit.cli._terminal import duration
-from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client import _error_text
 from remit.client._http import HttpClient
-from remit.client._target import Answer
+from remit.client._target import RawResponse
 from remit.client.endpoints.endpoint import Call
 from remit.client.endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
 from remit.config import Settings, is_loopback
@@ -36,7 +36,7 @@ from remit.models.envelope import PingResponse
 
 T = TypeVar("T")
 
-# A `Date` has whole seconds and the answer takes its time; a minute is surely the clock.
+# A `Date` has whole seconds, and the response takes time.
 MAX_SKEW_S: Final = 30
 MAX_WAIT_S: Final = 10.0
 QUOTES: Final = "\"'<>`$"
@@ -44,7 +44,7 @@ QUOTES: Final = "\"'<>`$"
 NO_REGISTRATION: Final = REGISTER_INSTANCE.raw(
     read=REGISTER_INSTANCE.response, body=b'{"agent_version":0,"agent_schema_version":0}'
 )
-"""A registration that a server refuses as invalid, if URL and token are right.
+"""A registration that a server rejects as invalid, if URL and token are right.
 
 It names no id, so a 404 can only mean that the URL is wrong.
 """
@@ -56,24 +56,24 @@ UNANSWERED: Final = {
     "certificate": _error_text.UNTRUSTED,
     "tls": _error_text.NO_TLS,
     "timeout": _error_text.NO_CONNECTION,
-    "no_answer": _error_text.NO_ANSWER,
+    "no_response": _error_text.NO_RESPONSE,
     "not_http": _error_text.NO_HTTP,
     "proxy": _error_text.PROXY,
     "no_proxy": _error_text.NO_PROXY,
     "not_ready": _error_text.NOT_READY,
 }
 ADVICE: Final = {
-    "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
+    "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is created.",
     "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account that may record.",
     "read": "Set REMIT_API_TOKEN to a token that may record: remit token create --may record",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
     "path": "Set REMIT_API_URL to https://host[:port], with a path only if a proxy serves one.",
-    "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",
-    "expired": "Make a new token, and set REMIT_API_TOKEN to it.",
+    "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was created.",
+    "expired": "Create a token, and set REMIT_API_TOKEN to it.",
     "version": "Install a later version of remit.",
-    "plain": "Set REMIT_API_URL to https://..., if the server speaks it.",
-    "clock": "Set the clock of this machine by a time server; until then the recorded times are "
-    "off by so much.",
+    "plain": "Set REMIT_API_URL to https://..., if the server supports it.",
+    "clock": "Set the clock of this machine with NTP; until then recorded times are off by the "
+    "same amount.",
 }
 
 
@@ -81,7 +81,6 @@ class Probe:
     """Asks one server."""
 
     def __init__(self, settings: Settings) -> None:
-        """Ask the server of *settings* as the SDK does."""
         token = settings.api_token
         self.clock = SystemClock()
         self.http = HttpClient(
@@ -93,20 +92,18 @@ class Probe:
         )
 
     def ask(self, call: Call[T]) -> T | ApiError:
-        """Return the server's answer to *call*, or why it failed."""
         try:
             return self.http.send(call)
         except ApiError as error:
             return error
 
-    def read(self, call: Call[T], answer: Answer) -> T | ApiError:
-        """Return *answer* as the result of *call*, or why it failed."""
+    def read(self, call: Call[T], answer: RawResponse) -> T | ApiError:
         try:
             return self.http.target.read(call, answer, self.clock)
         except ApiError as error:
             return error
 
-    def skew_s(self, answer: Answer, before_ns: int) -> float | None:
+    def skew_s(self, answer: RawResponse, before_ns: int) -> float | None:
         """Return the seconds by which the local clock is ahead of the server's."""
         served_ns = http_date_ns(answer.headers.get("date", ""))
         if served_ns is None:
@@ -115,8 +112,7 @@ class Probe:
         return (here_ns - served_ns) / NS_PER_S - 0.5
 
 
-def probed(settings: Settings) -> Iterator[Check]:
-    """Yield the results of asking the server of *settings*."""
+def probed(settings: Settings) -> Iterator[Outcome]:
     yield from _encrypted(settings)
     probe = Probe(settings)
     try:
@@ -126,36 +122,35 @@ def probed(settings: Settings) -> Iterator[Check]:
         probe.http.close()
 
 
-def _encrypted(settings: Settings) -> Iterator[Check]:
-    """Report that items travel unencrypted, if they do."""
+def _encrypted(settings: Settings) -> Iterator[Outcome]:
     host = settings.unencrypted_host
     if host is not None:
-        said = f"the token and what is recorded go to {host} unencrypted"
-        yield note("url", said, ADVICE["plain"])
+        message = f"the token and the recorded data go to {host} unencrypted"
+        yield note("url", message, ADVICE["plain"])
 
 
-def _explained(found: Check, settings: Settings) -> Check:
-    """Return the result, or its cause if the URL or the token shows it."""
+def _explained(outcome: Outcome, settings: Settings) -> Outcome:
+    """Return *outcome*, or its cause if the URL or the token shows it."""
     path = urlsplit(settings.api_url or "").path
-    if found.code == "not_the_api" and path:
-        said = f"REMIT_API_URL ends in {path}, and nothing of the Prefactor API is there"
-        return wrong("server", "path", said, ADVICE["path"])
-    if found.code != "token":
-        return found
+    if outcome.code == "not_the_api" and path:
+        message = f"REMIT_API_URL ends in {path}, where there is no Prefactor API"
+        return wrong("server", "path", message, ADVICE["path"])
+    if outcome.code != "token":
+        return outcome
     token = settings.api_token.get_secret_value().strip() if settings.api_token else ""
     around = [char for char in token[:1] + token[-1:] if char in QUOTES]
     if around:
-        said = f"REMIT_API_TOKEN begins or ends with {around[0]}, which is no part of a token"
-        return wrong("token", "malformed", said, ADVICE["malformed"])
+        message = f"REMIT_API_TOKEN begins or ends with {around[0]}, which is not part of a token"
+        return wrong("token", "malformed", message, ADVICE["malformed"])
     expired_s = time.time() - _expiry_s(token)
     if expired_s > 0:
-        said = f"REMIT_API_TOKEN says of itself that it expired {duration(expired_s)} ago"
-        return wrong("token", "expired", said, ADVICE["expired"])
-    return found
+        message = f"REMIT_API_TOKEN expired {duration(expired_s)} ago"
+        return wrong("token", "expired", message, ADVICE["expired"])
+    return outcome
 
 
 def _expiry_s(token: str) -> float:
-    """Return when a token that is a JSON Web Token expires; never, of any other.
+    """Return when a JSON Web Token expires; any other token never does.
 
     Source: RFC 7519 section 4.1.4.
     """
@@ -167,20 +162,19 @@ def _expiry_s(token: str) -> float:
     return float(expiry) if isinstance(expiry, int | float) else float("inf")
 
 
-def _way(probe: Probe) -> Iterator[Check]:
-    """Report a proxy, if there is one."""
+def _way(probe: Probe) -> Iterator[Outcome]:
     proxy, host = probe.http.target.proxy(), urlsplit(probe.http.target.url).hostname or ""
     if proxy is None:
         return
-    said = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"
+    message = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"
     if not is_loopback(host):
-        yield ok("proxy", said)
+        yield ok("proxy", message)
         return
-    said = f"{said}, though {host} is this machine"
-    yield note("proxy", said, f"Set NO_PROXY to {host}, or unset HTTP_PROXY and ALL_PROXY.")
+    message = f"{message}, though {host} is this machine"
+    yield note("proxy", message, f"Set NO_PROXY to {host}, or unset HTTP_PROXY and ALL_PROXY.")
 
 
-def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
+def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
     before_ns = probe.clock.wall_ns()
     try:
         answer = probe.http.exchange(PING.call())
@@ -189,25 +183,25 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
         return
     skew = _clock(probe.skew_s(answer, before_ns))
     pong = probe.read(PING.call(), answer)
-    found = _answered(settings, pong)
-    if not found.code or isinstance(pong, NotFoundError):
-        refused = probe.ask(NO_REGISTRATION)
-        found = _answered(settings, refused)
-    told = (pong.details if isinstance(pong, PingResponse) else None) or {}
-    if told.get("may") == "read":
-        said = f"{settings.api_url} answers, but the token may read only"
-        found = wrong("token", "read", said, ADVICE["read"])
-    yield _explained(found, settings)
+    outcome = _answered(settings, pong)
+    if not outcome.code or isinstance(pong, NotFoundError):
+        rejected = probe.ask(NO_REGISTRATION)
+        outcome = _answered(settings, rejected)
+    token = (pong.details if isinstance(pong, PingResponse) else None) or {}
+    if token.get("may") == "read":
+        message = f"{settings.api_url} responds, but the token may read only"
+        outcome = wrong("token", "read", message, ADVICE["read"])
+    yield _explained(outcome, settings)
     yield skew
-    if not found.code:
-        yield _agent(probe, settings, told)
+    if not outcome.code:
+        yield _agent(probe, settings, token)
 
 
-def _answered(settings: Settings, answer: object) -> Check:
-    """Return what the answer to a ping, or to the invalid registration, means."""
+def _answered(settings: Settings, answer: object) -> Outcome:
+    """Return the outcome of a ping, or of the invalid registration."""
     error = answer if isinstance(answer, ApiError) else None
     if error is None or error.status in INVALID:
-        return ok("server", f"{settings.api_url} answers, and takes the token")
+        return ok("server", f"{settings.api_url} responds and accepts the token")
     if isinstance(error, UnauthorizedError):
         scope = error.status == HTTPStatus.FORBIDDEN
         code = "scope" if scope else "token"
@@ -216,41 +210,40 @@ def _answered(settings: Settings, answer: object) -> Check:
         return wrong("server", "unavailable", str(error))
     if error.status == HTTPStatus.UPGRADE_REQUIRED:
         return wrong("version", "version", str(error), ADVICE["version"])
-    kind = "not_the_api" if isinstance(error, ContractError | NotFoundError) else "refused"
+    kind = "not_the_api" if isinstance(error, ContractError | NotFoundError) else "rejected"
     return wrong("server", kind, str(error))
 
 
 def _why(error: ApiError) -> str:
-    """Return in a word why no answer came: the client's sentences end in what to do about it."""
-    said = str(error)
+    """Return in a word why there was no response; the client's messages end in advice."""
+    message = str(error)
     for word, template in UNANSWERED.items():
-        if said.endswith(template.rpartition("}")[2]):
+        if message.endswith(template.rpartition("}")[2]):
             return word
     return "unreachable"
 
 
-def _clock(skew_s: float | None) -> Check:
+def _clock(skew_s: float | None) -> Outcome:
     if skew_s is None:
-        return note("clock", "not compared: the server's answer has no date")
+        return note("clock", "not compared: the server's response has no date")
     if abs(skew_s) <= MAX_SKEW_S:
         return ok("clock", "agrees with the server's")
     way = "ahead of" if skew_s > 0 else "behind"
-    said = f"the clock of this machine is {duration(round(abs(skew_s)))} {way} the server's"
-    return wrong("clock", "clock", said, ADVICE["clock"])
+    message = f"the clock of this machine is {duration(round(abs(skew_s)))} {way} the server's"
+    return wrong("clock", "clock", message, ADVICE["clock"])
 
 
-def _agent(probe: Probe, settings: Settings, told: Mapping[str, object]) -> Check:
-    """Look whether the agent of the settings is there, and whether one must be named.
+def _agent(probe: Probe, settings: Settings, token: Mapping[str, object]) -> Outcome:
+    """Check that the agent of the settings exists, or that none has to be set.
 
     Args:
-        settings: Name the agent, or do not.
-        told: What the server says of the token; remit's own collector does.
+        token: Facts about the token; only remit's collector returns them.
     """
     agent_id = settings.agent_id
-    if agent_id is None and told.get("token_scope") == "account":
+    if agent_id is None and token.get("token_scope") == "account":
         return ok("agent", "the server finds each by the name of its function")
-    if told.get("token_scope") == "agent_deployment" and agent_id in {None, told.get("agent_id")}:
-        return ok("agent", "the one that the token was made for")
+    if token.get("token_scope") == "agent_deployment" and agent_id in {None, token.get("agent_id")}:
+        return ok("agent", "the one that the token was created for")
     unnamed = None if agent_id else UNNAMED
     answer = probe.ask(SHOW_AGENT.call(agent_id=agent_id, external_identifier=unnamed))
     if agent_id is None:
@@ -259,17 +252,17 @@ def _agent(probe: Probe, settings: Settings, told: Mapping[str, object]) -> Chec
         return wrong("agent", "agent", str(answer), ADVICE["agent"])
     if isinstance(answer, ApiError):
         return note("agent", f"{agent_id} was not looked up: {answer}")
-    return ok("agent", f"{agent_id} is there: {answer.name}")
+    return ok("agent", f"{agent_id} exists: {answer.name}")
 
 
-def _unnamed(answer: object) -> Check:
-    """Return what it means that no agent is named, by whether the token may look for one."""
+def _unnamed(answer: object) -> Outcome:
+    """Return the outcome without an agent id, by whether the token may look for one."""
     if isinstance(answer, UnauthorizedError):
-        return ok("agent", "the one that the token was made for")
+        return ok("agent", "the one that the token was created for")
     if isinstance(answer, ApiError) and not isinstance(answer, NotFoundError):
         return note("agent", f"not looked up: {answer}")
     return note(
         "agent",
-        "none is named, and the token is of a whole account",
+        "no agent id is set, and the token is for a whole account",
         "Set REMIT_AGENT_ID, or write @remit.agent(agent_id=...): Prefactor's API needs it.",
     )

@@ -1,4 +1,4 @@
-"""A progress bar on standard error for what takes longer than a second."""
+"""A progress bar on standard error for operations of more than a second."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import click
 from remit._base.clock import NS_PER_S, Clock, SystemClock
 
 SHOWN_AFTER_NS: Final = NS_PER_S
-"""What ends earlier needs no bar."""
+"""Shorter operations need no bar."""
 
 
 class Progress:
-    """Counts what is done, and shows it after a second on a terminal."""
+    """Counts completed items, and shows them after a second on a terminal."""
 
     def __init__(self, label: str, total: int, clock: Clock, stack: ExitStack) -> None:
-        """Begin at 0 of *total*."""
         self.done = 0
         self._label = label
         self._total = total
@@ -29,7 +28,6 @@ class Progress:
         self._show: Callable[[int], None] | None = None
 
     def add(self, count: int) -> None:
-        """Note that *count* more are done."""
         self.done += count
         if self._show is not None:
             self._show(count)
@@ -41,6 +39,5 @@ class Progress:
 
 @contextmanager
 def progress(label: str, total: int, clock: Clock | None = None) -> Generator[Progress]:
-    """Return a block in which something is done *total* times."""
     with ExitStack() as stack:
         yield Progress(label, total, clock or SystemClock(), stack)

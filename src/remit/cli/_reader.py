@@ -56,7 +56,7 @@ LAST: Final = "last"
 SEARCHED_RUNS: Final = 2_000
 """Number of the newest runs among which the beginning of a key is looked up."""
 SPAN_ROWS: Final = 500
-"""Spans of a page; a server ends it before it has too many bytes."""
+"""Spans of a page; the server returns fewer if they are large."""
 _LAST_DIGIT: Final = "z"
 _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
 
@@ -65,22 +65,16 @@ _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
 class HtmlSource(Protocol):
     """A client that writes HTML files itself."""
 
-    def html(self, run_id: str, *, values: bool) -> bytes:
-        """Return a run as one HTML file."""
-        ...
+    def html(self, run_id: str, *, values: bool) -> bytes: ...
 
 
 class ApiReader(AgentReader):
-    """The runs, spans and agents of one place."""
-
     def __init__(self, client: Client, place: str) -> None:
-        """Read through *client*."""
         super().__init__(client, place)
         self._run = cache(self._asked_run)
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        """Return the reader."""
         return self
 
     def __exit__(
@@ -89,31 +83,30 @@ class ApiReader(AgentReader):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Delete the temporary files of the runs that were read."""
         self._files.close()
 
     # Runs
 
     def runs(self, filters: Mapping[str, str], count: int) -> list[ListedRun]:
-        """Return the newest *count* runs that *filters* leave, the newest first."""
+        """Return the newest *count* runs that match *filters*, the newest first."""
         with self.listing("runs"):
             rows = list(islice(self._rows(filters, count), count))
         return [self._ended(row) for row in rows]
 
     def recent(self) -> list[AgentInstance]:
-        """Return a page of the newest runs, and one of the newest that are active."""
+        """Return a page of the newest runs, and one of the newest active runs."""
         rows = {row.id: row for row in self._rows({}, PAGE_ROWS)}
         active = {row.id: row for row in self._rows({"status": "active"}, PAGE_ROWS)}
         return list((rows | active).values())
 
     def find(self, reference: str) -> ListedRun:
-        """Return the run that *reference* names: key, id, the beginning of one, or `last`.
+        """Return the run with this key or id, or the beginning of one, or `last`.
 
         Raises:
-            Failed: There is none, or several begin so.
+            Failed: No run, or more than one, matches.
         """
         if not reference:
-            raise Failed("an empty text names no run: `remit runs list` shows those that there are")
+            raise Failed("an empty string matches no run: `remit runs list` lists the runs")
         if is_pfid(reference):
             return self._run(reference)
         with self.listing("runs"):
@@ -125,17 +118,16 @@ class ApiReader(AgentReader):
             return self._run(self._named(reference).id)
 
     def _named(self, reference: str) -> Run:
-        """Return the run whose key is, or whose key or id begins with, *reference*."""
         query = {"key": reference, "limit": "3", "total": "true"}
         exact = self.client.send(get("/runs", RunList, query))
         if len(exact.runs) > 1:
             ids = ", ".join(row.id for row in exact.runs)
-            raise Failed(f"{exact.total} runs are called {reference!r}: give the id of one ({ids})")
+            raise Failed(f"{exact.total} runs are called {reference!r}: use the id of one ({ids})")
         found = exact.runs or self._beginning(reference)
         if len(found) > 1:
             some = ", ".join(called(row.external_identifier, row.id) for row in found[:3])
             count = f"more than {PAGE_ROWS}" if len(found) > PAGE_ROWS else str(len(found))
-            raise Failed(f"{count} runs begin with {reference!r} ({some}): give more of it")
+            raise Failed(f"{count} runs begin with {reference!r} ({some}): use a longer beginning")
         if not found:
             raise self._unknown(reference)
         return found[0]
@@ -143,8 +135,8 @@ class ApiReader(AgentReader):
     def _beginning(self, reference: str) -> list[Run]:
         """Return the runs whose id or key begins with *reference*, at most a page and one.
 
-        Ids, and keys of remit, begin with their time, so these runs are neighbours. Other keys are
-        looked up among the newest runs.
+        Ids and remit's own keys begin with their time, so these runs are neighbours. Other keys
+        are looked up among the newest runs.
         """
         time = reference[:TIME_CHARS]
         newest = time.ljust(_PFID_CHARS, _LAST_DIGIT)
@@ -175,7 +167,6 @@ class ApiReader(AgentReader):
                 return
 
     def _ended(self, row: Run) -> ListedRun:
-        """Return a run with what tells how it ended."""
         counts = row.span_counts
         if row.status != "complete" or counts is None or not counts.cancelled:
             return ListedRun(row.agent, row)
@@ -183,7 +174,7 @@ class ApiReader(AgentReader):
         return ListedRun(row.agent, row, is_cancelled(row, root))
 
     def record(self, run: ListedRun, progress: Callable[[int], object] = int) -> Record[StoredSpan]:
-        """Return a run with all its spans, whose values are read from a temporary file.
+        """Return a run with all its spans, whose values are in a temporary file.
 
         Args:
             progress: Called with the number of spans of each page.
@@ -196,12 +187,11 @@ class ApiReader(AgentReader):
         return Record[StoredSpan].of(run.agent, run.instance, spans)
 
     def raw_run(self, run: ListedRun) -> bytes:
-        """Return a run as the API shows it, JSON."""
         call = GET_INSTANCE.raw(run.instance.id, read=lenient(Details))
         return bytes(self.client.send(call).details)
 
     def links(self, record: Record[StoredSpan]) -> Links:
-        """Return the run that caused this one, and those that it caused, if the server can tell."""
+        """Return the run that caused this one and the runs that it caused, as far as known."""
         trace, instance = trace_of(record), record.instance
         caused = [row for each in traces_of(instance) for row in self._caused(each)]
         caused.sort(key=lambda run: run.instance.id)
@@ -219,7 +209,7 @@ class ApiReader(AgentReader):
         return []
 
     def _run_of_trace(self, trace: str, near: AgentInstance) -> ListedRun | None:
-        """Return the run of a trace id: that of the key, else the instance that was resumed."""
+        """Return the run of a trace id: that with the key, else the resumed instance."""
         key, instance_id = names_of_trace(trace, near)
         with suppress(ApiError, ContractError):
             for row in self._rows({"key": key}, 1):
@@ -229,7 +219,6 @@ class ApiReader(AgentReader):
         return None
 
     def erasures(self, run: ListedRun) -> list[dict[str, Any]]:
-        """Return the records of erasures of a run; none if the server keeps none."""
         with suppress(NotFoundError, ContractError):
             query = {"run_id": run.instance.id}
             return self.client.send(get("/erasures", ErasureList, query)).erasures
@@ -246,19 +235,13 @@ class ApiReader(AgentReader):
         return None
 
     def risk(self, run: ListedRun) -> Risk:
-        """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
             return self.client.send(Call("GET", path, details(Risk)))
         except NotFoundError as error:
-            raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
+            raise Failed(f"{self.place} does not have the risk of a run: {error}") from error
 
     def terminate(self, run: ListedRun, reason: str) -> None:
-        """Terminate a run.
-
-        Raises:
-            Failed: It has ended already.
-        """
         try:
             self.client.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
         except RejectedError as error:
@@ -269,15 +252,14 @@ class ApiReader(AgentReader):
     # Spans
 
     def spans(self, filters: Mapping[str, str], rows: int = PAGE_ROWS) -> Iterator[AgentSpan]:
-        """Yield the spans that *filters* leave, the newest first, in pages of *rows*."""
+        """Yield the spans that match *filters*, the newest first, read in pages of *rows*."""
         for spans in self._span_pages(filters, rows):
             yield from (read(AgentSpan, bytes(span)) for span in spans)
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[RunSpan]:
-        """Return the newest spans of *run*, or of all, in the order in which they began.
+        """Return the newest spans of *run*, or of all runs, in the order of their start.
 
         Args:
-            run: The run; None for all.
             with_roots: Whether to include root spans (`remit:run`).
         """
         filters = {"payloads": "true"} if run is None else _whole(run)
@@ -293,7 +275,7 @@ class ApiReader(AgentReader):
         return self.with_runs(newest)[-count:]
 
     def changed_spans(self, run: AgentInstance) -> Iterator[AgentSpan]:
-        """Yield the spans of a run, the one that changed last first."""
+        """Yield the spans of a run, the last changed first."""
         query = {
             "agent_instance_id": run.id,
             "include_summaries": "true",
@@ -303,7 +285,7 @@ class ApiReader(AgentReader):
         return self._every("agent_spans", AgentSpan, query)
 
     def span_pages(self, run: ListedRun) -> Iterator[list[Raw]]:
-        """Yield all spans of a run, the newest first, in pages of JSON as it came."""
+        """Yield all spans of a run, the newest first, in pages of unparsed JSON."""
         with self.listing("spans"):
             try:
                 pages = self._span_pages(_whole(run))
@@ -340,11 +322,6 @@ class ApiReader(AgentReader):
             offset = following if following != offset else None
 
     def html(self, run: ListedRun, *, values: bool) -> bytes:
-        """Return a run as one HTML file.
-
-        Raises:
-            Failed: The server has no such files.
-        """
         run_id = run.instance.id
         if isinstance(self.client, HtmlSource):
             return self.client.html(run_id, values=values)
@@ -352,12 +329,12 @@ class ApiReader(AgentReader):
             return self.client.send(run_file(run_id, values=values))
         except NotFoundError as error:
             raise Failed(
-                f"{self.place} does not write runs as HTML: it is no remit collector, or one of "
-                "an earlier version"
+                f"{self.place} does not write runs as HTML: it is not a remit collector, or of an "
+                "earlier version"
             ) from error
 
     def with_runs(self, spans: Iterable[AgentSpan], *, in_order: bool = True) -> list[RunSpan]:
-        """Return spans with their runs, by default in the order in which they began."""
+        """Return spans with their runs, by default in the order of their start."""
         found = [RunSpan(self._run(span.agent_instance_id), span) for span in spans]
         return sorted(found, key=lambda each: start_of(each.span)) if in_order else found
 
@@ -372,13 +349,11 @@ class ApiReader(AgentReader):
 
     def _unknown(self, reference: str) -> Failed:
         return Failed(
-            f"there is no run {reference!r} in {self.place}: `remit runs list` shows those that "
-            "there are"
+            f"there is no run {reference!r} in {self.place}: `remit runs list` lists the runs"
         )
 
 
 def _whole(run: ListedRun) -> dict[str, str]:
-    """Return the filters of a run's spans with their values."""
     return {"run_id": run.instance.id, "payloads": "true"}
 
 
@@ -387,7 +362,7 @@ def _begins(row: Run, reference: str) -> bool:
 
 
 def _until(rows: Iterator[Run], time: str) -> Iterator[Run]:
-    """Yield the runs down to the first that is older than those whose id begins with *time*."""
+    """Yield the runs down to the first whose id is before *time*."""
     for row in rows:
         if row.id < time:
             return

@@ -28,26 +28,18 @@ S = TypeVar("S", bound=Step)
 LINKED_RUNS: Final = 20
 """Number of caused runs that are shown."""
 _LISTED: Final = {*Run.__annotations__} - {"agent", "failure"}
-"""Members that only a list has; the output has them beside the run."""
+"""Members that only a list has; the output has them next to the run."""
 
 
 class NamedAgent(Protocol):
-    """The names of an agent."""
+    @property
+    def id(self) -> str: ...
 
     @property
-    def id(self) -> str:
-        """Its id."""
-        ...
+    def name(self) -> str: ...
 
     @property
-    def name(self) -> str:
-        """Its name for people."""
-        ...
-
-    @property
-    def external_identifier(self) -> str | None:
-        """The client's name of it."""
-        ...
+    def external_identifier(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ class ListedRun:
     """One run, without its spans.
 
     Attributes:
-        cancelled: Whether its root span was cancelled; the API has no word for such a run.
+        cancelled: Whether its root span was cancelled; the API calls such a run complete.
     """
 
     agent: NamedAgent
@@ -64,29 +56,27 @@ class ListedRun:
 
     @property
     def failure(self) -> Failure | None:
-        """The failure of a failed run, as it is kept."""
         return self.instance.failure if self.instance.status == "failed" else None
 
     @property
     def status(self) -> str:
-        """Its status as people see it: also `cancelled`."""
+        """Its status as shown, including `cancelled`."""
         return "cancelled" if self.cancelled else self.instance.status
 
     @property
     def handle(self) -> str:
-        """Its key, or its id if the key cannot be printed; commands take it as RUN."""
+        """Its key, or its id if the key cannot be printed; commands accept it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
 
     @property
     def tokens(self) -> int | None:
-        """The tokens that language models took and gave; None if none were counted."""
+        """Input and output tokens of language models; None if none were counted."""
         if not isinstance(self.instance, Run):
             return None
         counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
         return sum(counted) if counted else None
 
     def steps(self) -> StepCounts:
-        """Return the numbers of its steps."""
         run = self.instance
         if run.span_counts is None:
             return StepCounts(0, 0)
@@ -107,21 +97,19 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSpan:
-    """One span with the run that it belongs to."""
-
     run: ListedRun
     span: AgentSpan
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The runs that a run is joined to by `traceparent`.
+    """Runs that are linked to a run by `traceparent`.
 
     Attributes:
         trace: Trace id of the header that the run was opened with; None without one.
         cause: The run of this trace id, if it is known.
         caused: The runs that were opened with a header of the run, the oldest first.
-        more: Number of those that are left out.
+        more: Number of further caused runs.
     """
 
     trace: str | None = None
@@ -130,7 +118,6 @@ class Links:
     more: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """Return the runs as the API's objects, without their agents."""
         return {
             "caused_by": self.trace
             and {"trace_id": self.trace, "run": self.cause and _linked_json(self.cause)},
@@ -152,37 +139,32 @@ class Record(Generic[S]):
 
     @classmethod
     def of(cls, agent: NamedAgent, instance: AgentInstance, spans: Iterable[S]) -> Record[S]:
-        """Return the run with its spans in order."""
         return cls(agent, instance, tuple(sorted(spans, key=start_of)))
 
     @property
     def root(self) -> S | None:
-        """The root span, if remit recorded it."""
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
     def run(self) -> ListedRun:
-        """The run without its spans."""
         return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
 
     @property
     def first_failed(self) -> str | None:
-        """Id of the span that failed first; a server of another kind does not keep it."""
+        """Id of the span that failed first, which only remit's server stores."""
         failure = self.instance.failure
         return first_failure(self.spans, self.root) if failure is None else failure.span
 
     @property
     def steps(self) -> list[S]:
-        """The spans without the root."""
         return [span for span in self.spans if span.schema_name != RUN_TYPE]
 
     def tree(self) -> Iterator[Placed[S]]:
-        """Yield each step before those below it."""
         return in_tree(self.steps)
 
 
 def is_cancelled(instance: AgentInstance, root: Step | None) -> bool:
-    """Return whether a run was cancelled, which only its root span says."""
+    """Return whether a run was cancelled, which only its root span shows."""
     return instance.status == "complete" and root is not None and root.status == "cancelled"
 
 
@@ -194,13 +176,13 @@ def trace_of(record: Record[S]) -> str | None:
 
 
 def traces_of(instance: AgentInstance) -> list[str]:
-    """Return the trace ids of the headers of a run: of its first process, and of later ones."""
+    """Return the trace ids of the headers of a run, by its first process and by later ones."""
     keys = (key_from_text(instance.external_identifier or ""), key_of(instance.id))
     return [key.hex() for key in keys if key is not None]
 
 
 def names_of_trace(trace: str, near: AgentInstance) -> tuple[str, str]:
-    """Return the key, and the id, that the run of a trace has in the account of the run *near*."""
+    """Return the key and the id of the run of a trace, in the account of the run *near*."""
     key = key_text(bytes.fromhex(trace))
     return key, pfid_text(key, near.id[TIME_CHARS : TIME_CHARS + PARTITION_CHARS])
 
@@ -224,15 +206,11 @@ def _failure_json(failure: Failure) -> dict[str, object]:
 
 
 def called(key: str | None, run_id: str) -> str:
-    """Return the word by which a run is asked for: its key, else its id.
-
-    A key that would steer the terminal of who reads it cannot be typed either.
-    """
+    """Return the name of a run for people: its key, or its id if the key is not printable."""
     return key if key and key.isprintable() else run_id
 
 
 def agent_json(agent: NamedAgent) -> dict[str, object]:
-    """Return the names of an agent, as JSON."""
     identifier = agent.external_identifier
     return {"id": agent.id, "name": agent.name, "external_identifier": identifier}
 
@@ -246,8 +224,8 @@ def start_of(span: Step) -> tuple[bool, bool, datetime, str]:
 def names_of(agents: Iterable[NamedAgent]) -> dict[str, str]:
     """Return the name of each agent by its id.
 
-    Agents of the same name also show the folder of their project, which is part of the identifier
-    in local mode, or else the whole identifier.
+    Agents with the same name also show the directory of their project, which is part of the
+    identifier in local mode, or else the whole identifier.
     """
     by_name: dict[str, dict[str, str]] = {}
     for each in agents:
@@ -260,9 +238,9 @@ def names_of(agents: Iterable[NamedAgent]) -> dict[str, str]:
 
 
 def _apart(identifiers: dict[str, str]) -> dict[str, str]:
-    """Return the shortest part of each identifier in which all differ."""
-    folders = {key: each.rpartition("/")[0] for key, each in identifiers.items()}
-    projects = {key: each.rpartition("/")[2] for key, each in folders.items()}
-    shorter = (each for each in (projects, folders) if len(set(each.values())) == len(each))
+    """Return the shortest part of each identifier that differs from all others."""
+    directories = {key: each.rpartition("/")[0] for key, each in identifiers.items()}
+    projects = {key: each.rpartition("/")[2] for key, each in directories.items()}
+    shorter = (each for each in (projects, directories) if len(set(each.values())) == len(each))
     found = next(shorter, identifiers)
     return {key: each or identifiers[key] for key, each in found.items()}

@@ -1,4 +1,4 @@
-"""Draws the risk of a run: declared actions and data, refusals, redacted values."""
+"""Draws the risk of a run: declared actions and data, denials, violations, redacted values."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ LABEL_COLUMNS = 14
 
 
 def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
-    """Yield the lines that show the *risk* of a number of *spans*."""
-    yield bold("Risk") + faint(f"  {number_of(spans, 'span')}, by the declarations of their types")
+    yield bold("Risk") + faint(f"  {number_of(spans, 'span')}, as declared by their types")
     yield from _row("may", _counted(risk.allows))
     yield from _row("takes", _counted(risk.takes))
     yield from _row("gives", _counted(risk.gives))
     yield from _row(
         "classification", "" if risk.classification == "unknown" else risk.classification
     )
-    yield from _section("refused", risk.denied.spans, risk.denied.violations)
+    yield from _section("denied", risk.denied.spans, risk.denied.violations)
     for reason in risk.denied.termination_reasons:
         yield from _row("terminated", coloured("failed", printable(reason)))
-    yield from _section("exceeds", risk.observed.spans, risk.observed.violations)
+    yield from _section("violations", risk.observed.spans, risk.observed.violations)
     yield from _row("redacted", _counted(risk.redacted))
     yield from _row("schemas", _findings(risk))
     for one in risk.span_types:
         if words := _words(one):
             yield from _row("", f"{printable(one.schema_name)}: {words}")
     if not risk.complete:
-        yield faint("  Only the newest flagged spans were looked into.")
+        yield faint("  Only the newest flagged spans were read.")
 
 
 def _section(label: str, spans: int, violations: Mapping[str, int]) -> Iterator[str]:
@@ -50,15 +49,15 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _findings(risk: Risk) -> str:
-    said = risk.schema_findings
+    findings = risk.schema_findings
     counts = {
-        "not as declared": said.invalid,
-        "undeclared": said.undeclared,
-        "not compared": said.unchecked,
+        "not as declared": findings.invalid,
+        "undeclared": findings.undeclared,
+        "not compared": findings.unchecked,
     }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return ", ".join(f"{count} {finding}" for finding, count in counts.items() if count)
 
 
 def _words(one: SpanTypeRisk) -> str:
-    said = {"may": one.allows, "must not": one.forbids, "takes": one.takes, "gives": one.gives}
-    return "; ".join(f"{verb} {', '.join(words)}" for verb, words in said.items() if words)
+    words_of = {"may": one.allows, "must not": one.forbids, "takes": one.takes, "gives": one.gives}
+    return "; ".join(f"{verb} {', '.join(words)}" for verb, words in words_of.items() if words)

@@ -56,10 +56,10 @@ from remit.models.agent_span import AgentSpan
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
-# Status, "99, 9 failed", and what stands between the columns.
+# Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
 COLUMNS_OF: Final = (8, 7)
-"""Columns of a duration, and of tokens."""
+"""Width of a duration, and of tokens."""
 MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
@@ -108,17 +108,20 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
         emit(_listed(run, names[run.agent.id], chars, with_tokens=with_tokens))
         if run.failure is not None:
             emit(_failure_line(run.failure, run, chars))
-    emit(faint(f"\n{len(found)} of {reader.place}; look into one: remit runs show RUN"))
+    emit(faint(f"\n{len(found)} of {reader.place}; show one: remit runs show RUN"))
 
 
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
-@click.option("--full", is_flag=True, help="Show values and messages whole, and all frames.")
-@click.option("--failed", is_flag=True, help="Show failed steps and the steps around them only.")
+@click.option("--full", is_flag=True, help="Show complete values and messages, and all frames.")
+@click.option("--failed", is_flag=True, help="Show only failed steps and the steps around them.")
 @click.option(
-    "--depth", type=click.IntRange(1), metavar="LEVELS", help="Show so many levels of the tree."
+    "--depth",
+    type=click.IntRange(1),
+    metavar="LEVELS",
+    help="Show at most LEVELS levels of the tree.",
 )
-@click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
+@click.option("--risk", "with_risk", is_flag=True, help="Also show the declared risk of its steps.")
 @read_option
 @json_option
 def show(
@@ -131,12 +134,11 @@ def show(
 ) -> None:
     """Show one run as a tree of its steps.
 
-    RUN is its key, its id, the beginning of either, or `last`, which is the default. Below the
-    step that failed first it shows where, and what caused it. It names the runs that are joined to
-    it by remit.trace_headers(): the one that caused it, and those that it caused.
+    RUN is its key, its id, the beginning of either, or `last`, which is the default. The step that
+    failed first is shown with the place and the cause of the failure. Runs that are linked by
+    remit.trace_headers() are listed: the run that caused this one, and the runs that it caused.
 
-    On a terminal that has not room for all of it, a pager shows it, which PAGER names. With --json
-    the whole run is printed.
+    On a terminal, long output opens in a pager ($PAGER). With --json the complete run is printed.
     """
     with reader_of(db) as reader:
         found = reader.find(run)
@@ -167,7 +169,7 @@ def show(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a page that opens without a server, without values.",
+    help="Write an HTML file that needs no server, without values.",
 )
 @click.option(
     "--values", is_flag=True, help="With --html: add values, except those of confidential steps."
@@ -179,11 +181,11 @@ def export(run: str, db: Database | None, html: Path | None, *, values: bool) ->
     RUN is its key, its id, the beginning of either, or `last`. The objects are those of the API:
     the run has the type agent_instance, each span the type agent_span.
 
-    With --html, write the run as one file for a browser: its steps, what failed and where, what
-    each step declares. The file has no script and asks no server.
+    With --html, write the run as one file for a browser: its steps and their declarations, and the
+    place of the failure. The file has no script and loads nothing from a server.
     """
     if values and html is None:
-        raise click.UsageError("--values goes with --html: without it, all values are printed.")
+        raise click.UsageError("Use --values with --html: without --html, all values are printed.")
     if html is not None:
         _export_html(run, db, html, values=values)
         return
@@ -220,7 +222,6 @@ def _reading(run: ListedRun) -> AbstractContextManager[Progress]:
 
 
 def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
-    """Print a run as JSON, span by span."""
     spans = (span.whole().model_dump(mode="json") for span in record.spans)
     emit_json_list({**record.run.as_json(), **more}, "spans", spans)
 
@@ -234,9 +235,8 @@ def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
 def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:
     """Show the last spans of RUN, or of all runs.
 
-    Each span is one line; the lines are in the order of their start. With --follow, new spans are
-    shown as they arrive, and every span again when it ends. JSON includes the root span `remit:run`
-    of each run.
+    Each span is one line, in the order of their start. With --follow, new spans are shown as they
+    arrive, and again when they end. JSON includes the root span `remit:run` of each run.
     """
     with reader_of(db) as reader:
         found = None if run is None else reader.find(run)
@@ -253,7 +253,10 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
 @runs.command()
 @click.argument("run", type=TEXT)
 @click.option(
-    "--reason", type=TEXT, required=True, help="Reason; the program and the record get it."
+    "--reason",
+    type=TEXT,
+    required=True,
+    help="Reason; the program receives it, and it is recorded.",
 )
 @read_option
 def terminate(run: str, reason: str, db: Database | None) -> None:
@@ -264,7 +267,7 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     if it sends something or streams, else within its poll interval.
     """
     if not reason.strip():
-        raise click.UsageError("--reason must say something.")
+        raise click.UsageError("--reason must not be empty.")
     with reader_of(db, writing=True) as reader:
         found = reader.find(run)
         reader.terminate(found, reason)
@@ -290,7 +293,6 @@ def _listed(run: ListedRun, agent: str, chars: int, *, with_tokens: bool) -> str
 
 
 def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
-    """Return the line below a failed run: what failed, and in which step."""
     margin, strokes = " " * (chars + 2), lines()
     step = failure.step
     where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
@@ -302,7 +304,7 @@ def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
 def _line(
     run: str, agent: str, status: str, started: str, numbers: Sequence[str], chars: int
 ) -> str:
-    """Return a line of the list; *numbers* are duration, tokens (not in every list) and steps."""
+    """Return a line of the list; *numbers* are duration, tokens (optional) and steps."""
     *ranged, steps = numbers
     counted = "".join(f"{number:>{COLUMNS_OF[place]}}  " for place, number in enumerate(ranged))
     taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
@@ -313,7 +315,6 @@ def _line(
 
 
 def _unique_chars(handles: list[str]) -> int:
-    """Return the number of characters at which all handles differ."""
     longest = max(map(len, handles))
     for chars in range(min(SHORT_CHARS, longest), longest):
         if len({each[:chars] for each in handles}) == len(handles):
@@ -322,7 +323,6 @@ def _unique_chars(handles: list[str]) -> int:
 
 
 def _erasure_line(erasure: Mapping[str, object]) -> str:
-    """Return the record of an erasure as a line."""
     when = str(erasure["inserted_at"])[:16].replace("T", " ")
     spans = "1 span" if erasure["spans"] == 1 else f"{erasure['spans']} spans"
     return (

@@ -1,4 +1,4 @@
-"""`remit schema`: what a program declares, as it would be registered."""
+"""`remit schema`: the declarations of a program, as they would be registered."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from remit.cli._schema_risk import risk_report, show_risk
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint
 
 Json = dict[str, Any]
-# Keywords of the schema of a result without an annotation, and those beside it.
-_SAY_NOTHING = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-redacted"})
+# Keywords of the schema of a result without an annotation.
+_WITHOUT_CONTENT = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-redacted"})
 
 
 @click.group()
@@ -31,18 +31,18 @@ schema.add_command(check)
 
 @schema.command()
 @click.argument("target", metavar="MODULE[:AGENT]")
-@click.option("--risk", is_flag=True, help="Show the data risk: declared, inferred, missing.")
+@click.option("--risk", is_flag=True, help="Show the data risk: declared, inferred, undeclared.")
 @json_option
 def show(target: str, *, risk: bool, as_json: bool) -> None:
     """Show the registration of an agent.
 
-    The registration holds the span types, their schemas and their data risk. With --json the output
-    is the payload with sorted keys: the same bytes for the same source. Without AGENT it holds all
-    agents of the module, as an object by name.
+    The registration contains the span types, their schemas and their data risk. With --json the
+    output is the payload with sorted keys: the same bytes for the same source. Without AGENT it
+    contains all agents of the module, as an object by name.
 
-    With --risk the output is the data risk, for each span type and for the agent as a whole: which
-    words are declared, which are inferred from which type in the signature, which exceed the
-    agent's remit, which are missing, and which of these a name suggests.
+    With --risk the output is the data risk of each span type and of the agent as a whole: the
+    declared words, those inferred from a type in the signature, violations of the agent's remit,
+    undeclared words, and categories that a name suggests.
     """
     name, colon, path = target.partition(":")
     module = imported(name, "MODULE[:AGENT], as in myapp.bot:answer")
@@ -69,7 +69,7 @@ def _risk_report(agent: Agent[..., object]) -> Json:
 
 
 def _is_agent(value: object) -> TypeGuard[Agent[..., object]]:
-    # `isinstance` would ask the objects of others for their `__class__`.
+    # `isinstance` would read `__class__` of foreign objects.
     return issubclass(type(value), Agent)
 
 
@@ -81,7 +81,6 @@ def _inside(value: object) -> object:
 
 
 def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
-    """Return the agents of *module* by their names in it."""
     found: dict[str, Agent[..., object]] = {}
     for name, value in vars(module).items():
         if _is_agent(value) and value.__module__ == module.__name__:
@@ -93,19 +92,16 @@ def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
 
 
 def _no_agent(module: ModuleType) -> Failed:
-    """Return the failure of a module without an agent; of a package it names those below it."""
+    """Return the failure of a module without an agent, with the agents in modules below it."""
     below, failures = submodules(module)
     agents = [f"{each.__name__}:{path}" for each in below for path in _agents(each)]
     if agents:
         return Failed(f"{module.__name__} declares no agent; its modules do: {', '.join(agents)}")
-    message = (
-        f"{module.__name__} declares no agent: decorate the function that answers with @remit.agent"
-    )
+    message = f"{module.__name__} declares no agent: decorate its entry point with @remit.agent"
     return Failed("\n".join([message, *failures]))
 
 
 def _agent(module: ModuleType, path: str) -> Agent[..., object]:
-    """Return the agent of the dotted *path* in *module*."""
     found: object = module
     for part in path.split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None
@@ -113,8 +109,8 @@ def _agent(module: ModuleType, path: str) -> Agent[..., object]:
     if _is_agent(found):
         return found
     there = ", ".join(_agents(module)) or "none"
-    what = "is not an agent" if found is not None else "is not"
-    raise Failed(f"{path!r} {what} in {module.__name__}; its agents: {there}")
+    fault = "is not an agent" if found is not None else "does not exist"
+    raise Failed(f"{path!r} {fault} in {module.__name__}; its agents: {there}")
 
 
 def _show(name: str, payload: Json) -> None:
@@ -132,8 +128,8 @@ def _show(name: str, payload: Json) -> None:
         _show_type(each)
     for each in declared.get("quality_schemas", ()):
         emit()
-        emit(f"  {each['name']}  " + faint("quality"))
-        _row("holds", _fields(each["schema"]))
+        emit(f"  {each['name']}  " + faint("score"))
+        _row("fields", _fields(each["schema"]))
     emit()
 
 
@@ -161,19 +157,17 @@ def _fields(schema: Json) -> str:
 
 def _result(schema: Json) -> str:
     """Return the shape of a result: its fields, or the types of its keys and values."""
-    known = [each for each in schema.get("anyOf", (schema,)) if each.keys() - _SAY_NOTHING]
+    known = [each for each in schema.get("anyOf", (schema,)) if each.keys() - _WITHOUT_CONTENT]
     return (" | ".join(_fields(each) or _type(each) for each in known) + _redaction(schema)).strip()
 
 
 def _redaction(schema: Json) -> str:
-    """Return the redaction of a value: the rule that redacts it, the rules that are off."""
     rule, off = schema.get("x-remit-redacted"), schema.get("x-remit-rules-off")
     redacted = f" (redacted: {rule})" if rule else ""
     return f"{redacted} (off: {', '.join(off)})" if off else redacted
 
 
 def _type(schema: Json) -> str:
-    """Return the type that a JSON Schema describes, in a word or a few."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "enum" in schema:

@@ -19,8 +19,8 @@ from remit.cli._schema_risk import rehearsal_of
 from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
 
-OPEN: Final = "open"
-"""A step leaves unknown what an agent forbids."""
+UNDECLARED: Final = "undeclared"
+"""A step does not declare a word that an agent forbids."""
 
 MAX_PLACE_COLUMNS: Final = 28
 """Longer places push the rest of their own line to the right."""
@@ -28,13 +28,10 @@ MAX_PLACE_COLUMNS: Final = 28
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One span type, and its missing and weak schemas."""
-
     declared: SpanType
     found: tuple[Weakness, ...]
 
     def graded(self, grades: Iterable[Grade]) -> list[Weakness]:
-        """Return the weaknesses of these grades."""
         return [each for each in self.found if each.grade in grades]
 
 
@@ -43,24 +40,24 @@ class Checked:
 @click.option(
     "--fail-on",
     multiple=True,
-    type=click.Choice([*(str(each) for each in Grade), OPEN]),
-    help="Exit with status 1 if something has no schema (none), or also if a schema says little "
-    "(weak), or if a step leaves unknown what an agent forbids (open). Repeatable.",
+    type=click.Choice([*(str(each) for each in Grade), UNDECLARED]),
+    help="Exit with status 1 if something has no schema (none), no schema or a weak one (weak), or "
+    "if a step does not declare a word that an agent forbids (undeclared). Repeatable.",
 )
 @json_option
 def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
     """List parameters and results with a missing or weak schema.
 
-    The command checks what the agents of MODULE register, or without an agent the span types of
-    MODULE, and prints the file and line of each. If MODULE is a package, it imports all of its
+    The command checks the span types that the agents of MODULE register, or without an agent those
+    of MODULE, and prints the file and line of each. If MODULE is a package, it imports all of its
     modules but __main__, and the status is 1 if one of them cannot be imported.
 
-    A schema is missing if there is no annotation, if the annotation names something that does not
+    A schema is missing if there is no annotation, if the annotation refers to a name that does not
     exist at run time, or if remit does not look into the type. A schema is weak if it accepts
     anything: Any, object, and lists and dicts of anything.
 
-    With --fail-on open the command also lists the steps that leave unknown what an agent forbids
-    or excludes, which `deny` refuses.
+    With --fail-on undeclared the command also lists the steps that `deny` denies because they do
+    not declare a word that an agent forbids or excludes.
     """
     _, failures = submodules(imported(module, "MODULE, as in myapp.bot"))
     agents = _agents(module)
@@ -68,54 +65,49 @@ def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
     if not declared:
         message = (
             f"{module} declares no span type: decorate its functions with @remit.span_type, or "
-            "the one that answers with @remit.agent"
+            "its entry point with @remit.agent"
         )
         raise Failed("\n".join([message, *failures]))
-    if OPEN in fail_on and not agents:
+    if UNDECLARED in fail_on and not agents:
         message = (
-            f"{module} declares no agent, with which --fail-on open compares its steps: name the "
-            "module that has @remit.agent"
+            f"{module} declares no agent, which --fail-on undeclared needs: specify the module "
+            "that has @remit.agent"
         )
         raise Failed("\n".join([message, *failures]))
     checked = [_checked(each) for each in declared]
-    unknown = _open_steps(agents) if OPEN in fail_on else {}
+    undeclared = _undeclared_steps(agents) if UNDECLARED in fail_on else {}
     if as_json:
-        emit_json([{**_as_json(each), **_open_for(each, unknown)} for each in checked])
+        emit_json([{**_as_json(each), **_undeclared_in(each, undeclared)} for each in checked])
     else:
-        _show_open(unknown)
+        _show_undeclared(undeclared)
         _show(module, checked)
     if failures:
         raise Failed("\n".join(failures))
     wanted = [Grade.NONE] if Grade.NONE in fail_on else []
     wanted = list(Grade) if Grade.WEAK in fail_on else wanted
-    if any(each.graded(wanted) for each in checked) or any(unknown.values()):
+    if any(each.graded(wanted) for each in checked) or any(undeclared.values()):
         raise click.exceptions.Exit(1)
 
 
 def _agents(module: str) -> list[AgentType]:
-    """Return the agents of a module and of those beneath it."""
     registry = _runtime.registry()
     return [agent for agent in registry.agents() if agent.span_type.is_within(module)]
 
 
-def _open_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
-    """Return by agent the steps that leave unknown what it forbids, with the words."""
+def _undeclared_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
+    """Return by agent the steps that do not declare words that it forbids, with the words."""
     registry = _runtime.registry()
     return {agent.external_identifier: rehearsal_of(agent, registry).open for agent in agents}
 
 
-def _open_for(checked: Checked, unknown: Mapping[str, Reasons]) -> dict[str, Any]:
-    """Return the agents for which a step is open, with the words; nothing if that is not asked."""
+def _undeclared_in(checked: Checked, undeclared: Mapping[str, Reasons]) -> dict[str, Any]:
     name = checked.declared.name
-    agents = {agent: steps[name] for agent, steps in unknown.items() if name in steps}
-    return {"open": agents} if unknown else {}
+    agents = {agent: steps[name] for agent, steps in undeclared.items() if name in steps}
+    return {"undeclared": agents} if undeclared else {}
 
 
 def _declared(module: str, agents: Iterable[AgentType]) -> list[SpanType]:
-    """Return what the agents of a module and of those beneath it register, by file and line.
-
-    Without an agent, the span types of these modules.
-    """
+    """Return the span types that *agents* register, else those of a module, by file and line."""
     registry = _runtime.registry()
     if agents:
         found = {each.name: each for agent in agents for each in registry.span_types_of(agent)}
@@ -145,10 +137,10 @@ def _as_json(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _show_open(unknown: Mapping[str, Reasons]) -> None:
-    for agent, steps in unknown.items():
+def _show_undeclared(undeclared: Mapping[str, Reasons]) -> None:
+    for agent, steps in undeclared.items():
         if steps:
-            emit(f"{bold(agent)} is refused these steps under deny, which leave words open")
+            emit(f"{bold(agent)} would be denied these steps, which do not declare")
             for name, words in steps.items():
                 emit(f"  {name}: {', '.join(words)}")
             emit()

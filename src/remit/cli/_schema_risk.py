@@ -1,4 +1,4 @@
-"""`remit schema show --risk`: which words are declared, inferred, missing or suggested."""
+"""`remit schema show --risk`: declared, inferred, undeclared and suggested words."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "params": (PARAMS, CATEGORIES),
     "result": (RESULT, CATEGORIES),
 }
-"""Parts of a data risk: their field on the wire, and the names they have a word for."""
+"""Parts of a data risk: their field on the wire, and their names."""
 
 LABEL_COLUMNS: Final = 11
 
@@ -61,12 +61,10 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     """Return the declared and inferred data risk of the steps of *agent*, as plain JSON.
 
     Returns:
-        `under_deny`: which steps the agent may take under `deny` (`allowed`), which are refused
-        because they leave a word `open`, and which exceed its remit (`refused`), with the words;
-        by which steps a category that one of them takes or gives may leave (`leaves`).
-        `span_types`, one entry for each: what is `declared`, what is `inferred` from which place in
-        the signature, where that `exceeds` the agent's remit, what is `unsaid`, and where a name
-        suggests what is unsaid (`suggested`). `whole`: the same of all of them together.
+        `under_deny`: the result of `rehearsal_of`. `span_types`: for each, the words that are
+        `declared`, those `inferred` from a place in the signature, where they violate the agent's
+        remit, those that are `undeclared`, and undeclared categories that a name suggests
+        (`suggested`). `whole`: the same for all of them together.
     """
     remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
     steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
@@ -79,7 +77,7 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
 
 
 def rehearsal_of(agent: AgentType, registry: Registry) -> Rehearsal:
-    """Return what *agent* may do with the other span types that it registers."""
+    """Return which of the other span types that it registers *agent* may use."""
     agents = {declared.span_type.name for declared in registry.agents()}
     steps = [
         DeclaredStep(
@@ -93,64 +91,65 @@ def rehearsal_of(agent: AgentType, registry: Registry) -> Rehearsal:
 
 def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
     risk = effective(declared)
-    unsaid = {part: _unsaid(risk, part) for part in PARTS}
+    undeclared = {part: _undeclared(risk, part) for part in PARTS}
     return {
         "name": declared.name,
         "place": declared.place,
-        "declared": _said(declared.data_risk),
+        "declared": _words_in(declared.data_risk),
         "inferred": [asdict(each) for each in inferred(declared)],
         "exceeds": [
             violation.sentence
             for violation in verdict(ceilings, declared.name, risk, strict=False).violations
         ],
-        "unsaid": unsaid,
+        "undeclared": undeclared,
         "suggested": [
-            asdict(each) for each in suggested(declared) if each.category in unsaid[each.side]
+            asdict(each) for each in suggested(declared) if each.category in undeclared[each.side]
         ],
     }
 
 
-def _said(risk: DataRisk | None) -> Json:
-    """Return the words of a declaration, without `unknown`."""
+def _words_in(risk: DataRisk | None) -> Json:
     if risk is None:
         return {}
-    words = risk.model_dump(mode="json")
-    said = {
-        part: {name: word for name, word in words[member].items() if word != UNKNOWN}
+    members = risk.model_dump(mode="json")
+    words = {
+        part: {name: word for name, word in members[member].items() if word != UNKNOWN}
         for part, (member, _) in PARTS.items()
     }
-    return {part: found for part, found in said.items() if found}
+    return {part: declared for part, declared in words.items() if declared}
 
 
-def _unsaid(risk: DataRisk | None, part: str) -> list[str]:
-    said = _said(risk).get(part, {})
-    return [name for name in PARTS[part][1] if name not in said]
+def _undeclared(risk: DataRisk | None, part: str) -> list[str]:
+    words = _words_in(risk).get(part, {})
+    return [name for name in PARTS[part][1] if name not in words]
 
 
 def _of_all(steps: Iterable[Json]) -> Json:
-    """Return the words of all steps together, each with its steps, and those of none."""
+    """Return the words of all steps, each with its steps, and the words that no step declares."""
     declared: dict[str, dict[str, dict[str, list[str]]]] = {}
     for step in steps:
         for part, words in step["declared"].items():
             for name, word in words.items():
-                sayers = declared.setdefault(part, {}).setdefault(name, {})
-                sayers.setdefault(word, []).append(step["name"])
+                steps_of = declared.setdefault(part, {}).setdefault(name, {})
+                steps_of.setdefault(word, []).append(step["name"])
     return {
         "declared": declared,
         "inferred": [
             {"span_type": step["name"], **each} for step in steps for each in step["inferred"]
         ],
-        "unsaid": {
-            part: [name for name in names if all(name in step["unsaid"][part] for step in steps)]
+        "undeclared": {
+            part: [
+                name for name in names if all(name in step["undeclared"][part] for step in steps)
+            ]
             for part, (_, names) in PARTS.items()
         },
     }
 
 
 def suggested(declared: SpanType) -> tuple[Suggested, ...]:
-    """Return each category that a name in the signature suggests, in the order of the signature.
+    """Return the categories that names in the signature suggest, in its order.
 
-    A name proves nothing, so it sets no category; the suggestion asks the author to declare it.
+    A name is no evidence, so it sets no category; the author has to declare it.
     """
     return tuple(
         dict.fromkeys(
@@ -168,7 +167,6 @@ def _category_of(name: str) -> tuple[str, ...]:
 
 
 def show_risk(name: str, report: Json) -> None:
-    """Write the report for people."""
     emit(bold(name))
     home = report["agent"].partition(":")[0] + ":"
     _show_rehearsal(report["under_deny"], home)
@@ -178,19 +176,19 @@ def show_risk(name: str, report: Json) -> None:
         _row("declared", map(_with_words, step["declared"].items()))
         _row("inferred", map(_with_type, step["inferred"]))
         _row("exceeds", step["exceeds"])
-        _row("unsaid", _unsaid_lines(step["unsaid"]))
+        _row("undeclared", _undeclared_lines(step["undeclared"]))
         _row("suggested", map(_with_place, step["suggested"]))
     whole = report["whole"]
     emit()
     emit("  the agent as a whole")
-    _row("declared", _with_sayers(whole["declared"], home))
+    _row("declared", _with_steps(whole["declared"], home))
     _row("inferred", (f"{_with_type(each)} in {each['span_type']}" for each in whole["inferred"]))
-    _row("unsaid", _unsaid_lines(whole["unsaid"]))
+    _row("undeclared", _undeclared_lines(whole["undeclared"]))
     emit()
 
 
 def _show_rehearsal(under_deny: Json, home: str) -> None:
-    """Write which steps the agent may take, without the module *home* in their names."""
+    """Write the steps that the agent may take, without the module *home* in their names."""
 
     def named(names: Iterable[str]) -> str:
         return ", ".join(name.removeprefix(home) for name in names)
@@ -212,7 +210,6 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
 
 
 def _row(label: str, lines: Iterable[str]) -> None:
-    """Write lines beside a label; long lines are wrapped."""
     for line in lines:
         first = f"    {label:<{LABEL_COLUMNS}}"
         wrapped = textwrap.wrap(line, columns() - len(first), subsequent_indent="  ")
@@ -236,19 +233,19 @@ def _with_words(part: tuple[str, Mapping[str, str]]) -> str:
     return f"{part[0]}: {'; '.join(clauses)}"
 
 
-def _with_sayers(declared: Json, home: str) -> Iterator[str]:
-    """Yield what some step does or handles, with the span types that say so.
+def _with_steps(declared: Json, home: str) -> Iterator[str]:
+    """Yield the positive words with the span types that declare them.
 
-    What all exclude is left out. Words of the same span types share a line.
+    Words of the same span types share a line.
     """
     for part in PARTS:
         names_of: dict[tuple[str, str], list[str]] = {}
         for name, words in declared.get(part, {}).items():
             for word in sorted(words.keys() - {"disallowed", "excluded"}):
-                sayers = ", ".join(sayer.removeprefix(home) for sayer in words[word])
-                names_of.setdefault((word, sayers), []).append(name)
-        for (word, sayers), names in names_of.items():
-            yield f"{part}: {', '.join(names)} {word} ({sayers})"
+                steps = ", ".join(step.removeprefix(home) for step in words[word])
+                names_of.setdefault((word, steps), []).append(name)
+        for (word, steps), names in names_of.items():
+            yield f"{part}: {', '.join(names)} {word} ({steps})"
 
 
 def _with_place(found: Json) -> str:
@@ -259,13 +256,13 @@ def _with_type(found: Json) -> str:
     return f"{found['side']}: {found['category']} ({found['path']}: {found['type']})"
 
 
-def _unsaid_lines(unsaid: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the missing words of each part, in the shorter form."""
-    for part, names in unsaid.items():
-        said = [name for name in PARTS[part][1] if name not in names]
-        if not said:
+def _undeclared_lines(undeclared: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the undeclared words of each part, in the shorter form."""
+    for part, names in undeclared.items():
+        declared = [name for name in PARTS[part][1] if name not in names]
+        if not declared:
             yield f"{part}: all"
-        elif len(said) < len(names):
-            yield f"{part}: all but {', '.join(said)}"
+        elif len(declared) < len(names):
+            yield f"{part}: all but {', '.join(declared)}"
         elif names:
             yield f"{part}: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Finds parameters and results that have no schema, or one that any value fits."""
+"""Finds parameters and results without a schema, or with one that accepts any value."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _ANYTHING: Final = "may be anything"
 
 
 class Grade(StrEnum):
-    """How much is missing."""
+    """Extent of a weakness."""
 
     NONE = "none"
     """There is no schema."""
     WEAK = "weak"
-    """There is one that accepts any value, any item or any member."""
+    """The schema accepts any value, any item or any member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """One place of a signature that its schema leaves open.
+    """One place of a signature that its schema does not restrict.
 
     Attributes:
-        place: A parameter's name or `return`, and what is inside: `order.lines[].note`.
+        place: A parameter's name or `return`, with the path inside: `order.lines[].note`.
     """
 
     place: str
@@ -53,9 +53,9 @@ def weaknesses(
     """Return the missing and weak schemas of a callable, in order of the signature.
 
     Args:
-        recorded: The same with the types of *params* and *result* in it.
-        params: What `params=` was given.
-        result: What `result=` was given.
+        recorded: *signature* with the types of *params* and *result* in it.
+        params: Value of `params=`.
+        result: Value of `result=`.
     """
     takes = params_schema(signature, redact=_unseen, declared=params)
     gives = result_schema(recorded, kind, redact=_unseen, declared=result)
@@ -64,25 +64,24 @@ def weaknesses(
         schema = takes["properties"].get(each.name, {})
         inside = list(_Walk(takes.get("$defs", {})).weak(schema, each.name))
         missing = each.annotation is MISSING and each.note is None
-        found += _said(inside, each.name, "no annotation") if missing else inside
+        found += _once(inside, each.name, "no annotation") if missing else inside
     inside = list(_Walk(gives.get("$defs", {})).weak(_value(gives), RETURN))
     missing = recorded.returns is MISSING and recorded.returns_note is None and result is None
-    found += _said(inside, RETURN, "no return annotation") if missing else inside
+    found += _once(inside, RETURN, "no return annotation") if missing else inside
     return tuple(found)
 
 
 def _unseen(value: object) -> None:
-    """Replace redaction: the values in a schema do not matter here."""
+    """Replace redaction: values in a schema do not matter here."""
     del value
 
 
-def _said(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
-    """Return one weakness for a missing annotation, unless the schema comes from elsewhere."""
+def _once(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
+    """Return one weakness for a missing annotation, unless the schema has another source."""
     return [Weakness(place, Grade.NONE, why)] if inside else []
 
 
 def _value(schema: Json) -> Json:
-    """Return the schema of the value that was returned, from that of the result."""
     properties: Mapping[str, Json] = schema.get("properties", {})
     names = list(properties)
     if names == ["result"]:
@@ -102,7 +101,6 @@ class _Walk:
         self._seen: set[str] = set()
 
     def weak(self, schema: object, place: str) -> Iterator[Weakness]:
-        """Yield the weaknesses of *schema*, that of *place*."""
         if not isinstance(schema, dict):
             return
         known = {key: each for key, each in cast("Json", schema).items() if key not in _ANNOTATIONS}
@@ -111,7 +109,7 @@ class _Walk:
             yield Weakness(place, Grade.NONE, note.removeprefix(f"`{place}`: "))
         elif note is None and not known:
             yield Weakness(place, Grade.WEAK, _ANYTHING)
-        elif note is None and known.get("type") == "object" and not _says_of_members(known):
+        elif note is None and known.get("type") == "object" and not _restricts_members(known):
             yield Weakness(place, Grade.WEAK, "an object whose members may be anything")
         elif known.get("type") == "array" and not (known.get("items", True) or _is_fixed(known)):
             yield Weakness(f"{place}[]", Grade.WEAK, _ANYTHING)
@@ -136,8 +134,7 @@ class _Walk:
                 yield from self.weak(each, place)
 
 
-def _says_of_members(schema: Json) -> bool:
-    """Return whether the schema of an object restricts its members."""
+def _restricts_members(schema: Json) -> bool:
     return (
         any(schema.get(key) for key in ("properties", "patternProperties", *_ALTERNATIVES))
         or isinstance(schema.get("additionalProperties"), dict)

@@ -37,7 +37,7 @@ PORT: Final = 8420
 ACTIVE: Final = "active"
 MOST_WORKERS: Final = 64
 FIRST: Final = 4
-"""Number of options that matter first: address, port, database, processes."""
+"""Number of the most important options: address, port, database, processes."""
 EXPOSED: Final = "docs/how-to/expose-a-collector.md"
 
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
@@ -46,29 +46,29 @@ LIMITS: Final = (
     (
         "max_body_bytes",
         1,
-        "Longest request body in bytes, also decompressed; beyond it 413.",
+        "Maximum bytes of a request body, compressed or not; above it 413.",
     ),
-    ("max_body_values", 1, "Most JSON values in a request body; beyond it 413."),
+    ("max_body_values", 1, "Maximum JSON values in a request body; above it 413."),
     (
         "max_pending_bytes",
         1,
-        "Most bytes of bodies in memory, in each process; beyond it 503.",
+        "Maximum bytes of bodies in memory, in each process; above it 503.",
     ),
     ("body_timeout_s", 1, "Seconds within which a request body must arrive; after that 408."),
-    ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
-    ("max_bulk_s", 0, "Seconds after which a bulk request does nothing further."),
+    ("max_bulk_items", 1, "Maximum operations in a bulk request; above it 413."),
+    ("max_bulk_s", 0, "Seconds after which a bulk request starts no further operation."),
     (
         "max_response_bytes",
         1,
         "Bytes of responses after which a bulk request, and a page of spans, ends.",
     ),
-    ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
+    ("max_depth", 1, "Maximum nesting of a payload; above it 400."),
     (
         "max_requests_per_s",
         0,
-        "Most requests a second with one token, in each process; beyond it 429. 0: no limit.",
+        "Maximum requests a second with one token, in each process; above it 429. 0: no limit.",
     ),
-    ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
+    ("max_connections", 1, "Maximum connections at once, in each process; above it 503."),
 )
 """Name, least value and help of each limit."""
 _FILE: Final = click.Path(exists=True, dir_okay=False)
@@ -76,7 +76,6 @@ _option: Final = partial(click.option, show_default=True, show_envvar=True)
 
 
 def _limit_options(command: F) -> F:
-    """Add an option for each limit of a collector, named like its setting."""
     defaults = Settings()
     for name, least, text in reversed(LIMITS):
         default = getattr(defaults, name)
@@ -87,7 +86,7 @@ def _limit_options(command: F) -> F:
 
 
 def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | None) -> str | None:
-    """Return *proxies*; uvicorn takes what is no address or network as a name, and trusts none."""
+    """Return *proxies*; uvicorn would treat anything but an address or network as a host name."""
     if proxies is None or proxies == "*":
         return proxies
     for proxy in proxies.split(","):
@@ -104,10 +103,9 @@ def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | No
 
 
 class ServeCommand(click.Command):
-    """A command whose help begins with the options that matter first."""
+    """A command whose help begins with the most important options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in two sections."""
         records = [
             record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))
         ]
@@ -157,38 +155,38 @@ class ServeCommand(click.Command):
     "--log-format",
     type=click.Choice([str(each) for each in LogFormat]),
     default=str(LogFormat.TEXT),
-    help="How the log on standard error is written: lines of text, or of JSON.",
+    help="Format of the log on standard error: lines of text, or of JSON.",
 )
 @_option(
     "--log-level",
     type=click.Choice(LEVELS),
     default=INFO,
-    help="Least level of the log; debug has the lines of the HTTP server too.",
+    help="Lowest level of the log; debug includes the lines of the HTTP server.",
 )
 @_option(
     "--page",
     type=click.Choice(["on", "off"]),
     default="on",
-    help="Serve the pages at / beside the API, or the API alone.",
+    help="Serve the web UI at / as well, or the API alone.",
 )
 @_option(
     "--page-host",
     multiple=True,
     metavar="NAME",
-    help="Name by which browsers ask for the pages, if it has a dot; may be given several times.",
+    help="Host name of the web UI in browsers, if it has a dot; repeatable.",
 )
 @_option(
     "--open",
     "open_page",
     is_flag=True,
     show_envvar=False,
-    help="Open the page in a browser, signed in.",
+    help="Open the web UI in a browser, signed in.",
 )
 @_option(
     "--metrics",
     type=click.Choice([str(readers) for readers in MetricsFor]),
     default=str(Settings().metrics),
-    help="Who may read /metrics: clients with a token that may (`--may metrics`), or all.",
+    help="Who may read /metrics: clients with a token for it (`--may metrics`), or all.",
 )
 @_option(
     "--retain",
@@ -210,11 +208,11 @@ def serve(
     workers: int,
     **more: Any,
 ) -> None:
-    """Serve a database: the page at /, and the API; until Ctrl-C.
+    """Start the collector (web UI and API). Ctrl-C stops it.
 
     Clients need a token: `remit token create` creates one. Without --host, only this machine can
-    reach the server. /healthz reports whether the process lives, /readyz whether its database
-    answers and can be written, and /metrics has counters for Prometheus.
+    reach the server. /healthz reports whether the process runs, /readyz whether its database
+    responds and can be written, and /metrics has counters for Prometheus.
     """
     open_page = more.pop("open_page")
     options = ServerOptions(
@@ -228,7 +226,7 @@ def serve(
     if workers > 1 and not is_postgres(path):
         raise click.UsageError(
             f"--workers {workers} needs a PostgreSQL database (--db postgresql://...): an SQLite "
-            "file is written by one process at a time, so more would only wait for each other."
+            "file has one writer at a time, so more processes would only wait for each other."
         )
     tokens = _active_tokens(path)
     name = shown(path)
@@ -236,7 +234,7 @@ def serve(
     if not tokens and not _is_loopback(host):
         raise Failed(
             f"{host} can be reached from other machines, and {name} has no active token, so "
-            f"it would refuse every request: create one first ({create}), or leave --host out"
+            f"it would reject every request: create one first ({create}), or omit --host"
         )
     if not _is_loopback(host):
         logger.warning(_exposed(host, options))
@@ -251,7 +249,7 @@ def serve(
             on_start=partial(_announce, path, options, open_page=open_page, has_token=tokens > 0),
         )
     except ssl.SSLError as error:
-        reason = error.reason or "one of them is no PEM file"
+        reason = error.reason or "one of them is not a PEM file"
         raise Failed(f"the certificate or its key cannot be used: {reason}") from error
     except OSError as error:
         reason = error.strerror or str(error)
@@ -264,7 +262,7 @@ def serve(
 
 def _check_options(options: ServerOptions, settings: Settings) -> None:
     if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
-        raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
+        raise click.UsageError("Use --ssl-certfile and --ssl-keyfile together.")
     payloads, spans = settings.retain_payloads, settings.retain
     if payloads is not None and spans is not None and payloads >= spans:
         raise click.UsageError("--retain-payloads must be less than --retain.")
@@ -284,15 +282,14 @@ def _announce(
 
 
 def _without_token(path: Database, options: ServerOptions, url: str) -> str:
-    """Return what a server without a token answers, and what makes it answer more."""
     db = shlex.quote(shown(path))
     sentence = (
-        "There is no token yet, so the API refuses every request until "
+        "There is no token yet, so the API rejects every request until "
         f"`remit token create --db {db}` creates one"
     )
     if options.page == "off":
         return f"{sentence}."
-    return f"{sentence}; `remit open --db {db} --url {url}` opens the page without a token."
+    return f"{sentence}; `remit open --db {db} --url {url}` opens the web UI without a token."
 
 
 def _exposed(host: str, options: ServerOptions) -> str:
@@ -302,8 +299,8 @@ def _exposed(host: str, options: ServerOptions) -> str:
     )
     if options.ssl_certfile is None and options.proxy is None:
         warning += (
-            " Tokens and payloads travel in the clear: use --ssl-certfile and --ssl-keyfile, or "
-            "put a proxy in front that does TLS, and leave --host out."
+            " Tokens and payloads are sent unencrypted: use --ssl-certfile and --ssl-keyfile, or "
+            "put a proxy with TLS in front, and omit --host."
         )
     return warning
 
@@ -320,5 +317,5 @@ def _is_loopback(host: str) -> bool:
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError as error:
-        raise Failed(f"the host {host} is not known: {error.strerror or error}") from error
+        raise Failed(f"the host {host} is unknown: {error.strerror or error}") from error
     return all(ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)

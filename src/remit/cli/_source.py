@@ -1,4 +1,4 @@
-"""What the commands read: a database, the server of the settings, or local mode's database."""
+"""Opens the source of a command: a database, or the configured server."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ LOCAL: Final = "remit.cli._local"
 def reader_of(
     db: Database | None, settings: Settings | None = None, *, writing: bool = False
 ) -> Generator[ApiReader]:
-    """Return a block that reads *db*, else the server that the settings name.
+    """Return a block that reads *db*, else the configured server.
 
     Without a URL and a token, and in local mode, the block reads local mode's database.
 
     Args:
-        db: What `--db` names.
-        settings: Name the server; those of the environment if None.
-        writing: Whether the block changes something; otherwise a database refuses it.
+        settings: Settings with the server; by default those of the environment.
+        writing: Whether the block may change a database.
     """
     if db is None:
         settings = settings or config.load({})
@@ -57,5 +56,5 @@ def reader_of(
 
 
 def say_place(reader: ApiReader, *, err: bool) -> None:
-    """Print what *reader* read, on standard error if *err* (beside JSON)."""
+    """Print the source of *reader*, on standard error if *err* (next to JSON)."""
     emit(faint(f"Read from {reader.place}."), err=err)

@@ -1,4 +1,4 @@
-"""The spans of one run: a few facts of each in memory, their values in a temporary file."""
+"""The spans of one run: their main fields in memory, their values in a temporary file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remit.client.endpoints.responses import lenient, read
 from remit.models.agent_span import AgentSpan
 
 MEMORY_BYTES: Final = 4 * 1024 * 1024
-"""Values of a run that stay in memory; longer ones go to a file."""
+"""Above this size the values of a run are in a file."""
 
 
 class _Facts(msgspec.Struct, gc=False):
@@ -30,7 +30,7 @@ _facts: Final = lenient(_Facts)
 
 
 class StoredSpan:
-    """A span whose values are read from the file when they are asked for."""
+    """A span whose values are read from the file when needed."""
 
     __slots__ = (
         "_file",
@@ -45,7 +45,6 @@ class StoredSpan:
     )
 
     def __init__(self, facts: _Facts, file: SpanFile, offset: int, size: int) -> None:
-        """Keep the facts; the whole is at *offset* in *file*."""
         self.id: str = facts.id
         self.parent_span_id: str | None = facts.parent_span_id
         self.schema_name: str = sys.intern(facts.schema_name)
@@ -58,39 +57,29 @@ class StoredSpan:
 
     @property
     def payload(self) -> dict[str, object] | None:
-        """Its arguments."""
         return self.whole().payload
 
     @property
     def result_payload(self) -> dict[str, object] | None:
-        """Its result."""
         return self.whole().result_payload
 
     @property
     def schema_errors(self) -> Sequence[str] | None:
-        """How it differs from its declaration."""
         return self.whole().schema_errors
 
     def whole(self) -> AgentSpan:
-        """Return the span as the API shows it."""
         return self._file.read(self._offset, self._size)
 
 
 class SpanFile:
-    """A temporary file with spans, in memory while it is short; only this process can read it."""
+    """A private temporary file with spans, in memory while it is short."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by `__exit__`
         self._end = 0
         self._last: tuple[int, AgentSpan] | None = None
 
     def add(self, span: msgspec.Raw) -> StoredSpan:
-        """Append a span, JSON as the API shows it.
-
-        Raises:
-            ContractError: It is no span.
-        """
         facts = _facts(span)
         offset = self._end
         self._file.seek(offset)
@@ -98,16 +87,14 @@ class SpanFile:
         return StoredSpan(facts, self, offset, self._end - offset)
 
     def read(self, offset: int, size: int) -> AgentSpan:
-        """Return the span at *offset*; the one that was read last is kept."""
+        """Return the span at *offset*; the last one is cached."""
         if self._last is None or self._last[0] != offset:
             self._file.seek(offset)
             self._last = offset, read(AgentSpan, self._file.read(size))
         return self._last[1]
 
     def __enter__(self) -> Self:
-        """Return the file."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Delete the file."""
         self._file.close()

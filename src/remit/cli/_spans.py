@@ -73,7 +73,7 @@ def list_spans(
 ) -> None:
     """List the newest spans, newest first, without their values.
 
-    RUN is a key, an id, the beginning of either, or `last`. The span `remit:run` of a whole run is
+    RUN is a key, an id, the beginning of either, or `last`. The root span `remit:run` of a run is
     listed only with --json or --type.
     """
     with reader_of(db) as reader:

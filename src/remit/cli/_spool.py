@@ -15,9 +15,9 @@ from remit._deliver.spool.folder import Folder, OtherFiles
 from remit._runtime.setup import send_spooled
 from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed
-from remit.cli._files import private_folder
+from remit.cli._files import private_directory
 from remit.cli._options import TEXT, confirm_deletion, json_option, yes_option
-from remit.cli._spool_files import FileState, RefusedItem, SpoolFileInfo, listed, purge
+from remit.cli._spool_files import FileState, RejectedItem, SpoolFileInfo, listed, purge
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 
@@ -36,23 +36,23 @@ STATE_COLOURS = {
 def spool() -> None:
     """Show, send and delete undelivered items.
 
-    Each process has a file of its own in the folder `spool` of the data folder. If a process ends
-    before everything is delivered, the next one with the same server and token sends the rest;
-    these commands are for when there is none.
+    Each process has its own file in `spool` in the data directory. If a process ends before
+    everything is delivered, the next one with the same server and token sends the rest. Use these
+    commands if no such process starts.
     """
 
 
 @spool.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show which items wait, for which server, and which were refused."""
+    """Show the waiting items with their server, and the rejected items."""
     settings = config.load({})
     folder = _folder(settings)
     files = listed(folder)
     if as_json:
         emit_json(
             {
-                "folder": str(folder.path),
+                "directory": str(folder.path),
                 "max_bytes": folder.max_bytes,
                 "size_bytes": folder.size_bytes(),
                 "files": [_as_json(file, folder) for file in files],
@@ -60,19 +60,19 @@ def status(*, as_json: bool) -> None:
         )
         return
     if not files:
-        emit(f"Nothing waits in {folder.path}.")
+        emit(f"No items wait in {folder.path}.")
         return
     emit(faint(f"{'FILE':<8}  {'STATE':<9}  {'ITEMS':>9}  {'SIZE':>9}  {'WRITTEN':<16}  FOR"))
     for file in files:
         emit(_line(file, folder))
-    _show_refused(files)
+    _show_rejected(files)
     used = f"{size(folder.size_bytes())} of at most {size(folder.max_bytes)}"
     emit(faint(f"\n{used} in {folder.path}"))
     waiting = [file for file in files if file.state is FileState.WAITING]
     for command, whose in _commands(waiting, folder):
-        emit(faint(f"`{command}` sends what waits{whose}."))
-    for command, whose in _commands([file for file in files if file.refused], folder):
-        emit(faint(f"`{command} --set-aside` tries once more what was refused{whose}."))
+        emit(faint(f"`{command}` sends the items{whose}."))
+    for command, whose in _commands([file for file in files if file.rejected], folder):
+        emit(faint(f"`{command} --set-aside` sends the rejected items{whose} again."))
 
 
 @spool.command()
@@ -84,9 +84,9 @@ def status(*, as_json: bool) -> None:
     "source",
     type=TEXT,
     metavar="TARGET",
-    help="Also send items for this other server, or `local`, as `status` shows it.",
+    help="Also send items for this other server, or `local`, as shown by `status`.",
 )
-@click.option("--set-aside", "aside", is_flag=True, help="Also send items that a server refused.")
+@click.option("--set-aside", "aside", is_flag=True, help="Also send items that a server rejected.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -94,18 +94,18 @@ def status(*, as_json: bool) -> None:
     show_default=True,
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Stop after this time; the rest remains.",
+    help="Stop after this time; the remaining items are kept.",
 )
 def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> None:
     """Send the items of ended processes to the configured server.
 
-    Items that were recorded with another token are sent with --all only, and items for another
-    server, or for local mode, only if --from names it: use them after correcting a token or a URL.
-    The exit status is 1 if an item was refused, or could not be sent in time.
+    Use --all after correcting a token: it also sends items that were recorded with another token.
+    Use --from after correcting a URL: it also sends items for another server, or for local mode.
+    The exit status is 1 if an item was rejected, or could not be sent in time.
     """
     settings = config.load({})
     if settings.resolved_mode == "off":
-        raise Failed("the mode is off, so there is nowhere to send to: unset REMIT_MODE")
+        raise Failed("the mode is off, so there is no server to send to: unset REMIT_MODE")
     folder = _folder(settings)
     if source is not None:
         source = _known_target(source, folder)
@@ -113,8 +113,8 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
     result = send_spooled(settings, timeout_s, others, set_aside=aside)
     emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
-        refused = number_of(result.set_aside, "item")
-        emit(f"The server refused {refused}, set aside now: {result.last_error}")
+        rejected = number_of(result.set_aside, "item")
+        emit(f"The server rejected {rejected}, set aside now: {result.last_error}")
     for reason, count in result.dropped.items():
         emit(f"{number_of(count, 'item')} given up: {reason}")
     waits = _show_rest(folder, result.last_error, others)
@@ -123,7 +123,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 
 @spool.command("purge")
 @click.option(
-    "--set-aside", "aside", is_flag=True, help="Only delete refused items and damaged files."
+    "--set-aside", "aside", is_flag=True, help="Only delete rejected items and damaged files."
 )
 @yes_option
 def purge_files(*, aside: bool, yes: bool) -> None:
@@ -146,20 +146,15 @@ def purge_files(*, aside: bool, yes: bool) -> None:
     if len(deleted) < len(found):
         left = number_of(len(found) - len(deleted), "file")
         raise Failed(
-            f"{left} could not be deleted: a program has taken it, or the folder is not "
-            f"ours to write: {folder.path}"
+            f"{left} could not be deleted: a program uses it, or this user cannot write to "
+            f"{folder.path}"
         )
 
 
 def _folder(settings: Settings) -> Folder:
-    """Return the spool's folder.
-
-    Raises:
-        Failed: The data folder is open to other users.
-    """
     folder = spool_of(settings)
     for each in (settings.data_dir, folder.path):
-        private_folder(each)
+        private_directory(each)
     return folder
 
 
@@ -167,16 +162,15 @@ def _line(file: SpoolFileInfo, folder: Folder) -> str:
     state = click.style(f"{file.state:<9}", fg=STATE_COLOURS[file.state])
     items = _items(file)
     written = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.written_ns / NS_PER_S))
-    taken = size(file.size_bytes)
     name = file.path.stem[:SHORT_CHARS]
     whose = _whose(file, folder)
     if runs := _open_runs([file]):
         whose += f", {runs}"
-    return f"{bold(name)}  {state}  {items:>9,}  {taken:>9}  {written}  {whose}"
+    return f"{bold(name)}  {state}  {items:>9,}  {size(file.size_bytes):>9}  {written}  {whose}"
 
 
 def _items(file: SpoolFileInfo) -> int:
-    return file.items + file.refused.total()
+    return file.items + file.rejected.total()
 
 
 def _amount(found: list[SpoolFileInfo]) -> str:
@@ -185,14 +179,14 @@ def _amount(found: list[SpoolFileInfo]) -> str:
 
 
 def _open_runs(found: list[SpoolFileInfo]) -> str:
-    """Return the number of open runs in files without items, as text; empty if there is none."""
+    """Return the number of open runs in files without items, such as `2 open runs`, or ''."""
     sent = [file for file in found if file.state is FileState.WAITING and not file.items]
     count = sum(file.open_runs for file in sent)
     return number_of(count, "open run") if count else ""
 
 
 def _is_ours(file: SpoolFileInfo, folder: Folder) -> bool:
-    """Return whether the current settings send a file; a file without a target is sent too."""
+    """Return whether the current settings send a file, as they send one without a target."""
     return file.identity in (folder.identity, None)
 
 
@@ -212,7 +206,7 @@ def _whose(file: SpoolFileInfo, folder: Folder) -> str:
 
 
 def _commands(files: list[SpoolFileInfo], folder: Folder) -> list[tuple[str, str]]:
-    """Return the commands that send *files*, each with a description of these files."""
+    """Return the commands that send *files*, each with a description of its files."""
     found: dict[str, str] = {}
     ours = folder.identity
     for file in files:
@@ -240,26 +234,28 @@ def _known_target(target: str, folder: Folder) -> str:
     known = sorted({file.identity.target for file in listed(folder) if file.identity})
     if target not in known:
         there = ", ".join(map(printable, known)) or "nothing"
-        raise Failed(f"nothing in {folder.path} was recorded for {target}; it holds {there}")
+        raise Failed(
+            f"nothing in {folder.path} was recorded for {target}; there are items for {there}"
+        )
     return target
 
 
-def _show_refused(files: list[SpoolFileInfo]) -> None:
-    refused: Counter[RefusedItem] = Counter()
+def _show_rejected(files: list[SpoolFileInfo]) -> None:
+    rejected: Counter[RejectedItem] = Counter()
     for file in files:
-        refused += file.refused
-    if not refused:
+        rejected += file.rejected
+    if not rejected:
         return
-    emit(faint(f"\n{'REFUSED':>9}  {'REASON':<24}  {'RUN':<12}  WHAT"))
-    for each, count in refused.most_common(MOST_REASONS):
+    emit(faint(f"\n{'REJECTED':>9}  {'REASON':<24}  {'RUN':<12}  NAME"))
+    for each, count in rejected.most_common(MOST_REASONS):
         run = each.run_key[:12]
         emit(f"{count:>9,}  {printable(each.reason):<24}  {run:<12}  {printable(each.name)}")
-    if len(refused) > MOST_REASONS:
-        emit(faint(f"{len(refused) - MOST_REASONS:>9,}  more lines: --json shows all"))
+    if len(rejected) > MOST_REASONS:
+        emit(faint(f"{len(rejected) - MOST_REASONS:>9,}  more lines: --json shows all"))
 
 
 def _show_rest(folder: Folder, last_error: str | None, others: OtherFiles) -> int:
-    """Print what remains after sending, and why; return the number of items to be sent."""
+    """Print the remaining items and the reason; return the number of those to be sent."""
     files = listed(folder)
     waiting = [file for file in files if file.state is FileState.WAITING and file.identity]
     ours, left = 0, Counter[tuple[str, str]]()
@@ -271,11 +267,11 @@ def _show_rest(folder: Folder, last_error: str | None, others: OtherFiles) -> in
             left[command, whose] += file.items
     in_use = sum(file.state is FileState.IN_USE for file in files)
     if ours:
-        emit(f"{number_of(ours, 'item')} wait on: {last_error or 'there was not enough time'}")
+        emit(f"{number_of(ours, 'item')} still wait: {last_error or 'there was not enough time'}")
     for (command, whose), count in sorted(left.items()):
         emit(f"{number_of(count, 'item')} left{whose}: `{command}` sends them")
     if in_use:
-        emit(f"{number_of(in_use, 'file')} of running programs, which send them themselves")
+        emit(f"{number_of(in_use, 'file')} in use by running programs, which send the items")
     return ours
 
 
@@ -292,7 +288,7 @@ def _as_json(file: SpoolFileInfo, folder: Folder) -> dict[str, object]:
         "written_at": file.written_ns / NS_PER_S,
         "set_aside": [
             {"count": count, "name": each.name, "reason": each.reason, "run_key": each.run_key}
-            for each, count in file.refused.most_common()
+            for each, count in file.rejected.most_common()
         ],
     }
 

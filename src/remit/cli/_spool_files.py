@@ -1,4 +1,4 @@
-"""Lists and deletes the files in the spool's folder, of every process, target and token."""
+"""Lists and deletes the spool files of all processes, targets and tokens."""
 
 from __future__ import annotations
 
@@ -33,14 +33,12 @@ from remit._deliver.spool.store import (
 
 
 class FileState(StrEnum):
-    """State of a file."""
-
     IN_USE = "in use"
-    """Its process runs, or another process sends it."""
+    """Its process runs, or another process sends its items."""
     WAITING = "waiting"
     """Its process has ended; the next one with the same target and token sends it."""
     SET_ASIDE = "set aside"
-    """A server refused its items; `remit spool send --set-aside` tries again."""
+    """A server rejected its items; `remit spool send --set-aside` tries again."""
     EMPTY = "empty"
     """Its process ended before it wrote anything; the next process removes it."""
     DAMAGED = "damaged"
@@ -48,12 +46,12 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedItem:
-    """Items of one file that a server refused for one reason.
+class RejectedItem:
+    """An item that a server rejected.
 
     Attributes:
-        reason: In one word, as the server gave it.
-        name: Their span type, or quality name.
+        reason: One word of the server.
+        name: Span type, or name of a score.
     """
 
     reason: str
@@ -66,11 +64,10 @@ class SpoolFileInfo:
     """One file.
 
     Attributes:
-        written_ns: When it was written to last, by the wall clock.
+        written_ns: Time of the last write, by the wall clock.
         identity: Target and token of its items; None if unreadable or not written yet.
-        items: How many items wait in it.
-        open_runs: How many runs of its process have not ended.
-        refused: How many items of it were refused, and why.
+        items: Number of waiting items.
+        open_runs: Number of runs of its process that have not ended.
     """
 
     path: Path
@@ -80,11 +77,10 @@ class SpoolFileInfo:
     identity: Identity | None = None
     items: int = 0
     open_runs: int = 0
-    refused: Counter[RefusedItem] = field(default_factory=Counter[RefusedItem])
+    rejected: Counter[RejectedItem] = field(default_factory=Counter[RejectedItem])
 
 
 def listed(folder: Folder) -> list[SpoolFileInfo]:
-    """Return the files of *folder*, the oldest first."""
     return [
         _listed(folder, path)
         for path in folder.files(DATABASE, ASIDE, DAMAGED)
@@ -92,10 +88,9 @@ def listed(folder: Folder) -> list[SpoolFileInfo]:
     ]
 
 
-def purge(folder: Folder, found: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]:
-    """Delete the files in *found* that no process uses; return those."""
+def purge(folder: Folder, files: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]:
     deleted: list[SpoolFileInfo] = []
-    for file in found:
+    for file in files:
         with suppress(OSError):
             claim = folder.claim(file.path)
             if claim is not None:
@@ -105,40 +100,39 @@ def purge(folder: Folder, found: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]
 
 
 def _listed(folder: Folder, path: Path) -> SpoolFileInfo:
-    """Read a file without changing it or the folder."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
     size_bytes = 0
     for file in files_of(path):
         with suppress(OSError):
             size_bytes += file.stat().st_size
-    found = SpoolFileInfo(
+    info = SpoolFileInfo(
         path, states.get(path.suffix, FileState.WAITING), size_bytes, modified_ns(path)
     )
     in_use = folder.in_use(path)
     if in_use:
-        found = replace(found, state=FileState.IN_USE)
-    if found.state is not FileState.DAMAGED:
+        info = replace(info, state=FileState.IN_USE)
+    if info.state is not FileState.DAMAGED:
         try:
             with closing(sqlite.reader(path, abandoned=not in_use)) as connection:
-                return _read(found, connection)
+                return _read(info, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:
-                return replace(found, state=FileState.DAMAGED)
-    return found
+                return replace(info, state=FileState.DAMAGED)
+    return info
 
 
-def _read(found: SpoolFileInfo, connection: sqlite3.Connection) -> SpoolFileInfo:
+def _read(info: SpoolFileInfo, connection: sqlite3.Connection) -> SpoolFileInfo:
     about = read_about(connection)
     if about is None:
-        in_use = found.state is FileState.IN_USE
-        return found if in_use else replace(found, state=FileState.EMPTY)
+        in_use = info.state is FileState.IN_USE
+        return info if in_use else replace(info, state=FileState.EMPTY)
     return replace(
-        found,
+        info,
         identity=about[1],
         items=sum(chunk.items for chunk in read_chunks(connection).values()),
         open_runs=sum(not (run.ended or run.inherited) for run in read_runs(connection)),
-        refused=Counter(
-            RefusedItem(reason, item.name or "", item.run_key)
+        rejected=Counter(
+            RejectedItem(reason, item.name or "", item.run_key)
             for reason, item in read_aside(connection)
         ),
     )

@@ -30,7 +30,6 @@ TIME_COLUMNS: Final = 10
 OTHER_COLUMNS: Final = 4 * (COUNT_COLUMNS + 2) + 2 * (TIME_COLUMNS + 2)
 MIN_NAME_COLUMNS: Final = 12
 BY: Final = ("type", "category", "agent")
-"""What spans are counted by."""
 
 
 @click.command()
@@ -49,10 +48,10 @@ BY: Final = ("type", "category", "agent")
     json_option,
 )
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
-    """Count spans: how many, failed, refused, with redacted values, and how long they took.
+    """Count spans: all, failed, denied, with redacted values, and their durations.
 
-    The times are rounded outwards to whole hours. A type counts for each category of data that it
-    declares for its parameters or its result.
+    --since and --until are extended to whole hours. A type counts for each category of data that
+    it declares for its parameters or its result.
     """
     with reader_of(db) as reader, reader.listing("counts"):
         selected = query(reader, by=by, **filters)
@@ -78,7 +77,6 @@ def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
 
 
 def _name(row: Count) -> str:
-    """Return the type, the category or the name of the agent."""
     return row.type or row.category or (row.agent.name if row.agent is not None else "")
 
 
@@ -86,6 +84,6 @@ def _line(name: str, room: int, counts: list[str], mean: str, longest: str) -> s
     numbers = "  ".join(f"{count:>{COUNT_COLUMNS}}" for count in counts)
     times = f"{mean:>{TIME_COLUMNS}}  {longest:>{TIME_COLUMNS}}"
     if width(name) > room:
-        # The end of a type tells it from others.
+        # Types differ in their ends.
         name = cut(lines().cut + name[len(name) - room + len(lines().cut) :], room)
     return f"{padded(name, room)}  {numbers}  {times}".rstrip()

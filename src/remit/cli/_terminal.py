@@ -28,9 +28,9 @@ MIN_COLUMNS: Final = 48
 KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
 CHUNK_CHARS: Final = 64 * KIB
-"""What is long is written in parts of this length."""
+"""Long output is written in parts of this length."""
 
-# DEL is the one control character that JSON itself leaves as it is.
+# DEL is the only control character that JSON does not escape.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
 
 STATUS_COLOURS: Final = {
@@ -46,7 +46,7 @@ ASCII: Final = Lines("|- ", "`- ", "|  ", "->", "x", "...")
 
 
 def lines() -> Lines:
-    """Return the strokes that the encoding of standard output has."""
+    """Return the strokes that standard output can encode."""
     strokes = Lines()
     try:
         f"{strokes.fork}{strokes.last}{strokes.arrow}{strokes.cross}{strokes.cut}".encode(
@@ -58,22 +58,19 @@ def lines() -> Lines:
 
 
 def columns() -> int:
-    """Return how many columns a line may take."""
     return max(MIN_COLUMNS, get_terminal_size((FALLBACK_COLUMNS, 24)).columns)
 
 
 def is_terminal() -> bool:
-    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def when_columns() -> int:
-    """Return how many columns a time of `when` takes."""
     return len("29 days ago" if is_terminal() else "2026-11-01T09:30:15Z")
 
 
 def when(moment: datetime | None) -> str:
-    """Return a time as people read it on a terminal, `3 min ago`, and in ISO 8601 elsewhere."""
+    """Return a time as `3 min ago` on a terminal, else in ISO 8601."""
     if moment is None:
         return ""
     if not is_terminal():
@@ -82,7 +79,7 @@ def when(moment: datetime | None) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Return how long before *now* it was; a date after a month, or of the future."""
+    """Return the time before *now*; after a month, or in the future, the date."""
     seconds = (now - moment).total_seconds()
     for unit, length in (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count = int(seconds // length)
@@ -100,7 +97,7 @@ def emit(text: str = "", *, err: bool = False) -> None:
 
 
 def emit_paged(texts: Iterable[str]) -> None:
-    """Write lines, by a pager if standard output is a terminal that has not room for all."""
+    """Write lines, by a pager if standard output is a terminal with too few lines."""
     waiting = iter(texts)
     if is_terminal():
         screen = list(islice(waiting, get_terminal_size().lines - 1))
@@ -125,7 +122,7 @@ def emit_paged(texts: Iterable[str]) -> None:
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """Return *text* with escapes for what *stream* cannot write."""
+    """Return *text* with escapes for characters that *stream* cannot encode."""
     encoding = stream.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -137,8 +134,8 @@ def _colour() -> bool | None:
 def emit_json(value: object, *, indent: int | None = 2) -> None:
     """Write *value* as JSON: the same bytes for equal values, whatever the terminal.
 
-    Characters that are not printable (control, bidirectional, lone surrogates) are escaped: strings
-    of records must not steer the terminal of a person who reads the JSON.
+    Characters that are not printable (control, bidirectional, lone surrogates) are escaped, because
+    recorded strings must not control the terminal.
     """
     _write_json(_json_text(value, indent))
 
@@ -146,7 +143,7 @@ def emit_json(value: object, *, indent: int | None = 2) -> None:
 def emit_json_list(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
     """Write *head* as `emit_json` does, with the list *name* in it, some items at a time."""
     text = _json_text({**head, name: []}, indent=2)
-    # A text holds no line break, so this is the list and nothing else.
+    # JSON strings contain no line break, so this can only be the list.
     before, mark, after = text.partition(f'\n  "{name}": [')
     waiting = before + mark
     separator, end = "", "]"
@@ -173,29 +170,25 @@ def emit_line(text: bytes) -> None:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return a character as it is if it is printable, else as an escape of JSON."""
+    """Return a printable character as it is, any other as a JSON escape."""
     if found[0].isprintable():
         return found[0]
     return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
 
 
 def coloured(status: str, text: str | None = None) -> str:
-    """Return *text*, else the word itself, in the colour of a status."""
     return click.style(status if text is None else text, fg=STATUS_COLOURS.get(status))
 
 
 def faint(text: str) -> str:
-    """Return *text* in a faint style."""
     return click.style(text, dim=True)
 
 
 def bold(text: str) -> str:
-    """Return *text* in bold."""
     return click.style(text, bold=True)
 
 
 def size(count_bytes: int) -> str:
-    """Return how many bytes these are, in the unit that fits."""
     number = float(count_bytes)
     for unit in ("B", "KiB", "MiB"):
         if number < KIB:

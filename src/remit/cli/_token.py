@@ -53,21 +53,21 @@ def token() -> None:
 @click.option(
     "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
 )
-@click.option("--name", type=TEXT, metavar="NAME", help="Name, which `remit token list` shows.")
+@click.option("--name", type=TEXT, metavar="NAME", help="Name, shown by `remit token list`.")
 @click.option(
     "--may",
     type=click.Choice([permission.value for permission in Permission]),
     multiple=True,
     default=[Permission.WRITE.value],
     show_default=True,
-    help="What it may do: read; write, which includes read and record; erase runs, which includes "
-    "write; record, for a program; or read /metrics. Give several for a token that may do more.",
+    help="Permission: read; write, which includes read and record; erase, for runs, which includes "
+    "write; record, for a program; or metrics, to read /metrics. Repeatable.",
 )
 @click.option(
     "--expires",
     type=FUTURE,
     metavar="TIME",
-    help="When it expires: 90d, 12h, or ISO 8601 as in 2027-01-01. By default never.",
+    help="Time of expiry: 90d, 12h, or ISO 8601 as in 2027-01-01. By default never.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print the token only.")
 @click.option(
@@ -89,16 +89,16 @@ def create(  # noqa: PLR0913 - its options
     quiet: bool,
     file: Path | None,
 ) -> None:
-    """Create a token and show it once: the database keeps a hash only.
+    """Create a token and show it once: the database stores only a hash.
 
     With --scope agent_deployment the token is for one agent, which is created if it is unknown.
     """
     bound = scope == TokenScope.AGENT_DEPLOYMENT
     if bound != (agent is not None):
-        what = "needs --agent" if bound else "takes no --agent"
-        raise click.UsageError(f"--scope {scope} {what}.")
+        rule = "needs --agent" if bound else "does not accept --agent"
+        raise click.UsageError(f"--scope {scope} {rule}.")
     if agent is not None and not agent.strip():
-        raise click.UsageError("--agent must name one.")
+        raise click.UsageError("--agent must not be empty.")
     path = maintained(db, create=True)
     with nullcontext() if file is None else _private(file) as writer:
         with opened(path, create=True) as store:
@@ -124,7 +124,7 @@ def create(  # noqa: PLR0913 - its options
     else:
         emit(f"The token is in {file}, which only you can read. {about}")
     if Permissions.of(made.info.may).permits(Permission.RECORD):
-        emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
+        emit(faint("Programs use it as REMIT_API_TOKEN, with REMIT_API_URL."))
 
 
 @token.command("list")
@@ -144,7 +144,7 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
         emit_json([each._asdict() for each in tokens])
         return
     if not tokens:
-        emit(f"No tokens yet in {shown(path)}; make one: remit token create")
+        emit(f"No tokens yet in {shown(path)}; create one: remit token create")
         return
     lines = [_HEAD, *((*_cells(each), agents[each.id]) for each in tokens)]
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
@@ -154,7 +154,6 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
 
 
 def _cells(info: TokenInfo) -> tuple[str, ...]:
-    """Return what a line of the list shows of a token, except its agent."""
     return (
         info.id,
         cut(printable(info.name or ""), MAX_NAME_COLUMNS),
@@ -186,12 +185,12 @@ def _private(file: Path) -> Generator[TextIO]:
     """Create *file*, readable by its owner only; it is removed if the block fails.
 
     Raises:
-        Failed: It exists, or its folder cannot be written to.
+        Failed: It exists, or cannot be written.
     """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     except FileExistsError as error:
-        raise Failed(f"{file} exists already: remove it, or name another file") from error
+        raise Failed(f"{file} exists already: remove it, or use another file") from error
     except OSError as error:
         raise Failed(f"{file} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
@@ -208,17 +207,17 @@ def _agent_name(source: Transaction, info: TokenInfo) -> str:
 
 
 def _identifier(store: Store, agent: str) -> str:
-    """Return the external identifier of the agent that *agent* names, else *agent* itself.
+    """Return the external identifier of an existing agent, else *agent* itself.
 
     Raises:
-        Failed: Several agents have that name, or the one that is meant has no identifier.
+        Failed: Several agents have that name, or the agent has no identifier.
     """
     found = reader_on(store).agent(agent)
     if found is None:
         return agent
     if not found.external_identifier:
         raise Failed(
-            f"the agent {agent!r} has no external identifier, so a token of this kind cannot "
-            "be made here; make it through the API"
+            f"the agent {agent!r} has no external identifier, so its token cannot be created here; "
+            "create it through the API"
         )
     return found.external_identifier

@@ -1,4 +1,4 @@
-"""Draws a run: a head with what holds for all of it, then the tree of its spans."""
+"""Draws a run: a summary, then the tree of its spans."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ UNLINKED: Final = Links()
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How much of a run is shown.
+    """Which parts of a run are shown.
 
     Attributes:
-        full: Values and messages whole, and all frames.
+        full: Complete values and messages, and all frames.
         failed: Only failed steps and the steps around them.
-        depth: How many levels; None for all.
+        depth: Number of levels; None for all.
     """
 
     full: bool = False
@@ -54,7 +54,6 @@ class Shown:
 
 
 def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) -> Iterator[str]:
-    """Yield the lines that show *record* and its links."""
     drawing = Drawing(lines(), columns(), _paint, shown.full)
     steps = record.steps
     yield from _head(record, links)
@@ -75,7 +74,6 @@ def _paint(style: str, text: str) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """Return a time as the clock on this machine's wall shows it, to the second."""
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
@@ -83,8 +81,8 @@ def _head(record: Record[S], links: Links) -> Iterator[str]:
     run, root = record.instance, record.root
     result = None if root is None else root.result_payload
     reason = run.termination_reason or (result or {}).get("reason")
-    told = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
-    yield f"{told}  {printable(str(reason))}" if reason else told
+    line = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
+    yield f"{line}  {printable(str(reason))}" if reason else line
     yield from _rows(
         {
             "run": called(run.external_identifier, run.id),
@@ -94,7 +92,7 @@ def _head(record: Record[S], links: Links) -> Iterator[str]:
             "spans": _counted(record),
             **_about(root),
             **{
-                f"quality {printable(name)}": members(payload)
+                f"score {printable(name)}": members(payload)
                 for name, payload in (run.quality_payloads or {}).items()
             },
         }
@@ -102,12 +100,11 @@ def _head(record: Record[S], links: Links) -> Iterator[str]:
     for name, errors in (run.quality_errors or {}).items():
         for wrong in errors:
             mark = coloured("cancelled", "! ")
-            yield f"  {mark}quality {printable(name)} not as declared: {printable(wrong)}"
+            yield f"  {mark}score {printable(name)} not as declared: {printable(wrong)}"
     yield from _linked(links)
 
 
 def _linked(links: Links) -> Iterator[str]:
-    """Yield the lines that name the runs of other processes."""
     if links.cause is not None:
         yield _link("caused by", links.cause)
     elif links.trace is not None:
@@ -119,7 +116,6 @@ def _linked(links: Links) -> Iterator[str]:
 
 
 def _link(label: str, run: ListedRun) -> str:
-    """Return the line of a run that is joined to the one that is shown."""
     room = max(LABEL_COLUMNS, columns() - LINK_COLUMNS - KEY_CHARS - LABEL_COLUMNS * 2)
     name = cut(printable(run.agent.name), room, lines().cut)
     return faint(f"  {label:<{LINK_COLUMNS}}") + f"{run.handle}  {name}  {coloured(run.status)}"
@@ -157,7 +153,7 @@ def _counted(record: Record[S]) -> str:
 
 
 def home_of(agent: NamedAgent) -> str:
-    """Return the module of the agent, which the names of its steps leave out."""
-    # In local mode the folder of the project precedes it.
+    """Return the module of the agent, which is left out of the names of its steps."""
+    # In local mode the directory of the project precedes it.
     module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")
     return module + colon

@@ -1,4 +1,4 @@
-"""Calls of what only remit has of the API, and of lists whose items are kept as they come."""
+"""Calls of remit's own API, and of lists whose items stay unparsed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,21 @@ M = TypeVar("M", bound=BaseModel)
 
 REMIT_API: Final = "/api/remit/v1"
 PAGE_ROWS: Final = 100
-"""Most items of a page."""
+"""Maximum number of items of a page."""
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
-"""Longest file of a run; a server adds values up to 16 MiB of JSON, which HTML makes longer."""
+"""Maximum size of an HTML file of a run; the JSON in it is at most 16 MiB."""
 
 
 class ErasureList(BaseModel):
-    """The erasures of a run."""
-
     erasures: list[dict[str, Any]]
 
 
 class Details(msgspec.Struct, gc=False):
-    """One thing, as it came."""
-
     details: msgspec.Raw
 
 
 class SpanPage(msgspec.Struct, gc=False):
-    """A page of spans, each as it came; `next` is the cursor of the one after it."""
+    """A page of unparsed spans; `next` is the cursor of the next page."""
 
     spans: list[msgspec.Raw]
     next: str | None = None
@@ -48,24 +44,21 @@ class SpanSummaries(msgspec.Struct, gc=False):
 
 
 def get(path: str, model: type[M], query: Mapping[str, str]) -> Call[M]:
-    """Describe a request below `/api/remit/v1`."""
     pairs = tuple(query.items())
     return Call("GET", REMIT_API + path, whole(model), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
 def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
-    """Describe a request for a page of spans."""
     path, pairs = f"{REMIT_API}/spans", tuple(query.items())
     return Call("GET", path, lenient(SpanPage), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
 def run_file(run_id: str, *, values: bool) -> Call[bytes]:
-    """Describe a request for a run as one HTML file."""
     path = f"{REMIT_API}/runs/{run_id}/file{'/values' if values else ''}"
     return Call("GET", path, bytes, limit_bytes=_MAX_FILE_BYTES)
 
 
 def span_summaries(query: Mapping[str, str]) -> Call[SpanSummaries]:
-    """Describe a request for a page of spans, of any server of the API."""
+    """Describe a request for a page of spans that any server of the API supports."""
     path, pairs = f"{API}/agent_spans", tuple(query.items())
     return Call("GET", path, lenient(SpanSummaries), query=pairs, limit_bytes=MAX_LIST_BYTES)

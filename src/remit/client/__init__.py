@@ -1,6 +1,6 @@
 """Typed clients of the Prefactor API over HTTP: `Client`, and `AsyncClient`, its twin.
 
-`endpoints` describes requests and reads answers, `_http` sends and says what is retried.
+`endpoints` describes requests and reads responses, `_http` sends and decides what is retried.
 `_library` chooses between httpx2 and httpx.
 `_sync` is generated from `_async`: the two differ only in `await`.
 """

@@ -26,7 +26,7 @@ class AsyncCallSender(Protocol):
     """Sends a call and returns its result, awaitable."""
 
     async def __call__(self, call: Call[T]) -> T:
-        """Return what the API answers to *call*."""
+        """Return the API's response to *call*."""
         ...
 
 
@@ -69,7 +69,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """End an instance: `complete` unless *status* says otherwise."""
+        """End an instance, by default as `complete`."""
         return await self._send(
             endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
@@ -96,7 +96,7 @@ class AsyncAgentInstances(AsyncEndpoints):
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program learns of it with its next span."""
+        """End a running instance; its program learns of it with its next span."""
         return await self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -111,7 +111,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None."""
+        """Set the score *name*, or remove it with None."""
         return await self._send(
             endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
@@ -123,7 +123,7 @@ class AsyncAgentSpans(AsyncEndpoints):
     """The endpoints of spans: one span is one step of a run."""
 
     async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` says whether the run was terminated."""
+        """Create a span; its `control` shows whether the run was terminated."""
         payload = fields.get("payload") or {}
         return await self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
@@ -137,7 +137,7 @@ class AsyncAgentSpans(AsyncEndpoints):
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` says whether the run was terminated."""
+        """End a span; its `control` shows whether the run was terminated."""
         return await self._send(
             endpoints.FINISH_SPAN.call(
                 agent_span_id,
@@ -159,7 +159,7 @@ class AsyncAgentSpans(AsyncEndpoints):
 
 
 class AsyncBulk(AsyncEndpoints):
-    """The endpoint that takes several operations at once."""
+    """The endpoint for several operations at once."""
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
@@ -178,7 +178,7 @@ class AsyncAgents(AsyncEndpoints):
         include_counts: bool = False,
         include_risk_rollup: bool = False,
     ) -> Agent:
-        """Return one agent, by its id or by the client's name of it."""
+        """Return one agent, by its id or its external identifier."""
         if bool(agent_id) == bool(external_identifier):
             raise UsageError("agents.show needs either agent_id or external_identifier")
         return await self._send(
@@ -199,11 +199,11 @@ class AsyncAgents(AsyncEndpoints):
 class AsyncClient:
     """The Prefactor API, typed. For one event loop; an asynchronous context manager.
 
-    Every call that changes something carries an idempotency key, so that it can be retried.
+    Every call that changes something has an idempotency key, so that it can be retried.
     """
 
     agent_instances: AsyncAgentInstances
-    """Register, start, finish, get, list, terminate, record quality."""
+    """Register, start, finish, get, list, terminate, record scores."""
     agent_spans: AsyncAgentSpans
     """Create, finish, list."""
     bulk: AsyncBulk
@@ -223,11 +223,11 @@ class AsyncClient:
         """Send to *api_url*; nothing is opened before the first call.
 
         Args:
-            api_url: The API's URL, without `/api/v1`; may be left out with a transport.
+            api_url: The API's URL, without `/api/v1`; optional with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.AsyncBaseTransport`, or that of httpx2, in place of the network.
             timeout_s: Seconds for one call, including retries and the waits between them.
-            max_retries: Retries when the API cannot be reached, or answers that it is not
+            max_retries: Retries if the API cannot be reached, or responds that it is not
                 available.
 
         Raises:
@@ -252,7 +252,7 @@ class AsyncClient:
         await self.aclose()
 
     async def ping(self) -> PingResponse:
-        """Check that the API answers and accepts the token."""
+        """Check that the API responds and accepts the token."""
         return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:

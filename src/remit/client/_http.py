@@ -1,8 +1,8 @@
-"""Sends one call over HTTP: one try, and a second one uncompressed if the server refuses gzip.
+"""Sends one call over HTTP: one try, and a second one uncompressed if the server rejects gzip.
 
-Calls go to httpx's transport, beneath its client. Other tracers wrap the client, and httpx logs
-there: they would trace and log remit's own requests. The price is that the proxies of the
-environment, which the client reads, are read here (`Target.proxy`).
+Calls go to httpx's transport, below its client. Tracers wrap the client, and httpx logs there:
+they would trace and log remit's own requests. Therefore the proxies of the environment, which
+the client reads, are read here (`Target.proxy`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from remit._base.clock import Clock, Deadline, SystemClock
 from remit.client import _error_text
 from remit.client._inprocess import InProcessTransport
 from remit.client._library import error_types, httpx, library_of
-from remit.client._target import Answer, Target
-from remit.client.endpoints.endpoint import MAX_ANSWER_BYTES, AnswerTooLongError, Call
+from remit.client._target import RawResponse, Target
+from remit.client.endpoints.endpoint import MAX_RESPONSE_BYTES, Call, ResponseTooLongError
 from remit.config import is_loopback
 from remit.errors import ApiError, ContractError, SettingsError, UnavailableError, UsageError
 
@@ -36,62 +36,50 @@ NOWHERE: Final = "http://remit.invalid"
 DEFAULT_TIMEOUT_S: Final = 10.0
 # 0 means "do not wait" to a socket, and gives another error.
 MIN_TIMEOUT_S: Final = 0.001
-# httpx, which knows what it waited for, raises first; the rest is for an answer in small parts.
+# httpx has the better message, so it raises first; this is for a response in small parts.
 GRACE_S: Final = 0.05
 GZIP: Final = 16 + zlib.MAX_WBITS
 MIN_COMPRESSED_BYTES: Final = 4_096
 UNSUPPORTED_MEDIA_TYPE: Final = 415
 OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
-"""Loaded wherever an instrumentation of OpenTelemetry is active; never loaded by remit."""
+"""Loaded where an OpenTelemetry instrumentation is active; never loaded by remit."""
 
 
 class Transport(Protocol):
     """A transport of httpx or httpx2."""
 
-    def handle_request(self, request: Any, /) -> Any:
-        """Send a request; return the response."""
-        ...
+    def handle_request(self, request: Any, /) -> Any: ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
+    def close(self) -> None: ...
 
 
 class AsyncTransport(Protocol):
     """An asynchronous transport of httpx or httpx2."""
 
-    async def handle_async_request(self, request: Any, /) -> Any:
-        """Send a request; return the response."""
-        ...
+    async def handle_async_request(self, request: Any, /) -> Any: ...
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        ...
+    async def aclose(self) -> None: ...
 
 
-def no_answer() -> tuple[type[Exception], ...]:
-    """Return the types of errors of an exchange without an answer."""
+def no_response() -> tuple[type[Exception], ...]:
     return error_types("HTTPError", TimeoutError, zlib.error)
 
 
 def tries(
     deadline: Deadline, max_retries: int, waits: Iterator[float]
 ) -> Generator[float, UnavailableError, None]:
-    """Yield the seconds to wait before each try, and be sent the error of a try that failed.
+    """Yield the seconds to wait before each try, and receive the error of a failed try.
 
-    Only `UnavailableError` is retried. Every request that changes something carries an idempotency
+    Only `UnavailableError` is retried. Every request that changes something has an idempotency
     key, so a repetition is safe.
 
     Args:
-        deadline: Deadline of the whole call; a wait that would exceed it is not begun.
+        deadline: Deadline of the whole call; no wait exceeds it.
         max_retries: Retries after the first try.
-        waits: Seconds before each retry, unless the server asked for others.
-
-    Yields:
-        Seconds to wait, 0 before the first try.
+        waits: Seconds before each retry, unless the server requests others.
 
     Raises:
-        UnavailableError: The last one that was sent, if there is no further try.
+        UnavailableError: The last one, if there is no further try.
     """
     error = yield 0.0
     for wait_s in islice(waits, max_retries):
@@ -103,10 +91,10 @@ def tries(
 
 
 class HttpBase(Generic[C]):
-    """What both clients share: the target, the timeout, and the httpx transport of this process.
+    """Base of both clients: the target, the timeout, and the httpx transport of this process.
 
     A child process that inherits a client opens new connections. Bodies are compressed for
-    another machine whose answers name gzip in `Accept-Encoding` (RFC 9110 section 12.5.3).
+    another machine whose responses list gzip in `Accept-Encoding` (RFC 9110 section 12.5.3).
     """
 
     def __init__(
@@ -124,8 +112,8 @@ class HttpBase(Generic[C]):
             api_url: The API's URL, without `/api/v1`; may be None with a transport.
             token: Bearer token; without one no `Authorization` is sent.
             transport: A transport of httpx or httpx2 in place of the network.
-            timeout_s: Seconds for each wait of one call, and for the body of its answer.
-            clock: Times the deadlines, and dates that the server names.
+            timeout_s: Seconds for each wait of one call, and for the body of its response.
+            clock: Times the deadlines, and dates of the server.
 
         Raises:
             SettingsError: A value is not valid.
@@ -138,27 +126,27 @@ class HttpBase(Generic[C]):
             raise SettingsError(f"timeout_s is {timeout_s}; expected seconds above 0")
         self.target = Target.of(NOWHERE if api_url is None else api_url, token)
         self._custom_transport: Any = transport
-        # A network transport takes only requests of the same library.
+        # A network transport accepts only requests of the same library.
         self._library: Any = library_of(transport)
         host = urlsplit(self.target.url).hostname or ""
         self._may_compress = not (isinstance(transport, InProcessTransport) or is_loopback(host))
         self._compress = False
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
-        # By process: a forked child must not write into its parent's connections, and to close
+        # By process: a forked child must not write into its parent's connections, and closing
         # them there could wait for a lock that a thread of the parent held.
         self._transports: dict[int, C] = {}
         self._closed = False
 
     def _transport(self, network: Callable[..., C], call: Call[Any]) -> C:
-        """Return this process's httpx transport; *network* makes one.
+        """Return this process's httpx transport, created by *network* if needed.
 
         Raises:
-            UnavailableError: It cannot be made.
+            UnavailableError: It cannot be created.
             UsageError: The client was closed.
         """
         if self._closed:
-            raise UsageError("this client was closed; make a new one, or close it later")
+            raise UsageError("this client was closed; create a new one, or close it later")
         transport = self._transports.get(os.getpid())
         if transport is not None:
             return transport
@@ -167,24 +155,24 @@ class HttpBase(Generic[C]):
             if self._custom_transport is None
             else self._custom_transport
         )
-        # Of two threads that make one at once, both get the same.
+        # Two threads that create one at once get the same.
         return self._transports.setdefault(os.getpid(), transport)
 
     def _connected(self, network: Callable[..., C], call: Call[Any]) -> C:
-        """Return a transport to the network, by the proxy that the environment names."""
+        """Return a transport to the network, by the proxy of the environment if there is one."""
         proxy = self.target.proxy()
         try:
             return network(proxy=proxy)
         except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
-            # The certificates cannot be read; or the proxy's URL is malformed, or its kind needs
-            # another package.
+            # The certificates cannot be read, or the proxy's URL is malformed or needs another
+            # package.
             if proxy is None and not isinstance(error, OSError):
                 raise
             failure = self._failure(error, call)
         raise failure
 
     def _release(self) -> C | None:
-        """Refuse further calls; return the transport of this process to close, if there is one."""
+        """Reject further calls; return the transport of this process to close, if any."""
         self._closed = True
         return self._transports.pop(os.getpid(), None)
 
@@ -211,8 +199,8 @@ class HttpBase(Generic[C]):
         )
         return request
 
-    def _refuses_compression(self, request: httpx.Request, answer: Answer) -> bool:
-        """Return whether *request* has to be sent uncompressed; note what the server accepts."""
+    def _rejects_compression(self, request: httpx.Request, answer: RawResponse) -> bool:
+        """Return whether to send *request* again uncompressed; note what the server accepts."""
         if answer.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in request.headers:
             self._may_compress = self._compress = False
             return True
@@ -222,9 +210,9 @@ class HttpBase(Generic[C]):
         return False
 
     def _failure(self, error: Exception, call: Call[Any], timeout_s: float = 0) -> ApiError:
-        """Return the error for a request that got no answer.
+        """Return the error for a request without a response.
 
-        It is raised unchained: httpx's errors hold the request, and so the token and payloads.
+        It is raised unchained: httpx's errors contain the request, with token and payloads.
         """
         proxy = None if self._custom_transport is not None else self.target.proxy()
         reason = _error_text.describe(
@@ -247,23 +235,23 @@ class HttpClient(HttpBase[Transport]):
         return self._custom_transport is None and os.getpid() not in self._transports
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the API answers to *call*, within *timeout_s* or the client's own timeout.
+        """Return the API's response to *call*, within *timeout_s* or the client's own timeout.
 
         Raises:
-            ApiError: The API refuses, cannot be reached, or something else answers.
+            ApiError: The API rejects the call, cannot be reached, or something else responds.
             UsageError: The client was closed.
         """
         return self.target.read(call, self.exchange(call, timeout_s=timeout_s), self._clock)
 
-    def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
-        """Return the answer to *call* as it came, also a refusal.
+    def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> RawResponse:
+        """Return the response to *call* unread, even an error.
 
         The timeout bounds each wait for the network, and the time in which the body arrives. The
         look-up of a name, and a head that arrives in small parts, may take longer.
 
         Raises:
-            UnavailableError: No answer came.
-            ContractError: The answer cannot be decompressed, or is too long.
+            UnavailableError: There was no response.
+            ContractError: The response cannot be decompressed, or is too long.
             UsageError: The client was closed.
         """
         seconds = self._timeout_s if timeout_s is None else timeout_s
@@ -272,28 +260,26 @@ class HttpClient(HttpBase[Transport]):
         request = self._request(call, seconds, call.on_sent)
         try:
             with no_tracing(), closing(transport.handle_request(request)) as response:
-                body = AnswerBody(self.target.where(call), call, response)
+                body = ResponseBody(self.target.where(call), call, response)
                 late = False
                 for chunk in cast("Iterable[bytes]", response.stream):
                     if late:
                         raise TimeoutError
                     body.add(chunk)
                     late = deadline.passed
-        except no_answer() as error:
+        except no_response() as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = Answer(response.status_code, dict(response.headers), bytes(body.content))
-            if self._refuses_compression(request, answer):
+            answer = RawResponse(response.status_code, dict(response.headers), bytes(body.content))
+            if self._rejects_compression(request, answer):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         raise failure
 
     def wait(self, seconds: float) -> None:
-        """Wait before a further try."""
         threading.Event().wait(seconds)
 
     def close(self) -> None:
-        """Close the connections; a call after that is an error."""
         transport = self._release()
         if transport is not None:
             transport.close()
@@ -303,12 +289,11 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
     """Sends calls over HTTP, awaitable, one try and one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the API answers to *call*, as `HttpClient.send` does."""
         answer = await self.exchange(call, timeout_s=timeout_s)
         return self.target.read(call, answer, self._clock)
 
-    async def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
-        """Return the answer to *call* as it came; the timeout bounds the whole of it."""
+    async def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> RawResponse:
+        """Return the response to *call* unread; the timeout bounds the whole exchange."""
         seconds = self._timeout_s if timeout_s is None else timeout_s
         transport = self._transport(httpx.AsyncHTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
@@ -319,24 +304,22 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
                     asyncio.timeout(seconds + GRACE_S),
                     aclosing(await transport.handle_async_request(request)) as response,
                 ):
-                    body = AnswerBody(self.target.where(call), call, response)
+                    body = ResponseBody(self.target.where(call), call, response)
                     async for chunk in cast("AsyncIterable[bytes]", response.stream):
                         body.add(chunk)
-        except no_answer() as error:
+        except no_response() as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = Answer(response.status_code, dict(response.headers), bytes(body.content))
-            if self._refuses_compression(request, answer):
+            answer = RawResponse(response.status_code, dict(response.headers), bytes(body.content))
+            if self._rejects_compression(request, answer):
                 return await self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         raise failure
 
     async def wait(self, seconds: float) -> None:
-        """Wait before a further try."""
         await asyncio.sleep(seconds)
 
     async def aclose(self) -> None:
-        """Close the connections; a call after that is an error."""
         transport = self._release()
         if transport is not None:
             await transport.aclose()
@@ -346,27 +329,26 @@ class Body:
     """The body of a request, with a function to call once it is sent."""
 
     def __init__(self, content: bytes, on_sent: Callable[[], None]) -> None:
-        """Send *content*, then call *on_sent*."""
         self._content = content
         self._on_sent = on_sent
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the body; httpx asks for more when it has sent that."""
+        """Yield the body; httpx resumes once it is sent."""
         yield self._content
         self._on_sent()
 
 
-class AnswerBody:
-    """The body of an answer, decompressed while it arrives, up to the limit of its call.
+class ResponseBody:
+    """The body of a response, decompressed while it arrives, up to the limit of its call.
 
-    httpx decompresses a part whole, which may be a thousand times as long.
+    httpx decompresses each part as a whole, which may become a thousand times as long.
     """
 
     def __init__(self, where: str, call: Call[Any], response: httpx.Response) -> None:
         """Start empty; *where* is the call in words."""
         self._where = where
         self._call = call
-        self._limit = call.limit_bytes if response.is_success else MAX_ANSWER_BYTES
+        self._limit = call.limit_bytes if response.is_success else MAX_RESPONSE_BYTES
         packed = response.headers.get("content-encoding", "").strip().lower() == "gzip"
         self._unpack = zlib.decompressobj(GZIP).decompress if packed else None
         self.content = bytearray()
@@ -375,31 +357,31 @@ class AnswerBody:
         """Add the next part, compressed as it arrived.
 
         Raises:
-            AnswerTooLongError: The answer is longer than the limit.
+            ResponseTooLongError: The response is longer than the limit.
             zlib.error: It cannot be decompressed.
         """
         rest = self._limit + 1 - len(self.content)
         self.content += chunk if self._unpack is None else self._unpack(chunk, rest)
         if len(self.content) <= self._limit:
             return
-        if self._limit == MAX_ANSWER_BYTES:
+        if self._limit == MAX_RESPONSE_BYTES:
             advice = (
-                "The API answers this call in a few lines: check the api_url, for something else "
-                "does"
+                "The API's response to this call is short: check the api_url, something else may "
+                "respond"
             )
         elif self._call.method == "GET":
             advice = "Ask for less with page_size, or check the api_url"
         else:
             advice = "Put fewer items into one call (max_batch_items), or check the api_url"
-        raise AnswerTooLongError(
-            f"{self._where}: the answer is longer than {self._limit} bytes. {advice}"
+        raise ResponseTooLongError(
+            f"{self._where}: the response is longer than {self._limit} bytes. {advice}"
         )
 
 
 def no_tracing() -> AbstractContextManager[object]:
     """Return a block in which OpenTelemetry, and Logfire with it, does not trace a request.
 
-    They wrap httpx's transports too, beneath the client.
+    They wrap httpx's transports too.
     """
     instrumentation: Any = sys.modules.get(OPENTELEMETRY)
     suppress = getattr(instrumentation, "suppress_instrumentation", nullcontext)

@@ -15,43 +15,34 @@ from remit.client._library import httpx
 
 FAILURE: Final = (
     b'{"status":"error","code":"internal_error",'
-    b'"message":"the collector inside this process failed; the log names the kind of error"}'
+    b'"message":"the collector inside this process failed; the log has the kind of error"}'
 )
 
 
 class LocalResponse(Protocol):
-    """An answer."""
+    @property
+    def status(self) -> int: ...
 
     @property
-    def status(self) -> int:
-        """HTTP status."""
-        ...
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """Body."""
-        ...
+    def body(self) -> bytes: ...
 
 
 Handle: TypeAlias = Callable[[str, str, Mapping[str, str], Mapping[str, str], bytes], LocalResponse]
-"""Answers a request: method, path, query, headers with names in lower case, body."""
+"""Handles a request: method, path, query, headers with names in lower case, body."""
 
 
 class InProcessTransport(httpx.BaseTransport):
     """An httpx transport without a port, a thread or an event loop; usable from several threads."""
 
     def __init__(self, handle: Handle) -> None:
-        """Call *handle* for each request."""
         self._handle = handle
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer; a 500 if *handle* raises, which is counted and logged."""
-        # A copy: what the function sets in its context does not reach the caller.
+        """Return the response; a 500 if *handle* raises, which is counted and logged."""
+        # A copy: changes of the context in the function do not reach the caller.
         answer = contextvars.copy_context().run(_answer, self._handle, request)
         if answer is None:
             headers = {"content-type": "application/json"}

@@ -1,10 +1,10 @@
 """The HTTP library of the clients: httpx2 where it is importable, else httpx.
 
-httpx2 continues httpx under the same names. A program that has it, as one with a model client
-does, then loads one HTTP library. A transport that is handed in may be of either library.
+httpx2 continues httpx under the same names. A program that uses it, for instance through a model
+client, then loads only one HTTP library. A transport may be of either library.
 
-httpx imports httpcore at the first request, and a look-up of a host imports encodings.idna. Both
-would happen on the sender's thread, and a process may fork during an import.
+httpx imports httpcore at the first request, and a host look-up imports encodings.idna. Both would
+happen on the sender's thread, and a process may fork during an import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIBRARIES: Final = ("httpx", "httpx2")
 
 
 def error_types(*kinds: str | type[Exception]) -> tuple[type[Exception], ...]:
-    """Return types of exceptions; a name is that of one in each HTTP library that is loaded."""
+    """Return types of exceptions; a string is the name of one in each loaded HTTP library."""
     types: list[type[Exception]] = []
     for kind in kinds:
         if isinstance(kind, str):
@@ -37,7 +37,6 @@ def error_types(*kinds: str | type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def library_of(transport: object) -> Any:
-    """Return the library whose requests *transport* takes."""
     for library in _loaded("BaseTransport", "AsyncBaseTransport"):
         if isinstance(transport, library.BaseTransport | library.AsyncBaseTransport):
             return library
@@ -45,6 +44,6 @@ def library_of(transport: object) -> Any:
 
 
 def _loaded(*names: str) -> list[Any]:
-    """Return the libraries that are loaded and have *names*: the other one may be incomplete."""
+    """Return the loaded libraries that have *names*; a half-imported one may not."""
     found = [httpx, *map(sys.modules.get, LIBRARIES)]
     return [each for each in found if all(hasattr(each, name) for name in names)]

@@ -26,7 +26,7 @@ class CallSender(Protocol):
     """Sends a call and returns its result."""
 
     def __call__(self, call: Call[T]) -> T:
-        """Return what the API answers to *call*."""
+        """Return the API's response to *call*."""
         ...
 
 
@@ -69,7 +69,7 @@ class AgentInstances(Endpoints):
         timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """End an instance: `complete` unless *status* says otherwise."""
+        """End an instance, by default as `complete`."""
         return self._send(
             endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
@@ -94,7 +94,7 @@ class AgentInstances(Endpoints):
     def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program learns of it with its next span."""
+        """End a running instance; its program learns of it with its next span."""
         return self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -109,7 +109,7 @@ class AgentInstances(Endpoints):
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None."""
+        """Set the score *name*, or remove it with None."""
         return self._send(
             endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
@@ -121,7 +121,7 @@ class AgentSpans(Endpoints):
     """The endpoints of spans: one span is one step of a run."""
 
     def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` says whether the run was terminated."""
+        """Create a span; its `control` shows whether the run was terminated."""
         payload = fields.get("payload") or {}
         return self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
@@ -135,7 +135,7 @@ class AgentSpans(Endpoints):
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` says whether the run was terminated."""
+        """End a span; its `control` shows whether the run was terminated."""
         return self._send(
             endpoints.FINISH_SPAN.call(
                 agent_span_id,
@@ -157,7 +157,7 @@ class AgentSpans(Endpoints):
 
 
 class Bulk(Endpoints):
-    """The endpoint that takes several operations at once."""
+    """The endpoint for several operations at once."""
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
@@ -176,7 +176,7 @@ class Agents(Endpoints):
         include_counts: bool = False,
         include_risk_rollup: bool = False,
     ) -> Agent:
-        """Return one agent, by its id or by the client's name of it."""
+        """Return one agent, by its id or its external identifier."""
         if bool(agent_id) == bool(external_identifier):
             raise UsageError("agents.show needs either agent_id or external_identifier")
         return self._send(
@@ -197,11 +197,11 @@ class Agents(Endpoints):
 class Client:
     """The Prefactor API, typed. Usable from several threads; a context manager.
 
-    Every call that changes something carries an idempotency key, so that it can be retried.
+    Every call that changes something has an idempotency key, so that it can be retried.
     """
 
     agent_instances: AgentInstances
-    """Register, start, finish, get, list, terminate, record quality."""
+    """Register, start, finish, get, list, terminate, record scores."""
     agent_spans: AgentSpans
     """Create, finish, list."""
     bulk: Bulk
@@ -221,12 +221,12 @@ class Client:
         """Send to *api_url*; nothing is opened before the first call.
 
         Args:
-            api_url: The API's URL, without `/api/v1`; may be left out with a transport.
+            api_url: The API's URL, without `/api/v1`; optional with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.BaseTransport`, or that of httpx2, in place of the network.
             timeout_s: Seconds for one call, including retries and the waits between them. A
                 server that sends its headers in small parts can take longer.
-            max_retries: Retries when the API cannot be reached, or answers that it is not
+            max_retries: Retries if the API cannot be reached, or responds that it is not
                 available.
 
         Raises:
@@ -251,7 +251,7 @@ class Client:
         self.close()
 
     def ping(self) -> PingResponse:
-        """Check that the API answers and accepts the token."""
+        """Check that the API responds and accepts the token."""
         return self._send(endpoints.PING.call())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The target of a client: URL, token and proxy, checked once, and reading of answers."""
+"""The target of a client: URL, token and proxy, checked once; reads responses."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from remit.errors import ContractError, SettingsError
 
 T = TypeVar("T")
 
-# A shorter token may be part of an ordinary word, which must stay readable in a message.
+# A shorter token may be part of an ordinary word, which has to stay readable in a message.
 MIN_HIDDEN_CHARS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it came.
+class RawResponse:
+    """A response, unread.
 
     Attributes:
         headers: Names in lower case.
@@ -39,7 +39,7 @@ class Target:
     """The API at one URL, with one token.
 
     Attributes:
-        url: Without a slash at its end, and without user or password.
+        url: Without a trailing slash, user or password.
     """
 
     url: str
@@ -47,20 +47,14 @@ class Target:
 
     @classmethod
     def of(cls, api_url: str, token: str | None) -> Target:
-        """Return the target, after checks of both.
-
-        Raises:
-            SettingsError: One is not valid. The message does not quote the token.
-        """
         return cls(_checked_url(api_url), _checked_token(token))
 
     @property
     def place(self) -> str:
-        """Host and port, for messages."""
         return urlsplit(self.url).netloc
 
     def proxy(self) -> str | None:
-        """Return the proxy that the environment names for the target, as httpx's client would."""
+        """Return the proxy of the environment for the target, as httpx's client would."""
         parts = urlsplit(self.url)
         proxies = getproxies()
         if proxy_bypass(parts.netloc):
@@ -73,7 +67,6 @@ class Target:
         return f"{call.method} {self.url}{call.path}"
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of every request."""
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -85,15 +78,15 @@ class Target:
             headers if self.token is None else headers | {"Authorization": f"Bearer {self.token}"}
         )
 
-    def read(self, call: Call[T], answer: Answer, clock: Clock) -> T:
+    def read(self, call: Call[T], answer: RawResponse, clock: Clock) -> T:
         """Return the result of *call* from its *answer*.
 
         Raises:
-            ApiError: The answer is a refusal, or not from the API.
+            ApiError: It is an error, or not from the API.
         """
         where, body = self.where(call), answer.body
         if self.token is not None and len(self.token) >= MIN_HIDDEN_CHARS:
-            # Some servers quote a token that they refuse.
+            # Some servers quote a token that they reject.
             body = body.replace(self.token.encode(), b"<token>")
         raise_for_status(answer.status, answer.headers, body, where=where, wall_ns=clock.wall_ns())
         try:
@@ -105,23 +98,23 @@ class Target:
 
 
 def _checked_url(api_url: str) -> str:
-    """Return *api_url*, stripped, if httpx reads it as it is meant."""
+    """Return *api_url*, stripped, if httpx reads it in the same way."""
     url = api_root(api_url.strip())
     try:
         parts = urlsplit(url)
         host, userinfo, _ = parts.hostname, "@" in parts.netloc, parts.port
     except ValueError:
-        # The error quotes the URL, which may hold a password or be a token.
+        # The error quotes the URL, which may contain a password or be a token.
         raise SettingsError(
             "api_url cannot be read as https://host[:port]: its host or its port is malformed"
         ) from None
     if userinfo:
         raise SettingsError(
-            "api_url holds a user or password; leave them out, and give the token as api_token"
+            "api_url contains a user or password; remove them, and pass the token as api_token"
         )
     if parts.query or parts.fragment:
         raise SettingsError(
-            "api_url holds a query or a fragment (? or #); expected https://host[:port]"
+            "api_url contains a query or a fragment (? or #); expected https://host[:port]"
         )
     if parts.scheme not in {"http", "https"} or not host:
         raise SettingsError(
@@ -132,13 +125,13 @@ def _checked_url(api_url: str) -> str:
 
 
 def _checked_token(token: str | None) -> str | None:
-    """Return *token* without the spaces around it that a copy from a file may have."""
+    """Return *token* without surrounding spaces, as from a file."""
     checked = token.strip() if token is not None else None
     if not checked:
         return None
     if not checked.isascii() or not checked.isprintable() or " " in checked:
         raise SettingsError(
-            "api_token holds a space, a line break or a character that no header may have; copy "
+            "api_token contains a space, a line break or a character that no header may have; copy "
             "it again, without anything around it"
         )
     return checked

@@ -29,12 +29,12 @@ class _Output(msgspec.Struct, gc=False):
     control: Any = None
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     outputs: dict[str, _Output]
 
 
 # msgspec itself takes 10 microseconds for a number like 1.1e300.
-_read_answer: Final = msgspec.json.Decoder(_Answer, float_hook=float).decode
+_read_response: Final = msgspec.json.Decoder(_Response, float_hook=float).decode
 
 
 def bulk(items: Sequence[BulkItem | JsonMapping]) -> Call[BulkResponse]:
@@ -42,7 +42,7 @@ def bulk(items: Sequence[BulkItem | JsonMapping]) -> Call[BulkResponse]:
 
     Args:
         items: Each a `BulkItem`, or a mapping with `_type`, the parameters of that operation, and
-            `idempotency_key`, which is made here if absent.
+            optionally `idempotency_key`.
 
     Raises:
         UsageError: There is none, one has no type, or a key is not 8 to 64 characters long and
@@ -67,18 +67,18 @@ def bulk_raw(body: bytes, on_sent: Callable[[], None] | None = None) -> Call[dic
 
 
 def outputs_of(body: bytes) -> dict[str, BulkOutput]:
-    """Return the outputs of a bulk answer by idempotency key, without their `details`.
+    """Return the outputs of a bulk response by idempotency key, without their `details`.
 
     Raises:
-        ContractError: It is no bulk answer.
+        ContractError: It is not a bulk response.
     """
     try:
         return {
             key: SUCCEEDED
             if output.status == "success" and output.control is None
             else BulkOutput.model_validate(asdict(output))
-            for key, output in _read_answer(body).outputs.items()
+            for key, output in _read_response(body).outputs.items()
         }
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValidationError):
-        # The slow reader names the fault, or shows that only the fast one is too strict.
+        # The slow reader gives the reason, or accepts what the fast one does not.
         return read(BulkResponse, body).outputs

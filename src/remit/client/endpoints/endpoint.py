@@ -24,16 +24,16 @@ R = TypeVar("R")
 JsonMapping: TypeAlias = Mapping[str, Any]
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
-MAX_ANSWER_BYTES: Final = 1024 * 1024
-"""Longest answer about one thing."""
+MAX_RESPONSE_BYTES: Final = 1024 * 1024
+"""Maximum response about one resource."""
 MAX_LIST_BYTES: Final = 16 * 1024 * 1024
-"""Longest page of a list: 100 spans with payloads and results at their limit have 13 MB."""
+"""Maximum page of a list: 100 spans with payloads and results at their limit have 13 MB."""
 PAGING: Final = {"offset": "pagination[offset]", "page_size": "pagination[page_size]"}
-"""The names on the wire of the arguments that have another one there."""
+"""Arguments whose names on the wire differ."""
 
 
-class AnswerTooLongError(ContractError):
-    """An answer is longer than the limit of its call. Caught in delivery, which asks for less."""
+class ResponseTooLongError(ContractError):
+    """A response is longer than the limit of its call. Caught in delivery, which asks for less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,14 @@ class Call(Generic[T]):
     """One request, complete: sending it twice sends the same bytes with the same keys.
 
     Attributes:
-        method: HTTP method.
         path: Path from the API's root, ids quoted.
-        parse: Reads the body of an answer; raises nothing but `ContractError`.
-        body: JSON, or None for no body. Left out of `repr`: it holds payloads.
-        query: Names and values of the query, in order.
-        limit_bytes: Longest answer that is read.
-        minimal: Whether the server may leave out of its answer what the sender does not read, by
-            `Prefer: return=minimal` (RFC 7240).
-        on_sent: Called by the synchronous client when the body is sent, before it waits for the
-            answer; called again if the body is sent again.
+        parse: Reads the body of a response; raises nothing but `ContractError`.
+        body: JSON, or None. Left out of `repr`: it contains payloads.
+        limit_bytes: Maximum length of the response.
+        minimal: Whether the response may omit what the sender does not read, by `Prefer:
+            return=minimal` (RFC 7240).
+        on_sent: Called by the synchronous client each time the body is sent, before it waits for
+            the response.
     """
 
     method: str
@@ -58,7 +56,7 @@ class Call(Generic[T]):
     parse: Callable[[bytes], T] = field(repr=False, compare=False)
     body: bytes | None = field(default=None, repr=False)
     query: Query = ()
-    limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
+    limit_bytes: int = field(default=MAX_RESPONSE_BYTES, repr=False, compare=False)
     minimal: bool = field(default=False, repr=False, compare=False)
     on_sent: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
@@ -69,43 +67,43 @@ class Endpoint(Generic[T]):
 
     Attributes:
         route: Its operation, method and path, and the model of its body.
-        response: Reads the body of an answer; see `responses.py` for those that name a model.
+        response: Reads the body of a response; see `responses.py`.
         nullable: Fields of the body that are sent as null if they are absent.
         query: Arguments that go into the query.
-        limit_bytes: Longest answer that is read.
+        limit_bytes: Maximum length of a response.
     """
 
     route: Route[Any]
     response: Callable[[bytes], T]
     nullable: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
-    limit_bytes: int = MAX_ANSWER_BYTES
+    limit_bytes: int = MAX_RESPONSE_BYTES
 
     @property
     def name(self) -> str:
         """The operation in messages: `agent_instances.start`."""
         return self.route.operation.replace("/", ".")
 
-    def call(self, thing_id: str = "", /, **arguments: object) -> Call[T]:
+    def call(self, resource_id: str = "", /, **arguments: object) -> Call[T]:
         """Describe a request.
 
         Args:
-            thing_id: The id in the path.
-            **arguments: Fields of the body, or of the query: models, mappings, datetimes, and what
-                JSON has. None is the same as absent.
+            resource_id: The id in the path.
+            **arguments: Fields of the body or the query: models, mappings, datetimes and JSON
+                values. None is the same as absent.
 
         Raises:
             UsageError: An argument is unknown, missing or not of its type.
         """
         model = self.route.body
         if model is None:
-            return self.raw(thing_id, read=self.response, query=self._query(arguments))
+            return self.raw(resource_id, read=self.response, query=self._query(arguments))
         body = encode(self.name, self._body(model, arguments))
-        return self.raw(thing_id, read=self.response, body=body)
+        return self.raw(resource_id, read=self.response, body=body)
 
     def raw(
         self,
-        thing_id: str = "",
+        resource_id: str = "",
         /,
         *,
         read: Callable[[bytes], R],
@@ -113,24 +111,21 @@ class Endpoint(Generic[T]):
         query: Query = (),
         minimal: bool = False,
     ) -> Call[R]:
-        """Describe a request whose *body* is JSON already, and whose answer *read* reads."""
+        """Describe a request with a *body* of JSON, and a response for *read*."""
         route, limit = self.route, self.limit_bytes
         path = API + route.path
         if route.id_field:
-            path = path.replace("{id}", segment(route.id_field, thing_id))
+            path = path.replace("{id}", segment(route.id_field, resource_id))
         return Call(route.method, path, read, body, query, limit_bytes=limit, minimal=minimal)
 
     def _body(self, model: type[BaseModel], arguments: JsonMapping) -> dict[str, object]:
-        """Return the body, the arguments as they are, after *model* has checked them.
-
-        The model's own output would lack fields that only a newer server knows.
-        """
+        """Return the arguments as the body, checked by *model*."""
         known = model.model_fields
         key = idempotency_key(arguments.get("idempotency_key"))
         fields = {**arguments, "idempotency_key": key}
         if "idempotency_key" not in known:
             del fields["idempotency_key"]
-        self._refuse_unknown(fields, tuple(known))
+        self._reject_unknown(fields, tuple(known))
         body = {name: _plain(value) for name, value in fields.items() if value is not None}
         check(self.name, body, model)
         if self.route.wrapped:
@@ -138,8 +133,8 @@ class Endpoint(Generic[T]):
         return {**dict.fromkeys(self.nullable), **body}
 
     def _query(self, arguments: JsonMapping) -> Query:
-        """Return the query; None and False are left out, as the API leaves them out."""
-        self._refuse_unknown(arguments, self.query)
+        """Return the query, without arguments that are None or False."""
+        self._reject_unknown(arguments, self.query)
         offset, page_size = arguments.get("offset"), arguments.get("page_size")
         if isinstance(offset, int) and offset < 0:
             raise UsageError(f"{self.name}: offset is {offset}; expected 0 or more")
@@ -153,17 +148,19 @@ class Endpoint(Generic[T]):
             if value is not None and value is not False
         )
 
-    def _refuse_unknown(self, arguments: JsonMapping, known: tuple[str, ...]) -> None:
+    def _reject_unknown(self, arguments: JsonMapping, known: tuple[str, ...]) -> None:
         unknown = next((name for name in arguments if name not in known), None)
         if unknown is not None:
-            raise UsageError(f"{self.name} does not know {unknown!r}; it takes {', '.join(known)}")
+            raise UsageError(
+                f"{self.name} does not know {unknown!r}; it accepts {', '.join(known)}"
+            )
 
 
 def check(where: str, body: JsonMapping, model: type[BaseModel]) -> None:
     """Raise if *model* does not accept *body*.
 
     Raises:
-        UsageError: It does not; names and reasons only, because values may be a user's data.
+        UsageError: It does not. The message has no values, which may be a user's data.
     """
     try:
         model.model_validate(body)
@@ -176,20 +173,20 @@ def check(where: str, body: JsonMapping, model: type[BaseModel]) -> None:
 
 
 def encode(where: str, body: JsonMapping) -> bytes:
-    """Return *body* as JSON; NaN and the infinities, which JSON has not, become null.
+    """Return *body* as JSON; NaN and the infinities become null.
 
     Raises:
-        UsageError: It holds something that JSON cannot express.
+        UsageError: It contains something that JSON cannot express.
     """
     try:
         return to_json(
             body, by_alias=True, exclude_none=True, inf_nan_mode="null", bytes_mode="base64"
         )
     except PydanticSerializationError:
-        pass  # it quotes the value, which may be a user's data, and so is not chained
+        pass  # not chained: it quotes the value, which may be a user's data
     raise UsageError(
-        f"{where} cannot be sent: it holds a value that JSON cannot express (an object of a class "
-        "of its own, a circle, or text that is not Unicode)"
+        f"{where} cannot be sent: it contains a value that JSON cannot express (an object of a "
+        "custom class, a cycle, or a string that is not Unicode)"
     )
 
 
@@ -203,7 +200,7 @@ def idempotency_key(key: str | None) -> str:
         return key_text(new_key(SystemClock.wall_ns()))
     if not 1 <= len(key) <= MAX_KEY_CHARS:
         raise UsageError(
-            f"idempotency_key has {len(key)} characters; the API takes 1 to {MAX_KEY_CHARS}"
+            f"idempotency_key has {len(key)} characters; the API accepts 1 to {MAX_KEY_CHARS}"
         )
     return key
 
@@ -215,7 +212,7 @@ def segment(name: str, value: str) -> str:
         UsageError: It is empty or dots: the request would go to another endpoint.
     """
     if value.strip(". ") == "":
-        raise UsageError(f"{name} is {value!r}; expected the id that the API gave")
+        raise UsageError(f"{name} is {value!r}; expected an id of the API")
     return quote(value, safe="")
 
 

@@ -1,4 +1,4 @@
-"""Reads answers: successes as wire models, refusals as the error named for the reaction."""
+"""Reads responses: successes as wire models, errors as exceptions named for the reaction."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from remit.models.envelope import ListResponse, SuccessResponse
 M = TypeVar("M", bound=BaseModel)
 S = TypeVar("S", bound=msgspec.Struct)
 
-# Enough to see what is wrong; an answer may be wrong in a thousand places.
+# A response may be wrong in a thousand places.
 MAX_NAMED_FAULTS: Final = 3
 MAX_FAULTS: Final = 1000
-# A server's words end up in log lines: enough to act on, never a payload's worth.
+# Messages of a server end up in log lines.
 MAX_MESSAGE_CHARS: Final = 300
 MAX_FIELDS: Final = 10
 
@@ -52,28 +52,28 @@ ERRORS_BY_CODE: Final[Mapping[str | None, type[ApiError]]] = {
 }
 ADVICE: Final[Mapping[int | type[ApiError], str]] = {
     401: "Check the api_token: it is missing, mistyped, suspended, revoked or expired",
-    403: "The token is known, but its scope does not allow this: set the api_token to one that may",
-    407: "A proxy wants credentials: check HTTPS_PROXY and HTTP_PROXY",
+    403: "The token is known, but its scope does not allow this: use another api_token",
+    407: "A proxy requires credentials: check HTTPS_PROXY and HTTP_PROXY",
     ContractError: "This is not the Prefactor API: check the api_url",
     NotFoundError: "Check the id, and the api_url",
-    RejectedError: "Sending it again cannot help: mend what it names",
+    RejectedError: "Sending it again cannot help: correct the request",
     TooLargeError: "Send less at once",
     UnauthorizedError: "The token is known, but its scope does not allow this",
     UnavailableError: "It may work later",
 }
-NOTHING_THERE: Final = "Nothing of the Prefactor API is there: check the api_url"
+NO_API: Final = "There is no Prefactor API: check the api_url"
 
 # msgspec itself takes 10 microseconds for a number like 1.1e300.
 _decode: Final = msgspec.json.Decoder(float_hook=float).decode
 
 
 def whole(model: type[M]) -> Callable[[bytes], M]:
-    """Return a reader of answers that are *model* itself."""
+    """Return a reader of responses that are a *model*."""
     return partial(read, model)
 
 
 def details(model: type[M]) -> Callable[[bytes], M]:
-    """Return a reader of answers that hold one *model* under `details`."""
+    """Return a reader of responses with one *model* under `details`."""
 
     def parse(body: bytes) -> M:
         return _success(model, body).details
@@ -82,13 +82,13 @@ def details(model: type[M]) -> Callable[[bytes], M]:
 
 
 def details_with_control(body: bytes) -> AnsweredSpan:
-    """Read an answer about a span, whose control signal is beside the details."""
+    """Read a response about a span, with its control signal next to the details."""
     answer = _success(AnsweredSpan, body)
     return answer.details.model_copy(update={"control": answer.control})
 
 
 def page(model: type[M]) -> Callable[[bytes], ListResponse[M]]:
-    """Return a reader of answers that hold a list of *model*."""
+    """Return a reader of responses with a list of *model*."""
 
     def parse(body: bytes) -> ListResponse[M]:
         envelope: type[ListResponse[M]] = _parametrised(ListResponse, model)
@@ -98,17 +98,17 @@ def page(model: type[M]) -> Callable[[bytes], ListResponse[M]]:
 
 
 def lenient(shape: type[S]) -> Callable[[bytes], S]:
-    """Return a reader that reads only the fields of a struct: others may be of any shape."""
+    """Return a reader of the fields of a struct; other fields may have any shape."""
     decode = msgspec.json.Decoder(shape).decode
 
     def parse(body: bytes) -> S:
         try:
             return decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # it may quote the answer, and answers hold payloads, so it is not chained
+            pass  # not chained: it may quote the response, which contains payloads
         raise ContractError(
-            "the answer is not what the Prefactor API answers here; check the api_url: a proxy "
-            "or another service may have answered"
+            "the response is not that of the Prefactor API; check the api_url: a proxy or another "
+            "service may have responded"
         )
 
     return parse
@@ -119,8 +119,7 @@ def _success(model: type[M], body: bytes) -> SuccessResponse[M]:
     return read(envelope, body)
 
 
-# Pydantic itself forgets a parametrised class that has no reference, and building one takes a
-# millisecond, so each is built at the first answer and kept.
+# Building a parametrised class takes a millisecond, and pydantic does not keep it.
 @cache
 def _parametrised(envelope: Any, model: type[BaseModel]) -> Any:
     return envelope[model]
@@ -130,64 +129,64 @@ def read(model: type[M], body: bytes) -> M:
     """Return *body* as *model*.
 
     Raises:
-        ContractError: It is not JSON, no object, or not of this shape. The message names the
-            places, never the values, and so does not chain pydantic's error, which has them.
+        ContractError: It is not JSON, not an object, or not of this shape. The message has the
+            places and not the values, so it does not chain pydantic's error.
     """
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         fault = _fault(error, body)
     raise ContractError(
-        f"{fault}; expected a JSON object as the Prefactor API answers. Check the api_url: a proxy "
-        "or another service may have answered"
+        f"{fault}; expected a JSON object of the Prefactor API. Check the api_url: a proxy or "
+        "another service may have responded"
     )
 
 
 def _fault(error: ValidationError, body: bytes) -> str:
     if not body.strip():
-        return "the answer is empty"
+        return "the response is empty"
     if body.lstrip()[:1] == b"<":
-        return "the answer is an HTML or XML page"
+        return "the response is an HTML or XML page"
     if error.error_count() > MAX_FAULTS:
-        return f"the answer does not fit, in {error.error_count()} places"
+        return f"the response does not match, in {error.error_count()} places"
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
-        return "the answer is not JSON"
+        return "the response is not JSON"
     if not faults[0]["loc"]:
-        return "the answer is JSON, but no object"
+        return "the response is JSON, but not an object"
     named = [
         f"{'.'.join(map(str, fault['loc']))}: {fault['type']}"
         for fault in faults[:MAX_NAMED_FAULTS]
     ]
-    return f"the answer does not fit ({', '.join(named)})"
+    return f"the response does not match ({', '.join(named)})"
 
 
 def raise_for_status(
     status: int, headers: Mapping[str, str], body: bytes, *, where: str, wall_ns: int
 ) -> None:
-    """Raise the error that a refusal means; return for a success.
+    """Raise the exception for an error response; return for a success.
 
     Args:
         status: HTTP status.
-        headers: Headers of the answer, names in lower case or case-insensitive.
-        body: Body of the answer.
-        where: The request in words, for the message: method and URL.
-        wall_ns: Now, for a `Retry-After` that is a date; the answer's own `Date` wins.
+        headers: Names in lower case or case-insensitive.
+        body: Body of the response.
+        where: Method and URL of the request, for the message.
+        wall_ns: Now, for a `Retry-After` with a date; the response's own `Date` wins.
 
     Raises:
         UnauthorizedError: 401, 403.
         NotFoundError: 404.
         TooLargeError: 413.
-        UnavailableError: 408, 425, 429 and every 5xx, with the seconds that the server asks for.
+        UnavailableError: 408, 425, 429 and every 5xx, with the seconds that the server requests.
         ContractError: A redirection, or a 4xx that does not come from the API.
         RejectedError: Any other 4xx.
     """
     if OK <= status < REDIRECTION:
         return
-    refusal = _refusal(body)
-    code, message, errors = refusal or (None, "", {})
-    kind = _error_class(status, from_api=refusal is not None)
-    # By the server's time if it says it, so that a wrong clock here does not matter.
+    members = _error_members(body)
+    code, message, errors = members or (None, "", {})
+    kind = _error_class(status, from_api=members is not None)
+    # By the server's time, if known: the clock here may be wrong.
     served_ns = http_date_ns(headers.get("date", ""))
     now_ns = wall_ns if served_ns is None else served_ns
     retry_s = retry_after_s(headers.get("retry-after"), wall_ns=now_ns)
@@ -195,7 +194,7 @@ def raise_for_status(
     if status < CLIENT_ERROR:
         advice = _redirection_advice(headers)
     elif kind is NotFoundError and code is None:
-        advice = NOTHING_THERE
+        advice = NO_API
     else:
         advice = ADVICE.get(status) or ADVICE[kind]
     raise kind(
@@ -208,7 +207,7 @@ def raise_for_status(
 
 
 def output_error(where: str, code: str | None, message: object, errors: object) -> ApiError:
-    """Return the error that the refusal of a bulk item means; *where* names the operation."""
+    """Return the exception for the error of a bulk item; *where* is its operation."""
     kind = ERRORS_BY_CODE.get(code, RejectedError)
     named = _errors(errors)
     sentence = _sentence("with an error", code and _line(code), _line(str(message or "")), named)
@@ -244,17 +243,17 @@ def _redirection_advice(headers: Mapping[str, str]) -> str:
     return f"Set the api_url to where the API is{f', perhaps {place}' if place else ''}"
 
 
-def _refusal(body: bytes) -> tuple[str | None, str, dict[str, list[str]]] | None:
-    """Return code, message, and messages by field; None if the answer is not the API's."""
+def _error_members(body: bytes) -> tuple[str | None, str, dict[str, list[str]]] | None:
+    """Return code, message, and messages by field; None if it is not the API's."""
     if not body.strip():
         return None, "", {}
     try:
-        answer = _decode(body)
+        decoded = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
-    if not isinstance(answer, dict):
+    if not isinstance(decoded, dict):
         return None
-    members = cast("dict[str, Any]", answer)
+    members = cast("dict[str, Any]", decoded)
     code, message = members.get("code"), members.get("message")
     return (
         _line(code) if isinstance(code, str) else None,
@@ -280,6 +279,6 @@ def _lines(messages: object) -> list[str]:
 
 
 def _line(text: str) -> str:
-    """Return *text* on one line, bounded: it comes from outside, and goes into the log."""
+    """Return *text* on one line, bounded: it comes from outside and goes into the log."""
     cut = text if len(text) <= MAX_MESSAGE_CHARS else f"{text[:MAX_MESSAGE_CHARS]}..."
     return "".join(char if char.isprintable() else " " for char in cut)

@@ -20,7 +20,7 @@ from remit.models.routes import Route
 M = TypeVar("M", bound=BaseModel)
 
 Timestamp: TypeAlias = datetime | str | None
-"""A moment: a datetime (without a zone: UTC), or ISO 8601 text as it is to be sent."""
+"""A time: a datetime (without a zone: UTC), or a string in ISO 8601."""
 
 
 class RegisterFields(TypedDict, total=False):
@@ -70,70 +70,70 @@ class AgentFields(TypedDict, total=False):
 
 
 class ListFields(TypedDict, total=False):
-    """Which part of a list is wanted."""
+    """Paging and sorting of a list."""
 
     offset: int | None
-    """How many items to leave out."""
+    """Number of items to skip."""
     page_size: int | None
-    """How many items at most, 1 to 100."""
+    """Maximum number of items, 1 to 100."""
     sorting: str | None
-    """Name of a field, with `-` before it for the other direction."""
+    """Name of a field, with `-` before it for descending order."""
 
 
 class InstanceListFields(ListFields, total=False):
     """Arguments of a list of instances."""
 
     agent_id: Required[str]
-    """The agent whose instances are wanted."""
+    """Only instances of this agent."""
     agent_version_id: str | None
-    """Only those of this version."""
+    """Only instances of this version."""
 
 
 class SpanListFields(ListFields, total=False):
     """Arguments of a list of spans; one of the first two is required."""
 
     agent_instance_id: str | None
-    """The instance whose spans are wanted."""
+    """Only spans of this instance."""
     agent_id: str | None
-    """The agent whose spans are wanted."""
+    """Only spans of this agent."""
     start_time: Timestamp
-    """Only spans from this moment on."""
+    """Only spans from this time on."""
     end_time: Timestamp
-    """Only spans up to this moment."""
+    """Only spans up to this time."""
     include_summaries: bool
-    """Whether each span comes with its summary."""
+    """Whether to include summaries."""
     include_risk_level: bool
-    """Whether each span comes with its risk level."""
+    """Whether to include risk levels."""
 
 
-def _thing(route: Route[M], nullable: tuple[str, ...] = ()) -> Endpoint[M]:
-    """Return an endpoint that answers one thing under `details`."""
+def _resource(route: Route[M], nullable: tuple[str, ...] = ()) -> Endpoint[M]:
+    """Return an endpoint with one resource under `details`."""
     return Endpoint(route, details(route.answers), nullable)
 
 
 def _list(route: Route[M], arguments: type[ListFields]) -> Endpoint[ListResponse[M]]:
-    """Return an endpoint that answers a page of a list."""
+    """Return an endpoint with a page of a list."""
     query = tuple(arguments.__annotations__)
     return Endpoint(route, page(route.answers), query=query, limit_bytes=MAX_LIST_BYTES)
 
 
 PING: Final = Endpoint(routes.PING, whole(PingResponse))
 BULK: Final = Endpoint(routes.BULK, whole(BulkResponse), limit_bytes=MAX_LIST_BYTES)
-REGISTER_INSTANCE: Final = _thing(routes.REGISTER_INSTANCE)
+REGISTER_INSTANCE: Final = _resource(routes.REGISTER_INSTANCE)
 # As the published client sends it: null means now.
-START_INSTANCE: Final = _thing(routes.START_INSTANCE, nullable=("timestamp",))
-FINISH_INSTANCE: Final = _thing(routes.FINISH_INSTANCE)
-TERMINATE_INSTANCE: Final = _thing(routes.TERMINATE_INSTANCE)
+START_INSTANCE: Final = _resource(routes.START_INSTANCE, nullable=("timestamp",))
+FINISH_INSTANCE: Final = _resource(routes.FINISH_INSTANCE)
+TERMINATE_INSTANCE: Final = _resource(routes.TERMINATE_INSTANCE)
 # Null removes the payload.
-RECORD_QUALITY: Final = _thing(routes.RECORD_QUALITY, nullable=("payload",))
-GET_INSTANCE: Final = _thing(routes.GET_INSTANCE)
+RECORD_QUALITY: Final = _resource(routes.RECORD_QUALITY, nullable=("payload",))
+GET_INSTANCE: Final = _resource(routes.GET_INSTANCE)
 LIST_INSTANCES: Final = _list(routes.LIST_INSTANCES, InstanceListFields)
-# The idempotency key is in both places: the published Python client sends it under `details`,
-# the TypeScript client beside them, and which of them a server reads is not known.
+# The idempotency key is in both places: the published Python client sends it under `details`, the
+# TypeScript client next to them, and it is not known which of them a server reads.
 CREATE_SPAN: Final = Endpoint(routes.CREATE_SPAN, details_with_control)
 FINISH_SPAN: Final = Endpoint(routes.FINISH_SPAN, details_with_control)
 LIST_SPANS: Final = _list(routes.LIST_SPANS, SpanListFields)
-CREATE_AGENT: Final = _thing(routes.CREATE_AGENT)
+CREATE_AGENT: Final = _resource(routes.CREATE_AGENT)
 SHOW_AGENT: Final = Endpoint(
     routes.SHOW_AGENT,
     details(Agent),
