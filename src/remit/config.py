@@ -182,7 +182,7 @@ class Settings(BaseModel):
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
     on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
-    """What happens when a step exceeds the remit of its agent: `observe`, `deny` or `terminate`, in
+    """What happens when a step violates the remit of its agent: `observe`, `deny` or `terminate`, in
     upper or lower case. A value that cannot be read counts as `deny`."""
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged

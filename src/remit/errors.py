@@ -8,7 +8,7 @@ BaseException
         ├── DeclarationError     correct the declaration that the message names
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
-        ├── DeniedError          choose another step: this one exceeds the agent's remit
+        ├── DeniedError          choose another step: this one violates the agent's remit
         └── ApiError             a call to the API did not succeed
             ├── RejectedError        sending it again cannot help
             │   ├── NotFoundError        create it first, or correct the id
@@ -142,7 +142,7 @@ class UsageError(RemitError):
 
 
 class DeniedError(RemitError):
-    """The step exceeds the agent's declared remit; its body did not run.
+    """The step violates the agent's declared remit; its body did not run.
 
     Attributes:
         step: Name of the span type that was refused.

@@ -130,7 +130,7 @@ def test_a_span_of_two_kinds_is_on_one_page(
     api = world.account()
     (span,) = _refusals(api, 1, AT)
     run = api.instance()["id"]
-    payload = {"$remit": {"exceeds": [{"sentence": "it may not"}]}}
+    payload = {"$remit": {"violations": [{"sentence": "it may not"}]}}
     result = denial("desk:pay", Violation("it may not"))
     both = api.span(
         run, schema_name="desk:pay", status="failed", payload=payload, result_payload=result

@@ -421,7 +421,7 @@ def test_a_decorated_tool_is_counted_once() -> None:
     with isolated() as recorder:
         with careful.run():
             agent_of(*turns, tools=[pay_anyway]).invoke(QUESTION, handled())
-        assert remit.status().exceeding == {"desk:pay_anyway": 1}
+        assert remit.status().violations == {"desk:pay_anyway": 1}
         assert parents(recorder, "desk:pay_anyway") == ["langchain:agent"]
         assert not [span for span in recorder.spans() if ":tool:" in span.name]
 

@@ -178,7 +178,7 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
                 ran.answer = (await agent.run("Pay.")).output
         assert (ran.answer, ran.read) == (scenarios.TOLD, ["5 spent"])
         (tool,) = sink.spans("otel:tool:spend")
-        assert len(tool.exceeds) == 1
+        assert len(tool.violations) == 1
         assert tool.result == {"outputs": {"output": "5 spent"}}
         tracer = provider_with(Bridge()).get_tracer("test")
         with tracer.start_as_current_span("execute_tool spend"):

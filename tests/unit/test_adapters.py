@@ -567,7 +567,7 @@ def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
             span.end()
         (recorded,) = recorder.spans()
         assert recorded.name == "other:pay"
-        assert recorded.exceeds
+        assert recorded.violations
         content: Any = careful.registration()["agent_schema_version"]
     assert "other:pay" in {each["name"] for each in content["span_type_schemas"]}
 
@@ -953,12 +953,12 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
             span.describe({"paid": 1}, pay)
             span.describe({"paid": 2})
             span.end()
-        assert [len(span.exceeds) for span in recorder.spans()] == [1, 1]
+        assert [len(span.violations) for span in recorder.spans()] == [1, 1]
         payload = recorder.spans()[1].payload
         assert payload.items() >= {"paid": 2}.items()
-        assert remit.status().exceeding == {"fake:pay": 2}
+        assert remit.status().violations == {"fake:pay": 2}
         assert recorder.runs[0].status == "complete"
-    assert caplog.text.count("exceeds the remit") == 1
+    assert caplog.text.count("violates the remit") == 1
     assert "test_adapters.py" in caplog.text
 
 
@@ -1390,7 +1390,7 @@ def test_a_step_that_can_only_be_watched_is_marked() -> None:
             adapters.start(pay, {}, refuse=False).end()
             recorder.runs[0].feed.terminated = "stopped"
             adapters.start(pay, {}, refuse=False).end()
-    assert [(span.status, len(span.exceeds)) for span in recorder.spans()] == [
+    assert [(span.status, len(span.violations)) for span in recorder.spans()] == [
         ("complete", 1), ("complete", 1),
     ]  # fmt: skip
 
@@ -1736,9 +1736,9 @@ def test_a_permitted_step_is_counted_by_its_own_call() -> None:
         options = {"ceiling": adapters.ceiling_of("inner", PAYS_NOT)}
         with agent.run(), adapters.start(step, {}, **cast("Any", options)):
             adapters.permit(tool)
-            assert remit.status().exceeding == {}
+            assert remit.status().violations == {}
             adapters.start(tool, {}).end()
-            assert remit.status().exceeding == {"fake:tool:permitted": 1}
+            assert remit.status().violations == {"fake:tool:permitted": 1}
             recorder.runs[0].feed.terminated = "stopped"
             with pytest.raises(RunTerminated):
                 adapters.permit(tool)
@@ -1798,6 +1798,6 @@ def test_a_name_writes_no_line_into_the_log(
     (line,) = lines.getvalue().splitlines()
     assert line.isprintable()
     assert r"fake:pay\nremit: every check passed\x1b[2K\u202e\u2028 (" in line
-    (record,) = [each for each in caplog.records if "exceeds the remit" in each.getMessage()]
+    (record,) = [each for each in caplog.records if "violates the remit" in each.getMessage()]
     assert record.getMessage() == line
     assert recorder.spans(HOSTILE_NAME)

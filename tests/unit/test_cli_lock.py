@@ -191,7 +191,7 @@ def test_a_lock_is_what_the_policy_does(folder: Path) -> None:
                         except DeniedError:
                             outcomes[name] = False
                         else:
-                            outcomes[name] = not recorder.spans(name)[-1].exceeds
+                            outcomes[name] = not recorder.spans(name)[-1].violations
         assert {name for name, allowed in ran["deny"].items() if allowed} == set(
             expected["allowed"]
         )

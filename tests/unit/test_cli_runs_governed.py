@@ -61,7 +61,7 @@ def test_a_run_is_shown_with_its_risk(api: Api, db: Path) -> None:
         "gives  contact_information (2), personal_identifiers (2)",
         "classification  confidential",
         f"refused  1 span\n  1 x {EXCEEDS}",
-        f"exceeds  1 span\n  1 x {EXCEEDS}",
+        f"violations  1 span\n  1 x {EXCEEDS}",
         "redacted  type:Sensitive (2), classification:secret (1)",
         "schemas  1 not as declared, 1 undeclared",
         "read: may read_data; must not destroy_data; takes contact_information",

@@ -123,10 +123,10 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
     report: dict[str, Any],
 ) -> None:
     """By what it declares and by what its types show, as at run time."""
-    assert step(report, "act")["exceeds"] == [
+    assert step(report, "act")["violations"] == [
         f"destroy_data: act says allowed, the agent {NAME}:answer says disallowed"
     ]
-    assert step(report, "find")["exceeds"] == []
+    assert step(report, "find")["violations"] == []
 
 
 def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ remit_test_risks:answer
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,
                  financial_transactions, external_communication
-    exceeds    destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
+    violations destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
     unsaid     params: all
                result: all
 

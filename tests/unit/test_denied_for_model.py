@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 import remit
-from remit._policy.limits import unjudged
+from remit._policy.limits import not_compared
 from remit.errors import DeniedError, RunTerminated, Violation
 from remit.testing import isolated
 from tests.governed import BODIES
@@ -132,7 +132,7 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
 @each(
     "error",
     [
-        DeniedError("desk:pay", [unjudged("desk:pay")]),
+        DeniedError("desk:pay", [not_compared("desk:pay")]),
         DeniedError("desk:pay", [Violation("of a framework: desk:pay says no")]),
         DeniedError("desk:pay", []),
     ],

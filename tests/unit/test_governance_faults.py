@@ -109,7 +109,7 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
         with under_an_unreadable_ceiling():
             KINDS[kind]()
         (span,) = recorder.spans()
-        assert (span.status, span.exceeds) == ("complete", ())
+        assert (span.status, span.violations) == ("complete", ())
     assert [ran(kind)] == BODIES
     assert guard.faults.counts["the policy"]
 

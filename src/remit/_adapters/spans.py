@@ -34,7 +34,7 @@ from remit._capture.errors import error_payload
 from remit._capture.follow import classified_rule, count_classified, follow, follow_run
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
-from remit._policy.limits import Ceiling, Ceilings, under, unjudged
+from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
     ReportedContext,
@@ -112,11 +112,11 @@ def permit(
 ) -> None:
     """Check whether a step may run; a refusal is recorded as a failed span.
 
-    A step that exceeds a remit and runs, as violations are observed, is counted by its own call.
+    A step that violates a remit and runs, as violations are observed, is counted by its own call.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step exceeds it.
-        DeniedError: The step exceeds the agent's remit.
+        RunTerminated: The run was terminated, from outside or because this step violates it.
+        DeniedError: The step violates the agent's remit.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
@@ -307,7 +307,7 @@ class ManualSpan:
         """Replace the payload of an open span, and with *recorder* also its type.
 
         A span that is open for some seconds is sent as `active`, and keeps what was sent, unless
-        it was started with `announce=False`. A step that exceeds a remit is marked, not refused.
+        it was started with `announce=False`. A step that violates a remit is marked, not refused.
         """
         span = self._span
         if span is not None and self.is_open:
@@ -473,14 +473,14 @@ def start(
         parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
         ceiling: What an agent of the framework forbids to the steps beneath the span.
-        refuse: False records a step that cannot be stopped: it is marked if it exceeds a remit.
+        refuse: False records a step that cannot be stopped: it is marked if it violates a remit.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
         started_ns: When it began, as wall time; None is now.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step exceeds it.
-        DeniedError: The step exceeds the agent's remit.
+        RunTerminated: The run was terminated, from outside or because this step violates it.
+        DeniedError: The step violates the agent's remit.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
@@ -494,7 +494,7 @@ def start(
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not _runtime.is_permissive():
-            raise DeniedError(recorder.name, (unjudged(recorder.name),))
+            raise DeniedError(recorder.name, (not_compared(recorder.name),))
         return ManualSpan()
     try:
         return _start(recorder, payload, run.context, options, owns_run=True)
@@ -564,7 +564,7 @@ def _recorded(
     )
 
 
-@guarded("the log of a step that exceeds a remit")
+@guarded("the log of a step that violates a remit")
 def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
     recorder.warn_unchecked(parent)
 

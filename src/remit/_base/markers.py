@@ -16,8 +16,8 @@ import msgspec
 KEY: Final = "$remit"
 """The reserved key; its value names the kind of marker."""
 
-EXCEEDS: Final = "exceeds"
-"""Key in the note of a step that ran in spite of its violations: a list of them."""
+VIOLATIONS: Final = "violations"
+"""Key of the violations in the error of a denied step, and in the note of one that ran."""
 
 UNREGISTERED: Final = "unregistered"
 """Key in the note of a step that the agent's registration does not include."""
@@ -156,10 +156,10 @@ def add_note(payload: bytes, note: Mapping[str, object]) -> bytes:
     # In a marker it is beside the marker's kind.
     is_marker = kind_of(members) is not None
     holder = members if is_marker else cast("dict[str, object]", members.pop(KEY, {}))
-    violations = cast("Sequence[object]", holder.get(EXCEEDS, ()))
+    violations = cast("Sequence[object]", holder.get(VIOLATIONS, ()))
     holder |= note
-    if EXCEEDS in note:
-        holder[EXCEEDS] = [*violations, *cast("Sequence[object]", note[EXCEEDS])]
+    if VIOLATIONS in note:
+        holder[VIOLATIONS] = [*violations, *cast("Sequence[object]", note[VIOLATIONS])]
     return msgspec.json.encode(members if is_marker else {**members, KEY: holder})
 
 
@@ -183,5 +183,5 @@ def note_of(payload: Mapping[str, object]) -> Mapping[str, object]:
 
 def without_note(payload: Mapping[str, object]) -> dict[str, object]:
     """Return *payload* without the note about its step; a marker that replaces it stays."""
-    added = (EXCEEDS, UNREGISTERED) if kind_of(payload) is not None else (KEY,)
+    added = (VIOLATIONS, UNREGISTERED) if kind_of(payload) is not None else (KEY,)
     return {name: value for name, value in payload.items() if name not in added}

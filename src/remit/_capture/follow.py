@@ -111,7 +111,7 @@ def _without_contents(marker: dict[str, object], rule: str) -> dict[str, object]
     if markers.is_redacted(marker):
         return marker
     replaced = markers.redacted(rule)
-    notes = (markers.EXCEEDS, markers.UNREGISTERED)
+    notes = (markers.VIOLATIONS, markers.UNREGISTERED)
     return replaced | {name: marker[name] for name in notes if name in marker}
 
 

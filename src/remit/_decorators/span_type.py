@@ -14,7 +14,7 @@ from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
-from remit._policy.limits import Ceiling, unjudged
+from remit._policy.limits import Ceiling, not_compared
 from remit._record.calls import CALLS
 from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
@@ -185,4 +185,4 @@ def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = Tr
         raise error
     guard.contain("a call outside any run", error)
     if not permissive:
-        raise DeniedError(recorder.name, (unjudged(recorder.name),)) from error
+        raise DeniedError(recorder.name, (not_compared(recorder.name),)) from error

@@ -108,7 +108,7 @@ class Status(Struct, frozen=True):
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
         redacted: Values that redaction redacted, by rule.
-        exceeding: Steps that exceeded an agent's remit, run or refused, or were given what they
+        violations: Steps that violated an agent's remit, run or refused, or were given what they
             exclude, by name.
         outside_run: Calls of steps outside any run, run or refused, by name.
         misattributed: Runs that the server records as another agent's, by the program's agent.
@@ -129,7 +129,7 @@ class Status(Struct, frozen=True):
     spool_age_s: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     redacted: Mapping[str, int] = field(default_factory=dict[str, int])
-    exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+    violations: Mapping[str, int] = field(default_factory=dict[str, int])
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 

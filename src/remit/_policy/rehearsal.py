@@ -12,7 +12,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from remit._policy.leaving import Leaves, ways_out
-from remit._policy.limits import exceeded, limits_in
+from remit._policy.limits import limits_in, violated_limits
 from remit._policy.words import WITHOUT_EFFECT, DeclaredStep, declared_words
 from remit.errors import SIDES
 from remit.models.data_risk import DataRisk
@@ -48,7 +48,7 @@ def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal
 
     def reasons(step: DeclaredStep, *, strict: bool) -> tuple[str, ...]:
         sides: dict[str, list[str]] = {}
-        for limit, _ in exceeded(limits, step.words, strict=strict):
+        for limit, _ in violated_limits(limits, step.words, strict=strict):
             sides.setdefault(limit.name, []).append(SIDES.get(limit.part, ""))
         return tuple(f"{name}{in_[0] if len(in_) == 1 else ''}" for name, in_ in sides.items())
 

@@ -40,11 +40,11 @@ NAMES: Final = tuple(
 )
 """Each part with each of its actions or categories, in order."""
 
-EXCEEDED_BY: Final[Mapping[str, str]] = {"disallowed": "allowed", "excluded": "included"}
-"""The words that are limits when an agent declares them, and the words of a step that exceed them.
+VIOLATED_BY: Final[Mapping[str, str]] = {"disallowed": "allowed", "excluded": "included"}
+"""The words that are limits when an agent declares them, and the words of a step that violate them.
 """
-LIMITS: Final = frozenset(EXCEEDED_BY)
-DECLARED: Final = frozenset(EXCEEDED_BY.values())
+LIMITS: Final = frozenset(VIOLATED_BY)
+DECLARED: Final = frozenset(VIOLATED_BY.values())
 """The words by which a step says that it takes an action or holds a category."""
 
 Words: TypeAlias = Mapping[str, Mapping[str, Any]]

@@ -192,7 +192,7 @@ class Contained:
         def is_termination(member: BaseException) -> bool:
             if not isinstance(member, RunTerminated):
                 return False
-            # A step of an inner run that exceeds the remit of this one terminates both.
+            # A step of an inner run that violates the remit of this one terminates both.
             if member.run_key != self._feed.key and self._feed.terminated is None:
                 return False
             self._ended, self.reason = True, member.reason

@@ -251,9 +251,9 @@ def note_refusal(context: SpanContext, error: DeniedError) -> None:
             run.note_refusal(outer.key, error)
 
 
-def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
-    """Terminate the run of *context*, and those around it whose remit was *exceeded*."""
-    outer = [run.feed for run in context.outer_runs if not set(exceeded).isdisjoint(run.ceilings)]
+def terminate(context: SpanContext, reason: str, violated: Ceilings) -> None:
+    """Terminate the run of *context*, and those around it whose remit was *violated*."""
+    outer = [run.feed for run in context.outer_runs if not set(violated).isdisjoint(run.ceilings)]
     for feed in (context.run.feed, *outer):
         if feed.terminated is None:
             feed.terminated = reason

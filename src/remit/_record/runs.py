@@ -112,7 +112,7 @@ class Recorder(Struct, frozen=True):
         registers: Called with agent, name and declaration of a span type that is used in a run of
             the agent, until it returns true. Returns whether the registration includes the type.
         logged: Messages that were logged already; each is logged once.
-        exceeding: How often each step exceeded a remit, by name.
+        violations: How often each step violated a remit, by name.
         runs: The recording runs that have not ended, and those with open streams. It may hold the
             only reference to a run whose block has ended. No set: CPython fills one that cannot
             grow for lack of memory, and then searches it without end.
@@ -130,7 +130,7 @@ class Recorder(Struct, frozen=True):
     after_run: AfterRun = field(default_factory=AfterRun)
     registers: Callable[[str, str, SpanType | None], bool] = lambda _agent, _name, _type: True
     logged: set[str] = field(default_factory=set[str])
-    exceeding: Counter[str] = field(default_factory=Counter[str])
+    violations: Counter[str] = field(default_factory=Counter[str])
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     collected: deque[tuple[CancellableSpan, int]] = field(

@@ -144,8 +144,8 @@ class SpanRecorder(Struct, eq=False):
         call all the same.
 
         Raises:
-            RunTerminated: The run was terminated, from outside or because this step exceeds it.
-            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RunTerminated: The run was terminated, from outside or because this step violates it.
+            DeniedError: The step violates the agent's remit, and the setting says to deny.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
@@ -180,7 +180,7 @@ class SpanRecorder(Struct, eq=False):
         """Open a span under *parent* with captured arguments, now or as of *started_ns*.
 
         *ceilings* are those inside the span. If it is not *announced*, the sink gets its start from
-        the caller, before its end. If it was not *judged*, it may exceed the remit whatever the
+        the caller, before its end. If it was not *judged*, it may violate the remit whatever the
         setting says.
         """
         run = parent.run
@@ -283,7 +283,7 @@ class SpanRecorder(Struct, eq=False):
     # Whether it may run
 
     def warn_unchecked(self, parent: SpanContext) -> None:
-        """Count and log how a step that was reported afterwards exceeds a remit."""
+        """Count and log how a step that was reported afterwards violates a remit."""
         recorder = parent.run.recorder
         strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
@@ -296,8 +296,8 @@ class SpanRecorder(Struct, eq=False):
         *params* returns the captured arguments for that span.
 
         Raises:
-            RunTerminated: The run was terminated, from outside or because this step exceeds it.
-            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RunTerminated: The run was terminated, from outside or because this step violates it.
+            DeniedError: The step violates the agent's remit, and the setting says to deny.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -364,7 +364,7 @@ class SpanRecorder(Struct, eq=False):
         """Refuse the step, which a fault kept from being judged, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if parent.run.recorder.on_violation != OBSERVE:
-            verdict = Verdict((limits.unjudged(self.name),), parent.ceilings)
+            verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
             self._refuse(parent, verdict, params)
 
     def _refuse(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
@@ -380,11 +380,11 @@ class SpanRecorder(Struct, eq=False):
             raise denied
         self._warn(verdict, recorder, "it was denied and its run terminated")
         reason = denial(self.name, verdict.violations)
-        terminate(parent, reason, verdict.exceeded)
+        terminate(parent, reason, verdict.violated)
         raise RunTerminated(run.feed.key, reason)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step exceeds *ceilings*, as `limits.verdict` does; None after a fault."""
+        """Return how this step violates *ceilings*, as `limits.verdict` does; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
@@ -403,21 +403,21 @@ class SpanRecorder(Struct, eq=False):
         span = self.open(parent, params(), parent.ceilings)
         span.end(FAILED, denial_payload(error, rules))
 
-    @guarded("the log of a step that exceeds a remit")
+    @guarded("the log of a step that violates a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
-        """Count that the step exceeds a remit, and log once where both are declared."""
+        """Count that the step violates a remit, and log once where both are declared."""
         topic = "; ".join(map(str, verdict.violations))
         self._count(recorder)
         if not recorder.is_first(topic):
             return
-        places = {ceiling.agent: ceiling.place for ceiling in verdict.exceeded}
+        places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
         why = "; ".join(causes(verdict.violations, places))
-        logger.warning("%s (%s) exceeds the remit: %s; %s", self.name, self.place, why, outcome)
+        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, outcome)
 
     def _count(self, recorder: Recorder) -> None:
-        exceeding = recorder.exceeding
-        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
-            exceeding[self.name] += 1
+        violations = recorder.violations
+        if self.name in violations or len(violations) < MAX_LOGGED:
+            violations[self.name] += 1
 
 
 class OpenSpan(Struct, eq=False):

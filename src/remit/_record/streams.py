@@ -195,7 +195,7 @@ class StreamSpan(DeferredSpan):
 
         Raises:
             RunTerminated: A run around the consumer was terminated.
-            DeniedError: The step exceeds the remit of the consumer's agent.
+            DeniedError: The step violates the remit of the consumer's agent.
         """
 
     @guarded("an awaited step of a stream", nullcontext())
@@ -316,7 +316,7 @@ class GeneratorSpan(StreamSpan):
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The step exceeds the agent's remit.
+            DeniedError: The step violates the agent's remit.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         args, kwargs = self._args, self._kwargs

@@ -28,7 +28,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
-from remit._policy.limits import Ceiling, Ceilings, unjudged
+from remit._policy.limits import Ceiling, Ceilings, not_compared
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.runs import (
@@ -194,14 +194,14 @@ class Runtime:
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
             return None
-        violations = self._exceeded_by(step)
+        violations = self._violations_of(step)
         if violations is None:
-            return (unjudged(step.name),)
+            return (not_compared(step.name),)
         return violations if violations or rule == "refuse" else None
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
-    def _exceeded_by(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
-        """Return how *step* exceeds the data risks of the agents declared so far."""
+    def _violations_of(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
+        """Return how *step* violates the data risks of the agents declared so far."""
         declared = registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
             ceilings = (
@@ -247,7 +247,7 @@ class Runtime:
             target=self.target,
             faults=dict(guard.faults.counts),
             redacted=dict(self.recorder.rules.redacted),
-            exceeding=dict(self.recorder.exceeding),
+            violations=dict(self.recorder.violations),
             outside_run=dict(self._outside),
         )
 
@@ -278,7 +278,7 @@ class Runtime:
         self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.rules.redacted.clear()
-        self.recorder.exceeding.clear()
+        self.recorder.violations.clear()
         self._outside = Counter()
         self._counting = SignalSafeLock()
         if self.delivery is not None:

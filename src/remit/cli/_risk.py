@@ -22,7 +22,7 @@ def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
     yield from _section("refused", risk.refused.spans, risk.refused.violations)
     for reason in risk.refused.termination_reasons:
         yield from _row("terminated", coloured("failed", printable(reason)))
-    yield from _section("exceeds", risk.exceeded.spans, risk.exceeded.violations)
+    yield from _section("violations", risk.exceeded.spans, risk.exceeded.violations)
     yield from _row("redacted", _counted(risk.redacted))
     yield from _row("schemas", _findings(risk))
     for one in risk.span_types:

@@ -65,7 +65,7 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
         because they leave a word `open`, and which exceed its remit (`refused`), with the words;
         by which steps a category that one of them takes or gives may leave (`leaves`).
         `span_types`, one entry for each: what is `declared`, what is `inferred` from which place in
-        the signature, where that `exceeds` the agent's remit, what is `unsaid`, and where a name
+        the signature, its `violations` of the agent's remit, what is `unsaid`, and where a name
         suggests what is unsaid (`suggested`). `whole`: the same of all of them together.
     """
     remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
@@ -99,7 +99,7 @@ def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
         "place": declared.place,
         "declared": _said(declared.data_risk),
         "inferred": [asdict(each) for each in inferred(declared)],
-        "exceeds": [
+        "violations": [
             violation.sentence
             for violation in verdict(ceilings, declared.name, risk, strict=False).violations
         ],
@@ -177,7 +177,7 @@ def show_risk(name: str, report: Json) -> None:
         emit(f"  {step['name']}  " + faint(step["place"]))
         _row("declared", map(_with_words, step["declared"].items()))
         _row("inferred", map(_with_type, step["inferred"]))
-        _row("exceeds", step["exceeds"])
+        _row("violations", step["violations"])
         _row("unsaid", _unsaid_lines(step["unsaid"]))
         _row("suggested", map(_with_place, step["suggested"]))
     whole = report["whole"]

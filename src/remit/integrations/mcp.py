@@ -83,7 +83,7 @@ _refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_r
 
 
 def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
-    """Record the tool calls of *client*, and refuse those that exceed the agent's remit.
+    """Record the tool calls of *client*, and refuse those that violate the agent's remit.
 
     A refused call is not sent; its answer is an error that the model understands. The spans have
     the type `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
@@ -353,7 +353,7 @@ class _Session(NamedTuple):
 
 
 class Recorded(Extension):
-    """Records the tool calls of an `MCPServer`, and refuses those that exceed its remit.
+    """Records the tool calls of an `MCPServer`, and refuses those that violate its remit.
 
     Each trace of a client has a run of the agent `mcp.agents:<name>`; without a `traceparent` each
     connection has one. A terminated run answers its calls with an error, and the server goes on.

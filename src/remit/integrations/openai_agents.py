@@ -358,7 +358,7 @@ def govern(
 ) -> TAgent:
     """Return a copy of an agent, and of those that it hands over to, whose tools are governed.
 
-    A tool has a span, and is registered with schema and data risk. If it exceeds the remit, it is
+    A tool has a span, and is registered with schema and data risk. If it violates the remit, it is
     not called, and the model reads why. Govern an agent before `as_tool`, too.
 
     Args:

@@ -117,7 +117,7 @@ _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 
 
 class Remit(AbstractCapability[Any]):
-    """Records an agent of pydantic-ai, and refuses tools that exceed a remit.
+    """Records an agent of pydantic-ai, and refuses tools that violate a remit.
 
     One object may be used for several agents. Of two in one agent, the risks are merged, and of
     what both say of a tool the later one counts. One that is passed to a run adds to that of the
@@ -141,7 +141,7 @@ class Remit(AbstractCapability[Any]):
         Args:
             risks: Data risks of tools, by the name that the model uses. A tool whose function is
                 decorated has the risk that its decorator declares.
-            data_risk: The agent's remit: no step beneath the agent may exceed it.
+            data_risk: The agent's remit: no step beneath the agent may violate it.
             capture_messages: `new` records of each model call the messages that the previous one
                 did not have; `all` records all of them, `none` records none.
 

@@ -101,7 +101,7 @@ class Bridge(SpanProcessor):
 
         Args:
             enforce: Raise a refusal or a termination where a span starts, so that the step does not
-                run. Otherwise a step that exceeds the remit is marked.
+                run. Otherwise a step that violates the remit is marked.
             risks: Data risks of tools, by name.
             capture_messages: Which messages of a model call are recorded: `new`, those that the
                 previous call beneath the same parent did not have, `all`, or `none`.
@@ -131,7 +131,7 @@ class Bridge(SpanProcessor):
         """Open a span of remit if this is a step.
 
         Raises:
-            DeniedError: The step exceeds the agent's remit or cannot be judged, and *enforce* was
+            DeniedError: The step violates the agent's remit or cannot be judged, and *enforce* was
                 given.
             RunTerminated: The run was terminated, and *enforce* was given.
         """

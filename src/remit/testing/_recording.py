@@ -112,7 +112,7 @@ class RecordedSpan:
         run_key: Key of the run.
         status: `active` until it ended.
         payload: The arguments, redacted.
-        exceeds: The violations of a step that ran although it exceeds its agent's remit, or was
+        violations: The violations of a step that ran in spite of them, or was
             given a value that it excludes.
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
@@ -129,7 +129,7 @@ class RecordedSpan:
     result: dict[str, Any] | None
     started_ns: int
     finished_ns: int | None
-    exceeds: tuple[Violation, ...] = ()
+    violations: tuple[Violation, ...] = ()
     step: Step = field(default=Step(""), repr=False, compare=False)
 
     @property
@@ -217,8 +217,8 @@ class _Shown:
 
 def _shown(span: RecordedSpan) -> _Shown:
     payload = span.payload
-    if span.exceeds:
-        payload = json.loads(add_violations(json.dumps(payload).encode(), span.exceeds))
+    if span.violations:
+        payload = json.loads(add_violations(json.dumps(payload).encode(), span.violations))
     return _Shown(
         span.key,
         span.parent,
@@ -271,7 +271,7 @@ class RecordingSink:
         if span.name != start.name:
             span.step = self._step(start)
         span.name = start.name or ""
-        span.payload, span.exceeds = split_violations(_object(start.payload) or {})
+        span.payload, span.violations = split_violations(_object(start.payload) or {})
         self._end(start.key, finished_ns, status, result)
 
     def put(self, item: Item) -> None:
@@ -436,7 +436,7 @@ class RecordingSink:
         return Step(item.name or "") if declared is None else Step.of_type(declared)
 
     def _add(self, item: Item) -> None:
-        payload, exceeds = split_violations(_object(item.payload) or {})
+        payload, violations = split_violations(_object(item.payload) or {})
         span = RecordedSpan(
             item.name or "",
             key_text(item.key),
@@ -447,7 +447,7 @@ class RecordingSink:
             None,
             item.started_ns or 0,
             None,
-            exceeds,
+            violations,
             self._step(item),
         )
         self._spans[item.key] = span
