@@ -63,7 +63,7 @@ SIDES: Final[Mapping[str, str]] = {
 }
 """By part of a data risk, what follows the name of a category in a sentence."""
 
-_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "leaves {} open"}
+_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "does not declare {}"}
 _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
@@ -145,7 +145,7 @@ class DeniedError(RemitError):
     """The step violates the agent's declared remit; its body did not run.
 
     Attributes:
-        step: Name of the span type that was refused.
+        step: Name of the span type that was denied.
         violations: The violations for which it was denied, one for each declared word.
         outside_run: Of a call outside any run, where it was made: file and line, or the thread.
     """
@@ -160,13 +160,13 @@ class DeniedError(RemitError):
         super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
 
     def for_model(self) -> str:
-        """Return the refusal for the language model that asked for the step, in one sentence.
+        """Return the denial for the language model that asked for the step, in one sentence.
 
-        It says that policy refused the step, that the step did not run, why, and what to do now.
+        It says that policy denied the step, that the step did not run, why, and what to do now.
         It names no step, no agent and no file. `str(error)` ends with it.
         """
         return (
-            f"Policy refused this step and it did not run, because {self._why()}; do not call it "
+            f"Policy denied this step and it did not run, because {self._why()}; do not call it "
             "again, not even with other arguments: answer without it, or say that a person has to "
             "do it."
         )
@@ -201,7 +201,7 @@ def denial(step: str, violations: Sequence[Violation], outside_run: str | None =
     if called:
         message += f". {OUTSIDE_RUN_HINT}"
     if any(violation.word == "unknown" for violation in violations):
-        message += ". Say what it does with data_risk=remit.risk(...) on the step"
+        message += ". Declare what it does with data_risk=remit.risk(...) on the step"
     return message
 
 
@@ -271,7 +271,7 @@ class ApiError(RemitError):
 
 
 class RejectedError(ApiError):
-    """The server refused the request; sending it again cannot help."""
+    """The server rejected the request; sending it again cannot help."""
 
 
 class NotFoundError(RejectedError):

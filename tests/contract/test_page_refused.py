@@ -44,7 +44,7 @@ def test_the_table_goes_on_after_the_first_page(
     assert last["what"].startswith("only the newest 102 are here")
 
 
-@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy refused"])
+@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy denied"])
 def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, name: str) -> None:
     """Whatever the name of the step is."""
     step = f"shop:{name}"

@@ -171,7 +171,7 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
         return f"{amount} spent"
 
     turns = [Turn(calls=(("spend", {"amount": 5}),)), scenarios.DONE]
-    with isolated(on_violation="deny", outside_run="refuse") as sink:
+    with isolated(on_violation="deny", outside_run="deny") as sink:
         agent, ran = agent_of(Bridge(risks={"spend": PAYS}), turns, [spend])
         with suppress(RunTerminated):
             async with scenarios.careful.run():

@@ -107,11 +107,11 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
     }
     assert agent["steps"] == {
         "allowed": ["locked_desk:note"],
-        "open": {
+        "undeclared": {
             "locked_desk:free": [*NOT_READ[:1], "read_data", *NOT_READ[1:], MAIL],
             "locked_desk:pay": [*NOT_READ[:1], "read_data", *NOT_READ[1:], MAIL],
         },
-        "refused": {
+        "denied": {
             "locked_desk:find": ["read_data"],
             "locked_desk:mail": [f"{MAIL} in the params"],
         },
@@ -148,8 +148,8 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
                     "allowed": [
                         f"locked_desk:{name}" for name in ("answer", "find", "mail", "note", "pay")
                     ],
-                    "open": {},
-                    "refused": {},
+                    "undeclared": {},
+                    "denied": {},
                 },
                 "leaves": {
                     "personal_identifiers": {
@@ -196,10 +196,10 @@ def test_a_lock_is_what_the_policy_does(folder: Path) -> None:
             expected["allowed"]
         )
         assert {name for name, allowed in ran["observe"].items() if not allowed} == set(
-            expected["refused"]
+            expected["denied"]
         )
         assert {name for name in ran["deny"] if ran["deny"][name] < ran["observe"][name]} == set(
-            expected["open"]
+            expected["undeclared"]
         )
 
 

@@ -133,11 +133,11 @@ def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
     """Each step but the agent is in one of three lists; a refused step brings in nothing."""
     assert report["under_deny"] == {
         "allowed": [],
-        "open": {
+        "undeclared": {
             "find": ["destroy_data", "minors_data"],
             "think": ["destroy_data", "minors_data"],
         },
-        "refused": {"act": ["destroy_data"]},
+        "denied": {"act": ["destroy_data"]},
         "leaves": {
             "personal_identifiers": {"find": "not ruled out", "think": "not ruled out"},
             "contact_information": {"find": "not ruled out", "think": "not ruled out"},
@@ -164,7 +164,7 @@ def answer(question: str) -> str: ...
 """
     )
     under_deny = json.loads(show(f"{NAME}:answer", "--json"))["under_deny"]
-    assert under_deny["refused"] == {"mail": ["contact_information in the params"]}
+    assert under_deny["denied"] == {"mail": ["contact_information in the params"]}
 
 
 def test_the_whole_agent_says_who_says_what(report: dict[str, Any]) -> None:
@@ -193,9 +193,9 @@ def test_people_read_it_in_lines() -> None:
 remit_test_risks:answer
 
   under deny
-    open       find: destroy_data, minors_data
+    undeclared find: destroy_data, minors_data
                think: destroy_data, minors_data
-    refused    act: destroy_data
+    denied     act: destroy_data
     leaves     personal_identifiers by find, think (not ruled out)
                contact_information by find, think (not ruled out)
 

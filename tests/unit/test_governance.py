@@ -231,7 +231,7 @@ def test_silence_is_no_permission_where_the_agent_forbids_the_word(
         assert type(error.value).__name__ == raised
         with free.run():
             undeclared()
-        said = "tests.governed:undeclared was denied: it leaves financial_transactions open"
+        said = "tests.governed:undeclared was denied: it does not declare financial_transactions"
         assert said in str(error.value)
         assert "data_risk=remit.risk(...)" in str(error.value)
         assert [span.status for span in recorder.spans()] == ["failed", "complete"]

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from remit._base.files import refuse_link
+from remit._base.files import reject_link
 
 COLLECTOR_VERSION: Final = 2
 """Schema version of the collector's databases."""
@@ -41,7 +41,7 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
         OSError: It is a symbolic link, or cannot be read.
         sqlite3.Error: It is not an SQLite file, is damaged, or cannot be read.
     """
-    refuse_link(path)
+    reject_link(path)
     if not path.stat().st_size:
         return
     with closing(open_file(path, "ro&immutable=1")) as connection:
@@ -71,7 +71,7 @@ def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
         OSError: It is a symbolic link.
         sqlite3.Error: It cannot be opened.
     """
-    refuse_link(path)
+    reject_link(path)
     if not has_log(path):
         return open_file(path, "ro&immutable=1")
     return open_file(path, "ro&readonly_shm=1" if abandoned and _index(path) else "ro")

@@ -26,7 +26,7 @@ from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, decode, is_harmless, replace_surrogates
 from remit._inspect.introspection import is_a, lookup, name_of, type_name
-from remit._policy.violations import VIOLATIONS, fields_of
+from remit._policy.violations import fields_of
 from remit.errors import DeniedError, Violation
 
 MAX_MESSAGE_CHARS: Final = 8_192
@@ -315,7 +315,7 @@ def denial_payload(error: DeniedError, rules: Rules) -> bytes:
         described = {
             "type": type_name(type(error)),
             "message": walk.text(str(error)),
-            VIOLATIONS: [_violation(walk, violation) for violation in error.violations],
+            markers.VIOLATIONS: [_violation(walk, violation) for violation in error.violations],
         }
         return {"error": described}
 

@@ -155,32 +155,32 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
-def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]:
-    """Count a call outside any run, or refuse it; return an empty block to run it in.
+def outside(recorder: SpanRecorder, *, deny: bool = True) -> nullcontext[None]:
+    """Count a call outside any run, or deny it; return an empty block to run it in.
 
-    Without *refuse* it is only counted, because it cannot be stopped.
+    Without *deny* it is only counted, because it cannot be stopped.
 
     Raises:
-        DeniedError: The settings refuse it.
+        DeniedError: The settings deny it.
         RecursionError: The program is too deep in a recursion to decide.
     """
     try:
-        _runtime.current().outside(recorder, refuse=refuse)
+        _runtime.current().outside(recorder, deny=deny)
     except DeniedError:
         raise
     except Exception as error:
-        outside_after(recorder, error, refuse=refuse)
+        outside_after(recorder, error, deny=deny)
     return _NO_BLOCK
 
 
-def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = True) -> None:
-    """Contain a fault that kept a call outside any run from being judged, and refuse the call.
+def outside_after(recorder: SpanRecorder, error: Exception, *, deny: bool = True) -> None:
+    """Contain a fault that kept a call outside any run from being judged, and deny the call.
 
     Raises:
         DeniedError: The settings do not let every step run.
         RecursionError: As `outside`.
     """
-    permissive = not refuse or _runtime.is_permissive()
+    permissive = not deny or _runtime.is_permissive()
     if isinstance(error, RecursionError) and not permissive:
         raise error
     guard.contain("a call outside any run", error)

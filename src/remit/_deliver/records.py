@@ -49,7 +49,7 @@ class RunState(StrEnum):
     ENDED = "ended"
     """Its end or its root span's was delivered: only late items can come."""
     SET_ASIDE = "set_aside"
-    """The server refused it; everything of it is set aside too."""
+    """The server rejected it; everything of it is set aside too."""
 
 
 class Registration(msgspec.Struct, frozen=True, eq=False):

@@ -83,8 +83,8 @@ def _agent(
         **({} if registers is None else {"registers": registers}),
         "steps": {
             "allowed": rehearsal.allowed,
-            "open": rehearsal.open,
-            "refused": rehearsal.refused,
+            "undeclared": rehearsal.undeclared,
+            "denied": rehearsal.denied,
         },
         "leaves": rehearsal.leaves,
     }

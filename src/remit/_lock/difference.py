@@ -47,11 +47,11 @@ class RiskWords(TypedDict, total=False):
 
 
 class AgentSteps(TypedDict, total=False):
-    """The steps of an agent: those it may take, those that leave words open, those refused."""
+    """The steps of an agent: those it may take, those with undeclared words, those denied."""
 
     allowed: list[str]
-    open: dict[str, list[str]]
-    refused: dict[str, list[str]]
+    undeclared: dict[str, list[str]]
+    denied: dict[str, list[str]]
 
 
 class AgentEntry(TypedDict, total=False):
@@ -139,7 +139,7 @@ WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
 """How a category leaves by a step, from not at all."""
-_STATES: Final = ("refused", "open", "allowed")
+_STATES: Final = ("denied", "undeclared", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
 REDACTED: Final = 2
@@ -344,8 +344,8 @@ def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
     """Return for each step of an agent its state and the words that are the reason."""
     steps = agent.get("steps", {})
     return (
-        {step: {"refused": names} for step, names in steps.get("refused", {}).items()}
-        | {step: {"open": names} for step, names in steps.get("open", {}).items()}
+        {step: {"denied": names} for step, names in steps.get("denied", {}).items()}
+        | {step: {"undeclared": names} for step, names in steps.get("undeclared", {}).items()}
         | {step: {"allowed": []} for step in steps.get("allowed", [])}
     )
 
@@ -402,7 +402,7 @@ def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Ite
 def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
     """Yield the steps by which a category may leave, or no longer."""
     before, after = states(old), states(new)
-    refused, refused_now = (
+    denied, denied_now = (
         {step for step in causes if _rank(listed.get(step, {})) == 0} for listed in (before, after)
     )
     leaves, leaves_now = (
@@ -417,14 +417,14 @@ def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> It
         how, how_now = leaves.get((name, by)), leaves_now.get((name, by))
         if how == how_now:
             continue
-        # Nothing comes in or leaves by a refused step.
+        # Nothing comes in or leaves by a denied step.
         held = {(What.PARAMS, name), (What.RESULT, name)}
-        sends = by in refused ^ refused_now or {_SENDING, *held} & causes.get(by, set())
+        sends = by in denied ^ denied_now or {_SENDING, *held} & causes.get(by, set())
         direct = [subject for subject, is_one in ((agent, agent in causes), (by, sends)) if is_one]
         sources = [
             step
             for step in sorted(causes.keys() & {*before, *after})
-            if step in refused ^ refused_now or held & causes[step]
+            if step in denied ^ denied_now or held & causes[step]
         ]
         yield Change(
             Effect.WIDENS if _HOW.index(how_now) > _HOW.index(how) else Effect.NARROWS,
@@ -440,5 +440,5 @@ def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> It
 
 
 def _rank(state: Mapping[str, object]) -> int:
-    """Return how much an agent may do with a step; one that it lacks is like a refused one."""
-    return _STATES.index(next(iter(state), "refused"))
+    """Return how much an agent may do with a step; one that it lacks is like a denied one."""
+    return _STATES.index(next(iter(state), "denied"))

@@ -263,7 +263,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield from _recorded(new, effect)
         # A step has neither of them.
         for state, ids in new.get("steps", {}).items():
-            means = Effect.CHANGES if state == "refused" else effect
+            means = Effect.CHANGES if state == "denied" else effect
             yield Line(means, What.MAY_TAKE, f"{state}: {names.of(ids)}")
         for text in _leaving(new.get("leaves", {}), names):
             yield Line(effect, What.LEAVES, text)

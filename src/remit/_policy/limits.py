@@ -98,7 +98,7 @@ def excluded_value(step: str, category: str) -> Violation:
 
 
 def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
-    """Return how the step named *step* violates *ceilings*; *strict* is that of `violated_limits`."""
+    """Return how *step* violates *ceilings*; *strict* is that of `violated_limits`."""
     words = declared_words(risk)
     violations: list[Violation] = []
     violated: list[Ceiling] = []

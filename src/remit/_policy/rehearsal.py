@@ -26,16 +26,16 @@ class Rehearsal(Struct, frozen=True):
 
     Attributes:
         allowed: The steps that it may take under every setting of `on_violation`.
-        open: The steps that leave unknown what it forbids: they run under `observe`, and are
-            refused under `deny` and `terminate`.
-        refused: The steps that say that they do what it forbids.
+        undeclared: Steps that leave unknown what it forbids: they run under `observe`, and are
+            denied under `deny` and `terminate`.
+        denied: The steps that say that they do what it forbids.
         leaves: By category that a step takes or gives, the steps by which it may leave, and how:
             `declared` or `not ruled out`.
     """
 
     allowed: tuple[str, ...]
-    open: Reasons
-    refused: Reasons
+    undeclared: Reasons
+    denied: Reasons
     leaves: dict[str, Mapping[str, Leaves]]
 
 
@@ -53,12 +53,12 @@ def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal
         return tuple(f"{name}{in_[0] if len(in_) == 1 else ''}" for name, in_ in sides.items())
 
     steps = sorted(steps, key=lambda step: step.name)
-    refused = {step.name: words for step in steps if (words := reasons(step, strict=False))}
-    accepted = [step for step in steps if step.name not in refused]
-    unknown = {
+    denied = {step.name: words for step in steps if (words := reasons(step, strict=False))}
+    accepted = [step for step in steps if step.name not in denied]
+    undeclared = {
         step.name: words
         for step in accepted
         if step.kind not in WITHOUT_EFFECT and (words := reasons(step, strict=True))
     }
-    allowed = tuple(step.name for step in accepted if step.name not in unknown)
-    return Rehearsal(allowed, unknown, refused, ways_out(accepted))
+    allowed = tuple(step.name for step in accepted if step.name not in undeclared)
+    return Rehearsal(allowed, undeclared, denied, ways_out(accepted))

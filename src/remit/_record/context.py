@@ -235,20 +235,20 @@ def check_terminated(context: SpanContext) -> None:
         raise error
 
 
-refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("refusals", default=None)
-"""Where an adapter collects the refusals in the rest of its task."""
+denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("denials", default=None)
+"""Where an adapter collects the denials in the rest of its task."""
 
 
-def note_refusal(context: SpanContext, error: DeniedError) -> None:
-    """Note a refusal on the adapters' spans around *context*, also on those in outer runs."""
-    collected = refusals.get()
+def note_denial(context: SpanContext, error: DeniedError) -> None:
+    """Note a denial on the adapters' spans around *context*, also on those in outer runs."""
+    collected = denials.get()
     if collected is not None:
         collected.append(error)
-    context.run.note_refusal(context.key, error)
+    context.run.note_denial(context.key, error)
     for outer in context.outer_runs:
         run = outer.run()
         if run is not None:
-            run.note_refusal(outer.key, error)
+            run.note_denial(outer.key, error)
 
 
 def terminate(context: SpanContext, reason: str, violated: Ceilings) -> None:

@@ -108,7 +108,7 @@ def end_with_result(
     else:
         # What was returned would run without the remit of the agent.
         no_params = partial(capture_mapping, {}, span.context.run.rules)
-        recorder.refuse_after(fault, span.context, no_params)
+        recorder.deny_after(fault, span.context, no_params)
     return value
 
 

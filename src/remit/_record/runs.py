@@ -95,10 +95,10 @@ class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._adapters.ManualSpan`).
 
     Attributes:
-        refused: The refusal of a step beneath it.
+        denied: The denial of a step beneath it.
     """
 
-    refused: DeniedError | None
+    denied: DeniedError | None
 
 
 class Recorder(Struct, frozen=True):
@@ -522,12 +522,12 @@ class OpenRun:
             self.decide(CANCELLED)
             self._completed = True
 
-    def note_refusal(self, key: bytes | None, error: DeniedError) -> None:
-        """Note a refusal on the adapters' spans among the span *key* and its ancestors."""
+    def note_denial(self, key: bytes | None, error: DeniedError) -> None:
+        """Note a denial on the adapters' spans among the span *key* and its ancestors."""
         while key is not None and self.reported:
             span = self.reported.get(key)
             if span is not None:
-                span.refused = error
+                span.denied = error
             open_span = self.open.get(key)
             key = None if open_span is None else open_span.start.parent
 

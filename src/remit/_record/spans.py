@@ -29,7 +29,7 @@ from remit._policy import limits
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
 from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
-from remit._record.context import check_terminated, note_refusal, open_context, terminate
+from remit._record.context import check_terminated, note_denial, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
     MAX_LOGGED,
@@ -255,7 +255,7 @@ class SpanRecorder(Struct, eq=False):
         """Return *payload* without values that the run redacted as data that the step excludes.
 
         They are noted in the payload, counted and logged. The step runs whatever the setting says:
-        values that were passed on in other words are not recognised, so a refusal would promise too
+        values that were passed on in other words are not recognised, so a denial would promise too
         much.
         """
         payload, categories = redact_excluded(payload, self.plan(), run.rules)
@@ -291,7 +291,7 @@ class SpanRecorder(Struct, eq=False):
             self._warn(verdict, recorder, "it ran before it was reported")
 
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
-        """Check that the step may run under *parent*; record a refusal as a failed span.
+        """Check that the step may run under *parent*; record a denial as a failed span.
 
         *params* returns the captured arguments for that span.
 
@@ -312,11 +312,11 @@ class SpanRecorder(Struct, eq=False):
             verdict = None
             self._contain(error, observing=observing)
         if verdict is None:
-            self._refuse_unjudged(parent, params)
+            self._deny_not_compared(parent, params)
         elif verdict.violations and observing:
             self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
         elif verdict.violations:
-            self._refuse(parent, verdict, params)
+            self._deny(parent, verdict, params)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -338,13 +338,13 @@ class SpanRecorder(Struct, eq=False):
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
         except Exception as error:
             fault = error
-        self.refuse_after(fault, parent, params)
+        self.deny_after(fault, parent, params)
         return parent
 
-    def refuse_after(
+    def deny_after(
         self, error: Exception, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
-        """Contain a fault of the policy, and refuse the step unless violations are observed.
+        """Contain a fault of the policy, and deny the step unless violations are observed.
 
         Raises:
             RunTerminated: The setting says to terminate.
@@ -353,28 +353,28 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
-        self._refuse_unjudged(parent, params)
+        self._deny_not_compared(parent, params)
 
     def _contain(self, error: Exception, *, observing: bool) -> None:
         if isinstance(error, RecursionError) and not observing:
             raise error
         guard.contain(POLICY, error)
 
-    def _refuse_unjudged(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
-        """Refuse the step, which a fault kept from being judged, unless violations are observed."""
+    def _deny_not_compared(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Deny the step, which a fault kept from being compared, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if parent.run.recorder.on_violation != OBSERVE:
             verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
-            self._refuse(parent, verdict, params)
+            self._deny(parent, verdict, params)
 
-    def _refuse(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
-        """Refuse the step under `deny` or `terminate`."""
+    def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
+        """Deny the step under `deny` or `terminate`."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
         if run.recording:
-            self._record_refusal(parent, denied, params)
-        note_refusal(parent, denied)
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied
@@ -384,7 +384,7 @@ class SpanRecorder(Struct, eq=False):
         raise RunTerminated(run.feed.key, reason)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step violates *ceilings*, as `limits.verdict` does; None after a fault."""
+        """Return how this step violates *ceilings*; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
@@ -395,8 +395,8 @@ class SpanRecorder(Struct, eq=False):
         self.verdicts[ceilings, strict] = verdict
         return verdict
 
-    @guarded("the record of a refusal")
-    def _record_refusal(
+    @guarded("the record of a denial")
+    def _record_denial(
         self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules

@@ -75,7 +75,7 @@ class PicklingCheck:
         self._check = check
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        """Pickle as an empty text, unless that is refused."""
+        """Pickle as an empty string, unless the check raises."""
         self._check()
         return str, ()
 

@@ -156,13 +156,13 @@ class Runtime:
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
-    def outside(self, step: SpanRecorder, *, refuse: bool = True) -> None:
-        """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
+    def outside(self, step: SpanRecorder, *, deny: bool = True) -> None:
+        """Count a call of *step* outside any run; deny it, or log once that it is not recorded.
 
         Raises:
-            DeniedError: The setting `outside_run` refuses the call, and *refuse* allows it to.
+            DeniedError: The setting `outside_run` denies the call, and *deny* allows it to.
         """
-        violations = self._refused_outside(step) if refuse else None
+        violations = self._denied_outside(step) if deny else None
         error = None
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
@@ -189,15 +189,15 @@ class Runtime:
                 MODEL_OUTSIDE_RUN_HINT if step.kind == "llm" else OUTSIDE_RUN_HINT,
             )
 
-    def _refused_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
-        """Return the violations for which *step* is refused; None if it may run."""
+    def _denied_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
+        """Return the violations for which *step* is denied; None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
             return None
         violations = self._violations_of(step)
         if violations is None:
             return (not_compared(step.name),)
-        return violations if violations or rule == "refuse" else None
+        return violations if violations or rule == "deny" else None
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _violations_of(self, step: SpanRecorder) -> tuple[Violation, ...] | None:

@@ -189,7 +189,7 @@ def send_spooled(
     Args:
         settings: The server and the folder of the spool.
         others: Selects the spool files to send.
-        set_aside: Also send the items that a server refused.
+        set_aside: Also send the items that a server rejected.
     """
     runtime = Runtime(settings, others=others)
     if set_aside and runtime.delivery is not None:

@@ -101,7 +101,7 @@ def _agents(module: str) -> list[AgentType]:
 def _open_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
     """Return by agent the steps that leave unknown what it forbids, with the words."""
     registry = _runtime.registry()
-    return {agent.external_identifier: rehearsal_of(agent, registry).open for agent in agents}
+    return {agent.external_identifier: rehearsal_of(agent, registry).undeclared for agent in agents}
 
 
 def _open_for(checked: Checked, unknown: Mapping[str, Reasons]) -> dict[str, Any]:

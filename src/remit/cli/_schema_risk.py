@@ -61,8 +61,8 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     """Return the declared and inferred data risk of the steps of *agent*, as plain JSON.
 
     Returns:
-        `under_deny`: which steps the agent may take under `deny` (`allowed`), which are refused
-        because they leave a word `open`, and which exceed its remit (`refused`), with the words;
+        `under_deny`: which steps the agent may take under `deny` (`allowed`), which are denied
+        because a word is `undeclared`, and which violate its remit (`denied`), with the words;
         by which steps a category that one of them takes or gives may leave (`leaves`).
         `span_types`, one entry for each: what is `declared`, what is `inferred` from which place in
         the signature, its `violations` of the agent's remit, what is `unsaid`, and where a name
@@ -198,7 +198,7 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     emit()
     emit("  under deny")
     _row("allowed", [named(under_deny["allowed"])])
-    for label in ("open", "refused"):
+    for label in ("undeclared", "denied"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
     _row(

@@ -1,4 +1,4 @@
-"""LangChain and LangGraph: agents, chains, models and retrievers, and tools that can be refused.
+"""LangChain and LangGraph: agents, chains, models and retrievers, and tools that can be denied.
 
 What a user adds:
 
@@ -6,7 +6,7 @@ What a user adds:
     agent.invoke(question, {"callbacks": [RemitHandler()]})
 
 `RemitHandler` records what LangChain reports. `RemitTools` declares tools, opens their spans, and
-answers a refused call, which a callback cannot.
+answers a denied call, which a callback cannot.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
 LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
 RETRIEVER: Final = adapters.declare(f"{PREFIX}retriever", "retriever")
 TOOL: Final = adapters.undeclared(f"{PREFIX}tool", "tool")
-"""The tool that a refusal names after a fault."""
+"""The tool that a denial names after a fault."""
 adapters.add_to_header(f"remit-langchain@{__version__}")
 adapters.interrupts(GraphBubbleUp)
 
@@ -130,7 +130,7 @@ class RemitHandler(GraphCallbackHandler):
 
     Attributes:
         run_inline: Callbacks run in the task and the context of what they report.
-        raise_error: Refusals reach LangChain.
+        raise_error: Denials reach LangChain.
     """
 
     run_inline = True
@@ -453,7 +453,7 @@ class RemitHandler(GraphCallbackHandler):
 
 
 class RemitTools(AgentMiddleware[Any, Any, Any]):
-    """Declares tools, records their calls, and answers those that are refused.
+    """Declares tools, records their calls, and answers those that are denied.
 
     It is for `middleware=` of `create_agent`. For a graph of one's own, its methods are for
     `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; in programs that are not
@@ -521,7 +521,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
-        """Call a tool; answer its refusal."""
+        """Call a tool; answer its denial."""
         try:
             call = self._begin(request)
             if call is None:
@@ -529,14 +529,14 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             with call:
                 return call.answer(handler(request))
         except DeniedError as error:
-            return _refusal(request, error)
+            return _denial(request, error)
 
     __call__ = wrap_tool_call
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
-        """Call a tool; answer its refusal."""
+        """Call a tool; answer its denial."""
         try:
             call = self._begin(request)
             if call is None:
@@ -544,7 +544,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             with call:
                 return call.answer(await handler(request))
         except DeniedError as error:
-            return _refusal(request, error)
+            return _denial(request, error)
 
     @adapters.judging(TOOL, passes=(DeclarationError, DeniedError))
     def _begin(self, request: ToolCallRequest) -> _Call:
@@ -604,12 +604,12 @@ class _Call:
         """Return the answer, and keep it for the span.
 
         Raises:
-            DeniedError: A step inside was refused, and LangChain made an error message of it.
+            DeniedError: A step inside was denied, and LangChain made an error message of it.
         """
         self._answer = answer
-        refused = None if self.span is None else self.span.refused
-        if refused is not None and getattr(answer, "status", None) == "error":
-            raise refused
+        denied = None if self.span is None else self.span.denied
+        if denied is not None and getattr(answer, "status", None) == "error":
+            raise denied
         return answer
 
     def __exit__(
@@ -867,7 +867,7 @@ def _tool_result(answer: object) -> tuple[Status, Content]:
     return ("failed" if getattr(answer, "status", None) == "error" else "complete"), result
 
 
-def _refusal(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
+def _denial(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
     call = request.tool_call
     return ToolMessage(
         error.for_model(), name=call["name"], tool_call_id=call["id"], status="error"
@@ -919,7 +919,7 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Of `langchain:tool` nothing is known, so it is refused where the remit forbids something.
+    Of `langchain:tool` nothing is known, so it is denied where the remit forbids something.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.

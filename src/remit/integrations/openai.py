@@ -57,7 +57,7 @@ REASONING: Final = "reasoning"
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     """Record the model calls of *client*, and of the copies that it makes of itself.
 
-    Outside any run a call is neither recorded nor refused. A client that is watched twice is
+    Outside any run a call is neither recorded nor denied. A client that is watched twice is
     recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Records agents of the OpenAI Agents SDK, refuses their tools and stops them.
+"""Records agents of the OpenAI Agents SDK, denies their tools and stops them.
 
 A program adds two lines:
 
@@ -75,7 +75,7 @@ adapters.add_to_header(f"remit-openai-agents@{__version__}")
 AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
 LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
-"""Of a tool that could not be declared, so that it can still be refused."""
+"""Of a tool that could not be declared, so that it can still be denied."""
 AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
 # A hand-over and a guardrail have no effect of their own, as an agent; what they call is recorded.
@@ -94,8 +94,8 @@ _tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
 _runs: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
-_refusals: Final[dict[int, list[DeniedError]]] = {}
-"""Refusals beneath tools whose function is decorated, by the same id."""
+_denials: Final[dict[int, list[DeniedError]]] = {}
+"""Denials beneath tools whose function is decorated, by the same id."""
 
 
 class RemitProcessor(TracingProcessor):
@@ -631,7 +631,7 @@ class _Guard:
         return self
 
     def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
-        """Start the span of the tool, or refuse the tool."""
+        """Start the span of the tool, or deny the tool."""
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(partial(_settle, id(data.context)))
@@ -647,7 +647,7 @@ class _Guard:
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The tool is refused.
+            DeniedError: The tool is denied.
         """
         if self.ceilings and _spans.context() is None:
             self._open_run(id(call))
@@ -655,7 +655,7 @@ class _Guard:
             adapters.within(ceiling)
         if self._step is not None:  # it has a separate span
             adapters.permit(self._step, partial(_arguments, call))
-            _refusals[id(call)] = adapters.collect_refusals()
+            _denials[id(call)] = adapters.collect_denials()
         elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
             _tools.start(id(call), self._recorder, partial(_called, call), current=True)
 
@@ -672,19 +672,19 @@ class _Guard:
 
     @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
-        """End the span of the tool; the model reads a refusal beneath it, not the SDK's text."""
+        """End the span of the tool; the model reads a denial beneath it, not the SDK's text."""
         span, key = _tools.get(id(data.context)), id(data.context)
         has_failed = _has_failed(data.output)
-        refused: DeniedError | None = None
+        denied: DeniedError | None = None
         if has_failed:
-            collected = _refusals.get(key)
-            refused = span.refused if span is not None else collected[-1] if collected else None
+            collected = _denials.get(key)
+            denied = span.denied if span is not None else collected[-1] if collected else None
         if span is not None:
             status: adapters.Status | None = "failed" if has_failed else None
-            span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=refused)
-        if refused is None:
+            span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=denied)
+        if denied is None:
             return ToolGuardrailFunctionOutput.allow()
-        return ToolGuardrailFunctionOutput.reject_content(refused.for_model())
+        return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
 
 
 @adapters.guarded("a look at the function of a tool")
@@ -736,7 +736,7 @@ def _has_failed(output: object) -> bool:
 @adapters.guarded("the end of a tool")
 def _settle(key: int, task: asyncio.Task[Any]) -> None:
     """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
-    _refusals.pop(key, None)
+    _denials.pop(key, None)
     span = _tools.get(key)
     error = None if task.cancelled() else task.exception()
     if span is not None and error is None:  # or an agent inside it waits for an approval

@@ -7,7 +7,7 @@ A user adds the capability `Remit` to an agent::
     agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
 
 The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
-the model reads the refusal as its result. Outside any run, the agent opens a run.
+the model reads the denial as its result. Outside any run, the agent opens a run.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ __all__ = ["Remit"]
 AGENT: Final = adapters.declare("pydantic-ai:agent", "agent")
 MODEL: Final = adapters.declare("pydantic-ai:llm", "llm")
 TOOL: Final = adapters.declare("pydantic-ai:tool", "tool")
-"""Of a tool that could not be declared, so that it can still be refused."""
+"""Of a tool that could not be declared, so that it can still be denied."""
 
 OUTPUT: Final = adapters.declare("pydantic-ai:output", "tool")
 """Of an output function that could not be declared, or whose name is not known."""
@@ -117,7 +117,7 @@ _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 
 
 class Remit(AbstractCapability[Any]):
-    """Records an agent of pydantic-ai, and refuses tools that violate a remit.
+    """Records an agent of pydantic-ai, and denies tools that violate a remit.
 
     One object may be used for several agents. Of two in one agent, the risks are merged, and of
     what both say of a tool the later one counts. One that is passed to a run adds to that of the
@@ -281,7 +281,7 @@ class Remit(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Any],
     ) -> Any:
-        """Record a tool, or refuse it: the model reads the refusal as its result."""
+        """Record a tool, or deny it: the model reads the denial as its result."""
         recorder = self.declared.tool(ctx, tool_def)
         try:
             if recorder is None:
@@ -294,8 +294,8 @@ class Remit(AbstractCapability[Any]):
                     raise
                 span.end(partial(_output, result))
                 return result
-        except DeniedError as refusal:
-            raise ToolFailed(refusal.for_model()) from refusal
+        except DeniedError as denial:
+            raise ToolFailed(denial.for_model()) from denial
 
     # Outputs
 
@@ -307,9 +307,9 @@ class Remit(AbstractCapability[Any]):
         output: Any,
         handler: Callable[[Any], Any],
     ) -> Any:
-        """Record an output function, or refuse it: the model reads the refusal.
+        """Record an output function, or deny it: the model reads the denial.
 
-        At the last attempt, and of a part of a stream, the refusal reaches the caller.
+        At the last attempt, and of a part of a stream, the denial reaches the caller.
         """
         if not output_context.has_function:
             return await handler(output)
@@ -325,10 +325,10 @@ class Remit(AbstractCapability[Any]):
                 result = await handler(output)
                 span.end(partial(_output, result))
                 return result
-        except DeniedError as refusal:
+        except DeniedError as denial:
             if ctx.partial_output or ctx.last_attempt:
                 raise
-            raise ModelRetry(refusal.for_model()) from refusal
+            raise ModelRetry(denial.for_model()) from denial
 
 
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]

@@ -89,7 +89,7 @@ class ListResponse(WireModel, Generic[T]):
 
 
 class ErrorResponse(WireModel):
-    """A refusal."""
+    """A rejection."""
 
     status: Literal["error"] = "error"
     """Always `error`."""

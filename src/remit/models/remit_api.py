@@ -34,7 +34,7 @@ class Run(AgentInstance):
     flags: list[Flag]
     """What is to be noticed about its spans."""
     denied: int
-    """Number of steps that the policy refused."""
+    """Number of steps that the policy denied."""
     handled: int
     """Number of failed spans whose parent is complete."""
     tokens: Tokens
@@ -114,7 +114,7 @@ class Count(WireModel):
     cancelled: int | None = None
     """Spans or runs that were cancelled."""
     denied: int | None = None
-    """Spans that the policy refused."""
+    """Spans that the policy denied."""
     redacted: int | None = None
     """Spans in which a value was redacted."""
     beyond: int | None = None

@@ -100,7 +100,7 @@ class Bridge(SpanProcessor):
         """Make a span processor for `TracerProvider.add_span_processor`.
 
         Args:
-            enforce: Raise a refusal or a termination where a span starts, so that the step does not
+            enforce: Raise a denial or a termination where a span starts, so that the step does not
                 run. Otherwise a step that violates the remit is marked.
             risks: Data risks of tools, by name.
             capture_messages: Which messages of a model call are recorded: `new`, those that the
@@ -144,7 +144,7 @@ class Bridge(SpanProcessor):
         else:
             return
         if self._enforce:
-            adapters.refuse_after(fault, RECORDERS["tool"])
+            adapters.deny_after(fault, RECORDERS["tool"])
         else:
             contain("the start of a span of OpenTelemetry", fault)
 
@@ -165,7 +165,7 @@ class Bridge(SpanProcessor):
             partial(_beginning, kind, attributes, span.name),
             parent=around,
             agent=self._agent(attributes, span.name) if opens_run else None,
-            refuse=self._enforce,
+            deny=self._enforce,
             announce=False,
             started_ns=span.start_time,
         )
@@ -253,7 +253,7 @@ class Bridge(SpanProcessor):
             recorder,
             adapters.NOTHING,
             parent=around,
-            refuse=False,
+            deny=False,
             announce=False,
             started_ns=span.start_time,
         )

@@ -138,8 +138,8 @@ class RecordedSpan:
         return self.step.find_risk()
 
     @property
-    def refused(self) -> bool:
-        """Whether the step was refused: its code did not run."""
+    def denied(self) -> bool:
+        """Whether the step was denied: its code did not run."""
         return self.status == FAILED and denied_by(self.result) is not None
 
 
@@ -325,14 +325,14 @@ class RecordingSink:
         """Return the spans of all runs that did *word*, by the declarations of their steps.
 
         A step does an action that its declaration allows, and a category that its parameters or its
-        result include, also where only a type shows it. A span that was refused did nothing. An
+        result include, also where only a type shows it. A span that was denied did nothing. An
         agent's own span is no step; a block of `remit.span` is one, with its `data_risk`.
 
         Args:
             word: An action or a category of data, as in `remit.risk`.
 
         Raises:
-            AssertionError: `undecided`: a step that ran leaves the word open.
+            AssertionError: `undecided`: a step that ran does not declare the word.
             UsageError: There is no such word.
         """
         __tracebackhide__ = True
@@ -343,10 +343,10 @@ class RecordingSink:
         return [span for span in history.done if span.step.does(word)]
 
     def never(self, word: Action | Category) -> None:
-        """Check that no step did *word*; see `effects`. Refused steps did not.
+        """Check that no step did *word*; see `effects`. Denied steps did not.
 
         Raises:
-            AssertionError: `violated`: a step did it; `undecided`: a step that ran leaves it open;
+            AssertionError: `violated`: a step did it; `undecided`: a step that ran does not declare it;
                 `vacuous`: no step ran, or the declarations of all steps say that they do not.
             UsageError: There is no such word.
         """
@@ -360,7 +360,7 @@ class RecordingSink:
 
         Raises:
             AssertionError: `violated`: a step took another action; `undecided`: a step that ran
-                leaves another one open; `vacuous`: no step ran.
+                does not declare another one; `vacuous`: no step ran.
             UsageError: There is no such action.
         """
         __tracebackhide__ = True
@@ -373,7 +373,7 @@ class RecordingSink:
         """Check that no step did *to* after a step whose result holds *category*, in one run.
 
         The order and the declarations are compared, not the values. A source counts from its
-        start, because steps may run at the same time, and a step that leaves a word open counts as
+        start, because steps may run at the same time, and a step with an undeclared word counts as
         if it did it. Runs count as one if one was opened inside the other, resumes it, or has a
         `traceparent` of the same trace.
 

@@ -2,7 +2,7 @@
 
 A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`. The lock ends with
 the process in any case, so neither pids nor ages are compared. A file with the ending `.aside`
-holds only refused items; a file with the ending `.damaged` could not be read.
+holds only rejected items; a file with the ending `.damaged` could not be read.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class Outbox:
             return ERASE_S
 
     def set_aside(self, row: Row, reason: str) -> bool:
-        """Remove a row that the server refused for good; return whether the file keeps it."""
+        """Remove a row that the server rejected for good; return whether the file keeps it."""
         kept = False
         with self._lock:
             if self._file is not None:
@@ -289,13 +289,13 @@ class Outbox:
             self._file.abandon()
 
     def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
-        """Return whether the folder has no room for *parts*; delete refused items if that helps."""
+        """Return whether *parts* do not fit; delete rejected items if that helps."""
         full = False
         added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
         with self._failing_to_memory():
             full = not file.has_room(added_bytes)
-            if full and (refused := file.delete_aside()):
-                self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+            if full and (rejected := file.delete_aside()):
+                self._lose(Loss.ASIDE_SPOOL_FULL, rejected)
                 full = not file.has_room(added_bytes)
         return full
 
@@ -429,17 +429,17 @@ class Outbox:
         file = self._file
         if file is None:
             return
-        done = refused = False
+        done = rejected = False
         with suppress(DamagedError, *STORAGE_ERRORS):
             file.limit_wait(timeout_s)
-            refused = file.has_aside()
+            rejected = file.has_aside()
             done = not (self.pending() or self.open_runs() or self._open_spans_in(file))
-            if refused or not done:
+            if rejected or not done:
                 self._save(file, self._partly_settled(file))
         claim = file.close()
         self._file = None
         with suppress(OSError):
-            if done and refused:
+            if done and rejected:
                 claim.rename(ASIDE)
             elif done:
                 claim.remove()
@@ -454,7 +454,7 @@ class Outbox:
         ]
 
     def _open_spans_in(self, file: SpoolFile) -> list[Item]:
-        """Return the starts in *file* of spans that need an end: not of unknown or refused runs."""
+        """Return the starts in *file* of spans that need an end, except of rejected runs."""
         return [
             span
             for span in file.open_spans()

@@ -191,7 +191,7 @@ class SpoolFile:
             started: Starts of spans that have no end yet; their payloads are not stored.
             ended: Keys of spans that have an end now.
             settled: Ids of chunks to delete.
-            forgotten: Keys of runs to delete, unless a refused item belongs to them.
+            forgotten: Keys of runs to delete, unless a rejected item belongs to them.
         """
         registrations = {record.registration: None for record in runs}
         if chunks or settled:
@@ -224,19 +224,19 @@ class SpoolFile:
         return read_open_spans(self._connection)
 
     def set_aside(self, item: Item, reason: str) -> None:
-        """Store a refused item with the reason."""
+        """Store a rejected item with the reason."""
         self._execute([*_insert("aside", [(None, item.run_key, reason, *_pack_one(item))])])
 
     def has_aside(self) -> bool:
-        """Return whether the file has refused items."""
+        """Return whether the file has rejected items."""
         return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
     def aside(self) -> list[Item]:
-        """Return the refused items that can be read."""
+        """Return the rejected items that can be read."""
         return [item for _, item in read_aside(self._connection, UNREADABLE)]
 
     def delete_aside(self) -> int:
-        """Delete the refused items; return their number."""
+        """Delete the rejected items; return their number."""
         return self._connection.execute("DELETE FROM aside").rowcount
 
     def has_room(self, added_bytes: int) -> bool:
@@ -405,12 +405,12 @@ def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> lis
 
 
 def read_aside(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[tuple[str, Item]]:
-    """Return the items that a server refused, the oldest first, each with the reason."""
-    refused: list[tuple[str, Item]] = []
+    """Return the items that a server rejected, the oldest first, each with the reason."""
+    rejected: list[tuple[str, Item]] = []
     for reason, *row in read_rows(connection, "aside", "reason, crc, body", ignore):
         with suppress(*ignore):
-            refused += [(reason, item) for item in unpack(*row)]
-    return refused
+            rejected += [(reason, item) for item in unpack(*row)]
+    return rejected
 
 
 def _pack_one(item: Item) -> tuple[int, bytes]:
