@@ -436,7 +436,9 @@ def test_a_source_is_named_that_is_declared(recorder: RecordingSink) -> None:
         recorder.no_flow(CONTACT)
     assert "undeclared" not in str(raised.value)
     desk(steps[0], steps[2])
-    with pytest.raises(AssertionError, match=rf"\n  send .* after open .*, which leaves {CONTACT}"):
+    with pytest.raises(
+        AssertionError, match=rf"\n  send .* after open .*, which does not declare {CONTACT}"
+    ):
         recorder.no_flow(CONTACT)
 
 
@@ -614,10 +616,10 @@ AssertionError: violated: never('financial_transactions'), but it was done:
   test_desk:pay (test_desk.py:4) allows financial_transactions (2 calls)
 AssertionError: undecided: only('financial_transactions'), but steps that ran do not say whether \
 they do more:
-  test_desk:pay (test_desk.py:4) leaves create_data, read_data, update_data, destroy_data and \
-external_communication open (2 calls)
-  test_desk:draft (test_desk.py:8) leaves create_data, read_data, update_data, destroy_data and \
-external_communication open
+  test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, destroy_data and \
+external_communication (2 calls)
+  test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, destroy_data and \
+external_communication
 Write forbids='others' in the data_risk of a step that does nothing but what it allows
 AssertionError: vacuous: never('financial_transactions'), but no step ran, so the assertion cannot \
 fail. Let the test call the agent, and the agent its steps"""

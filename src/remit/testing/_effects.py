@@ -45,7 +45,7 @@ class Step:
     Attributes:
         place: File and line of its declaration; of a block, of the code that entered it.
         find_risk: Returns its data risk, as the policy compares it.
-        has_effect: False for a model, agent or retriever of an adapter: it leaves nothing undeclared.
+        has_effect: False for a model, agent or retriever of an adapter.
     """
 
     name: str
@@ -231,7 +231,8 @@ def _undecided(call: str, word: str, history: History[S]) -> str:
     unclear = [f"{step} {step.clause([word])}" for step in steps if step.does(word) is None]
     if not unclear:
         return ""
-    return f"undecided: {call}, but steps that ran do not declare it:{_lines(unclear)}\n{_advice(word)}"
+    lines = f"{_lines(unclear)}\n{_advice(word)}"
+    return f"undecided: {call}, but steps that ran do not declare it:{lines}"
 
 
 def _nothing_ran(call: str, history: History[S]) -> str:

@@ -346,7 +346,7 @@ class RecordingSink:
         """Check that no step did *word*; see `effects`. Denied steps did not.
 
         Raises:
-            AssertionError: `violated`: a step did it; `undecided`: a step that ran does not declare it;
+            AssertionError: `violated`: a step did it; `undecided`: a step that ran is undeclared;
                 `vacuous`: no step ran, or the declarations of all steps say that they do not.
             UsageError: There is no such word.
         """
