@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import remit
-from remit._base.markers import is_unregistered, mark_unregistered
+from remit._base.markers import is_unregistered, note_unregistered
 from remit._capture.encode import Rules
 from remit._capture.errors import denial_payload, merge_error
 from remit._policy.limits import not_compared
@@ -61,8 +61,8 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
     assert split_violations(shown) == (payload, SAID)
     assert not is_unregistered(shown)
     for marked, said in (
-        (mark_unregistered(original), ()),
-        (add_violations(mark_unregistered(original), SAID), SAID),
+        (note_unregistered(original), ()),
+        (add_violations(note_unregistered(original), SAID), SAID),
     ):
         pairs = json.loads(marked, object_pairs_hook=list)
         assert len(dict(pairs)) == len(pairs)

@@ -616,10 +616,10 @@ AssertionError: violated: never('financial_transactions'), but it was done:
   test_desk:pay (test_desk.py:4) allows financial_transactions (2 calls)
 AssertionError: undecided: only('financial_transactions'), but steps that ran do not say whether \
 they do more:
-  test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, destroy_data \
-and external_communication (2 calls)
-  test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, destroy_data \
-and external_communication
+  test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, \
+destroy_data and external_communication (2 calls)
+  test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, \
+destroy_data and external_communication
 Write forbids='others' in the data_risk of a step that does nothing but what it allows
 AssertionError: vacuous: never('financial_transactions'), but no step ran, so the assertion cannot \
 fail. Let the test call the agent, and the agent its steps"""

@@ -314,7 +314,7 @@ class ManualSpan:
         """Replace the payload of an open span, and with *recorder* also its type.
 
         A span that is open for some seconds is sent as `active`, and keeps what was sent, unless
-        it was started with `announce=False`. A step that violates a remit is marked, not denied.
+        it was started with `announce=False`. Violations are noted; the step is not denied.
         """
         span = self._span
         if span is not None and self.is_open:
@@ -480,7 +480,7 @@ def start(
         parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
         ceiling: What an agent of the framework forbids to the steps beneath the span.
-        deny: False records a step that cannot be stopped: it is marked if it violates a remit.
+        deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
         started_ns: When it began, as wall time; None is now.

@@ -163,7 +163,7 @@ def add_note(payload: bytes, note: Mapping[str, object]) -> bytes:
     return msgspec.json.encode(members if is_marker else {**members, KEY: holder})
 
 
-def mark_unregistered(payload: bytes) -> bytes:
+def note_unregistered(payload: bytes) -> bytes:
     """Return *payload* with a note that the agent's registration does not include the step."""
     return add_note(payload, {UNREGISTERED: True})
 

@@ -145,8 +145,8 @@ class _Search:
         return copy
 
     def _marker_of_keys(self, members: dict[str, object]) -> markers.Marker | None:
-        marks = [self._marker_of(name) for name in members]
-        return next(filter(None, marks), None)
+        markers = [self._marker_of(name) for name in members]
+        return next(filter(None, markers), None)
 
     def _marker_of(self, text: str) -> markers.Marker | None:
         """Return the marker that replaces *text*, None if it quotes nothing."""

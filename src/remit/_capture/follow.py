@@ -49,7 +49,7 @@ ENVELOPES: Final[Mapping[str, Envelope]] = {
 RESULTS: Final = frozenset({"output", "documents", "messages", "tool_calls"})
 """Fields in the `outputs` of other steps that stay as keys, without their values."""
 TRIGGERED: Final = "triggered"
-"""The verdict of a guardrail, which stays."""
+"""The result of a guardrail, which stays."""
 
 
 def count_classified(rules: Rules) -> int:

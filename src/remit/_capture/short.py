@@ -98,7 +98,7 @@ def place_of(error: Mapping[str, object]) -> str:
 def _object(value: dict[str, object]) -> str:
     kind = markers.kind_of(value)
     if kind is not None:
-        return _MARKS.get(kind, _unknown)(value)
+        return _MARKERS.get(kind, _unknown)(value)
     inner = ", ".join(f"{named(name)}: {short(each)}" for name, each in _first(value))
     return f"{{{inner}{_rest(len(value))}}}"
 
@@ -170,7 +170,7 @@ def _unknown(value: Mapping[str, object]) -> str:
     return f"<{printable(str(markers.kind_of(value)))}>"
 
 
-_MARKS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
+_MARKERS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
     markers.REDACTED: _redacted,
     markers.CUT: _cut,
     markers.OPAQUE: _opaque,

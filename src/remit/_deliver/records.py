@@ -22,7 +22,7 @@ from remit._record.items import Item
 
 T = TypeVar("T")
 
-Part: TypeAlias = tuple[Sequence[Item], int]
+SizedItems: TypeAlias = tuple[Sequence[Item], int]
 """Items, and the size of their payloads and results in bytes."""
 
 CHUNK_ITEMS: Final = 1_000
@@ -141,19 +141,19 @@ _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def split(items: Sequence[Item]) -> list[Part]:
-    """Return *items* in parts that are stored together."""
-    parts: list[Part] = []
+def split(items: Sequence[Item]) -> list[SizedItems]:
+    """Return *items* in chunks that are stored together."""
+    chunks: list[SizedItems] = []
     begin = size_bytes = 0
     for end, item in enumerate(items):
         item_bytes = len(item.payload or b"") + len(item.result or b"")
         if end - begin == CHUNK_ITEMS or (end > begin and size_bytes + item_bytes > CHUNK_BYTES):
-            parts.append((items[begin:end], size_bytes))
+            chunks.append((items[begin:end], size_bytes))
             begin, size_bytes = end, 0
         size_bytes += item_bytes
     if begin < len(items):
-        parts.append((items[begin:], size_bytes))
-    return parts
+        chunks.append((items[begin:], size_bytes))
+    return chunks
 
 
 def pack(items: Sequence[Item]) -> Packed:

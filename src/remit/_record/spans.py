@@ -17,7 +17,7 @@ from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
-from remit._base.markers import mark_unregistered
+from remit._base.markers import note_unregistered
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
@@ -194,9 +194,9 @@ class SpanRecorder(Struct, eq=False):
             milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
-            payload = mark_unregistered(payload)
+            payload = note_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
-            payload = self._marked(payload, parent)
+            payload = self._noted(payload, parent)
         start = Item(
             ItemKind.SPAN,
             feed.key,
@@ -225,11 +225,11 @@ class SpanRecorder(Struct, eq=False):
         """Give an open span of an adapter this type, and another captured payload."""
         context = span.context
         if not self.is_registered(context.run):
-            payload = mark_unregistered(payload)
+            payload = note_unregistered(payload)
         if self is not span.recorder:
             self.warn_unchecked(context)
         if context.ceilings:
-            payload = self._marked(payload, context)
+            payload = self._noted(payload, context)
         span.recorder = self
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
@@ -273,7 +273,7 @@ class SpanRecorder(Struct, eq=False):
             if recorder.is_first(violation.sentence):
                 logger.warning("%s (%s): %s", self.name, self.place, violation)
 
-    def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
+    def _noted(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
         strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)

@@ -199,11 +199,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of an agent or a chain."""
-        name = _name(serialized, told)
-        kind = self._kind(name, parent_run_id, told)
+        name = _name(serialized, options)
+        kind = self._kind(name, parent_run_id, options)
         runs = self._runs.get(name) if kind is AGENT else None
         if run_id in _nodes:  # reported by another handler as well
             span = _table.get(run_id)
@@ -220,27 +220,27 @@ class RemitHandler(GraphCallbackHandler):
             label = "agent_name" if kind is AGENT else "chain_name"
             return {label: name, **self._state(INPUTS, inputs)}
 
-        around, options = _Around.of(parent_run_id), StartOptions()
+        around, start_options = _Around.of(parent_run_id), StartOptions()
         if kind is AGENT:
-            options["ceiling"] = None if runs is None else runs.ceiling
-            options["agent"] = self._opened_for(name) if around.context is None else None
-        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **options)
+            start_options["ceiling"] = None if runs is None else runs.ceiling
+            start_options["agent"] = self._opened_for(name) if around.context is None else None
+        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
 
     def _kind(
-        self, name: str, parent_run_id: UUID | None, told: Mapping[str, Any]
+        self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
     ) -> SpanRecorder | None:
         """Return the step of a chain; None for one without a span."""
-        tags, metadata = told.get("tags") or (), _fields(told.get("metadata"))
+        tags, metadata = options.get("tags") or (), _fields(options.get("metadata"))
         if HIDDEN in tags:
             return None
         if any(tag.startswith(NODE) for tag in tags):
             return None if name in NODES or name.endswith(HOOKS) else CHAIN
         if name == metadata.get("lc_agent_name") or name in self._runs:
             return AGENT
-        if INTEGRATION not in metadata or "run_type" in told:
+        if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
         is_node = FIRST in tags and not name.startswith("Runnable")
@@ -293,11 +293,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of a chat model."""
-        call = partial(_model_payload, "chat", serialized, told)
-        self._start_model(run_id, parent_run_id, told, call, lambda: map(_message, messages[0]))
+        call = partial(_model_payload, "chat", serialized, options)
+        self._start_model(run_id, parent_run_id, options, call, lambda: map(_message, messages[0]))
 
     @adapters.guarded("the start of a model call of LangChain")
     def on_llm_start(
@@ -307,19 +307,23 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of a model that completes texts."""
-        call = partial(_model_payload, "text_completion", serialized, told)
+        call = partial(_model_payload, "text_completion", serialized, options)
         self._start_model(
-            run_id, parent_run_id, told, call, lambda: map(partial(_llm.message, "user"), prompts)
+            run_id,
+            parent_run_id,
+            options,
+            call,
+            lambda: map(partial(_llm.message, "user"), prompts),
         )
 
     def _start_model(
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
-        told: Mapping[str, Any],
+        options: Mapping[str, Any],
         call: Callable[[Sequence[_llm.Message], int], Mapping[str, object]],
         read: Callable[[], Iterable[_llm.Message]],
     ) -> None:
@@ -331,7 +335,7 @@ class RemitHandler(GraphCallbackHandler):
             return call(*_histories[self._capture].new(around.scope, list(read())))
 
         # In a batch, the next model call does not begin inside this one.
-        alone = told.get("batch_size", 1) == 1
+        alone = options.get("batch_size", 1) == 1
         _start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
 
     @adapters.guarded("a token of LangChain")
@@ -354,9 +358,9 @@ class RemitHandler(GraphCallbackHandler):
         _end(run_id, lambda: self._answer(response, node))
 
     @adapters.guarded("the end of a model call of LangChain")
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **options: Any) -> None:
         """End the span, with what came before the error."""
-        node, response = _nodes.get(run_id), told.get("response")
+        node, response = _nodes.get(run_id), options.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)
 
     def _answer(self, response: LLMResult | None, node: _Node | None) -> Mapping[str, object]:
@@ -389,10 +393,10 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: object,
+        **options: object,
     ) -> None:
         """Start the span of a retriever."""
-        name = _name(serialized, told)
+        name = _name(serialized, options)
         payload = {"retriever_name": name, INPUTS: {"query": query}}
         if run_id not in _nodes:
             _start(run_id, parent_run_id, RETRIEVER, payload)
@@ -411,11 +415,11 @@ class RemitHandler(GraphCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         inputs: dict[str, Any] | None = None,
-        **told: object,
+        **options: object,
     ) -> None:
         """Start the span of a tool, unless `RemitTools` has one for the call."""
         fields = serialized or {}
-        name, call_id = str(fields.get("name") or "tool"), told.get("tool_call_id")
+        name, call_id = str(fields.get("name") or "tool"), options.get("tool_call_id")
         if run_id in _nodes:
             return
         call = _called.get()
@@ -708,18 +712,18 @@ def _span_of(run_id: UUID | None) -> ManualSpan | None:
 # What is recorded
 
 
-def _name(serialized: Mapping[str, object] | None, told: Mapping[str, object]) -> str:
-    return str(told.get("name") or (serialized or {}).get("name") or "LangChain")
+def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:
+    return str(options.get("name") or (serialized or {}).get("name") or "LangChain")
 
 
 def _model_payload(
     operation: str,
     serialized: Mapping[str, object] | None,
-    told: Mapping[str, Any],
+    options: Mapping[str, Any],
     messages: Sequence[_llm.Message],
     omitted: int,
 ) -> Mapping[str, object]:
-    params, metadata = _fields(told.get("invocation_params")), _fields(told.get("metadata"))
+    params, metadata = _fields(options.get("invocation_params")), _fields(options.get("metadata"))
     model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model")
     settings = {name: value for name, value in params.items() if name in SETTINGS}
     for name in ("temperature", "max_tokens", "stop"):
@@ -727,7 +731,7 @@ def _model_payload(
     return _llm.payload(
         operation,
         str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
-        str(model or _name(serialized, told)),
+        str(model or _name(serialized, options)),
         messages,
         omitted=omitted,
         tools=_llm.described(_tools_in(params.get("tools"))),

@@ -101,7 +101,7 @@ class Bridge(SpanProcessor):
 
         Args:
             enforce: Raise a denial or a termination where a span starts, so that the step does not
-                run. Otherwise a step that violates the remit is marked.
+                run. Otherwise a step that violates the remit runs with a note.
             risks: Data risks of tools, by name.
             capture_messages: Which messages of a model call are recorded: `new`, those that the
                 previous call beneath the same parent did not have, `all`, or `none`.

@@ -20,9 +20,9 @@ from remit._deliver.records import (
     ROW_BYTES,
     DamagedError,
     Packed,
-    Part,
     RunRecord,
     RunState,
+    SizedItems,
     pack,
     split,
 )
@@ -288,7 +288,7 @@ class Outbox:
         if self._file is not None:
             self._file.abandon()
 
-    def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
+    def _is_full(self, file: SpoolFile, parts: Sequence[SizedItems]) -> bool:
         """Return whether *parts* do not fit; delete rejected items if that helps."""
         full = False
         added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)

@@ -424,9 +424,12 @@ def _insert(
 ) -> Iterator[Statement]:
     """Yield the statements that insert *rows*, and replace or ignore *known* ones."""
     for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
-        marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
+        placeholders = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
         # The name is ours, never data.
-        yield f"INSERT OR {known} INTO {table} VALUES {marks}", [v for row in group for v in row]
+        yield (
+            f"INSERT OR {known} INTO {table} VALUES {placeholders}",
+            [v for row in group for v in row],
+        )
 
 
 def _delete(
@@ -434,9 +437,9 @@ def _delete(
 ) -> Iterator[Statement]:
     """Yield the statements that delete the rows of *keys*."""
     for group in _groups(keys, MAX_VARIABLES):
-        marks = ", ".join("?" * len(group))
+        placeholders = ", ".join("?" * len(group))
         # The names are ours, never data.
-        yield f"DELETE FROM {table} WHERE {column} IN ({marks}) {condition}", group
+        yield f"DELETE FROM {table} WHERE {column} IN ({placeholders}) {condition}", group
 
 
 def _groups(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -390,7 +390,7 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; refuse another version of them."""
-    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR
+    marked = sqlite.application_id(connection) == sqlite.COLLECTOR
     if marked and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
