@@ -45,7 +45,7 @@ API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport", "span_processor")
 PREFIX: Final = "REMIT_"
 FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
-"""Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
+"""Prefixes of variables that are not settings: options of `remit serve`, switches of remit's own
 tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""
 MIN_NAME_SIMILARITY: Final = 0.75
 """Least similarity of a variable's name to a setting's name for a suggestion, from 0 to 1."""

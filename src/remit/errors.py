@@ -14,7 +14,7 @@ BaseException
             │   ├── NotFoundError        create it first, or correct the id
             │   └── TooLargeError        send less at once
             ├── UnauthorizedError    correct the token or its scope
-            ├── ContractError        correct the URL: what answered does not speak the API
+            ├── ContractError        correct the URL: it is not that of the API
             └── UnavailableError     try again later
 ```
 
@@ -50,18 +50,18 @@ OUTSIDE_RUN_HINT: Final = (
     "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
     "remit.ContextExecutor or `with run.use():`"
 )
-"""What to do about a step that is called outside any run."""
+"""Advice for a step that is called outside any run."""
 
 MODEL_OUTSIDE_RUN_HINT: Final = (
     "To record it, add two lines: `import remit`, and `@remit.agent` on the function around it"
 )
-"""What to do about a model call outside any run, whose program may not use remit otherwise."""
+"""Advice for a model call outside any run, in a program that may not use remit otherwise."""
 
 SIDES: Final[Mapping[str, str]] = {
     "params_data_categories": " in the params",
     "result_data_categories": " in the result",
 }
-"""By part of a data risk, what follows the name of a category in a sentence."""
+"""By part of a data risk, the words after a category in a sentence."""
 
 _DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "does not declare {}"}
 _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
@@ -147,7 +147,7 @@ class DeniedError(RemitError):
     Attributes:
         step: Name of the span type that was denied.
         violations: The violations for which it was denied, one for each declared word.
-        outside_run: Of a call outside any run, where it was made: file and line, or the thread.
+        outside_run: Place of a call outside any run: file and line, or the thread.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ def denial(step: str, violations: Sequence[Violation], outside_run: str | None =
     Args:
         step: Name of the span type.
         violations: The violations for which it was denied.
-        outside_run: Of a call outside any run, where it was made.
+        outside_run: Place of a call outside any run.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
     message = f"{step} was denied: {'; '.join([*called, *causes(violations)])}"
@@ -222,7 +222,7 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
         words.setdefault(violation.name, []).append(SIDES.get(violation.part, ""))
     named = ""
     for (agent, limit, word), words in words_by_cause.items():
-        # Of a category in the params and in the result, the sides say nothing more.
+        # If a category is on both sides, the sides add nothing.
         names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
         who = f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
         clauses.append(

@@ -218,7 +218,7 @@ def test_a_control_signal_keeps_what_a_newer_server_adds() -> None:
         ([{"_type": "agents/list", "idempotency_key": "short"}], "at least 8"),
         ([{"_type": "agents/list", "idempotency_key": "x" * 65}], "at most 64"),
         ([{"idempotency_key": "long enough"}], "_type"),
-        ([{"_type": "agents/list", "idempotency_key": "the same"}] * 2, "'the same' stands twice"),
+        ([{"_type": "agents/list", "idempotency_key": "the same"}] * 2, "'the same' is used twice"),
     ],
     ids=["empty", "short key", "long key", "no type", "same key"],
 )

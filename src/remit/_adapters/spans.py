@@ -63,7 +63,7 @@ Status: TypeAlias = Literal["complete", "failed", "cancelled"]
 """How a span ended."""
 
 Content: TypeAlias = Mapping[str, object] | Callable[[], Mapping[str, object]]
-"""A payload or a result: `inputs` or `outputs`, and other fields beside them. A function is called
+"""A payload or a result: `inputs` or `outputs`, and other fields next to them. A function is called
 only if it is recorded, and what it raises is contained."""
 
 Parent: TypeAlias = SpanContext | Literal["current"] | None
@@ -210,7 +210,7 @@ class ManualSpan:
         context: The context inside it, the parent of other spans, also after a fault, when the span
             itself is not recorded. None outside any run, and for a model call that is the same as
             the one around it.
-        denied: The denial of a step beneath it, in case a framework hides the exception.
+        denied: The denial of a step below it, in case a framework hides the exception.
         on_end: Called when the span has ended; a table then removes its entry.
         so_far: The result if the span is cancelled because no end was reported.
     """
@@ -467,7 +467,7 @@ def start(
     """Start a span, after checking whether the step may run.
 
     Outside any run nothing is recorded, unless an *agent* is given. The step is counted, and
-    denied if the settings say so, like a decorated one. A model call directly beneath another one
+    denied if the settings say so, like a decorated one. A model call directly below another one
     is the same call, and not recorded again.
 
     A fault before the step is judged denies it, unless violations are observed. A fault afterwards
@@ -479,7 +479,7 @@ def start(
         payload: The payload, or a function that returns it, which is called only if it is recorded.
         parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
-        ceiling: What an agent of the framework forbids to the steps beneath the span.
+        ceiling: What an agent of the framework forbids to the steps below the span.
         deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
@@ -583,7 +583,6 @@ def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
 
 
 def _recorder_in(context: SpanContext) -> SpanRecorder | None:
-    """Return the recorder of the open span of *context*."""
     span = context.run.open.get(context.key)
     return span.recorder if isinstance(span, OpenSpan) else None
 
@@ -622,7 +621,7 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
-    """Return a payload or result without what was redacted in the run for its classification."""
+    """Return a payload or result without values that the run redacted for their classification."""
     if recorder.kind not in WITHOUT_EFFECT:
         return data
     is_model_call = _is_model_call(recorder)

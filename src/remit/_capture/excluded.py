@@ -17,7 +17,7 @@ from remit._capture.redacted import WORD, CategorizedText, TextIndex
 from remit._capture.walk import decode
 
 _FEW: Final = 8
-"""So many texts are searched for in less time than the words of a payload are told apart."""
+"""Searching for this many texts takes less time than splitting a payload into words."""
 _ESCAPE: Final = re.compile(rb"\\(?:u....|.)")
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 """The characters that JSON escapes."""

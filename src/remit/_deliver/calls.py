@@ -235,7 +235,6 @@ class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
     Both forms carry the same idempotency key, so that one of each is one operation.
 
     Attributes:
-        instance_id: The instance; None for a registration.
         fields: The other fields; those that are None are not sent.
     """
 

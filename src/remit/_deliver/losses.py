@@ -205,7 +205,7 @@ def failed_run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
 
 
 def _end(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
-    """Return the failed end of what started with *item*; its time is not before the start."""
+    """Return the failed end of *item*, not before its start."""
     finished_ns = max(ended_ns, item.started_ns or 0)
     return replace(
         item, kind=kind, finished_ns=finished_ns, status=FAILED, payload=None, result=result

@@ -90,7 +90,6 @@ class RunRecord(msgspec.Struct, array_like=True, gc=False):
     `gc=False` spares the garbage collector from examining the records of all runs that wait.
 
     Attributes:
-        key: Key of the run, 26 characters.
         root: Key of its root span.
         started_ns: Wall time, nanoseconds since 1970.
         purpose: `live`, `smoke_test` or `eval`.
@@ -126,7 +125,6 @@ class Packed(NamedTuple):
 
     Attributes:
         crc: Checksum of the content: SQLite has none.
-        content: The bytes.
     """
 
     items: int

@@ -128,11 +128,9 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
         record: The data needed to deliver the run; kept in the outbox.
         feed: Passes the server's answers to the recording; None once the run has ended there.
         partition: Partition of the instance's id, as text; the ids of its spans have the same. It
-            is 0 for an id that is no PFID.
-        root_key: Key of the root span at the server.
+            is 0 for an id that is not a PFID.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
-        losses_sent: The losses of the run were sent, before its end.
         rejection: The reason for which the run is set aside; None if it is not.
     """
 
@@ -162,7 +160,7 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
 
     @property
     def needs_start(self) -> bool:
-        """Whether the server has to be told first that the run has started."""
+        """Whether the start of the run has to be sent first."""
         return self.record.state is RunState.REGISTERED
 
     @property
@@ -280,7 +278,7 @@ class RunRegistrar:
         self.advanced = 0
         # Digests of registrations whose schema version the server keeps: it takes the identifier.
         self._kept: set[bytes] = set()
-        # Of agents without an id in the settings, for a server that needs one. Answers are kept:
+        # Ids of agents without one in the settings, for a server that needs one. Answers are kept:
         # a server that fails at every second request would get the same requests without end.
         self._agent_ids: dict[str, str] = {}
         self._need_id: set[str] = set()

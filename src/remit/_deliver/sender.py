@@ -107,7 +107,7 @@ class Sender:
         except OutOfTimeError:
             return self._context.poll_interval_s
         except (UnavailableError, UnauthorizedError, ContractError) as error:
-            # An answer alone is no success: it may be a rejection that comes again at each try.
+            # A response may be a rejection that each try repeats.
             return self._circuit.failed(error, after_success=self._progress() != progress)
         finally:
             self.step_running = False
@@ -298,7 +298,7 @@ class Sender:
         return outputs
 
     def _note_runs(self, batch: Batch, outputs: Outputs) -> None:
-        """Note what an answer tells of the runs of a batch: when it came, and what was started."""
+        """Note the time of a response, and the runs of its batch that were started."""
         answered_ns = self._clock.monotonic_ns()
         for run in batch.runs.values():
             run.answered_ns = answered_ns

@@ -26,7 +26,7 @@ ENDING: Final = "the end or a quality payload of a run"
 
 
 class SingleCalls:
-    """Sends what a bulk request of this server cannot hold."""
+    """Sends operations that a bulk request of this server cannot hold."""
 
     def __init__(self, window: Window, registrar: RunRegistrar, context: SenderContext) -> None:
         self._window = window

@@ -1,4 +1,4 @@
-"""The result of a flush, and the status: what users see of delivery.
+"""The result of a flush, and the status of delivery, for users.
 
 Items are counted, not spans: the registration of a run, a span, the late end of a span that was
 announced as active, a quality payload and the end of a run are one item each.
@@ -29,11 +29,11 @@ class Health(StrEnum):
     UNAUTHORIZED = "unauthorized"
     """The server does not take the token."""
     WRONG_SERVER = "wrong_server"
-    """What answers at the URL does not speak the API."""
+    """The server at the URL does not speak the API."""
 
 
 class Tally:
-    """Counts of what a process delivered: its own items and adopted ones.
+    """Delivery counts of a process: its own items and adopted ones.
 
     Attributes:
         set_aside: Items that the server rejected for good and that are kept, by its reason.
@@ -166,7 +166,6 @@ def _counted(counts: FlushResult | Status) -> str:
 
 
 def _by_reason(counts: Mapping[str, int]) -> str:
-    """Return the total, and the count of each reason."""
     each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
     return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")
 

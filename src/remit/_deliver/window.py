@@ -1,4 +1,4 @@
-"""The rows that a sender reads at a time: which of them wait, and what becomes of each."""
+"""The rows that a sender reads at a time: which of them wait, and their results."""
 
 from __future__ import annotations
 

@@ -329,7 +329,7 @@ def counted(groups: Iterable[Group]) -> str:
 
 
 def sizes(lock: Lock) -> str:
-    """Return how many agents a lock has, and how many steps that are no agents."""
+    """Return how many agents a lock has, and how many steps that are not agents."""
     steps = lock["steps"].keys() - lock["agents"].keys()
     return f"{number_of(len(lock['agents']), 'agent')}, {number_of(len(steps), 'step')}"
 

@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 
 
 def limits_in(words: Words) -> tuple[Limit, ...]:
-    """Return what an agent with these words rules out."""
+    """Return the limits of an agent with these words."""
     return tuple(
         Limit(part, name, word)
         for part, name in NAMES

@@ -1,4 +1,4 @@
-"""What an agent's remit means for each of its steps, and by which steps data may leave.
+"""Effect of an agent's remit on each of its steps, and the steps by which data may leave.
 
 The policy decides the same about each call. Here it is decided before any: from declared words
 alone.
@@ -22,13 +22,13 @@ Reasons: TypeAlias = dict[str, tuple[str, ...]]
 
 
 class Rehearsal(Struct, frozen=True):
-    """What an agent may do with its steps, sorted by name.
+    """Steps that an agent may take, sorted by name.
 
     Attributes:
         allowed: The steps that it may take under every setting of `on_violation`.
         undeclared: Steps that leave unknown what it forbids: they run under `observe`, and are
             denied under `deny` and `terminate`.
-        denied: The steps that say that they do what it forbids.
+        denied: Steps that declare what it forbids.
         leaves: By category that a step takes or gives, the steps by which it may leave, and how:
             `declared` or `not ruled out`.
     """
@@ -40,7 +40,7 @@ class Rehearsal(Struct, frozen=True):
 
 
 def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal:
-    """Return what an agent with this *remit* may do with *steps*, as the policy decides it.
+    """Return the *steps* that an agent with this *remit* may take, as the policy decides it.
 
     Only the agent's own remit is compared: that of an agent around it applies as well.
     """

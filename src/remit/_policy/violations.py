@@ -1,8 +1,8 @@
 """Violations in payloads: in the error of a denied step, and in the note about one that ran.
 
 In both places a payload has a list of objects with the fields of a `Violation`. A server returns
-whatever its clients sent, so the reader expects any JSON: it skips what has no sentence, and keeps
-of the other fields only those that the policy could have written.
+whatever its clients sent, so the reader expects any JSON: it skips items without a sentence, and
+keeps only fields that the policy could have written.
 """
 
 from __future__ import annotations

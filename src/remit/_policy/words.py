@@ -20,7 +20,7 @@ RESULT: Final = "result_data_categories"
 
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 CATEGORIES: Final[tuple[str, ...]] = get_args(Category)
-"""The data categories, without the classification beside them."""
+"""The data categories, without the classification next to them."""
 CLASSES: Final[tuple[str, ...]] = get_args(Classification)
 """The classifications, from the least to the most sensitive."""
 
@@ -80,7 +80,7 @@ def most_sensitive(classes: Iterable[str]) -> str:
 
 
 class DeclaredStep(Struct, frozen=True):
-    """What is known of a step before it runs.
+    """Declaration of a step, known before it runs.
 
     Attributes:
         name: The name of its span type.

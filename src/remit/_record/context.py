@@ -28,11 +28,7 @@ class ReportedContext(SpanContext, frozen=True, eq=False):
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during a step that a consumer in another run or agent makes.
-
-    Attributes:
-        stream: The context of the stream in its own run.
-    """
+    """The context of a stream during a step that a consumer in another run or agent makes."""
 
     stream: SpanContext | None = None
     consumer: SpanContext | None = None
@@ -100,7 +96,6 @@ def first_open(context: SpanContext | None) -> SpanContext | None:
 
 
 def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | None:
-    """Return *context* for the consumer of *step*."""
     return step.consumer if context is None else for_consumer(context, step.consumer)
 
 

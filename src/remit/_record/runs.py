@@ -55,7 +55,7 @@ contributed_interrupts: Final[list[type[BaseException]]] = []
 
 
 class AfterRun:
-    """What is done when a run has ended: nothing, as delivery follows its interval."""
+    """Action at the end of a run: none, as delivery follows its interval."""
 
     def __call__(self) -> None:
         """Act on the end of a run, without blocking an event loop."""
@@ -74,11 +74,7 @@ class CancellableSpan(Protocol):
 
 
 class StartedSpan(Protocol):
-    """A span that has started (`remit._record.spans.OpenSpan`).
-
-    Attributes:
-        start: The item that the sink got for its start.
-    """
+    """A span that has started (`remit._record.spans.OpenSpan`)."""
 
     start: Item
 
@@ -95,7 +91,7 @@ class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._adapters.ManualSpan`).
 
     Attributes:
-        denied: The denial of a step beneath it.
+        denied: The denial of a step below it.
     """
 
     denied: DeniedError | None
@@ -171,7 +167,6 @@ class SpanContext(Struct, frozen=True, eq=False):
     """In which run and under which span a call is made. Equal to itself only.
 
     Attributes:
-        key: Key of the current span, 16 bytes.
         ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
@@ -191,7 +186,6 @@ class OuterRun(Struct, frozen=True, eq=False):
 
     Attributes:
         ceilings: The ceilings at the place where the other run is used.
-        key: Key of the span in which the other run is used.
         run: Returns the run, None if nothing else refers to it.
     """
 
@@ -292,7 +286,6 @@ class OpenRun:
         overrides: What the user set by hand, by span key: the result and the failure, as JSON.
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
-        error: The error that failed the run, captured; None without one.
         left_open: Whether the run stays open after its block, to be resumed.
         idle_ns: How long a run without a block may be unused before it ends; None for others.
         used_ns: Monotonic time at which such a run was last used.

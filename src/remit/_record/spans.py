@@ -98,12 +98,10 @@ class SpanRecorder(Struct, eq=False):
 
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        declared: The declaration; None for a block.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
         cached_plan: The capture plan, once `plan` has made it.
-        verdicts: Verdicts by ceilings and strictness.
     """
 
     name: str
@@ -426,7 +424,6 @@ class OpenSpan(Struct, eq=False):
     Attributes:
         recorder: The declaration that it belongs to.
         context: The context inside this span; current while the user's code runs.
-        start: The item that the sink got for its start.
         offset_ns: Wall time minus monotonic time, fixed so that it never ends before it starts.
     """
 
@@ -533,7 +530,7 @@ AnySpan: TypeAlias = OpenSpan | NullSpan
 
 
 class StepTracer(Struct, frozen=True, eq=False):
-    """What a wrapper needs to record the calls of one decorated callable.
+    """Records the calls of one decorated callable.
 
     Attributes:
         self_parameter: Whether the arguments of a call begin with the object or class.

@@ -267,7 +267,7 @@ def _expire(timeout: asyncio.Timeout) -> None:
 
 
 def _no_params(context: SpanContext) -> Callable[[], bytes]:
-    """Return what captures no arguments, for the record of a denied step."""
+    """Return a capture of no arguments, for the record of a denied step."""
     return partial(capture_mapping, {}, context.run.rules)
 
 

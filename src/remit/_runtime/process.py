@@ -40,7 +40,7 @@ EXIT_PRIORITY: Final = -100
 
 
 class Forced(Struct, frozen=True):
-    """What a test or a command decides, so that `configure()` in a program cannot change it.
+    """Settings of a test or a command, which `configure()` in a program cannot change.
 
     Attributes:
         sink: Receives the items; None if nothing is recorded.

@@ -190,7 +190,6 @@ class Runtime:
             )
 
     def _denied_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
-        """Return the violations for which *step* is denied; None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
             return None
@@ -230,7 +229,7 @@ class Runtime:
 
     @contextmanager
     def _flushed_export(self, deadline: Deadline) -> Generator[None]:
-        """Flush the span processor beside the block, and wait for it until the deadline."""
+        """Flush the span processor during the block, and wait for it until the deadline."""
         wait = None if self._export is None else self._export.begin_flush(deadline.remaining_s())
         try:
             yield

@@ -70,9 +70,9 @@ NODE: Final = "graph:step:"
 """Beginning of the tag that LangGraph gives the nodes of a graph."""
 NODES: Final = frozenset({"model", "tools"})
 HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
-"""Nodes that `create_agent` makes: what is in them has spans, and they have none."""
+"""Nodes that `create_agent` makes: their contents have spans, and they have none."""
 FIRST: Final = "seq:step:1"
-"""Tag of what a node consists of."""
+"""Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
 IDENTIFIER: Final = "langchain.agents:"
@@ -98,7 +98,7 @@ MAX_LEVELS: Final = 6
 
 @dataclass(slots=True)
 class _Node:
-    """What is known of something that LangChain runs.
+    """State of one LangChain run.
 
     Attributes:
         scope: The context in which the messages of a model call are new or not: that of the agent.
@@ -142,7 +142,7 @@ class RemitHandler(GraphCallbackHandler):
         """Check the arguments.
 
         Args:
-            remits: What agents may do, by the name of the agent: holds for all that is beneath it.
+            remits: What agents may do, by the name of the agent: holds for all that is below it.
                 An agent that opens a run and is not in it is an error.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
 
@@ -167,7 +167,7 @@ class RemitHandler(GraphCallbackHandler):
         )
 
     def __hash__(self) -> int:
-        """Return the hash of what is compared."""
+        """Return the hash of the compared fields."""
         return hash((self._capture, *sorted(self._remits)))
 
     def _opened_for(self, name: str) -> AgentRuns:
@@ -253,7 +253,7 @@ class RemitHandler(GraphCallbackHandler):
 
     @adapters.guarded("the end of a step of LangChain")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
-        """End the span; a command for the graph around is no failure."""
+        """End the span; a command for the graph around is not a failure."""
         if isinstance(error, ParentCommand):
             _end(run_id, status="complete")
         else:
@@ -359,7 +359,7 @@ class RemitHandler(GraphCallbackHandler):
 
     @adapters.guarded("the end of a model call of LangChain")
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **options: Any) -> None:
-        """End the span, with what came before the error."""
+        """End the span, with the output before the error."""
         node, response = _nodes.get(run_id), options.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)
 
@@ -438,7 +438,7 @@ class RemitHandler(GraphCallbackHandler):
         status, result = _tool_result(output)
         _end(run_id, result, status=status)
 
-    # What is recorded of a state
+    # Recorded states
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
         """Return the inputs or outputs of a chain; of its messages the last, or all."""
@@ -554,7 +554,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def _begin(self, request: ToolCallRequest) -> _Call:
         """Start the span of a call."""
         tool, asked = request.tool, request.tool_call
-        # Of a tool that is added at run time, by middleware that comes later, the name is known.
+        # Only the name is known of a tool that later middleware adds at run time.
         name = asked["name"] if tool is None else tool.name
         call_id, arguments = asked.get("id"), asked["args"]
         known = self._known.get(name)
@@ -589,7 +589,7 @@ class _Call:
     __slots__ = ("_answer", "_outer", "call_id", "name", "span")
 
     def __init__(self, name: str, call_id: str | None) -> None:
-        """Keep by what LangChain reports the call."""
+        """Keep the callback manager of the call."""
         self.name: Final = name
         self.call_id: Final = call_id
         self.span: ManualSpan | None = None
@@ -638,12 +638,11 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What is around a span.
+    """Context of a span.
 
     Attributes:
-        parents: The parent that LangChain reports, unless the current span is beneath that.
+        parents: The parent that LangChain reports, unless the current span is below that.
         context: The context of that parent, or the current one.
-        scope: The context of the agent around it.
     """
 
     parents: tuple[Hashable, ...]
@@ -652,9 +651,9 @@ class _Around:
 
     @classmethod
     def of(cls, parent_run_id: UUID | None) -> Self:
-        """Return what is around a span that begins.
+        """Return the context of a span that begins.
 
-        The current span is beneath the reported parent if it is a step of the program's own, or in
+        The current span is below the reported parent if it is a step of the program's own, or in
         another run. It is not if it is the root, as in a thread that the run was carried to, or if
         it is itself reported.
         """
@@ -690,7 +689,7 @@ def _start(
 
 
 def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = None) -> _Node:
-    """Add what LangChain runs, until it ends; a full table removes the oldest entry."""
+    """Add a run of LangChain, until it ends; a full table removes the oldest entry."""
     outer = None if parent_run_id is None else _nodes.get(parent_run_id)
     if scope is None and outer is not None:
         scope = outer.scope
@@ -709,7 +708,7 @@ def _span_of(run_id: UUID | None) -> ManualSpan | None:
     return None if run_id is None else _table.get(run_id)
 
 
-# What is recorded
+# Recorded contents
 
 
 def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:
@@ -923,7 +922,7 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Of `langchain:tool` nothing is known, so it is denied where the remit forbids something.
+    Nothing is known of `langchain:tool`, so it is denied where the remit forbids something.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.
@@ -961,6 +960,6 @@ def _tool_of(function: object, where: str) -> BaseTool:
 
 @adapters.guarded("the schema of a tool of LangChain")
 def _schema(tool: BaseTool) -> Mapping[str, object]:
-    """Return the JSON Schema of what a model passes, without references."""
+    """Return the JSON Schema of a model's arguments, without references."""
     schema: Any = tool.tool_call_schema
     return dereference_refs(schema if _is_dict(schema) else schema.model_json_schema())

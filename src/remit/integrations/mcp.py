@@ -398,7 +398,7 @@ class Recorded(Extension):
         """Keep the server that has this extension, so that its tools can be listed.
 
         Raises:
-            DeclarationError: It is no `MCPServer`, or another one was given before.
+            DeclarationError: It is not an `MCPServer`, or another one was given before.
         """
         if not isinstance(server, MCPServer):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DeclarationError(
@@ -538,7 +538,7 @@ class Recorded(Extension):
     def _step(self, name: str) -> adapters.SpanRecorder | None:
         """Return the recorder of a tool that is a decorated function without a risk in `risks`."""
         # The SDK has no public way from the name of a tool to its function. Without it, the tool
-        # has a span, and the decorated function one beneath.
+        # has a span, and the decorated function one below.
         manager: Any = getattr(self._server, "_tool_manager", None)
         if manager is None or name in self._tools.risks:
             return None
@@ -576,7 +576,7 @@ def _ended(
     result: R,
     denials: Iterable[DeniedError] = (),
 ) -> R | CallToolResult:
-    """End the span of a call, and return its result or the denial of a step beneath."""
+    """End the span of a call, and return its result or the denial of a step below."""
     return _denial_in(span, result, denials) or result
 
 
@@ -584,7 +584,7 @@ def _ended(
 def _denial_in(
     span: adapters.ManualSpan, result: object, denials: Iterable[DeniedError]
 ) -> CallToolResult | None:
-    """End the span of a call; return the denial of a step beneath, if that made it an error."""
+    """End the span of a call; return the denial of a step below, if that made it an error."""
     is_error = _is_error(result)
     denied = span.denied or next(iter(denials), None)
     answer = _answer(denied.for_model()) if is_error and denied is not None else None

@@ -75,7 +75,7 @@ adapters.add_to_header(f"remit-openai-agents@{__version__}")
 AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
 LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
-"""Of a tool that could not be declared, so that it can still be denied."""
+"""Step name of a tool that could not be declared, so that it can still be denied."""
 AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
 # A hand-over and a guardrail have no effect of their own, as an agent; what they call is recorded.
@@ -89,13 +89,13 @@ RECORDERS: Final = {
 _spans: Final[adapters.SpanTable[str]] = adapters.SpanTable()
 """Spans of all processors, by the id of the SDK's span, so that each is recorded once."""
 _handled: Final[dict[str, BaseException]] = {}
-"""What was being handled when a span began: it did not end that span."""
+"""Exception handled when a span began: it did not end that span."""
 _tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
 _runs: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
-"""Denials beneath tools whose function is decorated, by the same id."""
+"""Denials below tools whose function is decorated, by the same id."""
 
 
 class RemitProcessor(TracingProcessor):
@@ -144,7 +144,7 @@ class RemitProcessor(TracingProcessor):
             _handled[key] = handled
 
     def on_span_end(self, span: Span[Any]) -> None:
-        """End the span, with what the SDK says of it by now."""
+        """End the span, with the SDK's data."""
         data, key = span.span_data, span.span_id
         started = _spans.get(key)
         error = sys.exception()
@@ -198,7 +198,7 @@ def _started(data: Any) -> dict[str, object]:
 
 
 def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseException | None:
-    """Return what ended a model call.
+    """Return the error that ended a model call.
 
     The SDK closes a stream after its last event, be it the answer or an error.
     """
@@ -211,7 +211,7 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
     return error if all(part is None for part in answer) else None
 
 
-# What a model call says
+# Contents of model calls
 
 
 def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
@@ -329,7 +329,7 @@ def _message(item: object) -> _llm.Message | None:
 
 
 def _content(value: object) -> object:
-    """Return the text of a content, or its parts if some are no text."""
+    """Return the text of a content, or its parts if some are not text."""
     parts = [_part(part) for part in listed(value)]
     return text_or_parts(parts) if isinstance(value, list) else value
 
@@ -368,7 +368,7 @@ def govern(
             call, in addition to that of the run.
 
     Raises:
-        DeclarationError: *agent* is no agent, or a name or a data risk is wrong.
+        DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
@@ -455,11 +455,10 @@ class _Governance:
 
 @dataclass(frozen=True, eq=False)
 class _Rules:
-    """What holds for one agent and its copies.
+    """State of one agent and its copies.
 
     Attributes:
         governance: The call of `govern`.
-        risks: Data risks of tools, by name.
         ceilings: What the agent forbids to its tools.
     """
 
@@ -535,7 +534,7 @@ def _target(item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | None:
 
 
 ORIGINAL: Final = "_remit_original"
-"""Attribute of the copy of an agent that has what it was copied from."""
+"""Attribute of an agent's copy: the original."""
 
 
 class _GovernedAgent(Agent[Any]):
@@ -672,7 +671,7 @@ class _Guard:
 
     @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
-        """End the span of the tool; the model reads a denial beneath it, not the SDK's text."""
+        """End the span of the tool; the model reads a denial below it, not the SDK's text."""
         span, key = _tools.get(id(data.context)), id(data.context)
         has_failed = _has_failed(data.output)
         denied: DeniedError | None = None
@@ -689,7 +688,6 @@ class _Guard:
 
 @adapters.guarded("a look at the function of a tool")
 def _decorated(tool: FunctionTool) -> adapters.SpanRecorder | None:
-    """Return the recorder of the function of *tool* if it is decorated."""
     return adapters.step_of(getattr(tool, "__wrapped__", None))
 
 

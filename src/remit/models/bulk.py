@@ -13,7 +13,7 @@ MAX_KEY_CHARS = 64
 
 
 class BulkItem(WireModel):
-    """One operation; its parameters are beside these two fields, or under `details`."""
+    """One operation; its parameters are next to these two fields, or under `details`."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -36,7 +36,7 @@ class BulkRequest(WireModel):
         seen: set[str] = set()
         for item in items:
             if item.idempotency_key in seen:
-                message = f"idempotency_key {item.idempotency_key!r} stands twice in one request"
+                message = f"idempotency_key {item.idempotency_key!r} is used twice in one request"
                 raise ValueError(message)
             seen.add(item.idempotency_key)
         return items

@@ -61,7 +61,6 @@ class _Opened:
         manual: Its span of remit; without a context if nothing is recorded.
         kind: What it was taken for at its start.
         asked: The values of attributes that its payload was made of.
-        around: The context that it was opened in.
         outer: Id of its parent in OpenTelemetry.
     """
 
@@ -76,7 +75,7 @@ class _Opened:
 # Shared by all bridges, so that a span is recorded once where there are two.
 _opened: Final[dict[int, _Opened]] = {}
 _others: Final[dict[int, int | None]] = {}
-"""The open spans that are no steps, by id, with the id of their parent."""
+"""The open spans that are not steps, by id, with the id of their parent."""
 models: Final[dict[bytes, tuple[int, SpanContext | None]]] = {}
 """Id and context of the open model calls, by the key of their span."""
 parents: Final[dict[bytes, bytes]] = {}
@@ -86,7 +85,7 @@ parents: Final[dict[bytes, bytes]] = {}
 class Bridge(SpanProcessor):
     """Records the GenAI spans of a tracer provider: `otel:agent|llm|retriever|tool:<name>`.
 
-    Other spans, of requests and queries, are left out; what is beneath them is beneath their
+    Other spans, of requests and queries, are left out; what is below them is below their
     parent. An outermost agent outside any run opens a run, which ends with it.
     """
 
@@ -104,7 +103,7 @@ class Bridge(SpanProcessor):
                 run. Otherwise a step that violates the remit runs with a note.
             risks: Data risks of tools, by name.
             capture_messages: Which messages of a model call are recorded: `new`, those that the
-                previous call beneath the same parent did not have, `all`, or `none`.
+                previous call below the same parent did not have, `all`, or `none`.
 
         Raises:
             DeclarationError: An argument is wrong.
@@ -221,7 +220,7 @@ class Bridge(SpanProcessor):
 
     @guarded("the end of a span of OpenTelemetry")
     def on_end(self, span: ReadableSpan) -> None:
-        """End the span of remit with what is known by now."""
+        """End the span of remit with the known data."""
         key, outer = _ids(span)
         if key is None:
             return
@@ -246,7 +245,7 @@ class Bridge(SpanProcessor):
     def _record(
         self, kind: Kind, span: ReadableSpan, attributes: Attributes, outer: int | None
     ) -> None:
-        """Record a step that was known as one at its end only, beside what is beneath it."""
+        """Record a step that was recognised at its end, as a sibling of the steps below it."""
         around = _context_of(outer)
         recorder = self._recorder(kind, attributes, span.name)
         manual = adapters.start(
@@ -293,7 +292,7 @@ class Bridge(SpanProcessor):
                 name, schema = tool["name"], as_object(tool.get("parameters"))
                 self._tools[name] = self._declare(name, tool.get("description"), schema)
 
-    # What is recorded
+    # Recorded contents
 
     def _payload(
         self, kind: Kind, attributes: Attributes, span: ReadableSpan, around: SpanContext | None
@@ -353,7 +352,6 @@ class Bridge(SpanProcessor):
 
 
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
-    """Return the ids of a span and of its parent."""
     own, parent = span.get_span_context(), span.parent
     return None if own is None else own.span_id, None if parent is None else parent.span_id
 

@@ -102,7 +102,7 @@ class StepSpan(Protocol):
 
     @property
     def step(self) -> Step:
-        """What was declared of it."""
+        """Its declaration."""
         ...
 
     @property
@@ -115,11 +115,10 @@ S = TypeVar("S", bound=StepSpan)
 
 
 class History(Struct, Generic[S], frozen=True):
-    """What was recorded.
+    """Recorded spans.
 
     Attributes:
         spans: The spans of steps, without those of agents.
-        registered: The steps that the agents of the runs register.
         trees: By key of a run, a text that is equal for joined runs.
     """
 

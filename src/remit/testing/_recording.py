@@ -134,7 +134,7 @@ class RecordedSpan:
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """What was declared of the step or block, with the categories that its types show."""
+        """Declaration of the step or block, with the categories that its types show."""
         return self.step.find_risk()
 
     @property
@@ -326,7 +326,7 @@ class RecordingSink:
 
         A step does an action that its declaration allows, and a category that its parameters or its
         result include, also where only a type shows it. A span that was denied did nothing. An
-        agent's own span is no step; a block of `remit.span` is one, with its `data_risk`.
+        agent's own span is not a step; a block of `remit.span` is one, with its `data_risk`.
 
         Args:
             word: An action or a category of data, as in `remit.risk`.

@@ -19,7 +19,7 @@ MAX_NAMES: Final = 4096
 """Most names with a cached result."""
 
 MAX_JUDGED_CHARS: Final = 128
-"""Of a longer name only the end is judged, because it has the noun."""
+"""Only the end of a longer name is checked: the noun is there."""
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ KEY_RULES: Final[dict[str, str | None]] = {}
 PLAIN_NAMES: Final[set[str]] = set()
 """Those of these keys whose values are recorded whatever the other keys are.
 
-`value` is not one of them, because a `name` beside it may redact it.
+`value` is not one of them, because a `name` in the same object may redact it.
 """
 
 

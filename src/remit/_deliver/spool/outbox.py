@@ -406,7 +406,6 @@ class Outbox:
             self._warn(error)
 
     def _read(self, chunk: Chunk) -> Sequence[Item]:
-        """Return the items of a chunk; none of one that cannot be read."""
         items = self._unwritten.get(chunk.id)
         if items is not None:
             return items
@@ -475,7 +474,7 @@ class Outbox:
         self._warned = True
         logger.warning(
             "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
-            "until that is mended, and what cannot be delivered is lost with this process; "
+            "until that is corrected, and what cannot be delivered is lost with this process; "
             "see data_dir",
             self._files.folder.path,
             error,

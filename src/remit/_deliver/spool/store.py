@@ -59,7 +59,7 @@ LOG_BYTES: Final = 4 << 20
 # Four times SQLite's default. A chunk takes fewer pages, and each page costs time to write, read
 # and delete.
 PAGE_BYTES: Final = 16_384
-# An empty file with so many free pages gives them back to the disk.
+# An empty file with this many free pages returns them to the disk.
 SPARE_PAGES: Final = 1_024
 # SQLite's own bound before 3.32; more goes in several statements.
 MAX_VARIABLES: Final = 999
@@ -71,7 +71,7 @@ UNMEASURED_PART: Final = 1 / 64
 OVERHEAD_BYTES: Final = 8 * PAGE_BYTES
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error, UnicodeDecodeError)
-"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise.
+"""Exceptions of SQLite and the system at a full, read-only or broken disk or a damaged file.
 
 A message of SQLite quotes the damaged schema, which may not be UTF-8.
 """
@@ -112,7 +112,6 @@ class Chunk:
     Attributes:
         id: Larger than those of earlier chunks.
         put_ns: Wall time at which it was put, nanoseconds since 1970.
-        size_bytes: Size on disk; 0 for a chunk in memory.
         memory_bytes: Cost of the rows that are not settled; 0 for a chunk on disk.
     """
 
@@ -435,7 +434,6 @@ def _insert(
 def _delete(
     table: str, column: str, keys: Sequence[object], condition: str = ""
 ) -> Iterator[Statement]:
-    """Yield the statements that delete the rows of *keys*."""
     for group in _groups(keys, MAX_VARIABLES):
         placeholders = ", ".join("?" * len(group))
         # The names are ours, never data.
