@@ -222,7 +222,7 @@ def test_what_turns_nothing_off_is_an_error_of_the_setting(name: str, said: str)
         pytest.param({"type:Sensitive": True}, "follows from the declaration", id="a type"),
         pytest.param({"name:token": False}, "expected True, which records", id="False"),
         pytest.param(
-            {"text": {"jwt": True}}, r"capture\['text'\]: 'jwt' is not a rule", id="inside"
+            {"text": {"jwt": True}}, r"capture\['text'\]: 'jwt' is not a redaction", id="inside"
         ),
         pytest.param({"text": {"pattern:jwt": 1}}, "is 1; expected True", id="one"),
         pytest.param({"text": 1}, "expected True or False, or a mapping of rules", id="a number"),
