@@ -36,7 +36,7 @@ REFUSAL, REFUSED_DATA = violations_of(
 )
 EXCEEDS: Final = violation("shop:purge", "shop:support", "destroy_data")
 TOLD: Final = (
-    "Policy refused this step and it did not run, because it involves financial transactions, "
+    "Policy denied this step and it did not run, because it involves financial transactions, "
     "which this agent may not do"
 )
 

@@ -285,7 +285,7 @@ async def _refused(
             ran = await driver.run(turns, [tool], risks=risks)
         assert ran.answer == TOLD
         (read,) = ran.read
-        assert "Policy refused this step and it did not run" in read
+        assert "Policy denied this step and it did not run" in read
         assert "financial transactions" in read
         refused = spans_of(recorder, step)
         assert [span.status for span in refused] == ["failed"]

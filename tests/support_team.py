@@ -142,5 +142,5 @@ def marked(recorder: RecordingSink) -> list[str]:
     return [
         span.name
         for span in recorder.spans()
-        if span.exceeds or (span.result or {}).get("error", {}).get("violations")
+        if span.violations or (span.result or {}).get("error", {}).get("violations")
     ]

@@ -38,4 +38,4 @@ def denial(step: str, *violations: Violation) -> dict[str, Any]:
 
 def exceeding(*violations: Violation) -> dict[str, Json]:
     """Return the note in the payload of a step that ran in spite of its violations."""
-    return {"$remit": {"exceeds": list(map(fields_of, violations))}}
+    return {"$remit": {"violations": list(map(fields_of, violations))}}

@@ -373,7 +373,7 @@ class Synthetic:
         elif flag in {DENIED, VIOLATION}:
             sentences = tuple(rng.sample(SENTENCES, 1 + (rng.random() < 0.3)))
             if flag == VIOLATION:
-                extra = f',"$remit":{{"exceeds":{json.dumps(_violations(sentences))}}}'
+                extra = f',"$remit":{{"violations":{json.dumps(_violations(sentences))}}}'
             run.denied += flag == DENIED
         run.flags |= flag
         if flag in FINDINGS:

@@ -45,14 +45,14 @@ API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport", "span_processor")
 PREFIX: Final = "REMIT_"
 FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
-"""Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
+"""Prefixes of variables that are not settings: options of `remit serve`, switches of remit's own
 tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""
 MIN_NAME_SIMILARITY: Final = 0.75
 """Least similarity of a variable's name to a setting's name for a suggestion, from 0 to 1."""
-STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "refuse"})
+STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "deny"})
 """Values of policy settings that cannot be read: governance fails closed."""
 LENIENT: Final = frozenset({"observe", "record", None})
-"""Values of policy settings that refuse nothing; a misspelt name does not set them."""
+"""Values of policy settings that deny nothing; a misspelt name does not set them."""
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
@@ -71,7 +71,7 @@ RedactHook: TypeAlias = Callable[[dict[str, object]], object]
 Mode: TypeAlias = Literal["auto", "remote", "local", "off"]
 FlushOn: TypeAlias = Literal["interval", "run"]
 OnViolation: TypeAlias = Literal["observe", "deny", "terminate"]
-OutsideRun: TypeAlias = Literal["record", "refuse"]
+OutsideRun: TypeAlias = Literal["record", "deny"]
 
 NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 """Default data folder of a user without a home folder; it cannot be created."""
@@ -182,12 +182,12 @@ class Settings(BaseModel):
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
     on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
-    """What happens when a step exceeds the remit of its agent: `observe`, `deny` or `terminate`, in
-    upper or lower case. A value that cannot be read counts as `deny`."""
+    """What happens when a step violates the remit: `observe`, `deny` or `terminate`, in upper or
+    lower case. A value that cannot be read counts as `deny`."""
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged
-    once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
-    `terminate`, a step is refused if an agent declared in this process forbids a word that the step
+    once. `deny`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
+    `terminate`, a step is denied if an agent declared in this process forbids a word that the step
     declares or leaves unknown; all other steps run, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
     """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
@@ -344,7 +344,7 @@ def environment_sources(ignored: IgnoredSources = frozenset()) -> dict[str, tupl
 
 
 def _misspelt_policy(name: str, value: object) -> str | None:
-    """Return the policy setting that a misspelt *name* means, if *value* makes it refuse steps."""
+    """Return the policy setting that a misspelt *name* means, if *value* makes it deny steps."""
     meant = closest(name, STRICTEST, MIN_NAME_SIMILARITY)
     try:
         settings = Settings.model_validate({meant: value})
@@ -391,7 +391,7 @@ def read(
     Returns:
         The settings, where a wrong value is replaced by the default (in the policy, by the
         strictest value), and one sentence for each wrong setting. A misspelt policy setting that
-        refuses steps is wrong and holds.
+        denies steps is wrong and holds.
     """
     values: dict[str, object] = {name: text for name, (_, text) in sources.items()}
     problems: list[str] = []

@@ -8,13 +8,13 @@ BaseException
         ├── DeclarationError     correct the declaration that the message names
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
-        ├── DeniedError          choose another step: this one exceeds the agent's remit
+        ├── DeniedError          choose another step: this one violates the agent's remit
         └── ApiError             a call to the API did not succeed
             ├── RejectedError        sending it again cannot help
             │   ├── NotFoundError        create it first, or correct the id
             │   └── TooLargeError        send less at once
             ├── UnauthorizedError    correct the token or its scope
-            ├── ContractError        correct the URL: what answered does not speak the API
+            ├── ContractError        correct the URL: it is not that of the API
             └── UnavailableError     try again later
 ```
 
@@ -50,20 +50,20 @@ OUTSIDE_RUN_HINT: Final = (
     "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
     "remit.ContextExecutor or `with run.use():`"
 )
-"""What to do about a step that is called outside any run."""
+"""Advice for a step that is called outside any run."""
 
 MODEL_OUTSIDE_RUN_HINT: Final = (
     "To record it, add two lines: `import remit`, and `@remit.agent` on the function around it"
 )
-"""What to do about a model call outside any run, whose program may not use remit otherwise."""
+"""Advice for a model call outside any run, in a program that may not use remit otherwise."""
 
 SIDES: Final[Mapping[str, str]] = {
     "params_data_categories": " in the params",
     "result_data_categories": " in the result",
 }
-"""By part of a data risk, what follows the name of a category in a sentence."""
+"""By part of a data risk, the words after a category in a sentence."""
 
-_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "leaves {} open"}
+_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "does not declare {}"}
 _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
@@ -142,12 +142,12 @@ class UsageError(RemitError):
 
 
 class DeniedError(RemitError):
-    """The step exceeds the agent's declared remit; its body did not run.
+    """The step violates the agent's declared remit; its body did not run.
 
     Attributes:
-        step: Name of the span type that was refused.
+        step: Name of the span type that was denied.
         violations: The violations for which it was denied, one for each declared word.
-        outside_run: Of a call outside any run, where it was made: file and line, or the thread.
+        outside_run: Place of a call outside any run: file and line, or the thread.
     """
 
     def __init__(
@@ -160,13 +160,13 @@ class DeniedError(RemitError):
         super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
 
     def for_model(self) -> str:
-        """Return the refusal for the language model that asked for the step, in one sentence.
+        """Return the denial for the language model that asked for the step, in one sentence.
 
-        It says that policy refused the step, that the step did not run, why, and what to do now.
+        It says that policy denied the step, that the step did not run, why, and what to do now.
         It names no step, no agent and no file. `str(error)` ends with it.
         """
         return (
-            f"Policy refused this step and it did not run, because {self._why()}; do not call it "
+            f"Policy denied this step and it did not run, because {self._why()}; do not call it "
             "again, not even with other arguments: answer without it, or say that a person has to "
             "do it."
         )
@@ -194,14 +194,14 @@ def denial(step: str, violations: Sequence[Violation], outside_run: str | None =
     Args:
         step: Name of the span type.
         violations: The violations for which it was denied.
-        outside_run: Of a call outside any run, where it was made.
+        outside_run: Place of a call outside any run.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
     message = f"{step} was denied: {'; '.join([*called, *causes(violations)])}"
     if called:
         message += f". {OUTSIDE_RUN_HINT}"
     if any(violation.word == "unknown" for violation in violations):
-        message += ". Say what it does with data_risk=remit.risk(...) on the step"
+        message += ". Declare what it does with data_risk=remit.risk(...) on the step"
     return message
 
 
@@ -222,7 +222,7 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
         words.setdefault(violation.name, []).append(SIDES.get(violation.part, ""))
     named = ""
     for (agent, limit, word), words in words_by_cause.items():
-        # Of a category in the params and in the result, the sides say nothing more.
+        # If a category is on both sides, the sides add nothing.
         names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
         who = f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
         clauses.append(
@@ -271,7 +271,7 @@ class ApiError(RemitError):
 
 
 class RejectedError(ApiError):
-    """The server refused the request; sending it again cannot help."""
+    """The server rejected the request; sending it again cannot help."""
 
 
 class NotFoundError(RejectedError):

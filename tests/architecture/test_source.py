@@ -23,7 +23,7 @@ MAY_CATCH_EVERYTHING = {
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}
 # What counts a fault.
-CONTAIN = {"_contain", "contain", "_lose", "outside_after", "refuse_after"}
+CONTAIN = {"_contain", "contain", "_lose", "outside_after", "deny_after"}
 # Spelled in pieces, so that this file does not hold them itself.
 FORBIDDEN_WORDS = ("pragma: " + "no cover", "NotImplemented" + "Error")
 
@@ -105,7 +105,7 @@ def test_a_packages_init_holds_no_logic() -> None:
 
 def contains(node: ast.stmt) -> bool:
     """Return whether a statement counts a fault, or keeps it for a call that does."""
-    return ast.unparse(node) in {"fault = error", "return refusal"} or (
+    return ast.unparse(node) in {"fault = error", "return denied"} or (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func).rpartition(".")[2] in CONTAIN

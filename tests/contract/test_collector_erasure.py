@@ -20,7 +20,7 @@ from tests.stores import on_each_store
 from tests.subtests import each
 
 CANARY = "canary-4711"
-EXCEEDING: Final[dict[str, Json]] = {"$remit": {"exceeds": [{"sentence": f"it names {CANARY}"}]}}
+EXCEEDING: Final[dict[str, Json]] = {"$remit": {"violations": [{"sentence": f"it names {CANARY}"}]}}
 FAILED: Final[dict[str, Json]] = {
     "error": {
         "type": "DeniedError",

@@ -76,7 +76,7 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
         {"number": 3, "row": ["a", {"$remit": "cut", "of": 4, "unit": "items"}, 1]},
         {"number": 3, "items": [REDACTED, REDACTED]},
         {"$remit": "redacted", "rule": "classification:secret"},
-        {"number": 3, "$remit": {"exceeds": [{"sentence": "it may delete"}]}},
+        {"number": 3, "$remit": {"violations": [{"sentence": "it may delete"}]}},
         {"number": "9007199254740993"},
         {"number": "-9007199254740993", "customer": {"id": "NaN"}},
         {"number": "9007199254740993", "customer": REDACTED},

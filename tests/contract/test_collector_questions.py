@@ -121,7 +121,7 @@ def desk(world: World, clock: FakeClock) -> Desk:
     )
     clock.advance(1)
     usage = {"token_usage": {"prompt_tokens": 30, "completion_tokens": 12}}
-    violation = {"$remit": {"exceeds": [{"sentence": "one"}, {"sentence": "two"}]}}
+    violation = {"$remit": {"violations": [{"sentence": "one"}, {"sentence": "two"}]}}
     spans["violation"] = finished(api, run, usage, schema_name="desk:ask", payload=violation)
     spans["redacted"] = finished(api, run, schema_name="desk:ask", payload={"a": HELD, "b": HELD})
     spans["invalid"] = finished(api, run, schema_name="desk:count", payload={"n": "many"})

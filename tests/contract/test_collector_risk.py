@@ -47,7 +47,7 @@ def recorded(api: Api) -> str:
         run_id,
         schema_name="read",
         status="complete",
-        payload={"$remit": {"exceeds": VIOLATIONS}},
+        payload={"$remit": {"violations": VIOLATIONS}},
         result_payload={"$remit": "redacted", "rule": "classification:secret"},
     )
     api.span(run_id, schema_name="pay", payload={"sum": 1, "$$remit": "redacted"})

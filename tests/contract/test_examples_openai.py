@@ -30,7 +30,7 @@ def test_the_model_reads_why_a_tool_was_refused() -> None:
     """The agent goes on, and its run is complete."""
     with isolated(on_violation="deny") as recorder:
         answer = order_agent.answer("I want a refund for 1263.")
-    assert answer.startswith("The answer is: Policy refused this step and it did not run")
+    assert answer.startswith("The answer is: Policy denied this step and it did not run")
     assert [span.status for span in recorder.spans("refund")] == ["failed"]
     assert recorder.runs[0].status == "complete"
 

@@ -40,7 +40,7 @@ def test_violations_of_any_form_are_shown_within_bounds(
 ) -> None:
     """Of a step that was denied, and of one that ran."""
     story = run_pages.Story(world.account())
-    note = {"$remit": {"exceeds": violations}}
+    note = {"$remit": {"violations": violations}}
     step = story.begin("shop.tools:charge", story.root, note, ms=1)
     refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
     story.end(step, "failed", {"error": refusal}, ms=2)

@@ -44,7 +44,7 @@ def test_the_table_goes_on_after_the_first_page(
     assert last["what"].startswith("only the newest 102 are here")
 
 
-@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy refused"])
+@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy denied"])
 def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, name: str) -> None:
     """Whatever the name of the step is."""
     step = f"shop:{name}"
@@ -130,7 +130,7 @@ def test_a_span_of_two_kinds_is_on_one_page(
     api = world.account()
     (span,) = _refusals(api, 1, AT)
     run = api.instance()["id"]
-    payload = {"$remit": {"exceeds": [{"sentence": "it may not"}]}}
+    payload = {"$remit": {"violations": [{"sentence": "it may not"}]}}
     result = denial("desk:pay", Violation("it may not"))
     both = api.span(
         run, schema_name="desk:pay", status="failed", payload=payload, result_payload=result

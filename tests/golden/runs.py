@@ -388,7 +388,7 @@ def _risk() -> list[Call]:
     send: dict[str, Json] = {"schema_name": "desk:send", "status": "complete", "payload": {}}
     redacted = {"$remit": "redacted", "rule": "type:Sensitive"}
     exceeded = {"sentence": "it may destroy data, which the agent may not"}
-    exceeding: dict[str, Json] = {**send, "payload": {"$remit": {"exceeds": [exceeded]}}}
+    exceeding: dict[str, Json] = {**send, "payload": {"$remit": {"violations": [exceeded]}}}
     violation = {"sentence": "destroy_data is not allowed"}
     refused = {"error": {"type": "DeniedError", "violations": [violation]}}
     risk = "/agent_instance/<agent_instance 1>/risk"

@@ -406,7 +406,7 @@ def test_a_refusal_is_answered_however_the_node_handles_errors(
         answer = graph.compile().invoke(asked, handled())["messages"][-1]
     assert answer.status == "error"
     assert answer.tool_call_id == "c"
-    assert answer.content.startswith("Policy refused this step and it did not run")
+    assert answer.content.startswith("Policy denied this step and it did not run")
 
 
 def test_a_decorated_tool_is_counted_once() -> None:
@@ -421,7 +421,7 @@ def test_a_decorated_tool_is_counted_once() -> None:
     with isolated() as recorder:
         with careful.run():
             agent_of(*turns, tools=[pay_anyway]).invoke(QUESTION, handled())
-        assert remit.status().exceeding == {"desk:pay_anyway": 1}
+        assert remit.status().violations == {"desk:pay_anyway": 1}
         assert parents(recorder, "desk:pay_anyway") == ["langchain:agent"]
         assert not [span for span in recorder.spans() if ":tool:" in span.name]
 
@@ -455,7 +455,7 @@ def test_a_decorated_tool_of_any_kind_is_refused_as_its_function(made: BaseTool,
     with isolated(on_violation="deny") as recorder:
         with careful.run():
             state = invoke("async", agent_of(*turns, tools=[made]), QUESTION)
-        assert "Policy refused this step" in state["messages"][2].content
+        assert "Policy denied this step" in state["messages"][2].content
         assert [span.status for span in recorder.spans(step)] == ["failed"]
         assert not [span for span in recorder.spans() if ":tool:" in span.name]
 
@@ -566,7 +566,7 @@ def test_a_tool_whose_name_no_span_type_may_have_is_judged(
             with pytest.raises(DeniedError, match="langchain:tool was denied"):
                 answer(PAYS_NOT)
         else:
-            assert "Policy refused this step" in answer(PAYS_NOT)
+            assert "Policy denied this step" in answer(PAYS_NOT)
         assert spent == []
         (span,) = recorder.spans("langchain:tool")
         assert span.status == "failed"
@@ -627,7 +627,7 @@ def test_a_tool_that_other_middleware_adds_is_judged(
             for each in state["messages"]
             if isinstance(each, ToolMessage) and each.name == "buy"
         ]
-        assert ("Policy refused this step" in answer) is refused
+        assert ("Policy denied this step" in answer) is refused
         assert spent == ([] if refused else [5])
         name = "langchain:tool" if first and not arguments else "langchain:tool:buy"
         (span,) = recorder.spans(name)
@@ -679,7 +679,7 @@ def test_a_sub_agent_is_beneath_its_tool_and_has_its_own_remit() -> None:
     with isolated(on_violation="deny") as recorder:
         with desk.run():
             state = agent.invoke(QUESTION, config)
-        assert "Policy refused this step" in state["messages"][2].content
+        assert "Policy denied this step" in state["messages"][2].content
         assert [span.payload["agent_name"] for span in recorder.spans("langchain:agent")] == [
             "chief",
             "helper",
@@ -704,7 +704,7 @@ def test_a_remit_of_an_outermost_agent_holds_outside_any_run() -> None:
         state = agent.invoke(QUESTION, handled(RemitHandler(remits={"payer": PAYS_NOT})))
         (run,) = recorder.runs
         assert (run.agent, run.status) == ("langchain.agents:payer", "complete")
-        assert "Policy refused this step" in state["messages"][2].content
+        assert "Policy denied this step" in state["messages"][2].content
         (refused,) = recorder.spans("langchain:tool:spend")
         assert len((refused.result or {})["error"]["violations"]) == 1
 
@@ -907,7 +907,7 @@ def test_two_modules_with_a_tool_of_one_name() -> None:
         pays, pays_not = module(PAYS), module(PAYS_NOT)
         answers = [read(pays_not), read(pays), read(pays_not)]
     assert (answers[0], answers[2]) == ("x", "x")
-    assert answers[1].startswith("Policy refused this step")
+    assert answers[1].startswith("Policy denied this step")
 
 
 def test_an_agent_for_each_request_leaves_the_registry_as_it_was() -> None:
@@ -968,7 +968,7 @@ def test_a_risk_of_a_decorated_tool_that_is_found_late_holds_as_well() -> None:
     with isolated(on_violation="deny") as recorder:
         with careful.run():
             state = agent.invoke(QUESTION, handled())
-        assert "Policy refused this step" in state["messages"][2].content
+        assert "Policy denied this step" in state["messages"][2].content
         assert [span.status for span in recorder.spans("langchain:tool:spend")] == ["failed"]
 
 
@@ -1002,7 +1002,7 @@ def test_the_remit_of_a_second_handler_holds_as_well() -> None:
     with isolated(on_violation="deny") as recorder:
         with desk.run():
             state = agent.invoke(QUESTION, config)
-        assert "Policy refused this step" in state["messages"][2].content
+        assert "Policy denied this step" in state["messages"][2].content
         assert len(list(recorder.spans("langchain:agent"))) == 1
 
 

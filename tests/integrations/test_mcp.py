@@ -264,7 +264,7 @@ def test_a_refused_call_is_not_sent() -> None:
                 await client.call_tool("look_up", {"order_id": "A"})
                 unknown = await client.call_tool("fail")
         assert refused.is_error
-        assert text_of(refused).startswith("Policy refused this step and it did not run")
+        assert text_of(refused).startswith("Policy denied this step and it did not run")
         assert "does not rule out financial transactions" in text_of(unknown)
         assert shop.calls == [("look_up", "A")]
         statuses = [span.status for span in recorder.spans()]
@@ -726,7 +726,7 @@ def test_a_refused_call_of_a_server(tool: Tool, risks: Any, step: str) -> None: 
         async with Client(shop.server) as client:
             refused = await client.call_tool(tool.__name__, {"amount": 5}, meta=sent(1))
             assert refused.is_error
-            assert text_of(refused).startswith("Policy refused this step and it did not run")
+            assert text_of(refused).startswith("Policy denied this step and it did not run")
             await client.call_tool("look_up", {"order_id": "A"}, meta=sent(1))
         assert shop.calls == [("look_up", "A")]
         (span,) = recorder.spans(step)

@@ -306,7 +306,7 @@ def test_a_run_that_is_resumed_in_another_agent_is_still_governed(saved: bool) -
 
     with isolated(on_violation="deny"), scenarios.careful.run():
         assert asyncio.run(ask()) == scenarios.TOLD
-    assert read_by(model)[-1].startswith("Policy refused this step")
+    assert read_by(model)[-1].startswith("Policy denied this step")
 
 
 @WITH_AND_WITHOUT_TRACES
@@ -347,7 +347,7 @@ def test_agents_in_a_circle_have_their_own_remits(stream: bool, tracing: bool) -
     with isolated(on_violation="deny") as recorder:
         asyncio.run(go())
     assert paid == ["spend 1", "settle 1", "settle 4"]
-    refusals = [text for text in read_by(model) if text.startswith("Policy refused")]
+    refusals = [text for text in read_by(model) if text.startswith("Policy denied")]
     assert len(refusals) == 2
     assert desk.tools == tools
     assert billing.handoffs == [desk]
@@ -401,7 +401,7 @@ def test_two_tools_of_one_name_have_each_its_own_risk() -> None:
         asyncio.run(run_agent(agent))
         statuses = [span.status for span in recorder.spans("openai-agents:tool:search")]
     assert statuses == ["complete", "failed"]
-    assert read_by(model)[0].startswith("Policy refused")
+    assert read_by(model)[0].startswith("Policy denied")
 
 
 @WITH_AND_WITHOUT_TRACES
@@ -465,7 +465,7 @@ def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:  # noqa: 
     with isolated(on_violation="deny") as recorder, scenarios.careful.run():
         result = asyncio.run(run_agent(agent, tracing=tracing))
         assert result.final_output == scenarios.TOLD
-        assert [text.startswith("Policy refused") for text in read_by(model)] == [True, True, False]
+        assert [text.startswith("Policy denied") for text in read_by(model)] == [True, True, False]
         tools_only = [each for each in names_of(recorder) if ":tool:" in each[0]]
         assert tools_only == [
             ("openai-agents:tool:spend", "failed"),
@@ -712,7 +712,7 @@ def test_the_tools_of_an_mcp_server_are_governed() -> None:
     with isolated(on_violation="deny") as recorder, scenarios.careful.run():
         asyncio.run(run_agent(govern(agent, risks={"spend": PAYS})))
         assert [s.status for s in recorder.spans("openai-agents:tool:spend")] == ["failed"]
-    assert read_by(model)[0].startswith("Policy refused")
+    assert read_by(model)[0].startswith("Policy denied")
 
 
 def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -724,7 +724,7 @@ def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(guard.faults, "strict", False)
         asyncio.run(run_agent(govern(agent)))
         assert [s.status for s in recorder.spans("openai-agents:tool")] == ["failed"]
-    assert read_by(model)[0].startswith("Policy refused")
+    assert read_by(model)[0].startswith("Policy denied")
 
 
 @WITH_AND_WITHOUT_TRACES
@@ -746,7 +746,7 @@ def test_a_fault_lifts_no_remit(
         result = asyncio.run(run_agent(governed, tracing=tracing))
         assert result.final_output == scenarios.TOLD
         assert remit.status().faults
-    assert read_by(model)[0].startswith("Policy refused")
+    assert read_by(model)[0].startswith("Policy denied")
 
 
 @function_tool(name_override="spend")
@@ -833,7 +833,7 @@ def test_an_agent_stays_governed_when_it_is_changed(how: str, twice: bool) -> No
             result = asyncio.run(run_agent(changed))
         (span,) = recorder.spans("openai-agents:tool:spend")
     assert span.status == "failed"
-    assert read_by(model)[-1].startswith("Policy refused")
+    assert read_by(model)[-1].startswith("Policy denied")
     assert result.final_output == scenarios.TOLD
     assert isinstance(changed, Agent)
     assert type(changed).__qualname__ == "Agent"
@@ -856,7 +856,7 @@ def test_an_agent_of_a_class_of_the_program_is_governed() -> None:
     agent = govern(Spender(name="Desk", model=model, limit=7))
     with isolated(on_violation="deny"), scenarios.careful.run():
         asyncio.run(run_agent(agent.clone(instructions="Be polite.")))
-    assert read_by(model)[0].startswith("Policy refused")
+    assert read_by(model)[0].startswith("Policy denied")
     assert isinstance(agent, Spender)
     assert agent.limit == 7
 
@@ -954,7 +954,7 @@ def test_a_remit_holds_without_a_run_and_without_traces(tool: str, way: Any) -> 
         assert len(recorder.runs) == 2
         assert "active" not in {span.status for span in recorder.spans()}
     refused, quoted = read_by(model)
-    assert refused.startswith("Policy refused")
+    assert refused.startswith("Policy denied")
     assert quoted == "2 EUR"
 
 

@@ -171,14 +171,14 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
         return f"{amount} spent"
 
     turns = [Turn(calls=(("spend", {"amount": 5}),)), scenarios.DONE]
-    with isolated(on_violation="deny", outside_run="refuse") as sink:
+    with isolated(on_violation="deny", outside_run="deny") as sink:
         agent, ran = agent_of(Bridge(risks={"spend": PAYS}), turns, [spend])
         with suppress(RunTerminated):
             async with scenarios.careful.run():
                 ran.answer = (await agent.run("Pay.")).output
         assert (ran.answer, ran.read) == (scenarios.TOLD, ["5 spent"])
         (tool,) = sink.spans("otel:tool:spend")
-        assert len(tool.exceeds) == 1
+        assert len(tool.violations) == 1
         assert tool.result == {"outputs": {"output": "5 spent"}}
         tracer = provider_with(Bridge()).get_tracer("test")
         with tracer.start_as_current_span("execute_tool spend"):

@@ -151,7 +151,7 @@ def test_a_run_arrives_whole(receiver: Receiver) -> None:
                 usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
                 call.end({"outputs": {"finish_reasons": ["stop"]}, "token_usage": usage})
             payload = {"tool_name": "look_up", "call_id": "c1", "inputs": {"order_id": "A-1"}}
-            with adapters.start(tool, payload, refuse=False):
+            with adapters.start(tool, payload, deny=False):
                 find("A-1")
             with pytest.raises(DeniedError):
                 refund(5)

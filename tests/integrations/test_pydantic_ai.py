@@ -852,7 +852,7 @@ def test_the_model_reads_why_an_output_function_was_refused() -> None:
         assert recorder.runs[0].status == "complete"
         read = recorder.spans(LLM)[1].payload["inputs"]["messages"][-1]
     assert read["role"] == "tool"
-    assert read["content"].startswith("Policy refused this step and it did not run")
+    assert read["content"].startswith("Policy denied this step and it did not run")
 
 
 @pytest.mark.parametrize("run", [_whole, _streamed])

@@ -66,7 +66,7 @@ def check(case: Case, outcome: Outcome, plain: Report) -> None:
         # A run that is refused is counted with its root span, its registration and its end.
         missing = SPANS - outcome.delivered
         assert 0 < missing <= outcome.counted
-        assert outcome.told["refused"] <= missing
+        assert outcome.told["rejected"] <= missing
         assert outcome.warnings
     else:
         assert (outcome.delivered, outcome.finished) == (SPANS, RUNS)

@@ -298,7 +298,7 @@ def test_people_can_read_it(tmp_path: Path) -> None:
     assert str(flushed).startswith(f"{counts}1 set aside, 0 dropped; last error: the server ref")
     assert lines[2] == "writer behind by 0.0 s, 0 bytes in memory"
     assert lines[3].startswith("spool ")
-    assert lines[4].startswith("last error: the server refused an item")
+    assert lines[4].startswith("last error: the server rejected an item")
     assert len(lines) == 5
     assert os.linesep not in str(flushed)
 

@@ -54,7 +54,7 @@ reasons = st.dictionaries(names, some(("minors_data in the params", "destroy_dat
 agents = optional(
     risk=risks,
     registers=st.sampled_from(["schema-1", "schema-2"]),
-    steps=optional(allowed=some(SUBJECTS), open=reasons, refused=reasons),
+    steps=optional(allowed=some(SUBJECTS), undeclared=reasons, denied=reasons),
     leaves=st.dictionaries(
         st.sampled_from(CATEGORIES[:-1]),
         st.dictionaries(st.sampled_from(SUBJECTS), st.sampled_from(list(Leaves)), max_size=2),

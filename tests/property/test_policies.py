@@ -105,5 +105,5 @@ def exceeding(
             violations = error.get("violations", ())
             assert (span.name, bool(violations)) == (f"step {number}", number not in ran)
             sentences = [violation["sentence"] for violation in violations]
-            by_step[span.name] = (*map(str, span.exceeds), *sentences)
+            by_step[span.name] = (*map(str, span.violations), *sentences)
     return by_step

@@ -100,7 +100,7 @@ def check() -> None:
 
 def check_words() -> None:
     """Assert that words are checked: mypy reports an ignore that nothing needs."""
-    remit.configure(on_violation="deny", outside_run="refuse", mode="local", flush_on="run")
+    remit.configure(on_violation="deny", outside_run="deny", mode="local", flush_on="run")
     remit.configure(data_dir="~/data", redact=dict[str, object], redact_off=["name:token"])
     remit.configure(control_flow=KeyError, exit_timeout_s=1, outside_run=None)
     remit.configure(on_violation="deni")  # type: ignore[arg-type]

@@ -104,8 +104,8 @@ class Adapter:
     def ended(self, node: int, outputs: dict[str, object]) -> None:
         """Take a callback."""
         span = self.table.get(node)
-        if span is not None and span.refused is not None:
-            self.refused.append(span.refused.step)
+        if span is not None and span.denied is not None:
+            self.refused.append(span.denied.step)
         self.table.end(node, outputs)
 
     def failed(self, node: int, error: BaseException) -> None:
@@ -567,7 +567,7 @@ def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
             span.end()
         (recorded,) = recorder.spans()
         assert recorded.name == "other:pay"
-        assert recorded.exceeds
+        assert recorded.violations
         content: Any = careful.registration()["agent_schema_version"]
     assert "other:pay" in {each["name"] for each in content["span_type_schemas"]}
 
@@ -846,7 +846,7 @@ def careful() -> None:
     """Hold runs in which nothing is paid."""
 
 
-@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "refuse"}])
+@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "deny"}])
 def test_a_step_outside_any_run_is_refused_like_a_decorated_one(settings: dict[str, Any]) -> None:
     """The call is counted and refused."""
     with isolated(**settings):
@@ -860,9 +860,9 @@ def test_a_step_outside_any_run_is_refused_like_a_decorated_one(settings: dict[s
 
 def test_a_step_that_can_only_be_watched_is_counted_outside_any_run() -> None:
     """It runs already, so nothing is raised."""
-    with isolated(on_violation="deny", outside_run="refuse"):
+    with isolated(on_violation="deny", outside_run="deny"):
         pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        adapters.start(pay, {}, refuse=False).end()
+        adapters.start(pay, {}, deny=False).end()
         assert remit.status().outside_run == {"fake:pay": 1}
 
 
@@ -890,10 +890,10 @@ def test_a_refusal_in_an_inner_run_is_known_outside_it() -> None:
             ):
                 adapters.start(pay, {})
             for each in (outer, span):
-                assert each.refused is not None
-                assert each.refused.step == "fake:pay"
+                assert each.denied is not None
+                assert each.denied.step == "fake:pay"
             beside = adapters.start(tool, {})
-            assert beside.refused is None
+            assert beside.denied is None
 
 
 def test_refusals_are_collected_in_a_task() -> None:
@@ -903,13 +903,13 @@ def test_refusals_are_collected_in_a_task() -> None:
     def pay() -> None: ...
 
     async def tool() -> list[str]:
-        collected = adapters.collect_refusals()
+        collected = adapters.collect_denials()
         with pytest.raises(DeniedError):
             await asyncio.to_thread(pay)
         return [error.step for error in collected]
 
     async def both() -> None:
-        beside = adapters.collect_refusals()
+        beside = adapters.collect_denials()
         with careful.run():
             steps = await asyncio.gather(tool(), tool())
         assert [len(each) for each in steps] == [1, 1]
@@ -933,8 +933,8 @@ def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
             ):
                 adapters.start(pay, {})
             for span in (outer, inner):
-                assert span.refused is not None
-                assert span.refused.step == "fake:pay"
+                assert span.denied is not None
+                assert span.denied.step == "fake:pay"
             table.end(1, {"said": 1})
         assert table.get(1) is None
 
@@ -948,17 +948,17 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
         pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
         tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
         with careful.run():
-            adapters.start(pay, {}, refuse=False).end()
+            adapters.start(pay, {}, deny=False).end()
             span = adapters.start(tool, {})
             span.describe({"paid": 1}, pay)
             span.describe({"paid": 2})
             span.end()
-        assert [len(span.exceeds) for span in recorder.spans()] == [1, 1]
+        assert [len(span.violations) for span in recorder.spans()] == [1, 1]
         payload = recorder.spans()[1].payload
         assert payload.items() >= {"paid": 2}.items()
-        assert remit.status().exceeding == {"fake:pay": 2}
+        assert remit.status().violations == {"fake:pay": 2}
         assert recorder.runs[0].status == "complete"
-    assert caplog.text.count("exceeds the remit") == 1
+    assert caplog.text.count("violates the remit") == 1
     assert "test_adapters.py" in caplog.text
 
 
@@ -1372,7 +1372,7 @@ def test_what_is_read_of_a_framework_is_read_inside_the_guard(
 
 
 @pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
-@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "refuse"}])
+@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "deny"}])
 def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:  # noqa: ANN401
     """It has no effect; it is counted, and said once."""
     with isolated(**settings):
@@ -1387,10 +1387,10 @@ def test_a_step_that_can_only_be_watched_is_marked() -> None:
     with isolated(on_violation="deny") as recorder:
         pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
         with careful.run():
-            adapters.start(pay, {}, refuse=False).end()
+            adapters.start(pay, {}, deny=False).end()
             recorder.runs[0].feed.terminated = "stopped"
-            adapters.start(pay, {}, refuse=False).end()
-    assert [(span.status, len(span.exceeds)) for span in recorder.spans()] == [
+            adapters.start(pay, {}, deny=False).end()
+    assert [(span.status, len(span.violations)) for span in recorder.spans()] == [
         ("complete", 1), ("complete", 1),
     ]  # fmt: skip
 
@@ -1736,9 +1736,9 @@ def test_a_permitted_step_is_counted_by_its_own_call() -> None:
         options = {"ceiling": adapters.ceiling_of("inner", PAYS_NOT)}
         with agent.run(), adapters.start(step, {}, **cast("Any", options)):
             adapters.permit(tool)
-            assert remit.status().exceeding == {}
+            assert remit.status().violations == {}
             adapters.start(tool, {}).end()
-            assert remit.status().exceeding == {"fake:tool:permitted": 1}
+            assert remit.status().violations == {"fake:tool:permitted": 1}
             recorder.runs[0].feed.terminated = "stopped"
             with pytest.raises(RunTerminated):
                 adapters.permit(tool)
@@ -1798,6 +1798,6 @@ def test_a_name_writes_no_line_into_the_log(
     (line,) = lines.getvalue().splitlines()
     assert line.isprintable()
     assert r"fake:pay\nremit: every check passed\x1b[2K\u202e\u2028 (" in line
-    (record,) = [each for each in caplog.records if "exceeds the remit" in each.getMessage()]
+    (record,) = [each for each in caplog.records if "violates the remit" in each.getMessage()]
     assert record.getMessage() == line
     assert recorder.spans(HOSTILE_NAME)

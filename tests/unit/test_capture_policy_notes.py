@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 import remit
-from remit._base.markers import is_unregistered, mark_unregistered
+from remit._base.markers import is_unregistered, note_unregistered
 from remit._capture.encode import Rules
 from remit._capture.errors import denial_payload, merge_error
-from remit._policy.limits import unjudged
+from remit._policy.limits import not_compared
 from remit._policy.violations import add_violations, split_violations
 from remit.errors import DeniedError, Violation
 from remit.testing import RecordingSink
 from tests.subtests import each
 from tests.violating import violation
 
-SAID = (unjudged('a "quoted" step'), violation("desk:pay", "desk:agent", "destroy_data"))
+SAID = (not_compared('a "quoted" step'), violation("desk:pay", "desk:agent", "destroy_data"))
 WRITTEN = [
     {"sentence": 'a fault inside remit kept a "quoted" step from being compared with any remit'},
     {
@@ -39,8 +39,8 @@ WRITTEN = [
         pytest.param({}, id="nothing"),
         pytest.param({"order": 7}, id="parameters"),
         pytest.param({"order": {"$remit": "redacted", "rule": "key"}}, id="a marker inside"),
-        pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
-        pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
+        pytest.param({"$$remit": {"violations": "mine"}}, id="the user's own key"),
+        pytest.param({"violations": ["mine"]}, id="a parameter called so"),
         pytest.param({"a": {"$$remit": {"unregistered": True}}}, id="the note's text inside"),
         pytest.param({"$$remit": {"unregistered": True}}, id="the note's text"),
         pytest.param({"$remit": "redacted", "rule": "hook"}, id="redacted as a whole"),
@@ -55,14 +55,14 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
     assert len(dict(pairs)) == len(pairs)
     shown = json.loads(body)
     if isinstance(payload.get("$remit"), str):
-        assert shown == payload | {"exceeds": WRITTEN}
+        assert shown == payload | {"violations": WRITTEN}
     else:
-        assert shown == payload | {"$remit": {"exceeds": WRITTEN}}
+        assert shown == payload | {"$remit": {"violations": WRITTEN}}
     assert split_violations(shown) == (payload, SAID)
     assert not is_unregistered(shown)
     for marked, said in (
-        (mark_unregistered(original), ()),
-        (add_violations(mark_unregistered(original), SAID), SAID),
+        (note_unregistered(original), ()),
+        (add_violations(note_unregistered(original), SAID), SAID),
     ):
         pairs = json.loads(marked, object_pairs_hook=list)
         assert len(dict(pairs)) == len(pairs)
@@ -76,7 +76,7 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
         {"order": 7},
         {"$remit": "bytes", "length": 3},
         {"$remit": 5},
-        {"$remit": {"exceeds": "all"}},
+        {"$remit": {"violations": "all"}},
         {"$remit": {"else": []}},
         {"$remit": None},
     ],

@@ -15,7 +15,7 @@ from pydantic.v1 import SecretStr as OldSecretStr
 from docs.redaction import RULES, Rule
 from remit._capture.encode import Rules
 from remit._capture.rules.categories import category_of_name
-from remit._capture.rules.names import KEY_RULES, MAX_VERDICTS, PLAIN_NAMES, name_rule
+from remit._capture.rules.names import KEY_RULES, MAX_NAMES, PLAIN_NAMES, name_rule
 from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import FIXED, SWITCHES
@@ -254,9 +254,9 @@ def test_a_name_of_carriers_alone_is_ordinary() -> None:
 def test_the_memory_of_names_is_bounded() -> None:
     """A program that uses data as keys must not make it grow."""
     KEY_RULES.clear()
-    for number in range(MAX_VERDICTS + 10):
+    for number in range(MAX_NAMES + 10):
         copy_of({f"name {number}": 1})
-    assert len(PLAIN_NAMES) <= len(KEY_RULES) <= MAX_VERDICTS
+    assert len(PLAIN_NAMES) <= len(KEY_RULES) <= MAX_NAMES
 
 
 def test_a_key_without_a_word_shows_no_category() -> None:

@@ -202,7 +202,7 @@ def named_in(way: str) -> Iterator[str]:
     ("name", "said"),
     [
         ("name:tokens", "did you mean 'name:token'"),
-        ("nonsense", "'nonsense' is no rule of redaction; expected the name"),
+        ("nonsense", "'nonsense' is not a redaction rule; expected the name"),
         ("type:SecretStr", "follows from the declaration itself"),
         ("hook", "follows from the declaration itself"),
     ],
@@ -221,7 +221,9 @@ def test_what_turns_nothing_off_is_an_error_of_the_setting(name: str, said: str)
         pytest.param({"name:tokens": True}, "did you mean 'name:token'", id="a misspelt rule"),
         pytest.param({"type:Sensitive": True}, "follows from the declaration", id="a type"),
         pytest.param({"name:token": False}, "expected True, which records", id="False"),
-        pytest.param({"text": {"jwt": True}}, r"capture\['text'\]: 'jwt' is no rule", id="inside"),
+        pytest.param(
+            {"text": {"jwt": True}}, r"capture\['text'\]: 'jwt' is not a redaction", id="inside"
+        ),
         pytest.param({"text": {"pattern:jwt": 1}}, "is 1; expected True", id="one"),
         pytest.param({"text": 1}, "expected True or False, or a mapping of rules", id="a number"),
         pytest.param({"txt": {"pattern:jwt": True}}, "did you mean 'text'", id="a parameter"),

@@ -33,8 +33,8 @@ LOCK: dict[str, Any] = {
             "registers": "schema-1",
             "steps": {
                 "allowed": ["desk:find"],
-                "open": {"desk:send": ["destroy_data"]},
-                "refused": {"desk:wipe": ["destroy_data"]},
+                "undeclared": {"desk:send": ["destroy_data"]},
+                "denied": {"desk:wipe": ["destroy_data"]},
             },
             "leaves": {"contact_information": {"desk:send": "declared"}},
         }
@@ -197,20 +197,20 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         as_step,
         [("widens", "agent", "action create_data"), ("widens", "outer", "presence")],
     ),
-    "refused to open": (
+    "denied to undeclared": (
         lambda lock: agent(lock)["steps"].update(
-            open={"desk:send": ["destroy_data"], "desk:wipe": ["destroy_data"]}, refused={}
+            undeclared={"desk:send": ["destroy_data"], "desk:wipe": ["destroy_data"]}, denied={}
         ),
         [("widens", "agent", "may take wipe")],
     ),
-    "allowed to open": (
+    "allowed to undeclared": (
         lambda lock: agent(lock)["steps"].update(
-            open={"desk:send": ["destroy_data"], "desk:find": ["minors_data"]}, allowed=[]
+            undeclared={"desk:send": ["destroy_data"], "desk:find": ["minors_data"]}, allowed=[]
         ),
         [("narrows", "agent", "may take find")],
     ),
-    "open for another reason": (
-        lambda lock: agent(lock)["steps"].update(open={"desk:send": ["minors_data"]}),
+    "undeclared for another reason": (
+        lambda lock: agent(lock)["steps"].update(undeclared={"desk:send": ["minors_data"]}),
         [("changes", "agent", "may take send")],
     ),
     "no step of it any more": (

@@ -107,11 +107,11 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
     }
     assert agent["steps"] == {
         "allowed": ["locked_desk:note"],
-        "open": {
+        "undeclared": {
             "locked_desk:free": [*NOT_READ[:1], "read_data", *NOT_READ[1:], MAIL],
             "locked_desk:pay": [*NOT_READ[:1], "read_data", *NOT_READ[1:], MAIL],
         },
-        "refused": {
+        "denied": {
             "locked_desk:find": ["read_data"],
             "locked_desk:mail": [f"{MAIL} in the params"],
         },
@@ -148,8 +148,8 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
                     "allowed": [
                         f"locked_desk:{name}" for name in ("answer", "find", "mail", "note", "pay")
                     ],
-                    "open": {},
-                    "refused": {},
+                    "undeclared": {},
+                    "denied": {},
                 },
                 "leaves": {
                     "personal_identifiers": {
@@ -191,15 +191,15 @@ def test_a_lock_is_what_the_policy_does(folder: Path) -> None:
                         except DeniedError:
                             outcomes[name] = False
                         else:
-                            outcomes[name] = not recorder.spans(name)[-1].exceeds
+                            outcomes[name] = not recorder.spans(name)[-1].violations
         assert {name for name, allowed in ran["deny"].items() if allowed} == set(
             expected["allowed"]
         )
         assert {name for name, allowed in ran["observe"].items() if not allowed} == set(
-            expected["refused"]
+            expected["denied"]
         )
         assert {name for name in ran["deny"] if ran["deny"][name] < ran["observe"][name]} == set(
-            expected["open"]
+            expected["undeclared"]
         )
 
 

@@ -54,8 +54,8 @@ def test_each_step_is_allowed_open_or_refused_with_the_words() -> None:
         ],
     )
     assert silent.allowed == ("closed",)
-    assert silent.open == {"undeclared": ("destroy_data", SEND, MAIL, "minors_data")}
-    assert silent.refused == {"both_sides": (SEND, MAIL), "one_side": (f"{MAIL} in the result",)}
+    assert silent.undeclared == {"undeclared": ("destroy_data", SEND, MAIL, "minors_data")}
+    assert silent.denied == {"both_sides": (SEND, MAIL), "one_side": (f"{MAIL} in the result",)}
 
 
 def test_an_agent_without_a_remit_may_take_every_step() -> None:
@@ -72,8 +72,8 @@ def test_what_a_model_leaves_unknown_exceeds_nothing() -> None:
         step("sends", risk(allows=SEND), "llm"),
     ]
     silent = rehearse(remit, models)
-    assert (silent.allowed, silent.open) == (("silent",), {})
-    assert silent.refused == {"sends": (SEND,)}
+    assert (silent.allowed, silent.undeclared) == (("silent",), {})
+    assert silent.denied == {"sends": (SEND,)}
 
 
 def test_a_category_may_leave_by_each_step_that_does_not_rule_it_out() -> None:
@@ -113,9 +113,9 @@ def test_the_rehearsal_says_what_the_policy_decides(
     ceiling = Ceiling.of("agent", "place", remit)
     ceilings = () if ceiling is None else (ceiling,)
     rehearsal = of(remit, **risks)
-    assert {*rehearsal.allowed, *rehearsal.open, *rehearsal.refused} == risks.keys()
+    assert {*rehearsal.allowed, *rehearsal.undeclared, *rehearsal.denied} == risks.keys()
     for name, data_risk in risks.items():
         exceeds = verdict(ceilings, name, data_risk, strict=False).violations
         strictly = verdict(ceilings, name, data_risk, strict=True).violations
-        assert (name in rehearsal.refused) == bool(exceeds)
-        assert (name in rehearsal.open) == bool(strictly and not exceeds)
+        assert (name in rehearsal.denied) == bool(exceeds)
+        assert (name in rehearsal.undeclared) == bool(strictly and not exceeds)

@@ -123,21 +123,21 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
     report: dict[str, Any],
 ) -> None:
     """By what it declares and by what its types show, as at run time."""
-    assert step(report, "act")["exceeds"] == [
+    assert step(report, "act")["violations"] == [
         f"destroy_data: act says allowed, the agent {NAME}:answer says disallowed"
     ]
-    assert step(report, "find")["exceeds"] == []
+    assert step(report, "find")["violations"] == []
 
 
 def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
     """Each step but the agent is in one of three lists; a refused step brings in nothing."""
     assert report["under_deny"] == {
         "allowed": [],
-        "open": {
+        "undeclared": {
             "find": ["destroy_data", "minors_data"],
             "think": ["destroy_data", "minors_data"],
         },
-        "refused": {"act": ["destroy_data"]},
+        "denied": {"act": ["destroy_data"]},
         "leaves": {
             "personal_identifiers": {"find": "not ruled out", "think": "not ruled out"},
             "contact_information": {"find": "not ruled out", "think": "not ruled out"},
@@ -164,7 +164,7 @@ def answer(question: str) -> str: ...
 """
     )
     under_deny = json.loads(show(f"{NAME}:answer", "--json"))["under_deny"]
-    assert under_deny["refused"] == {"mail": ["contact_information in the params"]}
+    assert under_deny["denied"] == {"mail": ["contact_information in the params"]}
 
 
 def test_the_whole_agent_says_who_says_what(report: dict[str, Any]) -> None:
@@ -193,16 +193,16 @@ def test_people_read_it_in_lines() -> None:
 remit_test_risks:answer
 
   under deny
-    open       find: destroy_data, minors_data
+    undeclared find: destroy_data, minors_data
                think: destroy_data, minors_data
-    refused    act: destroy_data
+    denied     act: destroy_data
     leaves     personal_identifiers by find, think (not ruled out)
                contact_information by find, think (not ruled out)
 
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,
                  financial_transactions, external_communication
-    exceeds    destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
+    violations destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
     undeclared params: all
                result: all
 

@@ -91,14 +91,14 @@ def test_a_flush_that_loses_items_is_false_and_says_which(
     result = made.flush(within(60))
     assert not result
     assert (result.sent, result.set_aside, result.pending) == (10, 0, 0)
-    assert result.dropped == {"refused": 3}
+    assert result.dropped == {"rejected": 3}
     assert "bad_request" in (result.last_error or "")
     (line,) = caplog.messages
     assert "no spool to keep it in" in line
     assert "set aside" not in line
     record(made)
     assert not made.flush(within(10))
-    assert made.status().dropped == {"refused": 3}
+    assert made.status().dropped == {"rejected": 3}
     made.shutdown(within(10))
 
 

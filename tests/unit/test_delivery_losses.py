@@ -94,7 +94,7 @@ def test_a_refused_span_is_lost_to_its_run() -> None:
     stepped = Stepped(api)
     stepped.record("a", "b", "c").close()
     stepped.deliver()
-    assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
+    assert told(api) == [{"reason": "rejected", "counts": {"rejected": 1}}]
     assert lost(api) == 1
     assert stepped.status.dropped == {}
 
@@ -187,7 +187,7 @@ def test_a_run_that_is_left_open_tells_what_it_lost_so_far() -> None:
     stepped = Stepped(api)
     stepped.record("a").close(leave_open=True)
     stepped.deliver()
-    assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
+    assert told(api) == [{"reason": "rejected", "counts": {"rejected": 1}}]
     assert root(api)["status"] == "active"
 
 
@@ -202,7 +202,7 @@ def test_a_root_whose_own_end_is_refused_leaves_a_loss() -> None:
     stepped.deliver()
     run.close()
     stepped.deliver()
-    assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
+    assert told(api) == [{"reason": "rejected", "counts": {"rejected": 1}}]
     assert api.paths()[-2:] == ["bulk", "finish"]
 
 

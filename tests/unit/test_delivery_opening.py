@@ -181,7 +181,7 @@ def test_a_refused_registration_sets_the_whole_run_aside(
     recorded(stepped)
     assert stepped.status.set_aside == {"run_validation_errors": 18}
     assert len(api.instances) == 1
-    (line,) = [text for text in caplog.messages if "refused" in text]
+    (line,) = [text for text in caplog.messages if "rejected" in text]
     assert "desk:broken" in line
     assert "bad schema" in line
     assert not any(stepped.holds(run.key) for run in runs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 import remit
-from remit._policy.limits import unjudged
+from remit._policy.limits import not_compared
 from remit.errors import DeniedError, RunTerminated, Violation
 from remit.testing import isolated
 from tests.governed import BODIES
@@ -73,7 +73,7 @@ def refusal(step: Callable[[], object]) -> DeniedError:
 def test_a_model_is_told_that_policy_refused_the_step_why_and_what_to_do() -> None:
     """Models try again, or work around a refusal, if one of the four is missing."""
     assert refusal(pay).for_model() == (
-        "Policy refused this step and it did not run, because it involves financial transactions, "
+        "Policy denied this step and it did not run, because it involves financial transactions, "
         f"which this agent may not do or handle{AFTER}"
     )
 
@@ -122,9 +122,9 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
     with isolated(on_violation="deny"), pytest.raises(DeniedError) as raised:
         pay()
     said = raised.value.for_model()
-    assert said.startswith("Policy refused this step and it did not run, because it was called ")
+    assert said.startswith("Policy denied this step and it did not run, because it was called ")
     assert "outside any run and involves financial transactions" in said
-    with isolated(outside_run="refuse"), pytest.raises(DeniedError) as raised:
+    with isolated(outside_run="deny"), pytest.raises(DeniedError) as raised:
         pay()
     assert raised.value.for_model().endswith(AFTER)
 
@@ -132,7 +132,7 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
 @each(
     "error",
     [
-        DeniedError("desk:pay", [unjudged("desk:pay")]),
+        DeniedError("desk:pay", [not_compared("desk:pay")]),
         DeniedError("desk:pay", [Violation("of a framework: desk:pay says no")]),
         DeniedError("desk:pay", []),
     ],
@@ -141,7 +141,7 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
 def test_a_reason_that_policy_did_not_write_is_not_repeated(error: DeniedError) -> None:
     """It may hold names of anything."""
     assert error.for_model() == (
-        "Policy refused this step and it did not run, because it is not known to stay within what "
+        "Policy denied this step and it did not run, because it is not known to stay within what "
         f"this agent may do{AFTER}"
     )
 
@@ -158,7 +158,9 @@ def test_a_model_sees_no_identifier_and_no_file_name(step: Callable[[], object])
 def test_the_message_of_the_error_ends_with_it(step: Callable[[], object]) -> None:
     """Several frameworks hand `str(error)` to the model."""
     error = refusal(step)
-    cause = "does financial_transactions" if step is pay else "leaves financial_transactions open"
+    cause = (
+        "does financial_transactions" if step is pay else "does not declare financial_transactions"
+    )
     assert str(error).startswith(f"{error.step} was denied: it {cause}, which the agent ")
     assert str(error).endswith(f". {error.for_model()}")
     copy = pickle.loads(pickle.dumps(error))
@@ -171,7 +173,7 @@ def test_a_terminated_run_gives_its_reason_without_advice_to_a_model() -> None:
         pay()
     said = "tests.unit.test_denied_for_model:pay was denied: it does financial_transactions, which"
     assert said in str(raised.value)
-    assert "Policy refused" not in str(raised.value)
+    assert "Policy denied" not in str(raised.value)
 
 
 def test_the_longest_refusal_names_each_word_once() -> None:

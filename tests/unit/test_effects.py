@@ -148,7 +148,7 @@ def test_a_refused_source_brings_nothing(on_violation: Any) -> None:  # noqa: AN
             step("find", READS),
             data_risk=remit.risk(excludes=CONTACT),
         )
-    assert [span.refused for span in recorder.spans() if span.name == "find"] == [True]
+    assert [span.denied for span in recorder.spans() if span.name == "find"] == [True]
     assert outcome(lambda: recorder.no_flow(CONTACT)) == "vacuous"
     assert recorder.effects(CONTACT) == []
 
@@ -207,7 +207,7 @@ def test_a_step_around_a_refused_one_did_what_it_declares() -> None:
     with isolated(on_violation="deny") as recorder:
         pay = step("pay", PAYS)
         desk(step("outer", READS, pay), data_risk=remit.risk(forbids=PAY))
-    assert [(span.name, span.refused) for span in recorder.spans() if span.name != "desk"][-2:] == [
+    assert [(span.name, span.denied) for span in recorder.spans() if span.name != "desk"][-2:] == [
         ("outer", False),
         ("pay", True),
     ]
@@ -247,7 +247,7 @@ def test_a_block_counts_with_its_data_risk(recorder: RecordingSink) -> None:
     with pytest.raises(AssertionError, match=rf"pay by hand \(.*test_effects.py:{line}\) allows"):
         recorder.never(PAY)
     desk(partial(enter, "silent", None))
-    with pytest.raises(AssertionError, match=rf"silent \(.*:{line}\) leaves {PAY} open"):
+    with pytest.raises(AssertionError, match=rf"silent \(.*:{line}\) does not declare {PAY}"):
         recorder.effects(PAY)
 
 
@@ -429,14 +429,16 @@ def test_a_step_that_begins_after_a_source(order: list[str], expected: str) -> N
 
 @pytest.mark.usefixtures("no_integrations")
 def test_a_source_is_named_that_is_declared(recorder: RecordingSink) -> None:
-    """Rather than an earlier one that leaves it open; the advice is about what is open."""
+    """Rather than an earlier one that does not declare it; the advice is about undeclared words."""
     steps = step("open", None), step("find", READS), step("send", SENDS)
     desk(*steps)
     with pytest.raises(AssertionError, match=r"\n  send .* began after find ") as raised:
         recorder.no_flow(CONTACT)
-    assert "left open" not in str(raised.value)
+    assert "undeclared" not in str(raised.value)
     desk(steps[0], steps[2])
-    with pytest.raises(AssertionError, match=rf"\n  send .* after open .*, which leaves {CONTACT}"):
+    with pytest.raises(
+        AssertionError, match=rf"\n  send .* after open .*, which does not declare {CONTACT}"
+    ):
         recorder.no_flow(CONTACT)
 
 
@@ -614,10 +616,10 @@ AssertionError: violated: never('financial_transactions'), but it was done:
   test_desk:pay (test_desk.py:4) allows financial_transactions (2 calls)
 AssertionError: undecided: only('financial_transactions'), but steps that ran do not say whether \
 they do more:
-  test_desk:pay (test_desk.py:4) leaves create_data, read_data, update_data, destroy_data and \
-external_communication open (2 calls)
-  test_desk:draft (test_desk.py:8) leaves create_data, read_data, update_data, destroy_data and \
-external_communication open
+  test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, \
+destroy_data and external_communication (2 calls)
+  test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, \
+destroy_data and external_communication
 Write forbids='others' in the data_risk of a step that does nothing but what it allows
 AssertionError: vacuous: never('financial_transactions'), but no step ran, so the assertion cannot \
 fail. Let the test call the agent, and the agent its steps"""

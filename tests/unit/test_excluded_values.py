@@ -131,9 +131,9 @@ def test_a_value_that_is_passed_on_is_found(
     """One sentence, the marker in place of the value, one count."""
     assert tracked(recorder, event) == [recorded]
     (span,) = recorder.spans("track")
-    assert span.exceeds == (said("values:track"),)
+    assert span.violations == (said("values:track"),)
     assert (span.status, span.result) == ("complete", {"result": "tracked"})
-    assert remit.status().exceeding == {"values:track": 1}
+    assert remit.status().violations == {"values:track": 1}
     assert remit.status().faults == {}
 
 
@@ -155,8 +155,8 @@ CLEAN: list[Any] = [
 def test_what_was_not_redacted_is_no_finding(event: object, recorder: RecordingSink) -> None:
     """It is recorded as it is."""
     assert tracked(recorder, event) == [event]
-    assert recorder.spans("track")[0].exceeds == ()
-    assert remit.status().exceeding == {}
+    assert recorder.spans("track")[0].violations == ()
+    assert remit.status().violations == {}
 
 
 def test_only_what_the_step_excludes_is_searched_for(remit_recorder: RecordingSink) -> None:
@@ -178,8 +178,8 @@ def test_only_what_the_step_excludes_is_searched_for(remit_recorder: RecordingSi
         note(EMAIL)
         other(EMAIL)
         echo(1)
-    assert remit.status().exceeding == {}
-    assert [span.exceeds for span in remit_recorder.spans()] == [()] * 6
+    assert remit.status().violations == {}
+    assert [span.violations for span in remit_recorder.spans()] == [()] * 6
     assert remit_recorder.spans("echo")[0].result == {"result": EMAIL}
     assert [(span.payload or {})["event"] for span in remit_recorder.spans("note")] == [EMAIL] * 2
 
@@ -189,7 +189,7 @@ def test_another_run_has_redacted_nothing(remit_recorder: RecordingSink) -> None
     assert tracked(remit_recorder) == []
     with desk.run():
         track(EMAIL)
-    assert remit_recorder.spans("track")[0].exceeds == ()
+    assert remit_recorder.spans("track")[0].violations == ()
 
 
 class Named(NamedTuple):
@@ -260,7 +260,7 @@ def test_a_text_has_the_category_of_its_mark_type_or_name(
         taking(value)
         closed(f"it is {EMAIL} or correct horse")
     (span,) = recorder.spans("closed")
-    assert span.exceeds == (said("closed", category),)
+    assert span.violations == (said("closed", category),)
 
 
 def test_a_restricted_step_redacts_by_the_names_inside(remit_recorder: RecordingSink) -> None:
@@ -290,8 +290,8 @@ def test_what_a_call_redacts_for_its_name_is_found_beside_it(
         send(EMAIL, "Hello")
         send(EMAIL, f"Hello {EMAIL}")
     first, second = remit_recorder.spans("send")
-    assert (first.payload, first.exceeds) == ({"email": MARKER, "text": "Hello"}, ())
-    assert (second.payload, second.exceeds) == (
+    assert (first.payload, first.violations) == ({"email": MARKER, "text": "Hello"}, ())
+    assert (second.payload, second.violations) == (
         {"email": MARKER, "text": MARKER},
         (said("send"),),
     )
@@ -314,7 +314,7 @@ def test_a_rule_that_is_off_finds_nothing(remit_recorder: RecordingSink) -> None
         half(EMAIL, EMAIL)
     (span,) = remit_recorder.spans("half")
     assert span.payload == {"event": EMAIL, "more": MARKER}
-    assert remit.status().exceeding == {"half": 1}
+    assert remit.status().violations == {"half": 1}
     with isolated(redact_off=[f"category:{CONTACT}"]) as recorder:
         assert tracked(recorder, EMAIL) == [EMAIL]
 
@@ -335,7 +335,7 @@ def test_blocks_are_searched_by_their_own_risk_or_their_declaration(
             pass
         with remit.span("silent", {"to": EMAIL}):
             pass
-    payloads = [(span.payload, span.exceeds) for span in remit_recorder.spans()[1:]]
+    payloads = [(span.payload, span.violations) for span in remit_recorder.spans()[1:]]
     assert payloads == [
         ({"to": [MARKER]}, (said("own"),)),
         ({"event": MARKER, "more": None}, (said("values:track"),)),
@@ -354,8 +354,8 @@ def test_steps_of_adapters_are_searched(remit_recorder: RecordingSink) -> None:
         adapters.start(tool, {"inputs": {"to": EMAIL}}).end({"outputs": 1})
         adapters.start(step, {"to": f"<{EMAIL}>"}).end({"outputs": 1})
     first, second = remit_recorder.spans()[1:]
-    assert (first.payload, first.exceeds) == ({"inputs": {"to": MARKER}}, (said("fake:tool"),))
-    assert (second.payload, second.exceeds) == ({"to": MARKER}, (said("fake:step"),))
+    assert (first.payload, first.violations) == ({"inputs": {"to": MARKER}}, (said("fake:tool"),))
+    assert (second.payload, second.violations) == ({"to": MARKER}, (said("fake:step"),))
 
 
 def _generator(event: str) -> Iterator[str]:
@@ -383,7 +383,7 @@ def test_calls_of_every_kind_are_searched(remit_recorder: RecordingSink) -> None
         inner(EMAIL)
         with inner.run():
             track(EMAIL)
-    found = [span.name.rpartition(".")[2] for span in remit_recorder.spans() if span.exceeds]
+    found = [span.name.rpartition(".")[2] for span in remit_recorder.spans() if span.violations]
     assert found == ["wait", "stream", "inner", "values:track", "values:track"]
     payloads = [span.payload for span in remit_recorder.spans()[1:]]
     assert EMAIL not in json.dumps(payloads)
@@ -395,7 +395,7 @@ def test_what_an_inner_run_redacts_is_found_outside(remit_recorder: RecordingSin
         with desk.run():
             load()
         track(EMAIL)
-    assert remit_recorder.spans("track")[0].exceeds == (said("values:track"),)
+    assert remit_recorder.spans("track")[0].violations == (said("values:track"),)
 
 
 def test_threads_with_the_context_of_a_run_know_what_it_redacted(
@@ -422,9 +422,9 @@ def test_threads_with_the_context_of_a_run_know_what_it_redacted(
         for worker in workers:
             worker.join()
     spans = remit_recorder.spans("track")
-    assert [span.payload for span in spans if span.exceeds != (said("values:track"),)] == []
+    assert [span.payload for span in spans if span.violations != (said("values:track"),)] == []
     assert len(spans) == 800
-    assert remit.status().exceeding == {"values:track": 800}
+    assert remit.status().violations == {"values:track": 800}
 
 
 @each("on_violation", ["observe", "deny", "terminate"])
@@ -433,7 +433,7 @@ def test_it_is_a_finding_under_every_setting(on_violation: OnViolation) -> None:
     with isolated(on_violation=on_violation) as recorder:
         assert tracked(recorder, EMAIL) == [MARKER]
         assert recorder.runs[0].status == "complete"
-        assert remit.status().exceeding == {"values:track": 1}
+        assert remit.status().violations == {"values:track": 1}
 
 
 def test_the_payload_of_a_refused_step_is_searched_too() -> None:
@@ -458,7 +458,7 @@ def test_nothing_is_searched_without_recording() -> None:
         with desk.run():
             load()
             assert track(EMAIL) == "tracked"
-        assert remit.status().exceeding == {}
+        assert remit.status().violations == {}
         assert remit.status().redacted == {}
 
 
@@ -478,7 +478,7 @@ def test_the_note_joins_those_of_the_policy(remit_recorder: RecordingSink) -> No
     named = {span.name: span for span in remit_recorder.spans()}
     for name in ("late", "block"):
         agent = "tests.unit.test_excluded_values:forbidding"
-        assert named[name].exceeds == (said(name), violation(name, agent, "destroy_data"))
+        assert named[name].violations == (said(name), violation(name, agent, "destroy_data"))
     assert named["late"].payload == {"event": MARKER}
     assert named["block"].payload == MARKER
 
@@ -496,7 +496,7 @@ def test_the_log_has_one_line_for_each_step_and_category(
     assert lines[0].endswith(str(said("values:track")))
     assert EMAIL not in caplog.text
     assert STREET not in caplog.text
-    assert remit.status().exceeding == {"values:track": 4}
+    assert remit.status().violations == {"values:track": 4}
 
 
 def test_a_payload_of_many_findings_stays_within_its_size() -> None:
@@ -508,7 +508,7 @@ def test_a_payload_of_many_findings_stays_within_its_size() -> None:
         (span,) = recorder.spans("track")
     payload = json.dumps(span.payload, separators=(",", ":"))
     assert len(payload) <= 4_096
-    assert span.exceeds == (said("values:track"),)
+    assert span.violations == (said("values:track"),)
     assert EMAIL not in payload
 
 
@@ -531,7 +531,7 @@ def test_the_texts_of_a_run_are_bounded_and_the_latest_are_found(
         for text in ("02999@example.com", "02400@example.com", "00001@example.com", long):
             track(text)
     spans = remit_recorder.spans("track")
-    assert [bool(span.exceeds) for span in spans] == [True] * 30 + [True, True, False, True]
+    assert [bool(span.violations) for span in spans] == [True] * 30 + [True, True, False, True]
 
 
 FUNCTIONS = [
@@ -630,4 +630,4 @@ def test_of_300_invented_customers_what_is_passed_on_as_stored_is_found(
     with desk.run():
         for number in range(300):
             closed(passed(invent(number)))
-    assert sum(bool(span.exceeds) for span in recorder.spans("closed")) == findings
+    assert sum(bool(span.violations) for span in recorder.spans("closed")) == findings

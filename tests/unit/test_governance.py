@@ -28,7 +28,7 @@ def no_bodies() -> None:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the log lines that say that a step exceeds a remit."""
-    return [record.message for record in caplog.records if "exceeds the remit" in record.message]
+    return [record.message for record in caplog.records if "violates the remit" in record.message]
 
 
 @kinds
@@ -69,7 +69,7 @@ def test_what_was_refused_and_why_is_on_the_span(kind: str) -> None:
         "limit": "disallowed",
     }
     assert span.payload == given(kind)
-    assert span.exceeds == ()
+    assert span.violations == ()
 
 
 def test_the_tree_of_a_run_shows_violations_beside_a_redacted_payload() -> None:
@@ -79,7 +79,7 @@ def test_the_tree_of_a_run_shows_violations_beside_a_redacted_payload() -> None:
             pay()
         shown = repr(recorder.runs[0])
     assert "\n     <redacted: hook>\n" in shown
-    assert "exceeds the remit: financial_transactions" in shown
+    assert "violates the remit: financial_transactions" in shown
 
 
 @kinds
@@ -100,7 +100,10 @@ def test_observe_lets_the_step_run_and_marks_its_span(
         assert [span.status for span in spans] == ["complete"] * 4
     for span in spans:
         assert span.payload == given(kind)
-        assert (span.exceeds[0].name, span.exceeds[0].word) == ("financial_transactions", "allowed")
+        assert (span.violations[0].name, span.violations[0].word) == (
+            "financial_transactions",
+            "allowed",
+        )
     (line,) = lines(caplog)
     assert line.endswith(" forbids; it runs, as on_violation is observe"), line
 
@@ -142,7 +145,7 @@ def test_the_log_names_both_declarations_and_where_they_stand(
         pay()
     (line,) = lines(caplog)
     assert re.match(
-        r"tests\.governed:pay \(\S+governed\.py:\d+\) exceeds the remit: "
+        r"tests\.governed:pay \(\S+governed\.py:\d+\) violates the remit: "
         r"it does financial_transactions, which the agent "
         rf"tests\.governed:agent \(\S+governed\.py:\d+\) forbids; .*{outcome}",
         line,
@@ -155,7 +158,7 @@ def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> 
         block()
         block()
     (line,) = lines(caplog)
-    assert re.match(r"by hand \(\S+governed\.py:\d+\) exceeds", line)
+    assert re.match(r"by hand \(\S+governed\.py:\d+\) violates", line)
 
 
 @each("on_violation", ["observe", "deny", "terminate"])
@@ -168,7 +171,7 @@ def test_a_violation_is_logged_once_and_counted(
         for _ in range(3):
             with suppress(DeniedError, RunTerminated), agent.run():
                 pay()
-        assert remit.status().exceeding == {"tests.governed:pay": 3}
+        assert remit.status().violations == {"tests.governed:pay": 3}
     assert len(lines(caplog)) == 1
 
 
@@ -202,7 +205,7 @@ def test_a_block_takes_over_the_data_risk_that_is_declared_under_its_name() -> N
             pass
         with remit.span("settle", data_risk=remit.risk(allows="read_data")):
             pass
-    assert [bool(span.exceeds) for span in recorder.spans("settle")] == [True, False]
+    assert [bool(span.violations) for span in recorder.spans("settle")] == [True, False]
 
 
 def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -212,7 +215,7 @@ def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFi
             with remit.span(f"pay {number}", data_risk=PAYS):
                 pass
         assert len(lines(caplog)) == 1_000
-        assert all(span.exceeds for span in recorder.spans())
+        assert all(span.violations for span in recorder.spans())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_silence_is_no_permission_where_the_agent_forbids_the_word(
         assert type(error.value).__name__ == raised
         with free.run():
             undeclared()
-        said = "tests.governed:undeclared was denied: it leaves financial_transactions open"
+        said = "tests.governed:undeclared was denied: it does not declare financial_transactions"
         assert said in str(error.value)
         assert "data_risk=remit.risk(...)" in str(error.value)
         assert [span.status for span in recorder.spans()] == ["failed", "complete"]
@@ -239,7 +242,7 @@ def test_observe_lets_silence_pass() -> None:
     """It is no violation that anybody declared."""
     with isolated() as recorder, agent.run():
         undeclared()
-    assert [span.exceeds for span in recorder.spans()] == [()]
+    assert [span.violations for span in recorder.spans()] == [()]
 
 
 class TestNestedAgents:
@@ -302,7 +305,7 @@ class TestNestedAgents:
 
             countdown(5)
         (span,) = recorder.spans("pay")
-        assert len(span.exceeds) == 1
+        assert len(span.violations) == 1
 
 
 def test_a_category_that_a_type_shows_counts_as_declared() -> None:
@@ -317,4 +320,4 @@ def test_a_category_that_a_type_shows_counts_as_declared() -> None:
         def write(to: Annotated[str, remit.Sensitive("contact_information")]) -> None: ...
 
         mailer()
-    assert recorder.spans("write")[0].exceeds
+    assert recorder.spans("write")[0].violations

@@ -109,7 +109,7 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
         with under_an_unreadable_ceiling():
             KINDS[kind]()
         (span,) = recorder.spans()
-        assert (span.status, span.exceeds) == ("complete", ())
+        assert (span.status, span.violations) == ("complete", ())
     assert [ran(kind)] == BODIES
     assert guard.faults.counts["the policy"]
 
@@ -160,7 +160,7 @@ def test_a_step_near_the_recursion_limit_is_refused(
         ({"REMIT_ON_VIOLATION": " Deny "}, True),
         ({"REMIT_ON_VIOLATION": "terminate"}, True),
         ({"REMIT_ON_VIOLATION": "deny", "REMIT_OUTSIDE_RUN": "record"}, False),
-        ({"REMIT_OUTSIDE_RUN": "refuse"}, True),
+        ({"REMIT_OUTSIDE_RUN": "deny"}, True),
     ],
 )
 def test_a_step_is_refused_if_remit_cannot_start_under_a_policy_that_refuses(
@@ -226,7 +226,7 @@ def test_a_refusal_that_cannot_be_recorded_is_one_all_the_same(kind: str) -> Non
             KINDS[kind]()
         assert recorder.spans() == []
     assert BODIES == []
-    assert guard.faults.counts["the record of a refusal"] == 1
+    assert guard.faults.counts["the record of a denial"] == 1
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_fault_loses_the_record_of_an_agent_of_an_adapter_and_not_its_ceiling(
                 pay()
         assert not span.is_open
         assert current_context() is before
-        assert isinstance(span.refused, DeniedError)
+        assert isinstance(span.denied, DeniedError)
     assert [run.status for run in sink.runs] == ["complete"]
 
 

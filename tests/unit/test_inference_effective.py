@@ -258,7 +258,7 @@ def test_a_ceiling_holds_for_what_only_the_types_show() -> None:
 
         answer()
     (span,) = recorder.spans("write")
-    assert [str(each).startswith(SAYS) for each in span.exceeds] == [True]
+    assert [str(each).startswith(SAYS) for each in span.violations] == [True]
 
 
 def test_a_contradiction_that_is_found_late_counts_as_included_for_the_policy(

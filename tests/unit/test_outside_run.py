@@ -207,7 +207,7 @@ def test_a_step_that_no_agent_forbids_runs() -> None:
     with isolated(on_violation="deny"):
         assert harmless() == "ran"
     with (
-        isolated(outside_run="refuse"),
+        isolated(outside_run="deny"),
         pytest.raises(DeniedError, match=r"called outside any run at .*test_outside_run"),
     ):
         harmless()

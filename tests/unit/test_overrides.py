@@ -298,10 +298,10 @@ def test_capture_follows_the_type_of_the_result() -> None:
         pytest.param(
             {"properties": {"articel": {}}}, " (did you mean 'article'?); expected", id="near"
         ),
-        pytest.param(Some, "names 'colour', which is no parameter; expected some of", id="a field"),
+        pytest.param(Some, "names 'colour', which is not a parameter; expected", id="a field"),
         pytest.param(int, "a type without fields", id="no fields"),
-        pytest.param({"type": "array"}, "no JSON Schema of an object", id="an array"),
-        pytest.param({"properties": 5}, "no JSON Schema of an object", id="no properties"),
+        pytest.param({"type": "array"}, "not a JSON Schema of an object", id="an array"),
+        pytest.param({"properties": 5}, "not a JSON Schema of an object", id="no properties"),
         pytest.param("Order", "an object of type str", id="a text"),
         pytest.param(Some(article="tea"), "an object of type Some", id="an instance"),
         pytest.param(order, "an object of type function", id="a function"),

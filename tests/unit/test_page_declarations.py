@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from remit._policy.limits import unjudged
+from remit._policy.limits import not_compared
 from remit._policy.words import CATEGORIES
 from remit.collector.page import formats
 from remit.collector.page.data.flows import (
@@ -173,7 +173,7 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
 
 def test_the_violations_of_a_step_become_two_declarations() -> None:
     """What is not declared any more is in the violation itself."""
-    violations = of_one_agent([unjudged("shop:pay_back"), REFUSAL, REFUSED_DATA, OF_ANOTHER])
+    violations = of_one_agent([not_compared("shop:pay_back"), REFUSAL, REFUSED_DATA, OF_ANOTHER])
     assert [violation.name for violation in violations] == ["financial_transactions", MONEY]
     summary = summary_of(violations[0], agent="Careful desk")
     assert summary == "may move money; Careful desk never does"

@@ -48,7 +48,7 @@ def test_a_name_of_the_program_is_shown_as_it_has_it() -> None:
 def test_the_note_of_remit_is_told_apart() -> None:
     """It says how the step exceeds the remit of its agent."""
     tree = tree_of(
-        {"a": 1, "$remit": {"exceeds": [{"sentence": "too much"}], "unregistered": True}}
+        {"a": 1, "$remit": {"violations": [{"sentence": "too much"}], "unregistered": True}}
     )
     assert [node.key for node in tree.nodes] == ["a"]
     assert (tree.violations, tree.unregistered) == ((Violation("too much"),), True)
@@ -56,7 +56,7 @@ def test_the_note_of_remit_is_told_apart() -> None:
 
 def test_the_note_in_a_marker_is_shown() -> None:
     """Where the marker replaces the whole payload."""
-    note = {"exceeds": [{"sentence": "too much"}], "unregistered": True}
+    note = {"violations": [{"sentence": "too much"}], "unregistered": True}
     tree = tree_of({"$remit": "cut", "of": 90_000, "unit": "bytes", **note})
     assert [node.kind for node in tree.nodes] == ["cut"]
     assert (tree.violations, tree.unregistered) == ((Violation("too much"),), True)

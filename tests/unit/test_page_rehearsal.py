@@ -78,7 +78,7 @@ def test_the_page_refuses_what_the_command_line_says_is_refused(
     rehearsal = rehearse(remit, [DeclaredStep("step", declared_words(step), kind)])
 
     assert ("step" in refused) == ("step" not in rehearsal.allowed)
-    assert bool(refused and refused["step"].does) == ("step" in rehearsal.refused)
+    assert bool(refused and refused["step"].does) == ("step" in rehearsal.denied)
 
 
 def test_a_refusal_names_what_the_step_does_and_leaves_unsaid() -> None:

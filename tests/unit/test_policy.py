@@ -89,5 +89,5 @@ def test_of_several_ceilings_those_are_named_that_are_exceeded() -> None:
     both = under(under(under((), outer), inner), outer)
     assert both == (outer, inner)
     found = verdict(both, "desk:pay", risk(allows="financial_transactions"), strict=False)
-    assert found.exceeded == (outer,)
+    assert found.violated == (outer,)
     assert len(found.violations) == 1

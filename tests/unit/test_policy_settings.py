@@ -65,7 +65,7 @@ def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
             id="password-in-the-url",
         ),
         pytest.param({"REMIT_REDACT": "no.such:hook"}, "cannot be imported", id="hook"),
-        pytest.param({"REMIT_REDACT_OFF": "nonsense"}, "no rule of redaction", id="redact-off"),
+        pytest.param({"REMIT_REDACT_OFF": "nonsense"}, "not a redaction rule", id="redact-off"),
     ],
     monkeypatch=fresh,
 )

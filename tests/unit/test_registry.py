@@ -182,7 +182,7 @@ def test_an_agent_may_name_functions(shop: Shop) -> None:
     [
         pytest.param(Registry, "span_types holds <class", id="class"),
         pytest.param(7, "span_types holds 7; expected functions, modules or prefixes", id="number"),
-        pytest.param(print, "the function print, which is no span type; decorate it", id="bare"),
+        pytest.param(print, "the function print, which is not a span type; decorate it", id="bare"),
     ],
 )
 def test_a_wrong_selector_is_an_error(shop: Shop, selector: object, message: str) -> None:

@@ -21,11 +21,11 @@ from remit._adapters.spans import Parent as Parent
 from remit._adapters.spans import SpanEnd as SpanEnd
 from remit._adapters.spans import StartOptions as StartOptions
 from remit._adapters.spans import Status as Status
-from remit._adapters.spans import collect_refusals as collect_refusals
+from remit._adapters.spans import collect_denials as collect_denials
+from remit._adapters.spans import deny_after as deny_after
 from remit._adapters.spans import inside as inside
 from remit._adapters.spans import judging as judging
 from remit._adapters.spans import permit as permit
-from remit._adapters.spans import refuse_after as refuse_after
 from remit._adapters.spans import start as start
 from remit._adapters.spans import traceparent as traceparent
 from remit._adapters.spans import within as within

@@ -261,11 +261,11 @@ def interrupts(*types: type[BaseException]) -> None:
     """Add exception types by which a framework pauses: they cancel spans and leave runs open.
 
     Raises:
-        DeclarationError: One of them is no exception type.
+        DeclarationError: One of them is not an exception type.
     """
     for cls in types:
         if not _is_exception_type(cls):
-            raise DeclarationError(f"{describe_value(cls)} is no exception type")
+            raise DeclarationError(f"{describe_value(cls)} is not an exception type")
     contributed_interrupts.extend(cls for cls in types if cls not in contributed_interrupts)
 
 

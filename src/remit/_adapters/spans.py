@@ -34,14 +34,14 @@ from remit._capture.errors import error_payload
 from remit._capture.follow import classified_rule, count_classified, follow, follow_run
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
-from remit._policy.limits import Ceiling, Ceilings, under, unjudged
+from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
     ReportedContext,
     check_terminated,
+    denials,
     is_same_span,
     open_context,
-    refusals,
     traceparent_of,
 )
 from remit._record.runs import (
@@ -63,7 +63,7 @@ Status: TypeAlias = Literal["complete", "failed", "cancelled"]
 """How a span ended."""
 
 Content: TypeAlias = Mapping[str, object] | Callable[[], Mapping[str, object]]
-"""A payload or a result: `inputs` or `outputs`, and other fields beside them. A function is called
+"""A payload or a result: `inputs` or `outputs`, and other fields next to them. A function is called
 only if it is recorded, and what it raises is contained."""
 
 Parent: TypeAlias = SpanContext | Literal["current"] | None
@@ -97,26 +97,26 @@ def within(ceiling: Ceiling | None) -> SpanContext | None:
     return context
 
 
-def collect_refusals() -> list[DeniedError]:
-    """Return a list to which the refusals of steps in the rest of the task are added.
+def collect_denials() -> list[DeniedError]:
+    """Return a list to which the denials of steps in the rest of the task are added.
 
     It is for tools that have no span of the adapter's, because their function is decorated.
     """
     collected: list[DeniedError] = []
-    refusals.set(collected)
+    denials.set(collected)
     return collected
 
 
 def permit(
     recorder: SpanRecorder, payload: Content = NOTHING, *, parent: Parent = "current"
 ) -> None:
-    """Check whether a step may run; a refusal is recorded as a failed span.
+    """Check whether a step may run; a denial is recorded as a failed span.
 
-    A step that exceeds a remit and runs, as violations are observed, is counted by its own call.
+    A step that violates a remit and runs, as violations are observed, is counted by its own call.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step exceeds it.
-        DeniedError: The step exceeds the agent's remit.
+        RunTerminated: The run was terminated, from outside or because this step violates it.
+        DeniedError: The step violates the agent's remit.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
@@ -144,12 +144,12 @@ def judging(
 ) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
-    It is for what comes before `start` or `permit`. A fault refuses the step, under the name of
+    It is for what comes before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
 
     Args:
-        recorder: The recorder that a refusal is recorded by, as the step is not known.
-        default: What the decorated function returns after a fault that refuses nothing.
+        recorder: The recorder that a denial is recorded by, as the step is not known.
+        default: What the decorated function returns after a fault that denies nothing.
         passes: Exception types that are raised to the caller.
     """
 
@@ -163,7 +163,7 @@ def judging(
                 raise
             except Exception as error:
                 fault = error
-            refuse_after(fault, recorder)
+            deny_after(fault, recorder)
             return default
 
         return judged
@@ -171,8 +171,8 @@ def judging(
     return decorate
 
 
-def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
-    """Contain a fault that kept a step from being judged; refuse it unless they are observed.
+def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
+    """Contain a fault that kept a step from being judged; deny it unless they are observed.
 
     Raises:
         RunTerminated: The setting says to terminate.
@@ -184,7 +184,7 @@ def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "cur
     if context is None:
         outside_after(recorder, error)
     else:
-        recorder.refuse_after(error, context, _no_content)
+        recorder.deny_after(error, context, _no_content)
 
 
 @contextmanager
@@ -210,14 +210,21 @@ class ManualSpan:
         context: The context inside it, the parent of other spans, also after a fault, when the span
             itself is not recorded. None outside any run, and for a model call that is the same as
             the one around it.
-        refused: The refusal of a step beneath it, in case a framework hides the exception.
+        denied: The denial of a step below it, in case a framework hides the exception.
         on_end: Called when the span has ended; a table then removes its entry.
         so_far: The result if the span is cancelled because no end was reported.
     """
 
     __slots__ = (
-        "_announced", "_classified", "_owns_run", "_recorder", "_span", "context", "on_end",
-        "refused", "so_far",
+        "_announced",
+        "_classified",
+        "_owns_run",
+        "_recorder",
+        "_span",
+        "context",
+        "denied",
+        "on_end",
+        "so_far",
     )  # fmt: skip
 
     def __init__(
@@ -240,7 +247,7 @@ class ManualSpan:
         self._announced = announced
         self._owns_run = owns_run
         self.context = context
-        self.refused: DeniedError | None = None
+        self.denied: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
         self.so_far: Content | None = None
         self._classified = classified
@@ -307,7 +314,7 @@ class ManualSpan:
         """Replace the payload of an open span, and with *recorder* also its type.
 
         A span that is open for some seconds is sent as `active`, and keeps what was sent, unless
-        it was started with `announce=False`. A step that exceeds a remit is marked, not refused.
+        it was started with `announce=False`. Violations are noted; the step is not denied.
         """
         span = self._span
         if span is not None and self.is_open:
@@ -445,7 +452,7 @@ class StartOptions(TypedDict, total=False):
 
     agent: AgentRuns | None
     ceiling: Ceiling | None
-    refuse: bool
+    deny: bool
     announce: bool
     started_ns: float | None
 
@@ -460,27 +467,27 @@ def start(
     """Start a span, after checking whether the step may run.
 
     Outside any run nothing is recorded, unless an *agent* is given. The step is counted, and
-    refused if the settings say so, like a decorated one. A model call directly beneath another one
+    denied if the settings say so, like a decorated one. A model call directly below another one
     is the same call, and not recorded again.
 
-    A fault before the step is judged refuses it, unless violations are observed. A fault afterwards
+    A fault before the step is judged denies it, unless violations are observed. A fault afterwards
     loses the record: the span has a context with all ceilings and is ended as usual. If the run of
-    an *agent* with a ceiling cannot be opened, the step is refused too.
+    an *agent* with a ceiling cannot be opened, the step is denied too.
 
     Args:
         recorder: The recorder that `declare` returned.
         payload: The payload, or a function that returns it, which is called only if it is recorded.
         parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
-        ceiling: What an agent of the framework forbids to the steps beneath the span.
-        refuse: False records a step that cannot be stopped: it is marked if it exceeds a remit.
+        ceiling: What an agent of the framework forbids to the steps below the span.
+        deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
         started_ns: When it began, as wall time; None is now.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step exceeds it.
-        DeniedError: The step exceeds the agent's remit.
+        RunTerminated: The run was terminated, from outside or because this step violates it.
+        DeniedError: The step violates the agent's remit.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
@@ -488,13 +495,13 @@ def start(
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
-        outside(recorder, refuse=options.get("refuse", True))
+        outside(recorder, deny=options.get("deny", True))
         return ManualSpan()
     run = opened(agent.open)
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not _runtime.is_permissive():
-            raise DeniedError(recorder.name, (unjudged(recorder.name),))
+            raise DeniedError(recorder.name, (not_compared(recorder.name),))
         return ManualSpan()
     try:
         return _start(recorder, payload, run.context, options, owns_run=True)
@@ -518,7 +525,7 @@ def _start(
         partial(_captured_inputs, recorder, payload, parent.run),
         options.get("ceiling"),
     )
-    if options.get("refuse", True):
+    if options.get("deny", True):
         recorder.permit(parent, params)
     else:
         _warn_unchecked(recorder, parent)
@@ -552,7 +559,7 @@ def _recorded(
         ceilings,
         started_ns=None if started_ns is None else _nanoseconds(started_ns),
         announced=announced,
-        judged=options.get("refuse", True),
+        judged=options.get("deny", True),
     )
     return ManualSpan(
         recorder,
@@ -564,7 +571,7 @@ def _recorded(
     )
 
 
-@guarded("the log of a step that exceeds a remit")
+@guarded("the log of a step that violates a remit")
 def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
     recorder.warn_unchecked(parent)
 
@@ -576,7 +583,6 @@ def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
 
 
 def _recorder_in(context: SpanContext) -> SpanRecorder | None:
-    """Return the recorder of the open span of *context*."""
     span = context.run.open.get(context.key)
     return span.recorder if isinstance(span, OpenSpan) else None
 
@@ -615,7 +621,7 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
-    """Return a payload or result without what was redacted in the run for its classification."""
+    """Return a payload or result without values that the run redacted for their classification."""
     if recorder.kind not in WITHOUT_EFFECT:
         return data
     is_model_call = _is_model_call(recorder)

@@ -67,7 +67,7 @@ def make_private_file(path: Path) -> bool:
     return True
 
 
-def refuse_link(path: Path) -> None:
+def reject_link(path: Path) -> None:
     """Check that *path* itself is not a symbolic link; the folders above it may be links.
 
     Raises:

@@ -109,13 +109,13 @@ def source_root(module: str, file: str | None) -> str:
     return str(path.parents[min(levels, len(path.parents) - 1)])
 
 
-# Of tracebacks
+# Tracebacks
 
 MAX_LINKS: Final = 2_000
 """So many links of a traceback are read: it grows with each `raise` of the same exception."""
 MAX_FILES: Final = 10_000
 MAX_CHARS: Final = 200
-"""Of a file's path and of a function's name."""
+"""Limit for the path of a file and the name of a function."""
 
 # Whose code a frame executes; the smaller, the more it says about the program.
 _PROGRAM: Final = 0
@@ -147,7 +147,6 @@ class Frames(Struct, frozen=True):
 
     Attributes:
         at: The innermost frame of the program's own code; without one, the innermost of all.
-        innermost: The innermost frames, the innermost first.
         outermost: The outermost frames, without those that are in `innermost`, in the same order.
         total: How many frames there are; at most 2,000 are read.
     """

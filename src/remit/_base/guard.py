@@ -74,7 +74,7 @@ class Faults:
         The message may quote data of the program. While memory is short, a fault may go uncounted.
 
         Raises:
-            BaseException: *error* itself if it is no fault (an exit, or what a signal handler
+            BaseException: *error* itself if it is not a fault (an exit, or what a signal handler
                 raised), and if `strict` is set.
         """
         if not isinstance(error, Exception) or raised_by_signal_handler(error):

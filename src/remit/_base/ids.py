@@ -123,7 +123,7 @@ def key_within(identifier: str, name: str) -> bytes | None:
     Every process that knows the PFID derives the same key. Its time is the PFID's.
 
     Returns:
-        None if *identifier* is no PFID.
+        None if *identifier* is not a PFID.
     """
     whole = key_of(identifier)
     return None if whole is None else derived_key(whole, f"{identifier}/{name}")

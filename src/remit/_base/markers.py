@@ -1,4 +1,4 @@
-"""Markers, which replace a value in a payload, and the note about a step beside its parameters.
+"""Markers, which replace a value in a payload, and the note about a step next to its parameters.
 
 Both are part of payload format 1 (docs/reference/payloads.md) and have the reserved key `$remit`. A
 marker has a text under it; a note has an object there, so that readers can distinguish them. A note
@@ -16,8 +16,8 @@ import msgspec
 KEY: Final = "$remit"
 """The reserved key; its value names the kind of marker."""
 
-EXCEEDS: Final = "exceeds"
-"""Key in the note of a step that ran in spite of its violations: a list of them."""
+VIOLATIONS: Final = "violations"
+"""Key of the violations in the error of a denied step, and in the note of one that ran."""
 
 UNREGISTERED: Final = "unregistered"
 """Key in the note of a step that the agent's registration does not include."""
@@ -81,7 +81,7 @@ def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
 
 
 def kind_of(value: object) -> str | None:
-    """Return the kind of a marker, None if *value* is no marker."""
+    """Return the kind of a marker, None if *value* is not a marker."""
     kind = cast("Marker", value).get(KEY) if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else None
 
@@ -107,7 +107,7 @@ def is_gap(value: object) -> bool:
 
 
 def rule_of(value: object) -> object:
-    """Return the rule in a marker of a redacted value, None if *value* is no such marker."""
+    """Return the rule in a marker of a redacted value, None if *value* is not such a marker."""
     if type(value) is not dict:
         return None
     marker = cast("Marker", value)
@@ -147,23 +147,23 @@ def unescaped(name: str) -> str:
 def add_note(payload: bytes, note: Mapping[str, object]) -> bytes:
     """Return *payload* with a note about its step.
 
-    The note is added beside the parameters, or to the marker that replaces the payload.
+    The note is added next to the parameters, or to the marker that replaces the payload.
     """
     if not payload.startswith(_MARKER_START) and _NOTE_START not in payload:
         member = msgspec.json.encode({KEY: note})[1:]
         return payload[:-1] + (b"" if payload == b"{}" else b",") + member
     members: dict[str, object] = msgspec.json.decode(payload)
-    # In a marker it is beside the marker's kind.
+    # In a marker it is next to the marker's kind.
     is_marker = kind_of(members) is not None
     holder = members if is_marker else cast("dict[str, object]", members.pop(KEY, {}))
-    violations = cast("Sequence[object]", holder.get(EXCEEDS, ()))
+    violations = cast("Sequence[object]", holder.get(VIOLATIONS, ()))
     holder |= note
-    if EXCEEDS in note:
-        holder[EXCEEDS] = [*violations, *cast("Sequence[object]", note[EXCEEDS])]
+    if VIOLATIONS in note:
+        holder[VIOLATIONS] = [*violations, *cast("Sequence[object]", note[VIOLATIONS])]
     return msgspec.json.encode(members if is_marker else {**members, KEY: holder})
 
 
-def mark_unregistered(payload: bytes) -> bytes:
+def note_unregistered(payload: bytes) -> bytes:
     """Return *payload* with a note that the agent's registration does not include the step."""
     return add_note(payload, {UNREGISTERED: True})
 
@@ -174,7 +174,7 @@ def is_unregistered(payload: Mapping[str, object]) -> bool:
 
 
 def note_of(payload: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the object that holds the note: in a marker it is beside the marker's kind."""
+    """Return the object that holds the note: in a marker it is next to the marker's kind."""
     note = payload.get(KEY)
     if isinstance(note, str):
         return payload
@@ -183,5 +183,5 @@ def note_of(payload: Mapping[str, object]) -> Mapping[str, object]:
 
 def without_note(payload: Mapping[str, object]) -> dict[str, object]:
     """Return *payload* without the note about its step; a marker that replaces it stays."""
-    added = (EXCEEDS, UNREGISTERED) if kind_of(payload) is not None else (KEY,)
+    added = (VIOLATIONS, UNREGISTERED) if kind_of(payload) is not None else (KEY,)
     return {name: value for name, value in payload.items() if name not in added}

@@ -82,6 +82,5 @@ def _exits_with(code: object) -> bool:
 
 
 def _trio_cancellation() -> tuple[type[BaseException], ...]:
-    """Return trio's cancellation exception, if trio is loaded."""
     cancelled = getattr(sys.modules.get("trio"), "Cancelled", None)
     return () if cancelled is None else (cancelled,)

@@ -1,4 +1,4 @@
-"""SQLite files of remit: their mark, and connections that read a file without changing it.
+"""SQLite files of remit: their `application_id`, and connections that change nothing.
 
 The `application_id`, four bytes in the header of an SQLite file, marks the files of remit. A file
 of another program is never opened for writing.
@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from remit._base.files import refuse_link
+from remit._base.files import reject_link
 
 COLLECTOR_VERSION: Final = 2
 """Schema version of the collector's databases."""
@@ -21,9 +21,9 @@ INDEX: Final = "-shm"
 
 
 COLLECTOR: Final = int.from_bytes(b"RMTC")
-"""Mark of the collector's databases."""
+"""`application_id` of the collector's databases."""
 SPOOL: Final = int.from_bytes(b"RMTS")
-"""Mark of the files of the spool."""
+"""`application_id` of the files of the spool."""
 
 
 class ForeignError(Exception):
@@ -41,19 +41,19 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
         OSError: It is a symbolic link, or cannot be read.
         sqlite3.Error: It is not an SQLite file, is damaged, or cannot be read.
     """
-    refuse_link(path)
+    reject_link(path)
     if not path.stat().st_size:
         return
     with closing(open_file(path, "ro&immutable=1")) as connection:
-        mark, tables = mark_of(connection), _tables(connection)
-    if not mark and not tables and in_log and has_log(path):
+        number, tables = application_id(connection), _tables(connection)
+    if not number and not tables and in_log and has_log(path):
         # Everything may still be in the log.
         with closing(open_file(path, "ro")) as connection:
-            mark, tables = mark_of(connection), _tables(connection)
-    if mark == expected or not (mark or tables):
+            number, tables = application_id(connection), _tables(connection)
+    if number == expected or not (number or tables):
         return
     raise ForeignError(
-        f"another program made it ({f'application_id {mark:#010x}' if mark else 'without a mark'}, "
+        f"another program made it (application_id {number:#010x}, "
         f"{f'tables {_shorten(tables)}' if tables else 'no tables'})"
     )
 
@@ -71,7 +71,7 @@ def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
         OSError: It is a symbolic link.
         sqlite3.Error: It cannot be opened.
     """
-    refuse_link(path)
+    reject_link(path)
     if not has_log(path):
         return open_file(path, "ro&immutable=1")
     return open_file(path, "ro&readonly_shm=1" if abandoned and _index(path) else "ro")
@@ -98,7 +98,7 @@ def open_file(path: Path, mode: str, timeout_s: float = 5.0) -> sqlite3.Connecti
     )
 
 
-def mark_of(connection: sqlite3.Connection) -> int:
+def application_id(connection: sqlite3.Connection) -> int:
     """Return the `application_id` of a file."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     return int(application_id) & 0xFFFF_FFFF

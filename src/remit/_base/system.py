@@ -1,4 +1,4 @@
-"""What differs between POSIX and Windows: forks, locks, owners, folders, sockets, memory.
+"""Differences between POSIX and Windows: forks, locks, owners, folders, sockets, memory.
 
 The other modules use nothing that one of the two lacks.
 """

@@ -25,11 +25,11 @@ ARRAYS: Final = (
 """(top-level package, class) of arrays and tables, which are recorded by type, shape and dtype."""
 
 MAX_COLUMNS: Final = 100
-"""Of a wider table the types of the columns are not compared."""
+"""The column types of a wider table are not compared."""
 
 
 def array_reader(cls: type) -> Callable[[object], object] | None:
-    """Return a function that makes the marker of an array, None if *cls* is no known array.
+    """Return a function that makes the marker of an array, None if *cls* is not a known array.
 
     Subclasses by users of classes that are written in Python are not read, because their properties
     would run.
@@ -50,7 +50,7 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
 
 
 def numpy_scalar_reader(cls: type) -> Callable[[object], object] | None:
-    """Return a function that converts a numpy scalar to Python, None if *cls* is no such type.
+    """Return a function that converts a numpy scalar to Python, None if *cls* is not such a type.
 
     A scalar without a Python counterpart is returned unchanged.
     """

@@ -33,13 +33,13 @@ MARKER_BYTES: Final = 72
 """Room of a marker without its contents."""
 
 _FRONT: Final = 4
-"""The beginning of a list has one of so many parts of its room."""
+"""A list keeps its beginning in 1/this of its room."""
 
 _LARGEST: Final = 8
-"""An item of a list counts as at most one of so many parts of its room."""
+"""An item of a list counts as at most 1/this of its room."""
 
 _TAIL: Final = 10
-"""The end of a text has one of so many parts of its room."""
+"""A text keeps its end in 1/this of its room."""
 
 
 class LongText:
@@ -75,7 +75,7 @@ def _unread(value: object) -> object:
 
 
 encode_small: Final = msgspec.json.Encoder().encode
-"""Encodes what is at most some kilobytes, faster than `encode`."""
+"""Encodes small values faster than `encode`."""
 encode: Final = growing(msgspec.json.Encoder(enc_hook=_read))
 _encode_unread: Final = growing(msgspec.json.Encoder(enc_hook=_unread))
 
@@ -95,7 +95,7 @@ def size_of(value: object, most: int) -> int:
 
 
 def cut(value: object, room: int) -> object:
-    """Return *value*, or what stays of it in *room* bytes of JSON; *value* is left unchanged.
+    """Return *value*, cut to *room* bytes of JSON; *value* is left unchanged.
 
     The result may be a few bytes larger where the room is less than that of some markers.
     """

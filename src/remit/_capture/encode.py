@@ -41,7 +41,6 @@ class Rules(Struct, frozen=True, eq=False):
         max_payload_bytes: Most bytes of the JSON text in UTF-8, for params and result each.
         hook: The user's redaction, which gets each payload and returns the payload to record.
         off: Rules that are off in this process (`configure(redact_off=...)`).
-        redacted: Number of values that each rule redacted.
         texts: The texts redacted in the run, which its errors must not quote; None outside any run.
         package: Top-level package of the run's agent, whose frames are the program's.
         classified: Number of values that each rule of a classification redacted in the run and in

@@ -26,12 +26,12 @@ from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, decode, is_harmless, replace_surrogates
 from remit._inspect.introspection import is_a, lookup, name_of, type_name
-from remit._policy.violations import VIOLATIONS, fields_of
+from remit._policy.violations import fields_of
 from remit.errors import DeniedError, Violation
 
 MAX_MESSAGE_CHARS: Final = 8_192
 MAX_INNER_MESSAGE_CHARS: Final = 2_048
-"""Of a cause, or of a member of a group."""
+"""Limit for a cause, or for a member of a group."""
 MAX_FRAMES: Final = 20
 MAX_CAUSES: Final = 5
 MAX_MEMBERS: Final = 5
@@ -210,14 +210,14 @@ def keys_in_names(file: str, function: str, off: frozenset[str]) -> tuple[str | 
 def key_in(name: str, off: frozenset[str]) -> str | None:
     """Return the rule of a key in the name of a class.
 
-    In a name a key may follow a letter, as in `Eghp_...`, which in a text is no key.
+    In a name a key may follow a letter, as in `Eghp_...`; in a text it may not.
     """
     starts = range(max(1, len(name) - SHORTEST + 1))
     return next((rule for start in starts if (rule := key_shaped(name[start:], off))), None)
 
 
 def _causes(error: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """Yield what caused *error*, and what caused that, as Python prints it."""
+    """Yield the chain of causes of *error*, as Python prints it."""
     seen = {id(error)}
     for _ in range(MAX_CAUSES):
         cause, relation = _CAUSE(error), "cause"
@@ -231,7 +231,7 @@ def _causes(error: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 
 def _leaves(group: BaseException) -> tuple[list[BaseException], int]:
-    """Return the first exceptions in *group* that are no groups, and how many there are.
+    """Return the first exceptions in *group* that are not groups, and how many there are.
 
     At most 1,000 members are visited.
     """
@@ -315,7 +315,7 @@ def denial_payload(error: DeniedError, rules: Rules) -> bytes:
         described = {
             "type": type_name(type(error)),
             "message": walk.text(str(error)),
-            VIOLATIONS: [_violation(walk, violation) for violation in error.violations],
+            markers.VIOLATIONS: [_violation(walk, violation) for violation in error.violations],
         }
         return {"error": described}
 

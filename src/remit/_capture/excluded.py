@@ -17,7 +17,7 @@ from remit._capture.redacted import WORD, CategorizedText, TextIndex
 from remit._capture.walk import decode
 
 _FEW: Final = 8
-"""So many texts are searched for in less time than the words of a payload are told apart."""
+"""Searching for this many texts takes less time than splitting a payload into words."""
 _ESCAPE: Final = re.compile(rb"\\(?:u....|.)")
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 """The characters that JSON escapes."""
@@ -145,8 +145,8 @@ class _Search:
         return copy
 
     def _marker_of_keys(self, members: dict[str, object]) -> markers.Marker | None:
-        marks = [self._marker_of(name) for name in members]
-        return next(filter(None, marks), None)
+        markers = [self._marker_of(name) for name in members]
+        return next(filter(None, markers), None)
 
     def _marker_of(self, text: str) -> markers.Marker | None:
         """Return the marker that replaces *text*, None if it quotes nothing."""

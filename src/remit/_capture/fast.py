@@ -138,7 +138,7 @@ class CallPlan(Plan):
 
 
 class FieldsPlan(Plan):
-    """The capture plan of a step of an adapter, which has fields beside its parameters."""
+    """The capture plan of a step of an adapter, which has fields next to its parameters."""
 
     open_ended: ClassVar[bool] = True
 
@@ -166,7 +166,7 @@ class FieldsPlan(Plan):
         return data or super().result(value, rules)
 
     def _is_plain_field(self, key: object) -> bool:
-        """Return whether the name of a parameter, or of a field beside them, redacts nothing."""
+        """Return whether the name of a parameter, or of a field next to them, redacts nothing."""
         if key in self._by_keyword:
             return True
         if type(key) is not str or self._beside is None or key in LABELS:

@@ -1,4 +1,4 @@
-"""Redacts what later steps of a run say of values that were redacted for their classification.
+"""Redacts later quotes of values that the run redacted for their classification.
 
 A model gets the result of a tool as a message, and quotes it in its answer. Once a step of the run
 has redacted a value by a rule `classification:...`, the contents in the payloads of models, agents
@@ -20,7 +20,7 @@ from remit._capture.walk import decode
 INPUTS: Final = "inputs"
 OUTPUTS: Final = "outputs"
 CONTENTS: Final = (INPUTS, OUTPUTS)
-"""The fields of a payload and a result that hold contents; those beside them stay."""
+"""The fields of a payload and a result that hold contents; those next to them stay."""
 HEAD: Final = "head"
 """The member of a marker with what stays of a payload that was too large."""
 NAME: Final = "name"
@@ -49,7 +49,7 @@ ENVELOPES: Final[Mapping[str, Envelope]] = {
 RESULTS: Final = frozenset({"output", "documents", "messages", "tool_calls"})
 """Fields in the `outputs` of other steps that stay as keys, without their values."""
 TRIGGERED: Final = "triggered"
-"""The verdict of a guardrail, which stays."""
+"""The result of a guardrail, which stays."""
 
 
 def count_classified(rules: Rules) -> int:
@@ -65,7 +65,7 @@ def classified_rule(rules: Rules) -> str | None:
 def follow_run(
     data: bytes, rules: Rules, tools: Mapping[str, str], *, is_model_call: bool
 ) -> bytes:
-    """Return a payload or result without what was redacted in the run for its classification."""
+    """Return a payload or result without values that the run redacted for their classification."""
     rule = classified_rule(rules)
     if rule is None and not tools:
         return data
@@ -111,7 +111,7 @@ def _without_contents(marker: dict[str, object], rule: str) -> dict[str, object]
     if markers.is_redacted(marker):
         return marker
     replaced = markers.redacted(rule)
-    notes = (markers.EXCEEDS, markers.UNREGISTERED)
+    notes = (markers.VIOLATIONS, markers.UNREGISTERED)
     return replaced | {name: marker[name] for name in notes if name in marker}
 
 

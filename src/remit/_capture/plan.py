@@ -1,6 +1,6 @@
 """The capture plan of a callable: how its arguments and its result are walked.
 
-`fast` beside it has the plans that walk only what they cannot encode at once.
+`fast` has the plans that walk only what they cannot encode at once.
 """
 
 from __future__ import annotations
@@ -112,7 +112,6 @@ class ParameterPlan(Struct, frozen=True):
         category: The data category of its values: of their mark, type, name or rule.
         excluded: Data categories whose values inside it are redacted.
         declared: Fields that the annotation's classes mark, by key.
-        off: Rules that are off for it.
         rules_off: Of these, the ones that `capture=` turns off for it alone, sorted. `True` turns
             off the rules by which the declaration redacts the value.
     """
@@ -248,7 +247,7 @@ class Plan:
             are off for all of them.
         excludes: Data categories that the parameters are declared not to hold, without those whose
             rules are off.
-        open_ended: Keywords that no parameter takes are recorded beside the parameters. The rules
+        open_ended: Keywords that no parameter takes are recorded next to the parameters. The rules
             of their names apply to them, and not the rule of the declaration.
     """
 
@@ -388,7 +387,7 @@ class Plan:
         return out
 
     def _field(self, key: str, beside: Direction) -> ParameterPlan:
-        """Return the plan of a field beside the parameters; adapters use few names."""
+        """Return the plan of a field next to the parameters; adapters use few names."""
         plan = self._fields.get(key)
         if plan is None:
             plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)

@@ -30,7 +30,7 @@ MIN_CHARS: Final = 4
 MAX_VISITED: Final = 200
 MAX_TEXTS: Final = 1_000
 MAX_TEXT_CHARS: Final = 1_024
-"""Of a longer text the beginning is kept: a message that quotes the text quotes that too."""
+"""Only the beginning of a longer text is kept; a message that quotes the text quotes it too."""
 
 _DROPPED_AT_ONCE: Final = MAX_TEXTS // 4
 _WORD_CHARS: Final = 8
@@ -38,13 +38,13 @@ _WORD_CHARS: Final = 8
 
 MIN_EXCLUDED_CHARS: Final = 6
 MIN_EXCLUDED_LETTERS: Final = 12
-"""Parameters are searched for texts of so many characters, one of them no letter, or so many
-letters: shorter ones and single words occur in others by chance."""
+"""Parameters are searched for texts of at least this many characters with one that is not a letter,
+or of this many letters: shorter texts occur in others by chance."""
 
 WORD: Final = re.compile(r"\w+")
 _LAST_WORD: Final = re.compile(r"\w*\Z")
 _MAX_WORDS: Final = 8
-"""Of a text these first ones are candidates for the word that it is listed under."""
+"""A text is indexed under one of its first words, at most this many."""
 
 CategorizedText: TypeAlias = tuple[str, str]
 """A text and its data category."""
@@ -54,7 +54,6 @@ class TextIndex(Struct):
     """The texts that parameters are searched for.
 
     Attributes:
-        redacted: What the run redacted, a list that grows.
         read: How many of these were read.
         texts: Those that are long enough to be recognised.
         words: The same, each under one of its words.
@@ -71,7 +70,7 @@ class TextIndex(Struct):
         """Read what was added; threads that do so at once add a text twice."""
         total = len(self.redacted)
         for text, category in self.redacted[self.read : total]:
-            # Of one that was cut, the last word may be incomplete.
+            # The last word of a cut text may be incomplete.
             whole = _LAST_WORD.sub("", text) if len(text) == MAX_TEXT_CHARS else text
             known = whole.strip(), category
             least = MIN_EXCLUDED_LETTERS if known[0].isalpha() else MIN_EXCLUDED_CHARS

@@ -1,7 +1,7 @@
 """Converts single values to JSON with the methods of their base types only.
 
 As in docs/reference/payloads.md: datetimes ISO 8601; Decimal and integers beyond 2^53 as strings;
-what JSON has no number for (NaN, infinities) as a string.
+NaN and infinities, which JSON lacks, as strings.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MIN_BINARY_CHARS: Final = 1_024
 """A shorter text is recorded as it is, also if it is binary data in Base64."""
 
 _SEEN_CHARS: Final = 1_024
-"""Of a long text the first and the last characters decide whether it is Base64."""
+"""The first and the last characters of a long text decide whether it is Base64."""
 
 _DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?((?:;[^,;\s]{1,64}){0,4}),")
 may_be_binary: Final = re.compile(r"data:|[A-Za-z0-9+/_-]{60}").match
@@ -109,7 +109,7 @@ def binary_text(value: str) -> markers.Marker | None:
 
 
 def _decoded_bytes(chars: int, padding: int) -> int:
-    """Return the size of what *chars* characters of Base64, *padding* of them signs, stand for."""
+    """Return the size of the bytes in *chars* characters of Base64, *padding* of them signs."""
     return (chars - padding) * 3 // 4
 
 

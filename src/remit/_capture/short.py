@@ -16,7 +16,7 @@ _HALF: Final = MAX_MEMBERS // 2
 MAX_CHARS: Final = 400
 """Longer texts never fit a line."""
 MAX_TAIL_CHARS: Final = 80
-"""Of a text that is cut, this much of its end is shown."""
+"""A text that is cut shows this much of its end."""
 
 
 def members(values: Mapping[str, object]) -> str:
@@ -83,7 +83,7 @@ def kind_of(error: Mapping[str, object]) -> str:
 
 
 def described(error: Mapping[str, object], form: Callable[[object], str] = short) -> str:
-    """Return an error as `Type: message`; *form* writes a message that is no plain text."""
+    """Return an error as `Type: message`; *form* writes a message that is not plain text."""
     message, kind = error.get("message"), kind_of(error)
     text = printable(message) if isinstance(message, str) else form(message) if message else ""
     return f"{kind}: {text}" if text else kind
@@ -98,7 +98,7 @@ def place_of(error: Mapping[str, object]) -> str:
 def _object(value: dict[str, object]) -> str:
     kind = markers.kind_of(value)
     if kind is not None:
-        return _MARKS.get(kind, _unknown)(value)
+        return _MARKERS.get(kind, _unknown)(value)
     inner = ", ".join(f"{named(name)}: {short(each)}" for name, each in _first(value))
     return f"{{{inner}{_rest(len(value))}}}"
 
@@ -170,7 +170,7 @@ def _unknown(value: Mapping[str, object]) -> str:
     return f"<{printable(str(markers.kind_of(value)))}>"
 
 
-_MARKS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
+_MARKERS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
     markers.REDACTED: _redacted,
     markers.CUT: _cut,
     markers.OPAQUE: _opaque,

@@ -277,7 +277,7 @@ class Drawing:
             yield Detail(f"not as declared: {printable(wrong)}", "! ", "cancelled")
         cross = f"{self.strokes.cross} "
         for violation in violations:
-            yield Detail(f"exceeds the remit: {printable(violation.sentence)}", cross, "failed")
+            yield Detail(f"violates the remit: {printable(violation.sentence)}", cross, "failed")
         result = span.result_payload
         error = error_in(result) if span.status == "failed" else None
         if error is not None:

@@ -1,8 +1,8 @@
 """The walk: makes a bounded, redacted copy of a value as plain JSON without running user code.
 
 Every recorded value is walked on the caller's thread before it is stored. A walk is bounded in
-depth, values and characters; markers replace what exceeds a bound. What of a payload stays within
-its size is decided by `cut`, after the walk.
+depth, values and characters; markers replace values beyond a bound. After the walk, `cut` decides
+which part of the payload is kept.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ decode: Final = msgspec.json.Decoder().decode
 class Walk:
     """One walk, for one payload.
 
-    Of a list that exceeds a bound, the beginning and the end are read. If other values then get too
-    little, a second walk divides the bounds: the members of an object, and the items of a list,
-    leave something to each other.
+    A list beyond a bound keeps its beginning and its end. If other values then get too little, a
+    second walk divides the bounds among the members of an object and the items of a list.
 
     Attributes:
         nodes: Number of values that may still be visited.
@@ -265,7 +264,7 @@ class Walk:
         Its *position* in the dict distinguishes keys without a text.
         """
         name = key if type(key) is str else self._key_text(key, position)
-        # Of a longer name the beginning is recorded, and the end is judged.
+        # The beginning of a longer name is recorded, and its end is checked.
         head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
         short = len(name) < SHORTEST and SIGN not in name
         shaped = None if short else key_shaped(head, self.off)
@@ -688,7 +687,6 @@ def _judged_name(key: object, name: str) -> str:
 
 
 def _unique_key(name: str, taken: dict[str, object]) -> str:
-    """Return *name* with a number that no other key has."""
     number = len(taken) + 1
     while f"{name} ({number})" in taken:
         number += 1

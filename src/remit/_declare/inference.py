@@ -63,7 +63,7 @@ _OUTPUTS: Final[dict[object, tuple[int, ...]]] = {
     AsyncGenerator: (0,),
     Coroutine: (2,),
 }
-"""Which arguments describe what comes out; the others are sent in."""
+"""Arguments that describe output; the others are sent in."""
 
 
 class Side(StrEnum):
@@ -102,7 +102,6 @@ class TypePath(Struct, frozen=True):
 
     Attributes:
         path: Path from the parameter or `return`: `order.customers[].email`.
-        part: A type or a part of one, or a mark beside it.
         name: Name of the parameter or field; "" for a part inside it.
     """
 
@@ -147,7 +146,7 @@ def check_types(span_type: SpanType, where: str) -> None:
                 raise DeclarationError(f"{where}: {name}: {mark}") from mark
     redacted = redacting(span_type.data_risk)
     excludes = redacted.params_excluded or redacted.result_excluded
-    # Of a copy: names that are missing now may exist when the declaration itself is read.
+    # Reads a copy: names that are missing now may exist when the declaration itself is read.
     if excludes and (message := _contradictions(span_type.data_risk, inferred(replace(span_type)))):
         raise DeclarationError(f"{where}: {message}")
 
@@ -239,7 +238,7 @@ def _shown(part: object) -> Iterator[tuple[str, str]]:
         if part.category:
             yield part.category, f"Sensitive({part.category!r})"
         return
-    # A mark beside a type shows by its class: a validator of phone numbers, for one.
+    # A mark next to a type shows by its class: a validator of phone numbers, for one.
     cls = part if is_class(part) else type(part)
     category = _category_of_class(cls)
     if category is not None:
@@ -293,7 +292,7 @@ def _inside(path: str, part: object) -> list[TypePath]:
 
 
 def _unfolded(path: str, annotation: object, name: str = "") -> list[TypePath]:
-    """Return the place of a value, and of each mark beside its type."""
+    """Return the place of a value, and of each mark next to its type."""
     if not is_annotated(annotation):
         return [TypePath(path, annotation, name)]
     marks = (TypePath(path, mark) for mark in annotation.__metadata__)

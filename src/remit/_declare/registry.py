@@ -35,7 +35,7 @@ LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
 
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
-"""What a step is, which an adapter knows; all other steps are a `step`."""
+"""Kind of a step, which only adapters set; all other steps are `step`."""
 
 UNKNOWN_FILE: Final = "<unknown>"
 """File of a function without Python code."""
@@ -56,7 +56,6 @@ def module_name(function: Callable[..., object]) -> str:
 
 
 def _names_of(function: Callable[..., object]) -> dict[str, Any]:
-    """Return the names of the module of *function*; none if it is no function."""
     # An object may return something for every attribute.
     names = getattr(function, "__globals__", None)
     return cast("dict[str, Any]", names) if isinstance(names, dict) else {}
@@ -108,11 +107,9 @@ class SpanType:
         function: The callable whose signature is read.
         skip_first: Arguments of a call do not include the first parameter (`self`, `cls`). A
             function, called at the first use, if this is not known when it is declared.
-        named_after: The callable that names the span type; None is the innermost function.
         explicit_name: The name that the author chose, else None.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
-        template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
@@ -259,11 +256,9 @@ class AgentType:
     """One declared agent.
 
     Attributes:
-        span_type: The span type of its calls.
         explicit_name: The display name that the author chose, else None.
         version: External identifier of its version, if the author gave one.
         agent_id: Its id on the server, if the author gave it.
-        environment_id: The environment's id, if the author gave it.
         span_types: Functions, modules and name prefixes whose span types are its own as well.
         quality: Models or JSON Schemas of its quality payloads, by name.
 
@@ -309,7 +304,7 @@ class AgentType:
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """The agent's remit: what the steps of its runs may do."""
+        """The agent's remit: limits of the steps of its runs."""
         return self.span_type.data_risk
 
     @_Cached
@@ -384,7 +379,7 @@ class Registry:
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
-        # Of adapters, by all that they say.
+        # Declarations of adapters, by all their fields.
         self._contents: dict[Hashable, SpanType | AgentType] = {}
         self._outer = outer
 
@@ -442,7 +437,7 @@ class Registry:
 
         Raises:
             DeclarationError: The name of its span type means another function already, or its
-                `span_types` holds a function that is no span type.
+                `span_types` holds a function that is not a span type.
         """
         for selector in agent.span_types:
             if not isinstance(selector, str | ModuleType) and not any(
@@ -451,7 +446,7 @@ class Registry:
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
                     f"@remit.agent on {agent.place}: span_types holds the function {name}, "
-                    "which is no span type; decorate it with @remit.span_type first"
+                    "which is not a span type; decorate it with @remit.span_type first"
                 )
         self.add_span_type(agent.span_type)
         with self._lock:

@@ -49,7 +49,7 @@ PARTS: Final[Mapping[str, type[BaseModel]]] = {
 """By part of a data risk, its model."""
 OTHERS: Final = "others"
 """In `risk()`, all actions or categories that the declaration does not name."""
-# A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
+# A key next to the three parts is kept, unless it is so similar to one that it is misspelt.
 _MISSPELT_SIMILARITY: Final = 0.8
 
 
@@ -57,7 +57,6 @@ class Redacting(Struct, frozen=True):
     """The rules by which a declaration redacts values.
 
     Attributes:
-        params_rule: The rule that redacts all parameters, else None.
         params_excluded: Categories that the parameters are declared not to hold: a value marked
             as one of them is redacted.
     """
@@ -169,7 +168,7 @@ def _unexpected(subject: str, word: object, allowed: Iterable[str]) -> Declarati
 def coerce(value: object, where: str) -> DataRisk | None:
     """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping of its shape may be partial: other words are `unknown`. Keys beside one of the three
+    A mapping of its shape may be partial: other words are `unknown`. Keys next to one of the three
     parts are kept, as by the API.
 
     Raises:
@@ -198,7 +197,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 
 def _check_key(key: object, where: str) -> None:
-    """Reject a key beside the three parts that is probably a mistake."""
+    """Reject a key next to the three parts that is probably a mistake."""
     if key in ("allows", "forbids", "takes", "gives", "excludes"):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which is an argument of remit.risk: "

@@ -77,8 +77,8 @@ def agent(  # noqa: PLR0913 - the frozen signature
         owner: The person or team that is responsible for the agent.
         agent_id: Id of the agent on the server; wins over the setting.
         environment_id: Id of the environment on the server.
-        data_risk: The agent's remit, a ceiling: no step of its runs may exceed it.
-        span_types: Span types that the agent registers beside those of its top-level package:
+        data_risk: The agent's remit, a ceiling: no step of its runs may violate it.
+        span_types: Span types that the agent registers next to those of its top-level package:
             functions, modules, or prefixes of names. By default those of every module below the
             source root of the agent's module, the folder on `sys.path` that it was imported from.
         quality: Models or JSON Schemas of `record_quality` payloads, by name.

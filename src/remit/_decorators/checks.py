@@ -20,7 +20,7 @@ from remit._inspect.overrides import CaptureOption, check_overrides
 from remit._inspect.signature import RETURN
 from remit.errors import DeclarationError
 
-# The limit of the collector, which refuses a registration for one longer name.
+# The limit of the collector, which rejects a registration for one longer name.
 MAX_NAME_CHARS: Final = 1000
 
 
@@ -89,7 +89,7 @@ def checked_name(name: object, where: str) -> str:
     """Return *name* after checking it; *where* is `@remit.span_type`, for instance.
 
     Raises:
-        DeclarationError: It is not a text, is empty, or a server would refuse it.
+        DeclarationError: It is not a text, is empty, or a server would reject it.
     """
     if type(name) is not str:
         raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a text")

@@ -14,7 +14,7 @@ from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
-from remit._policy.limits import Ceiling, unjudged
+from remit._policy.limits import Ceiling, not_compared
 from remit._record.calls import CALLS
 from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
@@ -155,34 +155,34 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
-def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]:
-    """Count a call outside any run, or refuse it; return an empty block to run it in.
+def outside(recorder: SpanRecorder, *, deny: bool = True) -> nullcontext[None]:
+    """Count a call outside any run, or deny it; return an empty block to run it in.
 
-    Without *refuse* it is only counted, because it cannot be stopped.
+    Without *deny* it is only counted, because it cannot be stopped.
 
     Raises:
-        DeniedError: The settings refuse it.
+        DeniedError: The settings deny it.
         RecursionError: The program is too deep in a recursion to decide.
     """
     try:
-        _runtime.current().outside(recorder, refuse=refuse)
+        _runtime.current().outside(recorder, deny=deny)
     except DeniedError:
         raise
     except Exception as error:
-        outside_after(recorder, error, refuse=refuse)
+        outside_after(recorder, error, deny=deny)
     return _NO_BLOCK
 
 
-def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = True) -> None:
-    """Contain a fault that kept a call outside any run from being judged, and refuse the call.
+def outside_after(recorder: SpanRecorder, error: Exception, *, deny: bool = True) -> None:
+    """Contain a fault that kept a call outside any run from being judged, and deny the call.
 
     Raises:
         DeniedError: The settings do not let every step run.
         RecursionError: As `outside`.
     """
-    permissive = not refuse or _runtime.is_permissive()
+    permissive = not deny or _runtime.is_permissive()
     if isinstance(error, RecursionError) and not permissive:
         raise error
     guard.contain("a call outside any run", error)
     if not permissive:
-        raise DeniedError(recorder.name, (unjudged(recorder.name),)) from error
+        raise DeniedError(recorder.name, (not_compared(recorder.name),)) from error

@@ -26,7 +26,6 @@ class Adoption:
         """Open nothing yet.
 
         Args:
-            files: The spool's files; None without a spool.
             context: Shared by all senders of the process.
             scan_every_s: Seconds between two scans for files of processes that have ended.
         """

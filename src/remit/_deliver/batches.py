@@ -98,7 +98,7 @@ class Batch:
 
     @property
     def operations(self) -> list[Operation]:
-        """What is sent: starts of runs, then spans, then quality payloads and ends of runs.
+        """Operations in order: starts of runs, then spans, then quality payloads and ends of runs.
 
         The order within each run is that of its rows. A server does neighbouring spans together.
         """
@@ -109,7 +109,7 @@ class Batch:
         return sorted([*self.rows.values(), *self.silent], key=attrgetter("id"))
 
     def keys(self) -> set[str]:
-        """Return the idempotency keys of what is sent."""
+        """Return the idempotency keys of the operations."""
         starts = map(calls.start_key, self.starts)
         return {*self.rows, *self.losses, *starts}
 

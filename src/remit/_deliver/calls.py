@@ -1,6 +1,6 @@
 """The calls that the sender makes, with answers read only as far as it needs them.
 
-A model of the whole instance would refuse answers of older servers for fields that do not matter
+A model of the whole instance would reject answers of older servers for fields that do not matter
 here; the paths and the bulk call are those of `remit.client.endpoints`.
 """
 
@@ -43,7 +43,7 @@ from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, 
 T = TypeVar("T")
 
 Instances: TypeAlias = "Mapping[str, Instance | ApiError]"
-"""By idempotency key: the instance, or the refusal of the first operation that was refused."""
+"""By idempotency key: the instance, or the rejection of the first operation that was rejected."""
 
 LIVE: Final = "live"
 BUSY: Final = "unavailable"
@@ -85,9 +85,9 @@ class BulkSupport:
 
     Attributes:
         registrations: Registrations; None before the first was taken. False once the server has
-            taken one alone that it refused in bulk, before it took any in bulk.
+            taken one alone that it rejected in bulk, before it took any in bulk.
         runs: Starts, quality payloads and ends; None before the first.
-        reads: Reads of instances, until the server has refused them.
+        reads: Reads of instances, until the server has rejected them.
     """
 
     registrations: bool | None = None
@@ -100,7 +100,7 @@ class DeadlineClient:
 
     Attributes:
         limit: Deadline of a shutdown; None before one.
-        answered: Number of calls that the API answered, refusals included.
+        answered: Number of calls that the API answered, rejections included.
     """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
@@ -235,7 +235,6 @@ class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
     Both forms carry the same idempotency key, so that one of each is one operation.
 
     Attributes:
-        instance_id: The instance; None for a registration.
         fields: The other fields; those that are None are not sent.
     """
 
@@ -335,7 +334,7 @@ def show(run_key: str, instance_id: str) -> InstanceOperation:
 
 
 def in_bulk(operations: Sequence[InstanceOperation]) -> Call[Instances]:
-    """Return the bulk request of *operations*; the server stops at the first that it refuses."""
+    """Return the bulk request of *operations*; the server stops at the first that it rejects."""
     body = _encode({"items": [operation.item() for operation in operations]})
     return BULK.raw(read=_instances, body=body, minimal=True)
 
@@ -349,7 +348,7 @@ def find_agent(registration: Registration) -> Call[Agent]:
 def create_agent(registration: Registration) -> Call[Agent]:
     """Return the call that creates an agent; equal agents have equal idempotency keys."""
     name = registration.external_identifier
-    # Depends on the whole body: a server refuses a known key with another body.
+    # Depends on the whole body: a server rejects a known key with another body.
     body = _encode([name, registration.name, registration.description])
     digest = hashlib.sha256(body).hexdigest()[:AGENT_KEY_CHARS]
     call = CREATE_AGENT.call(

@@ -426,7 +426,7 @@ class Delivery:
         self._assemble()
 
     def _count_loss(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Count what the spool gave up, also in the losses of its runs."""
+        """Count items that the spool dropped, also in the losses of its runs."""
         self._losses.add(reason, count)
         for run_key, lost in Counter(run_keys).items():
             self._losses.add_to_run(run_key, reason, lost)

@@ -55,13 +55,13 @@ class Loss(StrEnum):
     SPOOL_DAMAGED = "spool_damaged"
     """The item could not be read back from the spool."""
     PAYLOAD_TOO_LARGE = "payload_too_large"
-    """The server refused the item's size; it was sent with its payload or result cut."""
+    """The server rejected the item's size; it was sent with its payload or result cut."""
     RUN_UNKNOWN = "run_unknown"
     """The item's run was dropped before it, or has long ended."""
     AFTER_SHUTDOWN = "after_shutdown"
     """The item came after `remit.shutdown()`."""
-    REFUSED = "refused"
-    """The server refused the item for good, and there was no spool to keep it in.
+    REJECTED = "rejected"
+    """The server rejected the item for good, and there was no spool to keep it in.
 
     In the losses of its run it counts also where the item is kept: then `set_aside` counts it.
     """
@@ -205,7 +205,7 @@ def failed_run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
 
 
 def _end(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
-    """Return the failed end of what started with *item*; its time is not before the start."""
+    """Return the failed end of *item*, not before its start."""
     finished_ns = max(ended_ns, item.started_ns or 0)
     return replace(
         item, kind=kind, finished_ns=finished_ns, status=FAILED, payload=None, result=result

@@ -1,4 +1,4 @@
-"""Reactions to refused items and runs: pure decisions, no input or output."""
+"""Reactions to rejected items and runs: pure decisions, no input or output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _not_word_chars: Final = re.compile(r"[^\w.\[\]-]+")
 
 
 class Reaction(StrEnum):
-    """The reaction to a refused item."""
+    """The reaction to a rejected item."""
 
     SET_ASIDE = "set_aside"
     """Sending it again cannot help."""
@@ -41,12 +41,12 @@ class Reaction(StrEnum):
 
 
 def is_already_done(item: Item, code: str | None) -> bool:
-    """Return whether an item was refused because its span or run has ended already."""
+    """Return whether an item was rejected because its span or run has ended already."""
     return code == ALREADY_DONE and item.kind in (ItemKind.FINISH, ItemKind.CLOSE)
 
 
 def reaction(kind: int, code: str | None) -> Reaction:
-    """Return the reaction to an item of *kind* that was refused with *code*."""
+    """Return the reaction to an item of *kind* that was rejected with *code*."""
     if code == NOT_FOUND:
         return Reaction.CREATE if kind == ItemKind.FINISH else Reaction.RENEW_RUN
     if code in ("bad_request", "validation_errors"):
@@ -66,13 +66,13 @@ def _cut(content: bytes | None) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """The reason for which an item, or everything of a run, is set aside.
 
     Attributes:
         topic: The first message of each topic is logged.
         problem: A sentence for the log, without its full stop.
-        loss: The reason in the losses of the run; None if the whole run is refused.
+        loss: The reason in the losses of the run; None if the whole run is rejected.
     """
 
     reason: str
@@ -93,28 +93,28 @@ class Refusal:
         )
 
     @classmethod
-    def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
-        """Return the refusal of an item, without the server's sentence, which may quote data."""
+    def of_item(cls, code: str | None, fields: Iterable[str]) -> Rejection:
+        """Return the rejection of an item, without the server's sentence, which may quote data."""
         reason = _word(code or "unknown")
         named = ", ".join(_word(field) for field in list(fields)[:MAX_FIELDS])
         why = f"{reason} ({named})" if named else reason
-        return cls(reason, why, f"the server refused an item for good: {why}", Loss.REFUSED)
+        return cls(reason, why, f"the server rejected an item for good: {why}", Loss.REJECTED)
 
     @classmethod
-    def of_error(cls, error: ApiError) -> Refusal:
-        """Return the refusal of an item that was sent in its own request."""
+    def of_error(cls, error: ApiError) -> Rejection:
+        """Return the rejection of an item that was sent in its own request."""
         return cls.of_item(error.code or f"http_{error.status}", error.errors)
 
     @classmethod
-    def of_run(cls, agent: str, error: ApiError) -> Refusal:
-        """Return the refusal of a whole run of *agent*; registrations contain no user data."""
+    def of_run(cls, agent: str, error: ApiError) -> Rejection:
+        """Return the rejection of a whole run of *agent*; registrations contain no user data."""
         reason = _word(error.code or f"http_{error.status}")
-        problem = f"the server refused a run of {agent} with everything of it: {error}"
+        problem = f"the server rejected a run of {agent} with everything of it: {error}"
         return cls(f"run_{reason}", f"{agent}: {reason}", problem)
 
     @classmethod
-    def of_no_registration(cls, agent: str) -> Refusal:
-        """Return the refusal of a run of *agent* whose registration could not be built."""
+    def of_no_registration(cls, agent: str) -> Rejection:
+        """Return the rejection of a run of *agent* whose registration could not be built."""
         problem = (
             f"the registration of {agent} could not be built because of a fault inside remit (see "
             "the log), so no run of it is delivered"
@@ -122,10 +122,10 @@ class Refusal:
         return cls("run_unregistered", f"{agent}: unregistered", problem)
 
 
-FAULT: Final = Refusal(
+FAULT: Final = Rejection(
     "fault", "fault", "an item could not be sent because of a fault inside remit", Loss.FAULT
 )
-RUN_FAULT: Final = Refusal(
+RUN_FAULT: Final = Rejection(
     "run_fault",
     "run_fault",
     "a run could not be opened at the server because of a fault inside remit, and nothing of it "

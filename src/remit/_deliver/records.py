@@ -22,7 +22,7 @@ from remit._record.items import Item
 
 T = TypeVar("T")
 
-Part: TypeAlias = tuple[Sequence[Item], int]
+SizedItems: TypeAlias = tuple[Sequence[Item], int]
 """Items, and the size of their payloads and results in bytes."""
 
 CHUNK_ITEMS: Final = 1_000
@@ -49,7 +49,7 @@ class RunState(StrEnum):
     ENDED = "ended"
     """Its end or its root span's was delivered: only late items can come."""
     SET_ASIDE = "set_aside"
-    """The server refused it; everything of it is set aside too."""
+    """The server rejected it; everything of it is set aside too."""
 
 
 class Registration(msgspec.Struct, frozen=True, eq=False):
@@ -90,7 +90,6 @@ class RunRecord(msgspec.Struct, array_like=True, gc=False):
     `gc=False` spares the garbage collector from examining the records of all runs that wait.
 
     Attributes:
-        key: Key of the run, 26 characters.
         root: Key of its root span.
         started_ns: Wall time, nanoseconds since 1970.
         purpose: `live`, `smoke_test` or `eval`.
@@ -126,7 +125,6 @@ class Packed(NamedTuple):
 
     Attributes:
         crc: Checksum of the content: SQLite has none.
-        content: The bytes.
     """
 
     items: int
@@ -141,19 +139,19 @@ _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def split(items: Sequence[Item]) -> list[Part]:
-    """Return *items* in parts that are stored together."""
-    parts: list[Part] = []
+def split(items: Sequence[Item]) -> list[SizedItems]:
+    """Return *items* in chunks that are stored together."""
+    chunks: list[SizedItems] = []
     begin = size_bytes = 0
     for end, item in enumerate(items):
         item_bytes = len(item.payload or b"") + len(item.result or b"")
         if end - begin == CHUNK_ITEMS or (end > begin and size_bytes + item_bytes > CHUNK_BYTES):
-            parts.append((items[begin:end], size_bytes))
+            chunks.append((items[begin:end], size_bytes))
             begin, size_bytes = end, 0
         size_bytes += item_bytes
     if begin < len(items):
-        parts.append((items[begin:], size_bytes))
-    return parts
+        chunks.append((items[begin:], size_bytes))
+    return chunks
 
 
 def pack(items: Sequence[Item]) -> Packed:

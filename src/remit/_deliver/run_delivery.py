@@ -20,7 +20,7 @@ from remit._base.version import SDK
 from remit._deliver import calls
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
-from remit._deliver.reactions import Refusal
+from remit._deliver.reactions import Rejection
 from remit._deliver.records import Registration, RunRecord, RunState, digest_of
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.status import Tally
@@ -128,12 +128,10 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
         record: The data needed to deliver the run; kept in the outbox.
         feed: Passes the server's answers to the recording; None once the run has ended there.
         partition: Partition of the instance's id, as text; the ids of its spans have the same. It
-            is 0 for an id that is no PFID.
-        root_key: Key of the root span at the server.
+            is 0 for an id that is not a PFID.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
-        losses_sent: The losses of the run were sent, before its end.
-        refusal: The reason for which the run is set aside; None if it is not.
+        rejection: The reason for which the run is set aside; None if it is not.
     """
 
     record: RunRecord
@@ -143,7 +141,7 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
     answered_ns: int = 0
     renewed: bool = False
     losses_sent: bool = False
-    refusal: Refusal | None = None
+    rejection: Rejection | None = None
 
     @property
     def agent(self) -> str:
@@ -162,7 +160,7 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
 
     @property
     def needs_start(self) -> bool:
-        """Whether the server has to be told first that the run has started."""
+        """Whether the start of the run has to be sent first."""
         return self.record.state is RunState.REGISTERED
 
     @property
@@ -178,10 +176,10 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
         run = None if self.feed is None else self.feed.run()
         return run is not None and bool(run.deferred)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def reject(self, rejection: Rejection) -> None:
         """Set the run aside: all of its items are set aside when they are sent."""
         self.record.state = RunState.SET_ASIDE
-        self.refusal = refusal
+        self.rejection = rejection
 
     def identify(self, instance_id: str) -> None:
         """Set the id that the server gave the run, and pass it to the recording."""
@@ -226,7 +224,7 @@ class RunDeliveries:
         return [run for run in self._open.values() if run.running]
 
     def end(self, run: RunDelivery) -> None:
-        """End a run whose own end was delivered or refused."""
+        """End a run whose own end was delivered or rejected."""
         key = run.record.key
         if run.record.state is not RunState.SET_ASIDE:
             run.record.state = RunState.ENDED
@@ -280,7 +278,7 @@ class RunRegistrar:
         self.advanced = 0
         # Digests of registrations whose schema version the server keeps: it takes the identifier.
         self._kept: set[bytes] = set()
-        # Of agents without an id in the settings, for a server that needs one. Answers are kept:
+        # Ids of agents without one in the settings, for a server that needs one. Answers are kept:
         # a server that fails at every second request would get the same requests without end.
         self._agent_ids: dict[str, str] = {}
         self._need_id: set[str] = set()
@@ -331,10 +329,10 @@ class RunRegistrar:
         registered again in the same form.
 
         Returns:
-            The run that the server refused, with its error, if it refused one.
+            The run that the server rejected, with its error, if it rejected one.
 
         Raises:
-            RejectedError: The server refuses the request of several runs.
+            RejectedError: The server rejects the request of several runs.
             ApiError: Nothing can be sent now.
         """
         if not self._prepare(runs[0]):
@@ -345,14 +343,14 @@ class RunRegistrar:
             if len(runs) > 1 and (self._support.registrations or isinstance(error, TooLargeError)):
                 raise
             answer = {runs[0].record.key: error}
-        refused: list[tuple[RunDelivery, ApiError]] = []
+        rejected: list[tuple[RunDelivery, ApiError]] = []
         for run in runs:
             outcome = answer.get(run.record.key)
             if isinstance(outcome, Instance):
                 self._registered(run, outcome)
             elif outcome is not None and not self._corrects(run.record.registration, outcome):
-                refused.append((run, outcome))
-        return refused
+                rejected.append((run, outcome))
+        return rejected
 
     def _prepare(self, run: RunDelivery) -> bool:
         """Make the lookups that a run needs first; return whether it is to be registered then."""
@@ -362,17 +360,17 @@ class RunRegistrar:
                 self._find(run)
                 self._save(run, RunState.STARTED)
             elif not registration.complete:
-                run.refuse(Refusal.of_no_registration(run.agent))
+                run.reject(Rejection.of_no_registration(run.agent))
             elif self._lacks_agent(registration):
                 self._agent_ids[run.agent] = self._find_or_create_agent(registration)
                 self._need_id.discard(run.agent)
                 self._unknown.discard(run.agent)
         except RejectedError as error:
-            run.refuse(Refusal.of_run(run.agent, error))
+            run.reject(Rejection.of_run(run.agent, error))
         return run.new
 
     def _request(self, runs: Sequence[RunDelivery]) -> calls.Instances:
-        """Return by the key of each run its instance, or its refusal."""
+        """Return by the key of each run its instance, or its rejection."""
         if not runs[0].record.alone and self._support.registrations is False:
             self._leave_bulk(runs[0].record)
         operations = {run.record.key: self._operation(run.record) for run in runs}
@@ -380,7 +378,7 @@ class RunRegistrar:
             ((key, operation),) = operations.items()
             instance = self._client.call(calls.alone(operation))
             if self._support.registrations is None:
-                # The server refused it in bulk.
+                # The server rejected it in bulk.
                 self._support.registrations = False
             return {key: instance}
         answer = self._client.call(calls.in_bulk(list(operations.values())))
@@ -396,7 +394,7 @@ class RunRegistrar:
         return answered
 
     def _corrects(self, registration: Registration, error: ApiError) -> bool:
-        """Return whether a registration that was refused can be sent again with a correction."""
+        """Return whether a registration that was rejected can be sent again with a correction."""
         if error.code == UNKNOWN_SCHEMA and self._is_kept(registration):
             # It was deleted there, or another server answers now: send it whole.
             self._kept.clear()
@@ -408,7 +406,7 @@ class RunRegistrar:
         self._need_id.add(registration.external_identifier)
         return True
 
-    def refuses_bulk(self, run: RunDelivery, error: ApiError) -> bool:
+    def rejects_bulk(self, run: RunDelivery, error: ApiError) -> bool:
         """Return whether *error* may be due to the bulk form; the run is then registered alone.
 
         The server has taken no registration in bulk, and says that it did not carry out this one. A
@@ -416,8 +414,7 @@ class RunRegistrar:
 
         Raises:
             UnauthorizedError: The token may not register the run.
-            ContractError: The API answered 404. No run can be refused for it, because the URL or an
-                id in the settings is wrong.
+            ContractError: The API answered 404: the URL or an id in the settings is wrong.
         """
         too_large = isinstance(error, TooLargeError)
         if self._support.registrations is None and not run.record.alone and not too_large:
@@ -455,7 +452,7 @@ class RunRegistrar:
     def renew(self, run: RunDelivery, error: ApiError = FORGOTTEN) -> None:
         """Have a run registered again, once, with the same key: the server does not know it."""
         if run.renewed:
-            run.refuse(Refusal.of_run(run.agent, error))
+            run.reject(Rejection.of_run(run.agent, error))
         else:
             run.renewed = True
             self._save(run, RunState.NEW)

@@ -31,7 +31,7 @@ from remit._deliver.reactions import (
     FAULT,
     RUN_FAULT,
     Reaction,
-    Refusal,
+    Rejection,
     is_already_done,
     reaction,
     without_contents,
@@ -107,7 +107,7 @@ class Sender:
         except OutOfTimeError:
             return self._context.poll_interval_s
         except (UnavailableError, UnauthorizedError, ContractError) as error:
-            # An answer alone is no success: it may be a refusal that comes again at each try.
+            # A response may be a rejection that each try repeats.
             return self._circuit.failed(error, after_success=self._progress() != progress)
         finally:
             self.step_running = False
@@ -147,16 +147,16 @@ class Sender:
         most = self._context.limits.items
         while waiting:
             together = self._registrar.take(waiting, most)
-            refused = self._register(together)
+            rejected = self._register(together)
             most = min(self._context.limits.items, 2 * most)
-            if refused is None and len(together) > 1:
+            if rejected is None and len(together) > 1:
                 most = len(together) // 2
-            elif refused is None:
+            elif rejected is None:
                 self._window.retry_opening(together[0], RUN_FAULT)
             for run in together:
                 if not run.new:
                     self._window.opened(run)
-            for run, error in refused or ():
+            for run, error in rejected or ():
                 self._react_to_registration(run, error)
             left = [
                 run for run in together if run.new and not self._window.is_waiting(run.record.key)
@@ -165,20 +165,20 @@ class Sender:
 
     @guarded(OPENING, passes=SEND_ERRORS)
     def _register(self, runs: Sequence[RunDelivery]) -> list[tuple[RunDelivery, ApiError]] | None:
-        """Return the run that was refused; None if the request failed as a whole."""
+        """Return the run that was rejected; None if the request failed as a whole."""
         with suppress(RejectedError):
             return self._registrar.register(runs)
         return None
 
     def _react_to_registration(self, run: RunDelivery, error: ApiError) -> None:
-        """Retry a registration that was refused, in its form or alone, or set the run aside."""
-        # The refusal of a bulk item has no status.
-        refused = error.status is not None or isinstance(error, UnauthorizedError)
+        """Retry a registration that was rejected, in its form or alone, or set the run aside."""
+        # The rejection of a bulk item has no status.
+        rejected = error.status is not None or isinstance(error, UnauthorizedError)
         tries_again = reaction(ItemKind.RUN, error.code) is Reaction.TRY_AGAIN
-        if not refused and tries_again and self._window.retry_later(run.record.key):
+        if not rejected and tries_again and self._window.retry_later(run.record.key):
             return
-        if not self._registrar.refuses_bulk(run, error):
-            run.refuse(Refusal.of_run(run.agent, error))
+        if not self._registrar.rejects_bulk(run, error):
+            run.reject(Rejection.of_run(run.agent, error))
 
     # Bulk requests
 
@@ -234,7 +234,7 @@ class Sender:
         if not started and not batch.add_start(run):
             return False
         if item.key == run.record.root and self._window.has_lost(run):
-            # The server stops at a refused row before it; then the count is taken again.
+            # The server stops at a rejected row before it; then the count is taken again.
             item = with_loss_count(item, run.record)
         try:
             if item.kind == ItemKind.CLOSE and self._window.has_unsent_losses(run):
@@ -247,7 +247,7 @@ class Sender:
             key, operation = describe(item, run)
         except Exception as error:
             guard.contain("encoding an item", error)
-            self._window.refuse(row, run, FAULT)
+            self._window.reject(row, run, FAULT)
             return True
         return batch.add(key, operation, row, run)
 
@@ -258,7 +258,7 @@ class Sender:
             return []
         self._note_runs(batch, outputs)
         delivered: list[Row] = []
-        refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
+        rejected: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
             output, run = outputs.get(key), batch.runs[row.item.run_key]
@@ -267,8 +267,8 @@ class Sender:
             elif output is None:
                 missing.append(row)
             else:
-                refused.append((row, run, output))
-        complete = not (missing or refused)
+                rejected.append((row, run, output))
+        complete = not (missing or rejected)
         for row in batch.silent:
             run = batch.runs[row.item.run_key]
             if complete and run.ready and not run.needs_start:
@@ -278,7 +278,7 @@ class Sender:
         self._window.delivered(delivered)
         if len(delivered) == len(batch.rows) + len(batch.silent):
             return None
-        again = [next_row for refusal in refused for next_row in self._react(*refusal)]
+        again = [next_row for rejection in rejected for next_row in self._react(*rejection)]
         return again + sorted(missing, key=attrgetter("id"))
 
     def _request(self, batch: Batch, on_sent: Callable[[], None]) -> Outputs | None:
@@ -286,7 +286,7 @@ class Sender:
         try:
             outputs = send_bulk(self._client, batch.operations, on_sent)
         except (RejectedError, ResponseTooLongError) as error:
-            if not self._learn_refusal(batch, error):
+            if not self._learn_rejection(batch, error):
                 self._send_parts(batch, error)
             return None
         if outputs is None:
@@ -298,7 +298,7 @@ class Sender:
         return outputs
 
     def _note_runs(self, batch: Batch, outputs: Outputs) -> None:
-        """Note what an answer tells of the runs of a batch: when it came, and what was started."""
+        """Note the time of a response, and the runs of its batch that were started."""
         answered_ns = self._clock.monotonic_ns()
         for run in batch.runs.values():
             run.answered_ns = answered_ns
@@ -314,13 +314,13 @@ class Sender:
         if output.status == "success":
             self._registrar.started(run)
             return
-        refusal = Refusal.of_item(output.code, output.errors or ())
+        rejection = Rejection.of_item(output.code, output.errors or ())
         tries_again = reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN
         if tries_again and output.code != ALREADY_DONE:
-            self._window.retry_opening(run, refusal)
+            self._window.retry_opening(run, rejection)
             return
         error = RejectedError(output.message or "", code=output.code, errors=output.errors)
-        self._window.refuse_start(run, output.code, error)
+        self._window.reject_start(run, output.code, error)
 
     def _learn(self, batch: Batch, outputs: Outputs) -> bool:
         """Learn from the first answer whether the server takes the operations of runs in bulk.
@@ -340,8 +340,8 @@ class Sender:
             self.support.runs = False  # it left them out without a word
         return not keys or failed
 
-    def _learn_refusal(self, batch: Batch, error: ApiError) -> bool:
-        """Learn from a refusal of the whole request; return whether its rows are sent otherwise."""
+    def _learn_rejection(self, batch: Batch, error: ApiError) -> bool:
+        """Learn from a rejected request; return whether its rows are sent in another form."""
         has_runs = batch.starts or any(row.item.kind in END_KINDS for row in batch.rows.values())
         if self.support.runs is not None or not has_runs:
             return False
@@ -351,17 +351,17 @@ class Sender:
         return True
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
-        """React to the refusal of a row; return the row if it is to be sent again now."""
-        refusal = Refusal.of_item(output.code, output.errors or ())
+        """React to the rejection of a row; return the row if it is to be sent again now."""
+        rejection = Rejection.of_item(output.code, output.errors or ())
         match reaction(row.item.kind, output.code):
             case Reaction.CREATE:
                 return [Row(row.id, replace(row.item, kind=ItemKind.SPAN))]
             case Reaction.RENEW_RUN:
                 self._window.renew(row, run)
             case Reaction.TRY_AGAIN:
-                self._window.retry(row, run, refusal)
+                self._window.retry(row, run, rejection)
             case Reaction.SET_ASIDE:
-                self._window.refuse(row, run, refusal)
+                self._window.reject(row, run, rejection)
         return []
 
     def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
@@ -393,10 +393,10 @@ class Sender:
             self._window.cut(row)
             self._send([Row(row_id, smaller)])
         elif item.kind == ItemKind.RUN:
-            run.refuse(Refusal.of_run(run.agent, error))
+            run.reject(Rejection.of_run(run.agent, error))
             self._window.ready_run(row)
         else:
-            self._window.refuse(row, run, Refusal.of_error(error))
+            self._window.reject(row, run, Rejection.of_error(error))
 
 
 def _is_delivered(item: Item, run: RunDelivery, output: BulkOutput) -> bool:

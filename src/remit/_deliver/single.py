@@ -13,7 +13,7 @@ from remit._base.guard import guarded
 from remit._deliver import calls
 from remit._deliver.batches import describe_losses, instance_operation, is_silent, send_bulk
 from remit._deliver.calls import SEND_ERRORS
-from remit._deliver.reactions import FAULT, RUN_FAULT, Refusal
+from remit._deliver.reactions import FAULT, RUN_FAULT, Rejection
 from remit._deliver.run_delivery import RunDelivery, RunRegistrar
 from remit._deliver.spool.store import Row
 from remit._deliver.window import SenderContext, Window
@@ -26,7 +26,7 @@ ENDING: Final = "the end or a quality payload of a run"
 
 
 class SingleCalls:
-    """Sends what a bulk request of this server cannot hold."""
+    """Sends operations that a bulk request of this server cannot hold."""
 
     def __init__(self, window: Window, registrar: RunRegistrar, context: SenderContext) -> None:
         self._window = window
@@ -41,7 +41,7 @@ class SingleCalls:
         outcomes = self._client.call_side_by_side(starts)
         for run, outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, RejectedError):
-                self._window.refuse_start(run, outcome.code, outcome)
+                self._window.reject_start(run, outcome.code, outcome)
             elif not isinstance(outcome, Exception):
                 self._registrar.started(run)
                 self._window.opened(run)
@@ -90,7 +90,7 @@ class SingleCalls:
             if is_close and outcome.status == HTTPStatus.CONFLICT:
                 self._window.delivered([row])
             else:
-                self._window.refuse(row, run, Refusal.of_error(outcome))
+                self._window.reject(row, run, Rejection.of_error(outcome))
         elif not isinstance(outcome, Exception):
             self._window.delivered([row])
         elif not isinstance(outcome, SEND_ERRORS):

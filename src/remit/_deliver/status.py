@@ -1,4 +1,4 @@
-"""The result of a flush, and the status: what users see of delivery.
+"""The result of a flush, and the status of delivery, for users.
 
 Items are counted, not spans: the registration of a run, a span, the late end of a span that was
 announced as active, a quality payload and the end of a run are one item each.
@@ -29,14 +29,14 @@ class Health(StrEnum):
     UNAUTHORIZED = "unauthorized"
     """The server does not take the token."""
     WRONG_SERVER = "wrong_server"
-    """What answers at the URL does not speak the API."""
+    """The server at the URL does not speak the API."""
 
 
 class Tally:
-    """Counts of what a process delivered: its own items and adopted ones.
+    """Delivery counts of a process: its own items and adopted ones.
 
     Attributes:
-        set_aside: Items that the server refused for good and that are kept, by its reason.
+        set_aside: Items that the server rejected for good and that are kept, by its reason.
         misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 
@@ -58,7 +58,7 @@ class FlushResult(Struct, frozen=True):
         sent: Items that the server took.
         pending: Items that still wait.
         spooled: Those of them that are on disk and outlive the process.
-        set_aside: Items that the server refused for good and that are kept in the spool.
+        set_aside: Items that the server rejected for good and that are kept in the spool.
         dropped: Items, or payloads of items, that were lost, by reason.
         last_error: The last error, in words; it may have been corrected since.
     """
@@ -98,7 +98,7 @@ class Status(Struct, frozen=True):
         sent: Items that the server took.
         pending: Items that wait, in memory or on disk.
         spooled: Those of them that are on disk.
-        set_aside: Items that the server refused for good and that are kept in the spool, by its
+        set_aside: Items that the server rejected for good and that are kept in the spool, by its
             reason.
         dropped: Items, or payloads of items, that were lost, by reason.
         last_error: The last error, in words; it may have been corrected since.
@@ -108,9 +108,9 @@ class Status(Struct, frozen=True):
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
         redacted: Values that redaction redacted, by rule.
-        exceeding: Steps that exceeded an agent's remit, run or refused, or were given what they
+        violations: Steps that violated an agent's remit, run or denied, or were given what they
             exclude, by name.
-        outside_run: Calls of steps outside any run, run or refused, by name.
+        outside_run: Calls of steps outside any run, run or denied, by name.
         misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 
@@ -129,7 +129,7 @@ class Status(Struct, frozen=True):
     spool_age_s: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     redacted: Mapping[str, int] = field(default_factory=dict[str, int])
-    exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+    violations: Mapping[str, int] = field(default_factory=dict[str, int])
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -166,7 +166,6 @@ def _counted(counts: FlushResult | Status) -> str:
 
 
 def _by_reason(counts: Mapping[str, int]) -> str:
-    """Return the total, and the count of each reason."""
     each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
     return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")
 

@@ -1,4 +1,4 @@
-"""The rows that a sender reads at a time: which of them wait, and what becomes of each."""
+"""The rows that a sender reads at a time: which of them wait, and their results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remit._deliver.batches import END_KINDS, SPAN_KINDS
 from remit._deliver.calls import BulkSupport, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, Retry
 from remit._deliver.losses import Loss, Losses
-from remit._deliver.reactions import ALREADY_DONE, MAX_TRIES, NOT_FOUND, Refusal
+from remit._deliver.reactions import ALREADY_DONE, MAX_TRIES, NOT_FOUND, Rejection
 from remit._deliver.run_delivery import BatchLimits, RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.store import Row
@@ -106,20 +106,20 @@ class Window:
         """Forget the failed tries to open a run."""
         self._retries.pop(run.record.key, None)
 
-    def retry_opening(self, run: RunDelivery, refusal: Refusal) -> None:
-        """Retry to open a run later; set it aside for *refusal* if it was tried often enough."""
+    def retry_opening(self, run: RunDelivery, rejection: Rejection) -> None:
+        """Retry to open a run later; set it aside for *rejection* if it was tried often enough."""
         if not self.retry_later(run.record.key):
-            run.refuse(refusal)
+            run.reject(rejection)
 
-    def refuse_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
-        """React to the refusal of the start of a run by the server."""
+    def reject_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
+        """React to the rejection of the start of a run by the server."""
         if error.status == HTTPStatus.CONFLICT or code == ALREADY_DONE:
             self._registrar.started(run)
         elif isinstance(error, NotFoundError) or code == NOT_FOUND:
             # The server forgot the instance between the two requests.
             self._registrar.renew(run, error)
         else:
-            run.refuse(Refusal.of_run(run.agent, error))
+            run.reject(Rejection.of_run(run.agent, error))
 
     def has_lost(self, run: RunDelivery) -> bool:
         """Return whether something of a run was lost, after counting it in its record."""
@@ -146,8 +146,8 @@ class Window:
             self.settled += 1
         elif run.ready:
             return run
-        elif run.refusal is not None:
-            self.refuse(row, run, run.refusal)
+        elif run.rejection is not None:
+            self.reject(row, run, run.rejection)
         else:
             self._held_runs.add(item.run_key)
             self._retries.pop(row_id, None)
@@ -171,29 +171,29 @@ class Window:
             if self._retries:
                 self._retries = {key: self._retries[key] for key in self._retries.keys() - set(ids)}
 
-    def refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
+    def reject(self, row: Row, run: RunDelivery, rejection: Rejection) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row.id, row.item
         self._retries.pop(row_id, None)
         self._cut_rows.pop(row_id, None)
         if item.kind == ItemKind.CLOSE:
             self._runs.end(run)
-        kept = self._outbox.set_aside(row, refusal.reason)
+        kept = self._outbox.set_aside(row, rejection.reason)
         if kept:
-            self._tally.set_aside[refusal.reason] += 1
+            self._tally.set_aside[rejection.reason] += 1
         else:
-            self._losses.add(Loss.REFUSED)
-        self._circuit.report(refusal.topic, refusal.message(kept=kept))
-        if refusal.loss is not None and item.kind in SPAN_KINDS:
-            self._losses.add_to_run(item.run_key, refusal.loss)
+            self._losses.add(Loss.REJECTED)
+        self._circuit.report(rejection.topic, rejection.message(kept=kept))
+        if rejection.loss is not None and item.kind in SPAN_KINDS:
+            self._losses.add_to_run(item.run_key, rejection.loss)
         self.settled += 1
 
-    def retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
-        """Retry a row later; set it aside for *refusal* if it was tried often enough."""
+    def retry(self, row: Row, run: RunDelivery, rejection: Rejection) -> None:
+        """Retry a row later; set it aside for *rejection* if it was tried often enough."""
         if self.retry_later(row.id):
             self._held_runs.add(run.record.key)
         else:
-            self.refuse(row, run, refusal)
+            self.reject(row, run, rejection)
 
     def retry_later(self, key: int | str) -> bool:
         """Note a failed try of a row or run; return whether to try once more."""

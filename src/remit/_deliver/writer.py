@@ -121,7 +121,6 @@ class Writer:
         return records
 
     def _record_losses(self) -> list[RunRecord]:
-        """Add the losses of runs to their records; return the records that changed."""
         losses, changed = self._buffer.losses, list[RunRecord]()
         for run_key in losses.runs():
             record = self._outbox.run(run_key)

@@ -100,7 +100,7 @@ class Scope(Struct, frozen=True):
     def read(self, annotation: object) -> AnnotationInfo:
         """Resolve and read *annotation*: strings are evaluated, `Annotated` is kept.
 
-        A mark beside a name that does not exist counts, so that the value is not recorded.
+        A mark next to a name that does not exist counts, so that the value is not recorded.
         """
         resolved = self.resolve(annotation)
         if not isinstance(resolved, Exception):
@@ -278,7 +278,7 @@ def signature_of(
 def _has_placeholder(annotation: object) -> bool:
     """Return whether Python 3.14 put placeholders for names into the text of an annotation.
 
-    It does where a name beside them is missing: `Missing | SecretStr`. The source has the names.
+    It does where a name next to them is missing: `Missing | SecretStr`. The source has the names.
     """
     text = text_of(annotation)
     if text is not None:
@@ -296,7 +296,7 @@ def text_of(annotation: object) -> str | None:
 
 
 def _nodes(text: str, *kinds: type[ast.AST]) -> list[ast.AST]:
-    """Return the parts of these kinds in an annotation's text, none if it is no Python.
+    """Return the parts of these kinds in an annotation's text, none if it is not Python.
 
     A string in it is read as an annotation too, except in a call or in `Literal`: with
     `from __future__ import annotations`, quotes around a type are part of the text.

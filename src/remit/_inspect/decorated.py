@@ -50,7 +50,7 @@ class Wrapping(Struct, frozen=True):
 
 
 def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
-    """Return the wrapping of the function in *target*, None if *target* is no such object.
+    """Return the wrapping of the function in *target*, None if *target* is not such an object.
 
     Raises:
         DeclarationError: The function is missing or cannot be replaced.
@@ -185,7 +185,6 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         wrapped: The object to wrap: a callable, or a descriptor that returns one.
         function: The callable with the signature of a call.
-        named: The callable that names the span type.
         binding: How it binds in a class.
         skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.
@@ -215,7 +214,7 @@ def callable_info(
     `takes_self` says whether its first argument is the object or class, None if that is not known.
 
     Raises:
-        DeclarationError: It is no callable.
+        DeclarationError: It is not a callable.
     """
     if isinstance(target, type):
         raise DeclarationError(

@@ -31,7 +31,7 @@ def free_of_secrets(text: str | None, redact: Callable[[str], object]) -> str | 
 
 
 def docstring(documented: object) -> str | None:
-    """Return the docstring of an object, None without one or if it is no string.
+    """Return the docstring of an object, None without one or if it is not a string.
 
     Subclasses of `str`, such as lazily translated texts, become plain strings.
     """

@@ -56,7 +56,7 @@ def lookup(cls: type, name: str) -> Any:
 
 
 def module_of(cls: type) -> str:
-    """Return the `__module__` of *cls*, `?` if it is no string."""
+    """Return the `__module__` of *cls*, `?` if it is not a string."""
     # `__module__` of a static type without one is not a string.
     module = _MODULE(cls)
     return module if type(module) is str else "?"

@@ -51,7 +51,7 @@ def overridden(
     changes nothing.
 
     Args:
-        params: A class whose fields describe parameters; a field that is no parameter describes
+        params: A class whose fields describe parameters; a field that is not a parameter describes
             a member of `**kwargs`.
         result: Type of the result, of each item of a stream, or of the value that a context manager
             returns on entering.
@@ -87,7 +87,7 @@ def check_overrides(
     for name in _names_in(params, where):
         if name not in known and not takes_any:
             raise DeclarationError(
-                f"{where}: params names {name!r}, which is no parameter"
+                f"{where}: params names {name!r}, which is not a parameter"
                 f"{did_you_mean(name, known)}; "
                 f"expected some of {', '.join(known) or 'none: the function takes nothing'}"
             )
@@ -117,7 +117,7 @@ def _names_in(params: object, where: str) -> Iterable[str]:
     properties = schema.get("properties", {})
     if schema.get("type", "object") != "object" or not isinstance(properties, Mapping):
         raise DeclarationError(
-            f"{where}: params is no JSON Schema of an object; expected "
+            f"{where}: params is not a JSON Schema of an object; expected "
             '{"type": "object", "properties": {<parameter>: <its schema>}}'
         )
     return map(str, cast("Mapping[object, object]", properties))

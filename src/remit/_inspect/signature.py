@@ -221,7 +221,7 @@ def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
 
 
 def item_type(returns: object, *, streams: bool) -> object | None:
-    """Return the type of an iterator's items, None if *returns* is no iterator.
+    """Return the type of an iterator's items, None if *returns* is not an iterator.
 
     `streams` says that the function is a generator.
     """

@@ -83,8 +83,8 @@ def _agent(
         **({} if registers is None else {"registers": registers}),
         "steps": {
             "allowed": rehearsal.allowed,
-            "open": rehearsal.open,
-            "refused": rehearsal.refused,
+            "undeclared": rehearsal.undeclared,
+            "denied": rehearsal.denied,
         },
         "leaves": rehearsal.leaves,
     }
@@ -117,11 +117,11 @@ def _words(entry: Json) -> Json:
 
 
 def risk_words(risk: DataRisk) -> Json:
-    """Return a data risk as the arguments of `remit.risk`, and what these cannot say.
+    """Return a data risk as the arguments of `remit.risk`, and the rest.
 
     `others` replaces the words that follow from the rest. What is excluded from one side only is in
     `excludes_params` and `excludes_result`, as the class of one side in `classification_params` and
-    `classification_result`; `extra` has what is beside the three parts of a data risk.
+    `classification_result`; `extra` has the members outside the three parts of a data risk.
     """
     profile, params, result = declared_words(risk).values()
     allows = _saying("allowed", profile, ACTIONS)

@@ -47,11 +47,11 @@ class RiskWords(TypedDict, total=False):
 
 
 class AgentSteps(TypedDict, total=False):
-    """The steps of an agent: those it may take, those that leave words open, those refused."""
+    """The steps of an agent: those it may take, those with undeclared words, those denied."""
 
     allowed: list[str]
-    open: dict[str, list[str]]
-    refused: dict[str, list[str]]
+    undeclared: dict[str, list[str]]
+    denied: dict[str, list[str]]
 
 
 class AgentEntry(TypedDict, total=False):
@@ -111,9 +111,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
     """One difference between two locks.
 
     Attributes:
-        kind: Whether the subject is an agent or a step, or `lock` for anything beside these.
+        kind: Whether the subject is an agent or a step, or `lock` for anything else.
         subject: Id of the agent or step.
-        what: The part of it that changed.
         name: The action, category, step or place within that part.
         by: Of `leaves`, the step by which the category may leave.
         old: What the old lock says; None if nothing.
@@ -139,7 +138,7 @@ WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
 """How a category leaves by a step, from not at all."""
-_STATES: Final = ("refused", "open", "allowed")
+_STATES: Final = ("denied", "undeclared", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
 REDACTED: Final = 2
@@ -187,7 +186,6 @@ def _presence(old: Lock, new: Lock) -> Iterator[Change]:
 
 
 def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
-    """Yield what changed in the declarations of agents."""
     inner = {
         step for lock in (old, new) for entry in lock["agents"].values() for step in states(entry)
     }
@@ -198,11 +196,10 @@ def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
                 judge = of_step_word if agent in inner else of_agent_word
                 yield from _of_risk(Kind.AGENT, agent, before, after, judge)
             elif key not in {"steps", "leaves", "registers"}:
-                yield _told(Kind.AGENT, agent, What.OTHER, key, before, after)
+                yield _reported(Kind.AGENT, agent, What.OTHER, key, before, after)
 
 
 def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
-    """Yield what changed in the declarations of steps."""
     for step in old["steps"].keys() & new["steps"].keys():
         before: Entry = old["steps"][step]
         after: Entry = new["steps"][step]
@@ -213,21 +210,21 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
                 if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
                     yield from _of_risk(Kind.STEP, step, before, after, of_step_word)
             elif key == "description":
-                yield _told(kind, step, What.DESCRIPTION, key, before, after)
+                yield _reported(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
                 what = What.PARAMS_PLACE if key == "params" else What.RESULT_PLACE
                 sides = before.get(key, {}), after.get(key, {})
-                told = list(_of_places(kind, step, what, *sides))
-                yield from told or [_told(kind, step, What.OTHER, key, before, after)]
+                found = list(_of_places(kind, step, what, *sides))
+                yield from found or [_reported(kind, step, What.OTHER, key, before, after)]
             else:
-                yield _told(kind, step, What.OTHER, key, before, after)
+                yield _reported(kind, step, What.OTHER, key, before, after)
 
 
 def _beside(old: Lock, new: Lock) -> Iterator[Change]:
-    """Yield what changed beside agents and steps."""
+    """Yield other changes than those of agents and steps."""
     for key in _differing(old, new):
         if key not in {"made_with", "modules", "agents", "steps"}:
-            yield _told(Kind.LOCK, "", What.OTHER, key, old, new)
+            yield _reported(Kind.LOCK, "", What.OTHER, key, old, new)
 
 
 def _differing(old: Entry, new: Entry) -> list[str]:
@@ -235,15 +232,14 @@ def _differing(old: Entry, new: Entry) -> list[str]:
     return [key for key in keys if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
 
 
-def _told(kind: Kind, subject: str, what: What, key: str, old: Entry, new: Entry) -> Change:
-    """Return the change of a key that is only told."""
+def _reported(kind: Kind, subject: str, what: What, key: str, old: Entry, new: Entry) -> Change:
     name = key if what is What.OTHER else ""
     values = old.get(key), new.get(key)
     return Change(Effect.CHANGES, kind, subject, what, name, old=values[0], new=values[1])
 
 
 def _is_agent_with_its_risk(step: str, lock: Lock) -> bool:
-    """Return whether the risk of a step is that of the agent with its id, and told there."""
+    """Return whether the risk of a step is that of the agent with its id, and reported there."""
     agent = lock["agents"].get(step)
     return agent is not None and agent.get("risk") == lock["steps"][step].get("risk")
 
@@ -288,7 +284,7 @@ def _of_risk(
         yield Change(effect, kind, subject, what, name, old=word, new=new_word)
     extra, new_extra = ((entry.get("risk", {})).get("extra") for entry in (old, new))
     if not moved or extra != new_extra:
-        yield _told(kind, subject, What.RISK, "risk", old, new)
+        yield _reported(kind, subject, What.RISK, "risk", old, new)
 
 
 def _of_places(
@@ -344,8 +340,8 @@ def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
     """Return for each step of an agent its state and the words that are the reason."""
     steps = agent.get("steps", {})
     return (
-        {step: {"refused": names} for step, names in steps.get("refused", {}).items()}
-        | {step: {"open": names} for step, names in steps.get("open", {}).items()}
+        {step: {"denied": names} for step, names in steps.get("denied", {}).items()}
+        | {step: {"undeclared": names} for step, names in steps.get("undeclared", {}).items()}
         | {step: {"allowed": []} for step in steps.get("allowed", [])}
     )
 
@@ -360,15 +356,15 @@ def _consequences(
             causes.setdefault(change.subject, set()).add((change.what, change.name))
     consequences = [*_taking(agent, old, new, causes), *_leaving(agent, old, new, causes)]
     yield from consequences
-    told = {change.what for change in consequences}
+    reported = {change.what for change in consequences}
     differing = _differing(old, new)
     for key, what in (("steps", What.MAY_TAKE), ("leaves", What.LEAVES)):
-        if key in differing and what not in told:
-            yield _told(Kind.AGENT, agent, What.OTHER, key, old, new)
+        if key in differing and what not in reported:
+            yield _reported(Kind.AGENT, agent, What.OTHER, key, old, new)
     # The schema version changes with each word and place; alone it says that the rest changed.
     types = {agent, *states(old), *states(new)}
     if "registers" in differing and not any(change.subject in types for change in own):
-        yield _told(Kind.AGENT, agent, What.REGISTERS, "registers", old, new)
+        yield _reported(Kind.AGENT, agent, What.REGISTERS, "registers", old, new)
 
 
 def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
@@ -402,7 +398,7 @@ def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Ite
 def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
     """Yield the steps by which a category may leave, or no longer."""
     before, after = states(old), states(new)
-    refused, refused_now = (
+    denied, denied_now = (
         {step for step in causes if _rank(listed.get(step, {})) == 0} for listed in (before, after)
     )
     leaves, leaves_now = (
@@ -417,14 +413,14 @@ def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> It
         how, how_now = leaves.get((name, by)), leaves_now.get((name, by))
         if how == how_now:
             continue
-        # Nothing comes in or leaves by a refused step.
+        # Nothing comes in or leaves by a denied step.
         held = {(What.PARAMS, name), (What.RESULT, name)}
-        sends = by in refused ^ refused_now or {_SENDING, *held} & causes.get(by, set())
+        sends = by in denied ^ denied_now or {_SENDING, *held} & causes.get(by, set())
         direct = [subject for subject, is_one in ((agent, agent in causes), (by, sends)) if is_one]
         sources = [
             step
             for step in sorted(causes.keys() & {*before, *after})
-            if step in refused ^ refused_now or held & causes[step]
+            if step in denied ^ denied_now or held & causes[step]
         ]
         yield Change(
             Effect.WIDENS if _HOW.index(how_now) > _HOW.index(how) else Effect.NARROWS,
@@ -440,5 +436,5 @@ def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> It
 
 
 def _rank(state: Mapping[str, object]) -> int:
-    """Return how much an agent may do with a step; one that it lacks is like a refused one."""
-    return _STATES.index(next(iter(state), "refused"))
+    """Return how much an agent may do with a step; one that it lacks is like a denied one."""
+    return _STATES.index(next(iter(state), "denied"))

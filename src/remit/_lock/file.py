@@ -14,7 +14,7 @@ FILE: Final = "remit.lock.json"
 
 
 class LockError(ValueError):
-    """The content of a file is no lock, or one of another format."""
+    """The content of a file is not a lock, or one of another format."""
 
 
 def parsed(content: bytes, source: str) -> Lock:

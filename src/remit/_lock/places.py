@@ -1,4 +1,4 @@
-"""The places of a JSON Schema as flat text: what a reviewer reads of parameters and results."""
+"""The places of a JSON Schema as flat text, for reviewers of parameters and results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Place:
     def text(self) -> str:
         types = sorted(self.types or {ANYTHING}, key=lambda name: (name == "null", name))
         rules = sorted(rule for rule in self.redacted if rule is not None)
-        # Of a union, one member may be redacted and another not.
+        # One member of a union may be redacted and another not.
         how = "redacted in part" if None in self.redacted else "redacted"
         off = [f"off: {', '.join(sorted(self.rules_off))}"] if self.rules_off else []
         return ", ".join([" | ".join(types), *(f"{how}: {rule}" for rule in rules), *off])
@@ -76,7 +76,7 @@ def params_places(schema: Json) -> dict[str, str]:
 def result_places(schema: Json) -> dict[str, str]:
     """Return the places of a result by path, "" for the whole of it.
 
-    A value that is no object is recorded as an object with the value inside; the value counts.
+    A value that is not an object is recorded as an object with the value inside; the value counts.
     """
     return _places(schema, _value(schema))
 

@@ -263,7 +263,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield from _recorded(new, effect)
         # A step has neither of them.
         for state, ids in new.get("steps", {}).items():
-            means = Effect.CHANGES if state == "refused" else effect
+            means = Effect.CHANGES if state == "denied" else effect
             yield Line(means, What.MAY_TAKE, f"{state}: {names.of(ids)}")
         for text in _leaving(new.get("leaves", {}), names):
             yield Line(effect, What.LEAVES, text)
@@ -329,7 +329,7 @@ def counted(groups: Iterable[Group]) -> str:
 
 
 def sizes(lock: Lock) -> str:
-    """Return how many agents a lock has, and how many steps that are no agents."""
+    """Return how many agents a lock has, and how many steps that are not agents."""
     steps = lock["steps"].keys() - lock["agents"].keys()
     return f"{number_of(len(lock['agents']), 'agent')}, {number_of(len(steps), 'step')}"
 

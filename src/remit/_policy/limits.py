@@ -7,7 +7,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._policy.words import EXCEEDED_BY, NAMES, PARAMS, UNKNOWN, Words, declared_words, word_of
+from remit._policy.words import NAMES, PARAMS, UNKNOWN, VIOLATED_BY, Words, declared_words, word_of
 from remit.errors import SIDES, Violation
 from remit.models.data_risk import DataRisk
 
@@ -55,26 +55,28 @@ class Verdict(NamedTuple):
     """
 
     violations: tuple[Violation, ...]
-    exceeded: Ceilings
+    violated: Ceilings
 
 
 def limits_in(words: Words) -> tuple[Limit, ...]:
-    """Return what an agent with these words rules out."""
+    """Return the limits of an agent with these words."""
     return tuple(
         Limit(part, name, word)
         for part, name in NAMES
-        if (word := word_of(words, part, name)) in EXCEEDED_BY
+        if (word := word_of(words, part, name)) in VIOLATED_BY
     )
 
 
-def exceeded(limits: Iterable[Limit], words: Words, *, strict: bool) -> Iterator[tuple[Limit, str]]:
-    """Yield the limits that a step with these words exceeds, each with the word of the step.
+def violated_limits(
+    limits: Iterable[Limit], words: Words, *, strict: bool
+) -> Iterator[tuple[Limit, str]]:
+    """Yield the limits that a step with these words violates, each with the word of the step.
 
-    If *strict*, as with `deny` and `terminate`, an undeclared word exceeds a limit as well.
+    If *strict*, as with `deny` and `terminate`, an undeclared word violates a limit as well.
     """
     for limit in limits:
         word = word_of(words, limit.part, limit.name)
-        if word == EXCEEDED_BY[limit.word] or (strict and word == UNKNOWN):
+        if word == VIOLATED_BY[limit.word] or (strict and word == UNKNOWN):
             yield limit, word
 
 
@@ -83,7 +85,7 @@ def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
     return outer if ceiling is None or ceiling in outer else (*outer, ceiling)
 
 
-def unjudged(step: str) -> Violation:
+def not_compared(step: str) -> Violation:
     """Return the violation of the step named *step* that a fault kept from being judged."""
     return Violation(f"a fault inside remit kept {step} from being compared with any remit")
 
@@ -96,12 +98,12 @@ def excluded_value(step: str, category: str) -> Violation:
 
 
 def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
-    """Return how the step named *step* violates *ceilings*; *strict* is that of `exceeded`."""
+    """Return how *step* violates *ceilings*; *strict* is that of `violated_limits`."""
     words = declared_words(risk)
     violations: list[Violation] = []
     violated: list[Ceiling] = []
     for ceiling in ceilings:
-        for limit, word in exceeded(ceiling.limits, words, strict=strict):
+        for limit, word in violated_limits(ceiling.limits, words, strict=strict):
             subject = f"{limit.name}{SIDES.get(limit.part, '')}"
             sentence = f"{subject}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"
             violations.append(

@@ -1,4 +1,4 @@
-"""What an agent's remit means for each of its steps, and by which steps data may leave.
+"""Effect of an agent's remit on each of its steps, and the steps by which data may leave.
 
 The policy decides the same about each call. Here it is decided before any: from declared words
 alone.
@@ -12,7 +12,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from remit._policy.leaving import Leaves, ways_out
-from remit._policy.limits import exceeded, limits_in
+from remit._policy.limits import limits_in, violated_limits
 from remit._policy.words import WITHOUT_EFFECT, DeclaredStep, declared_words
 from remit.errors import SIDES
 from remit.models.data_risk import DataRisk
@@ -22,25 +22,25 @@ Reasons: TypeAlias = dict[str, tuple[str, ...]]
 
 
 class Rehearsal(Struct, frozen=True):
-    """What an agent may do with its steps, sorted by name.
+    """Steps that an agent may take, sorted by name.
 
     Attributes:
         allowed: The steps that it may take under every setting of `on_violation`.
-        open: The steps that leave unknown what it forbids: they run under `observe`, and are
-            refused under `deny` and `terminate`.
-        refused: The steps that say that they do what it forbids.
+        undeclared: Steps that leave unknown what it forbids: they run under `observe`, and are
+            denied under `deny` and `terminate`.
+        denied: Steps that declare what it forbids.
         leaves: By category that a step takes or gives, the steps by which it may leave, and how:
             `declared` or `not ruled out`.
     """
 
     allowed: tuple[str, ...]
-    open: Reasons
-    refused: Reasons
+    undeclared: Reasons
+    denied: Reasons
     leaves: dict[str, Mapping[str, Leaves]]
 
 
 def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal:
-    """Return what an agent with this *remit* may do with *steps*, as the policy decides it.
+    """Return the *steps* that an agent with this *remit* may take, as the policy decides it.
 
     Only the agent's own remit is compared: that of an agent around it applies as well.
     """
@@ -48,17 +48,17 @@ def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal
 
     def reasons(step: DeclaredStep, *, strict: bool) -> tuple[str, ...]:
         sides: dict[str, list[str]] = {}
-        for limit, _ in exceeded(limits, step.words, strict=strict):
+        for limit, _ in violated_limits(limits, step.words, strict=strict):
             sides.setdefault(limit.name, []).append(SIDES.get(limit.part, ""))
         return tuple(f"{name}{in_[0] if len(in_) == 1 else ''}" for name, in_ in sides.items())
 
     steps = sorted(steps, key=lambda step: step.name)
-    refused = {step.name: words for step in steps if (words := reasons(step, strict=False))}
-    accepted = [step for step in steps if step.name not in refused]
-    unknown = {
+    denied = {step.name: words for step in steps if (words := reasons(step, strict=False))}
+    accepted = [step for step in steps if step.name not in denied]
+    undeclared = {
         step.name: words
         for step in accepted
         if step.kind not in WITHOUT_EFFECT and (words := reasons(step, strict=True))
     }
-    allowed = tuple(step.name for step in accepted if step.name not in unknown)
-    return Rehearsal(allowed, unknown, refused, ways_out(accepted))
+    allowed = tuple(step.name for step in accepted if step.name not in undeclared)
+    return Rehearsal(allowed, undeclared, denied, ways_out(accepted))

@@ -1,8 +1,8 @@
 """Violations in payloads: in the error of a denied step, and in the note about one that ran.
 
 In both places a payload has a list of objects with the fields of a `Violation`. A server returns
-whatever its clients sent, so the reader expects any JSON: it skips what has no sentence, and keeps
-of the other fields only those that the policy could have written.
+whatever its clients sent, so the reader expects any JSON: it skips items without a sentence, and
+keeps only fields that the policy could have written.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec.structs import replace
 
-from remit._base.markers import EXCEEDS, add_note, is_unregistered, note_of, without_note
-from remit._policy.words import EXCEEDED_BY, NAMES, UNKNOWN
+from remit._base.markers import VIOLATIONS, add_note, is_unregistered, note_of, without_note
+from remit._policy.words import NAMES, UNKNOWN, VIOLATED_BY
 from remit.errors import Violation
 
 Json: TypeAlias = dict[str, Any]
 
-VIOLATIONS: Final = "violations"
-"""Key of the violations in the error of a denied step."""
 MAX_VIOLATIONS: Final = 100
 MAX_SENTENCE_CHARS: Final = 2_000
 MAX_AGENT_CHARS: Final = 1_000
 _NAMES: Final = frozenset(NAMES)
 _WORDS: Final = frozenset(
-    (limit, word) for limit, exceeding in EXCEEDED_BY.items() for word in (exceeding, UNKNOWN)
+    (limit, word) for limit, violating in VIOLATED_BY.items() for word in (violating, UNKNOWN)
 )
 """The limits of an agent, each with the words of a step that violate it."""
 
 
 def add_violations(payload: bytes, violations: Sequence[Violation]) -> bytes:
     """Return the payload of a step that runs in spite of *violations*, with a note of them."""
-    return add_note(payload, {EXCEEDS: violations})
+    return add_note(payload, {VIOLATIONS: violations})
 
 
 def fields_of(violation: Violation) -> Json:
@@ -47,16 +45,16 @@ def denied_by(result: Mapping[str, object] | None) -> tuple[Violation, ...] | No
     return _read(cast("Json", error).get(VIOLATIONS)) if isinstance(error, dict) else None
 
 
-def exceeded_by(payload: Mapping[str, object]) -> tuple[Violation, ...] | None:
+def violations_in(payload: Mapping[str, object]) -> tuple[Violation, ...] | None:
     """Return the violations in the payload of a step that ran in spite of them, else None."""
-    return _read(note_of(payload).get(EXCEEDS))
+    return _read(note_of(payload).get(VIOLATIONS))
 
 
 def split_violations(
     payload: Mapping[str, object],
 ) -> tuple[dict[str, object], tuple[Violation, ...]]:
     """Return a payload without the note about its step, and the violations in the note."""
-    violations = exceeded_by(payload)
+    violations = violations_in(payload)
     if violations is None and not is_unregistered(payload):
         return dict(payload), ()
     return without_note(payload), violations or ()

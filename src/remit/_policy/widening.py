@@ -1,4 +1,4 @@
-"""What the change of one declared word means: whether it lets an agent or a step do more."""
+"""Whether the change of one declared word lets an agent or a step do more."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ RESULT: Final = "result_data_categories"
 
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 CATEGORIES: Final[tuple[str, ...]] = get_args(Category)
-"""The data categories, without the classification beside them."""
+"""The data categories, without the classification next to them."""
 CLASSES: Final[tuple[str, ...]] = get_args(Classification)
 """The classifications, from the least to the most sensitive."""
 
@@ -40,11 +40,11 @@ NAMES: Final = tuple(
 )
 """Each part with each of its actions or categories, in order."""
 
-EXCEEDED_BY: Final[Mapping[str, str]] = {"disallowed": "allowed", "excluded": "included"}
-"""The words that are limits when an agent declares them, and the words of a step that exceed them.
+VIOLATED_BY: Final[Mapping[str, str]] = {"disallowed": "allowed", "excluded": "included"}
+"""The words that are limits when an agent declares them, and the words of a step that violate them.
 """
-LIMITS: Final = frozenset(EXCEEDED_BY)
-DECLARED: Final = frozenset(EXCEEDED_BY.values())
+LIMITS: Final = frozenset(VIOLATED_BY)
+DECLARED: Final = frozenset(VIOLATED_BY.values())
 """The words by which a step says that it takes an action or holds a category."""
 
 Words: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -80,7 +80,7 @@ def most_sensitive(classes: Iterable[str]) -> str:
 
 
 class DeclaredStep(Struct, frozen=True):
-    """What is known of a step before it runs.
+    """Declaration of a step, known before it runs.
 
     Attributes:
         name: The name of its span type.

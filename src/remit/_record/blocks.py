@@ -164,9 +164,6 @@ class Contained:
     """A block that contains the termination of one run; see `Run.contained`.
 
     It is true if the termination ended the block.
-
-    Attributes:
-        reason: The reason of the termination, None without one.
     """
 
     __slots__ = ("_ended", "_feed", "reason")
@@ -186,13 +183,13 @@ class Contained:
         return self
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> bool:
-        """Suppress the termination; raise what else is in a group of exceptions."""
+        """Suppress the termination; raise the other exceptions of a group."""
 
         # A function, because Python before 3.13 takes no method here.
         def is_termination(member: BaseException) -> bool:
             if not isinstance(member, RunTerminated):
                 return False
-            # A step of an inner run that exceeds the remit of this one terminates both.
+            # A step of an inner run that violates the remit of this one terminates both.
             if member.run_key != self._feed.key and self._feed.terminated is None:
                 return False
             self._ended, self.reason = True, member.reason

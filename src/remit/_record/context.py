@@ -28,11 +28,7 @@ class ReportedContext(SpanContext, frozen=True, eq=False):
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during a step that a consumer in another run or agent makes.
-
-    Attributes:
-        stream: The context of the stream in its own run.
-    """
+    """The context of a stream during a step that a consumer in another run or agent makes."""
 
     stream: SpanContext | None = None
     consumer: SpanContext | None = None
@@ -100,7 +96,6 @@ def first_open(context: SpanContext | None) -> SpanContext | None:
 
 
 def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | None:
-    """Return *context* for the consumer of *step*."""
     return step.consumer if context is None else for_consumer(context, step.consumer)
 
 
@@ -235,25 +230,25 @@ def check_terminated(context: SpanContext) -> None:
         raise error
 
 
-refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("refusals", default=None)
-"""Where an adapter collects the refusals in the rest of its task."""
+denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("denials", default=None)
+"""Where an adapter collects the denials in the rest of its task."""
 
 
-def note_refusal(context: SpanContext, error: DeniedError) -> None:
-    """Note a refusal on the adapters' spans around *context*, also on those in outer runs."""
-    collected = refusals.get()
+def note_denial(context: SpanContext, error: DeniedError) -> None:
+    """Note a denial on the adapters' spans around *context*, also on those in outer runs."""
+    collected = denials.get()
     if collected is not None:
         collected.append(error)
-    context.run.note_refusal(context.key, error)
+    context.run.note_denial(context.key, error)
     for outer in context.outer_runs:
         run = outer.run()
         if run is not None:
-            run.note_refusal(outer.key, error)
+            run.note_denial(outer.key, error)
 
 
-def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
-    """Terminate the run of *context*, and those around it whose remit was *exceeded*."""
-    outer = [run.feed for run in context.outer_runs if not set(exceeded).isdisjoint(run.ceilings)]
+def terminate(context: SpanContext, reason: str, violated: Ceilings) -> None:
+    """Terminate the run of *context*, and those around it whose remit was *violated*."""
+    outer = [run.feed for run in context.outer_runs if not set(violated).isdisjoint(run.ceilings)]
     for feed in (context.run.feed, *outer):
         if feed.terminated is None:
             feed.terminated = reason

@@ -45,7 +45,6 @@ class Item(Struct, gc=False, array_like=True):
 
     Attributes:
         kind: One of `ItemKind`.
-        run_key: Key of the run, 26 characters.
         key: Key of the span, 16 bytes (`remit._base.ids`); of a quality payload, its own.
         parent: Key of the parent span, or None at the root.
         name: Span type, agent or quality name.
@@ -79,7 +78,6 @@ class AgentRef(Struct, frozen=True):
         external_identifier: `module:qualname`, by which remit's collector finds the agent.
         description: First paragraph of the docstring, or None.
         agent_id: Id on the server, from the decorator or the setting, or None.
-        environment_id: Id of the environment, from the decorator or the setting, or None.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; else None.
@@ -113,12 +111,10 @@ class RunFeed(Struct, gc=False, eq=False):
     cycle: it refers to the run weakly, and only as long as the run or one of its streams is open.
 
     Attributes:
-        key: Key of the run, 26 characters.
         purpose: `live`, `smoke_test` or `eval`.
         root: Key of its root span.
         instance_id: Id from the server, or from `resume=`.
         resumed: Whether the instance exists already; it is then neither registered nor started.
-        terminated: Reason of a termination ("" if none was given); None if not terminated.
         lost: Number of spans of this run that delivery has dropped.
         closed: Whether the end of the run was recorded.
         run: Returns the run (`remit._record.runs.OpenRun`) as long as it or one of its streams is

@@ -75,7 +75,7 @@ def end_with_result(
 ) -> Any:
     """End *span* with the result of its call, now or when the result has ended.
 
-    A result that the caller passed in, as the object or an argument, is no stream of this call.
+    A result that the caller passed in, as the object or an argument, is not a stream of this call.
 
     Returns:
         What the wrapper returns to the caller: *value*, or what is wrapped around it.
@@ -108,12 +108,12 @@ def end_with_result(
     else:
         # What was returned would run without the remit of the agent.
         no_params = partial(capture_mapping, {}, span.context.run.rules)
-        recorder.refuse_after(fault, span.context, no_params)
+        recorder.deny_after(fault, span.context, no_params)
     return value
 
 
 def _wrapper_of(value: object) -> ResultWrapper | None:
-    """Return what wraps results of the type of *value*; None if the span ends with the call."""
+    """Return the wrapper of results of the type of *value*; None if the span ends with the call."""
     cls = type(value)
     if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
         return _wrap_coroutine
@@ -125,7 +125,7 @@ def _wrapper_of(value: object) -> ResultWrapper | None:
 
 
 def _new_wrapper(cls: type, value: object) -> ResultWrapper | None:
-    """Return what wraps results of a type seen for the first time; runs none of the user's code."""
+    """Return the wrapper for a new type of result; run none of the user's code."""
     if cls in {GeneratorType, AsyncGeneratorType}:
         return _wrap_iterator
     if cls is CoroutineType:
@@ -149,7 +149,7 @@ def _offers(cls: type, name: str) -> bool:
 _WRAPPERS: Final[weakref.WeakKeyDictionary[type, ResultWrapper | None]] = (
     weakref.WeakKeyDictionary()
 )
-"""What wraps results, by type. Weak, so that classes made at run time can be collected."""
+"""Wrappers of results, by type. Weak, so that classes made at run time can be collected."""
 
 
 def _wrap_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> AnyCoroutine:
@@ -289,7 +289,6 @@ _CLOSING: Final = frozenset({"close", "aclose"})
 
 @cache
 def _proxy_class(*offered: str) -> type[_StreamProxy]:
-    """Return a proxy class with the *offered* methods and without the others."""
     # None declares that there is no such method; wrapt defines some of them for every proxy.
     methods = {name: None for name in _StreamMethods.NAMES if hasattr(_Proxy, name)}
     return type(

@@ -55,7 +55,7 @@ contributed_interrupts: Final[list[type[BaseException]]] = []
 
 
 class AfterRun:
-    """What is done when a run has ended: nothing, as delivery follows its interval."""
+    """Action at the end of a run: none, as delivery follows its interval."""
 
     def __call__(self) -> None:
         """Act on the end of a run, without blocking an event loop."""
@@ -74,11 +74,7 @@ class CancellableSpan(Protocol):
 
 
 class StartedSpan(Protocol):
-    """A span that has started (`remit._record.spans.OpenSpan`).
-
-    Attributes:
-        start: The item that the sink got for its start.
-    """
+    """A span that has started (`remit._record.spans.OpenSpan`)."""
 
     start: Item
 
@@ -95,10 +91,10 @@ class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._adapters.ManualSpan`).
 
     Attributes:
-        refused: The refusal of a step beneath it.
+        denied: The denial of a step below it.
     """
 
-    refused: DeniedError | None
+    denied: DeniedError | None
 
 
 class Recorder(Struct, frozen=True):
@@ -112,7 +108,7 @@ class Recorder(Struct, frozen=True):
         registers: Called with agent, name and declaration of a span type that is used in a run of
             the agent, until it returns true. Returns whether the registration includes the type.
         logged: Messages that were logged already; each is logged once.
-        exceeding: How often each step exceeded a remit, by name.
+        violations: How often each step violated a remit, by name.
         runs: The recording runs that have not ended, and those with open streams. It may hold the
             only reference to a run whose block has ended. No set: CPython fills one that cannot
             grow for lack of memory, and then searches it without end.
@@ -130,7 +126,7 @@ class Recorder(Struct, frozen=True):
     after_run: AfterRun = field(default_factory=AfterRun)
     registers: Callable[[str, str, SpanType | None], bool] = lambda _agent, _name, _type: True
     logged: set[str] = field(default_factory=set[str])
-    exceeding: Counter[str] = field(default_factory=Counter[str])
+    violations: Counter[str] = field(default_factory=Counter[str])
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     collected: deque[tuple[CancellableSpan, int]] = field(
@@ -171,7 +167,6 @@ class SpanContext(Struct, frozen=True, eq=False):
     """In which run and under which span a call is made. Equal to itself only.
 
     Attributes:
-        key: Key of the current span, 16 bytes.
         ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
@@ -191,7 +186,6 @@ class OuterRun(Struct, frozen=True, eq=False):
 
     Attributes:
         ceilings: The ceilings at the place where the other run is used.
-        key: Key of the span in which the other run is used.
         run: Returns the run, None if nothing else refers to it.
     """
 
@@ -292,7 +286,6 @@ class OpenRun:
         overrides: What the user set by hand, by span key: the result and the failure, as JSON.
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
-        error: The error that failed the run, captured; None without one.
         left_open: Whether the run stays open after its block, to be resumed.
         idle_ns: How long a run without a block may be unused before it ends; None for others.
         used_ns: Monotonic time at which such a run was last used.
@@ -522,12 +515,12 @@ class OpenRun:
             self.decide(CANCELLED)
             self._completed = True
 
-    def note_refusal(self, key: bytes | None, error: DeniedError) -> None:
-        """Note a refusal on the adapters' spans among the span *key* and its ancestors."""
+    def note_denial(self, key: bytes | None, error: DeniedError) -> None:
+        """Note a denial on the adapters' spans among the span *key* and its ancestors."""
         while key is not None and self.reported:
             span = self.reported.get(key)
             if span is not None:
-                span.refused = error
+                span.denied = error
             open_span = self.open.get(key)
             key = None if open_span is None else open_span.start.parent
 

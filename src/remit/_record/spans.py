@@ -17,7 +17,7 @@ from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
-from remit._base.markers import mark_unregistered
+from remit._base.markers import note_unregistered
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
@@ -29,7 +29,7 @@ from remit._policy import limits
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
 from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
-from remit._record.context import check_terminated, note_refusal, open_context, terminate
+from remit._record.context import check_terminated, note_denial, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
     MAX_LOGGED,
@@ -98,12 +98,10 @@ class SpanRecorder(Struct, eq=False):
 
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        declared: The declaration; None for a block.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
         cached_plan: The capture plan, once `plan` has made it.
-        verdicts: Verdicts by ceilings and strictness.
     """
 
     name: str
@@ -144,8 +142,8 @@ class SpanRecorder(Struct, eq=False):
         call all the same.
 
         Raises:
-            RunTerminated: The run was terminated, from outside or because this step exceeds it.
-            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RunTerminated: The run was terminated, from outside or because this step violates it.
+            DeniedError: The step violates the agent's remit, and the setting says to deny.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
@@ -180,7 +178,7 @@ class SpanRecorder(Struct, eq=False):
         """Open a span under *parent* with captured arguments, now or as of *started_ns*.
 
         *ceilings* are those inside the span. If it is not *announced*, the sink gets its start from
-        the caller, before its end. If it was not *judged*, it may exceed the remit whatever the
+        the caller, before its end. If it was not *judged*, it may violate the remit whatever the
         setting says.
         """
         run = parent.run
@@ -194,9 +192,9 @@ class SpanRecorder(Struct, eq=False):
             milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
-            payload = mark_unregistered(payload)
+            payload = note_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
-            payload = self._marked(payload, parent)
+            payload = self._noted(payload, parent)
         start = Item(
             ItemKind.SPAN,
             feed.key,
@@ -225,11 +223,11 @@ class SpanRecorder(Struct, eq=False):
         """Give an open span of an adapter this type, and another captured payload."""
         context = span.context
         if not self.is_registered(context.run):
-            payload = mark_unregistered(payload)
+            payload = note_unregistered(payload)
         if self is not span.recorder:
             self.warn_unchecked(context)
         if context.ceilings:
-            payload = self._marked(payload, context)
+            payload = self._noted(payload, context)
         span.recorder = self
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
@@ -255,7 +253,7 @@ class SpanRecorder(Struct, eq=False):
         """Return *payload* without values that the run redacted as data that the step excludes.
 
         They are noted in the payload, counted and logged. The step runs whatever the setting says:
-        values that were passed on in other words are not recognised, so a refusal would promise too
+        values that were passed on in other words are not recognised, so a denial would promise too
         much.
         """
         payload, categories = redact_excluded(payload, self.plan(), run.rules)
@@ -273,7 +271,7 @@ class SpanRecorder(Struct, eq=False):
             if recorder.is_first(violation.sentence):
                 logger.warning("%s (%s): %s", self.name, self.place, violation)
 
-    def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
+    def _noted(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
         strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
@@ -283,7 +281,7 @@ class SpanRecorder(Struct, eq=False):
     # Whether it may run
 
     def warn_unchecked(self, parent: SpanContext) -> None:
-        """Count and log how a step that was reported afterwards exceeds a remit."""
+        """Count and log how a step that was reported afterwards violates a remit."""
         recorder = parent.run.recorder
         strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
@@ -291,13 +289,13 @@ class SpanRecorder(Struct, eq=False):
             self._warn(verdict, recorder, "it ran before it was reported")
 
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
-        """Check that the step may run under *parent*; record a refusal as a failed span.
+        """Check that the step may run under *parent*; record a denial as a failed span.
 
         *params* returns the captured arguments for that span.
 
         Raises:
-            RunTerminated: The run was terminated, from outside or because this step exceeds it.
-            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RunTerminated: The run was terminated, from outside or because this step violates it.
+            DeniedError: The step violates the agent's remit, and the setting says to deny.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -312,11 +310,11 @@ class SpanRecorder(Struct, eq=False):
             verdict = None
             self._contain(error, observing=observing)
         if verdict is None:
-            self._refuse_unjudged(parent, params)
+            self._deny_not_compared(parent, params)
         elif verdict.violations and observing:
             self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
         elif verdict.violations:
-            self._refuse(parent, verdict, params)
+            self._deny(parent, verdict, params)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -338,13 +336,13 @@ class SpanRecorder(Struct, eq=False):
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
         except Exception as error:
             fault = error
-        self.refuse_after(fault, parent, params)
+        self.deny_after(fault, parent, params)
         return parent
 
-    def refuse_after(
+    def deny_after(
         self, error: Exception, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
-        """Contain a fault of the policy, and refuse the step unless violations are observed.
+        """Contain a fault of the policy, and deny the step unless violations are observed.
 
         Raises:
             RunTerminated: The setting says to terminate.
@@ -353,38 +351,38 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
-        self._refuse_unjudged(parent, params)
+        self._deny_not_compared(parent, params)
 
     def _contain(self, error: Exception, *, observing: bool) -> None:
         if isinstance(error, RecursionError) and not observing:
             raise error
         guard.contain(POLICY, error)
 
-    def _refuse_unjudged(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
-        """Refuse the step, which a fault kept from being judged, unless violations are observed."""
+    def _deny_not_compared(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Deny the step, which a fault kept from being compared, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if parent.run.recorder.on_violation != OBSERVE:
-            verdict = Verdict((limits.unjudged(self.name),), parent.ceilings)
-            self._refuse(parent, verdict, params)
+            verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
+            self._deny(parent, verdict, params)
 
-    def _refuse(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
-        """Refuse the step under `deny` or `terminate`."""
+    def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
+        """Deny the step under `deny` or `terminate`."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
         if run.recording:
-            self._record_refusal(parent, denied, params)
-        note_refusal(parent, denied)
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied
         self._warn(verdict, recorder, "it was denied and its run terminated")
         reason = denial(self.name, verdict.violations)
-        terminate(parent, reason, verdict.exceeded)
+        terminate(parent, reason, verdict.violated)
         raise RunTerminated(run.feed.key, reason)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step exceeds *ceilings*, as `limits.verdict` does; None after a fault."""
+        """Return how this step violates *ceilings*; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
@@ -395,29 +393,29 @@ class SpanRecorder(Struct, eq=False):
         self.verdicts[ceilings, strict] = verdict
         return verdict
 
-    @guarded("the record of a refusal")
-    def _record_refusal(
+    @guarded("the record of a denial")
+    def _record_denial(
         self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules
         span = self.open(parent, params(), parent.ceilings)
         span.end(FAILED, denial_payload(error, rules))
 
-    @guarded("the log of a step that exceeds a remit")
+    @guarded("the log of a step that violates a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
-        """Count that the step exceeds a remit, and log once where both are declared."""
+        """Count that the step violates a remit, and log once where both are declared."""
         topic = "; ".join(map(str, verdict.violations))
         self._count(recorder)
         if not recorder.is_first(topic):
             return
-        places = {ceiling.agent: ceiling.place for ceiling in verdict.exceeded}
+        places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
         why = "; ".join(causes(verdict.violations, places))
-        logger.warning("%s (%s) exceeds the remit: %s; %s", self.name, self.place, why, outcome)
+        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, outcome)
 
     def _count(self, recorder: Recorder) -> None:
-        exceeding = recorder.exceeding
-        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
-            exceeding[self.name] += 1
+        violations = recorder.violations
+        if self.name in violations or len(violations) < MAX_LOGGED:
+            violations[self.name] += 1
 
 
 class OpenSpan(Struct, eq=False):
@@ -426,7 +424,6 @@ class OpenSpan(Struct, eq=False):
     Attributes:
         recorder: The declaration that it belongs to.
         context: The context inside this span; current while the user's code runs.
-        start: The item that the sink got for its start.
         offset_ns: Wall time minus monotonic time, fixed so that it never ends before it starts.
     """
 
@@ -533,7 +530,7 @@ AnySpan: TypeAlias = OpenSpan | NullSpan
 
 
 class StepTracer(Struct, frozen=True, eq=False):
-    """What a wrapper needs to record the calls of one decorated callable.
+    """Records the calls of one decorated callable.
 
     Attributes:
         self_parameter: Whether the arguments of a call begin with the object or class.

@@ -182,8 +182,8 @@ class StreamSpan(DeferredSpan):
             return None
         try:
             self._contain(fault)
-        except BaseException as refusal:
-            return refusal
+        except BaseException as denied:
+            return denied
         return None
 
     def _contain(self, error: Exception) -> None:
@@ -195,7 +195,7 @@ class StreamSpan(DeferredSpan):
 
         Raises:
             RunTerminated: A run around the consumer was terminated.
-            DeniedError: The step exceeds the remit of the consumer's agent.
+            DeniedError: The step violates the remit of the consumer's agent.
         """
 
     @guarded("an awaited step of a stream", nullcontext())
@@ -267,7 +267,7 @@ def _expire(timeout: asyncio.Timeout) -> None:
 
 
 def _no_params(context: SpanContext) -> Callable[[], bytes]:
-    """Return what captures no arguments, for the record of a refused step."""
+    """Return a capture of no arguments, for the record of a denied step."""
     return partial(capture_mapping, {}, context.run.rules)
 
 
@@ -316,7 +316,7 @@ class GeneratorSpan(StreamSpan):
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The step exceeds the agent's remit.
+            DeniedError: The step violates the agent's remit.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         args, kwargs = self._args, self._kwargs
@@ -324,7 +324,7 @@ class GeneratorSpan(StreamSpan):
         try:
             self._begin(args, kwargs)
         except BaseException as error:
-            self._refused(error)
+            self._denied(error)
             raise
 
     def _begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -351,14 +351,14 @@ class GeneratorSpan(StreamSpan):
         self._contain(fault)
 
     def _contain(self, error: Exception) -> None:
-        """Contain a fault of the policy, and refuse the step unless violations are observed."""
+        """Contain a fault of the policy, and deny the step unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         context = open_context() if self.context is None else self.context
         if context is None:
             guard.contain(_START, error)
             self._tracer.outside()
         else:
-            self._tracer.recorder.refuse_after(error, context, _no_params(context))
+            self._tracer.recorder.deny_after(error, context, _no_params(context))
 
     @guarded(_START)
     def _open(
@@ -382,7 +382,7 @@ class GeneratorSpan(StreamSpan):
         else:
             self.rebase(context)
 
-    def _refused(self, error: BaseException) -> None:
+    def _denied(self, error: BaseException) -> None:
         """End a stream whose body does not run, because of *error*."""
         if self._reserved_key is not None and status_of(error) == FAILED:
             self.context.run.fail_after_block(self._reserved_key, self.context.key, error)

@@ -75,7 +75,7 @@ class PicklingCheck:
         self._check = check
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        """Pickle as an empty text, unless that is refused."""
+        """Pickle as an empty string, unless the check raises."""
         self._check()
         return str, ()
 
@@ -126,7 +126,6 @@ class StepFunction(_Function):
 
     @property
     def _self_recorder(self) -> SpanRecorder | None:
-        """What records its spans."""
         return self._self_config.recorder
 
     @property
@@ -135,7 +134,7 @@ class StepFunction(_Function):
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # wrapt binds to proxies
-        """Bind as the wrapped callable does; decorate what a descriptor returns."""
+        """Bind as the wrapped callable does; decorate the object that a descriptor returns."""
         config = self._self_config
         if config.binding is Binding.FUNCTION:
             if instance is None:
@@ -261,7 +260,7 @@ class Agent(StepFunction, Generic[P, R]):
         """Return the attributes of the function, and the methods `run` and `registration`."""
         return sorted({*dir(self.__wrapped__), "run", "registration"})
 
-    # Without an `__exit__`, an agent is no context manager for `isinstance`.
+    # Without an `__exit__`, an agent is not a context manager for `isinstance`.
     def __enter__(self) -> NoReturn:
         """Raise an error that names `run`."""
         raise TypeError("an agent is not a context manager: write `with agent.run() as run:`")

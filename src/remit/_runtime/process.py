@@ -40,7 +40,7 @@ EXIT_PRIORITY: Final = -100
 
 
 class Forced(Struct, frozen=True):
-    """What a test or a command decides, so that `configure()` in a program cannot change it.
+    """Settings of a test or a command, which `configure()` in a program cannot change.
 
     Attributes:
         sink: Receives the items; None if nothing is recorded.
@@ -118,7 +118,8 @@ def current() -> Runtime:
 def is_permissive() -> bool:
     """Return whether the policy lets every step run outside a run; works without a runtime.
 
-    If the environment cannot be read, as in the sandbox of Temporal, an agent with limits refuses.
+    If the environment cannot be read, as in the sandbox of Temporal, it does not if an agent of the
+    process has limits.
     """
     permissive = _is_permissive()
     return not _has_limits() if permissive is None else permissive
@@ -155,7 +156,7 @@ def _on_violation() -> str:
 
 
 def check_pickled_by_value(step: str) -> None:
-    """Refuse to pickle the function of *step* by value, or log it once under `observe`.
+    """Raise if the function of *step* is pickled by value; under `observe` log it once.
 
     Raises:
         PicklingError: The setting `on_violation` says to deny or to terminate.

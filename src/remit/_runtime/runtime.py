@@ -28,7 +28,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
-from remit._policy.limits import Ceiling, Ceilings, unjudged
+from remit._policy.limits import Ceiling, Ceilings, not_compared
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.runs import (
@@ -156,13 +156,13 @@ class Runtime:
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
-    def outside(self, step: SpanRecorder, *, refuse: bool = True) -> None:
-        """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
+    def outside(self, step: SpanRecorder, *, deny: bool = True) -> None:
+        """Count a call of *step* outside any run; deny it, or log once that it is not recorded.
 
         Raises:
-            DeniedError: The setting `outside_run` refuses the call, and *refuse* allows it to.
+            DeniedError: The setting `outside_run` denies the call, and *deny* allows it to.
         """
-        violations = self._refused_outside(step) if refuse else None
+        violations = self._denied_outside(step) if deny else None
         error = None
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
@@ -189,19 +189,18 @@ class Runtime:
                 MODEL_OUTSIDE_RUN_HINT if step.kind == "llm" else OUTSIDE_RUN_HINT,
             )
 
-    def _refused_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
-        """Return the violations for which *step* is refused; None if it may run."""
+    def _denied_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
             return None
-        violations = self._exceeded_by(step)
+        violations = self._violations_of(step)
         if violations is None:
-            return (unjudged(step.name),)
-        return violations if violations or rule == "refuse" else None
+            return (not_compared(step.name),)
+        return violations if violations or rule == "deny" else None
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
-    def _exceeded_by(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
-        """Return how *step* exceeds the data risks of the agents declared so far."""
+    def _violations_of(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
+        """Return how *step* violates the data risks of the agents declared so far."""
         declared = registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
             ceilings = (
@@ -230,7 +229,7 @@ class Runtime:
 
     @contextmanager
     def _flushed_export(self, deadline: Deadline) -> Generator[None]:
-        """Flush the span processor beside the block, and wait for it until the deadline."""
+        """Flush the span processor during the block, and wait for it until the deadline."""
         wait = None if self._export is None else self._export.begin_flush(deadline.remaining_s())
         try:
             yield
@@ -247,7 +246,7 @@ class Runtime:
             target=self.target,
             faults=dict(guard.faults.counts),
             redacted=dict(self.recorder.rules.redacted),
-            exceeding=dict(self.recorder.exceeding),
+            violations=dict(self.recorder.violations),
             outside_run=dict(self._outside),
         )
 
@@ -278,7 +277,7 @@ class Runtime:
         self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.rules.redacted.clear()
-        self.recorder.exceeding.clear()
+        self.recorder.violations.clear()
         self._outside = Counter()
         self._counting = SignalSafeLock()
         if self.delivery is not None:

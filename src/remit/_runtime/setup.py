@@ -161,7 +161,6 @@ def _log_doubtful(settings: Settings) -> None:
 
 
 def _log_once(line: str) -> None:
-    """Log a line once in this process."""
     if line not in state.logged:
         state.logged |= {line}
         logger.warning("remit: %s", line)
@@ -188,8 +187,7 @@ def send_spooled(
 
     Args:
         settings: The server and the folder of the spool.
-        others: Selects the spool files to send.
-        set_aside: Also send the items that a server refused.
+        set_aside: Also send the items that a server rejected.
     """
     runtime = Runtime(settings, others=others)
     if set_aside and runtime.delivery is not None:

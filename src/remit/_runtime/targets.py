@@ -75,7 +75,7 @@ class LocalClient:
         """Return the answer of the collector.
 
         Raises:
-            ApiError: The collector refuses or is not installed, or its database cannot be opened.
+            ApiError: The collector rejects or is not installed, or its database cannot be opened.
         """
         if self._http is None:
             self._http = self._open()

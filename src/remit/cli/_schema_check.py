@@ -97,7 +97,7 @@ def _agents(module: str) -> list[AgentType]:
 def _undeclared_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
     """Return by agent the steps that do not declare words that it forbids, with the words."""
     registry = _runtime.registry()
-    return {agent.external_identifier: rehearsal_of(agent, registry).open for agent in agents}
+    return {agent.external_identifier: rehearsal_of(agent, registry).undeclared for agent in agents}
 
 
 def _undeclared_in(checked: Checked, undeclared: Mapping[str, Reasons]) -> dict[str, Any]:

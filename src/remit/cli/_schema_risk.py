@@ -97,7 +97,7 @@ def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
         "place": declared.place,
         "declared": _words_in(declared.data_risk),
         "inferred": [asdict(each) for each in inferred(declared)],
-        "exceeds": [
+        "violations": [
             violation.sentence
             for violation in verdict(ceilings, declared.name, risk, strict=False).violations
         ],
@@ -175,7 +175,7 @@ def show_risk(name: str, report: Json) -> None:
         emit(f"  {step['name']}  " + faint(step["place"]))
         _row("declared", map(_with_words, step["declared"].items()))
         _row("inferred", map(_with_type, step["inferred"]))
-        _row("exceeds", step["exceeds"])
+        _row("violations", step["violations"])
         _row("undeclared", _undeclared_lines(step["undeclared"]))
         _row("suggested", map(_with_place, step["suggested"]))
     whole = report["whole"]
@@ -196,7 +196,7 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     emit()
     emit("  under deny")
     _row("allowed", [named(under_deny["allowed"])])
-    for label in ("open", "refused"):
+    for label in ("undeclared", "denied"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
     _row(

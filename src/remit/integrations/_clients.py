@@ -1,4 +1,4 @@
-"""What the integrations of model clients share: requests that are recorded, and their streams.
+"""Shared code of the integrations of model clients: requests that are recorded, and their streams.
 
 Clients of openai and anthropic send each call by `client.request(cast_to, options, ...)`. `watch`
 replaces that method on one client, and on the copies that the client makes of itself.
@@ -40,7 +40,7 @@ EVENT: Final = "data:"
 
 
 class Request(NamedTuple):
-    """What the body of a request has, as `_llm.payload` takes it."""
+    """Fields of a request's body, as arguments of `_llm.payload`."""
 
     messages: list[_llm.Message]
     system: object = None
@@ -49,7 +49,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an answer has, as `_llm.result` takes it."""
+    """Fields of a response, as arguments of `_llm.result`."""
 
     messages: list[_llm.Message]
     finish_reasons: Sequence[object] = ()
@@ -72,7 +72,7 @@ class Joined(Protocol):
         ...
 
     def answer(self) -> Answer:
-        """Return what came so far."""
+        """Return the chunks received so far."""
         ...
 
 
@@ -95,7 +95,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What the clients of one library have in common.
+    """Common properties of the clients of one library.
 
     Attributes:
         name: As in the payload, such as `openai`.
@@ -115,7 +115,7 @@ def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, obje
 
 
 def media_of(kind: object, source: object) -> dict[str, object]:
-    """Return what is recorded of an image, a sound or a file: a reference, or size and digest."""
+    """Return the record of an image, a sound or a file: a reference, or size and digest."""
     if not isinstance(source, str | bytes):
         return {"type": kind}
     if isinstance(source, str) and source.startswith(("http://", "https://", "gs://", "file-")):
@@ -127,7 +127,7 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
     Raises:
-        DeclarationError: It is no client of the provider, or *capture_messages* is wrong.
+        DeclarationError: It is not a client of the provider, or *capture_messages* is wrong.
     """
     where = f"remit.integrations.{provider.name}.watch"
     capture = _llm.checked_capture(capture_messages, where)
@@ -216,7 +216,7 @@ class _Watched:
         return call if call is not None and call.start() else None
 
     def _call(self, options: object) -> _Call | None:
-        """Return the call that a request makes; None if it is no model call."""
+        """Return the call that a request makes; None if it is not a model call."""
         url, method = get(options, "url"), get(options, "method")
         if not isinstance(url, str) or not isinstance(method, str) or method.lower() != "post":
             return None
@@ -325,7 +325,7 @@ class _Call:
         self._end(partial(self._operation.answer, answer))
 
     def _of_body(self, body: str | bytes) -> Answer:
-        """Return what a JSON text, or a text of server-sent events, has."""
+        """Return the values in JSON or server-sent events."""
         text = body if isinstance(body, str) else body.decode("utf-8", "replace")
         if self._operation.joined is None or not text.lstrip().startswith((EVENT, "event:", ":")):
             return self._operation.answer(_llm.json_of(text))
@@ -387,7 +387,6 @@ def _given(data: object) -> dict[str, Any]:
 
 
 def _body_of(response: Any) -> bytes | None:
-    """Return the body of a response, if it is read."""
     try:
         body: bytes = response.content
     except RuntimeError:
@@ -418,7 +417,7 @@ class _Proxy:
 
 
 class _Response(_Proxy):
-    """The response beneath a stream, which the helpers of the client close."""
+    """The response of a stream, which the helpers of the client close."""
 
     __slots__ = ()
 

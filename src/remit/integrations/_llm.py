@@ -1,4 +1,4 @@
-"""What all integrations record of a model call, and how much of its messages.
+"""Payloads and results of model calls, the same for all integrations.
 
 A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `outputs`,
 `token_usage` and what else is known. docs/reference/payloads.md lists the fields.
@@ -20,7 +20,7 @@ from remit._record.runs import OpenRun, SpanContext
 from remit.errors import DeclarationError
 
 CaptureMessages: TypeAlias = Literal["new", "all", "none"]
-"""Which messages of a model call are recorded: those that the previous call beneath the same parent
+"""Which messages of a model call are recorded: those that the previous call below the same parent
 did not have, all, or none."""
 
 Message: TypeAlias = dict[str, object]
@@ -52,7 +52,7 @@ def required(package: str, lowest: str, found: str | None, module: str | None = 
 
     Args:
         package: Its distribution.
-        lowest: The lowest version that has what the integration uses.
+        lowest: The lowest supported version.
         found: The version that is installed, if any.
         module: The integration; by default `remit.integrations.<package>`.
 
@@ -77,7 +77,6 @@ def installed(package: str) -> str | None:
 
 
 def _numbers(version_text: str) -> list[int]:
-    """Return the numbers that a version begins with."""
     match = re.match(r"\d+(?:\.\d+)*", version_text)
     numbers = [] if match is None else [int(each) for each in match[0].split(".")]
     while numbers and not numbers[-1]:
@@ -97,15 +96,15 @@ def payload(  # noqa: PLR0913 - the fields
     settings: Mapping[str, object] | None = None,
     stream: bool | None = None,
 ) -> dict[str, object]:
-    """Return the payload of a model call; what is not known or empty is left out.
+    """Return the payload of a model call, without unknown and empty fields.
 
     Args:
         operation: `chat`, `text_completion`, `embeddings` or `responses`.
         provider: As `gen_ai.provider.name` of OpenTelemetry, such as `openai`.
-        model: The model that was asked for.
-        messages: The messages that are recorded.
-        omitted: How many earlier messages are not.
-        system: The system prompt, where it is no message.
+        model: The requested model.
+        messages: The recorded messages.
+        omitted: Number of earlier messages that are left out.
+        system: The system prompt, where it is not a message.
         tools: Name and description of each tool.
         settings: Settings of the call, such as `max_tokens`.
         stream: Whether the answer is streamed.
@@ -158,8 +157,8 @@ def token_usage(
         "completion_tokens": after or 0,
         "total_tokens": both if both is not None else (before or 0) + (after or 0),
     }
-    told = {name: value for name, value in details.items() if type(value) is int and value}
-    return known_only(token_usage=usage, usage_details=told or None)
+    details = {name: value for name, value in details.items() if type(value) is int and value}
+    return known_only(token_usage=usage, usage_details=details or None)
 
 
 def message(
@@ -183,7 +182,7 @@ def tool_call(call_id: object, name: object, arguments: object) -> dict[str, obj
 
 
 def json_of(value: object) -> object:
-    """Return the value of a JSON text, or *value* itself if it is none."""
+    """Return the value of a JSON text, or *value* itself if it is not JSON."""
     if isinstance(value, str | bytes):
         try:
             return msgspec.json.decode(value)
@@ -193,7 +192,7 @@ def json_of(value: object) -> object:
 
 
 def media(kind: object, data: str | bytes) -> dict[str, object]:
-    """Return what is recorded of an image, a sound or a file: type, size and digest."""
+    """Return the record of an image, a sound or a file: type, size and digest."""
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     digest = hashlib.sha256(content).hexdigest()[:DIGEST_CHARS]
     return {"type": kind, "size": len(content), "digest": digest}
@@ -205,7 +204,7 @@ def known_only(**fields: object) -> dict[str, object]:
 
 
 class History:
-    """What the last model call beneath each parent had, so that the next records what is new."""
+    """The messages of the last model call below each parent; the next one records only new ones."""
 
     def __init__(self, capture: CaptureMessages) -> None:
         """Capture messages in this way."""
@@ -215,7 +214,7 @@ class History:
     def new(
         self, parent: SpanContext | None, messages: Sequence[Message]
     ) -> tuple[Sequence[Message], int]:
-        """Return the messages of a call beneath *parent* to record, and how many are left out."""
+        """Return the messages of a call below *parent* to record, and how many are left out."""
         if self.capture == "none":
             return (), len(messages)
         if self.capture == "all" or parent is None:

@@ -77,19 +77,19 @@ REASONING: Final = ("thinking", "redacted_thinking")
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     """Record the model calls of *client*, and of the copies that it makes of itself.
 
-    Outside any run a call is neither recorded nor refused. A client that is watched twice is
+    Outside any run a call is neither recorded nor denied. A client that is watched twice is
     recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
-        capture_messages: `new` records the messages that the previous call beneath the same parent
+        capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is no client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, or *capture_messages* is wrong.
     """
     watched: C = _watch(PROVIDER, client, capture_messages)
     return watched
@@ -144,7 +144,7 @@ def _message(role: object, blocks: list[Any]) -> _llm.Message:
 
 
 def _part(block: object) -> object:
-    """Return a block of a message: its text, or what is recorded of anything else."""
+    """Return a block of a message: its text, or a description of anything else."""
     text, kind = get(block, "text"), get(block, "type")
     if isinstance(text, str):
         return text
@@ -168,7 +168,7 @@ def _answer(answer: object) -> Answer:
 
 
 def _tokens(usage: object) -> dict[str, object]:
-    """Return the tokens; anthropic counts those of its cache beside `input_tokens`."""
+    """Return the tokens; anthropic counts those of its cache next to `input_tokens`."""
     prompt = get(usage, "input_tokens")
     read, written = get(usage, "cache_read_input_tokens"), get(usage, "cache_creation_input_tokens")
     cached = sum(count for count in (read, written) if type(count) is int)

@@ -1,4 +1,4 @@
-"""LangChain and LangGraph: agents, chains, models and retrievers, and tools that can be refused.
+"""LangChain and LangGraph: agents, chains, models and retrievers, and tools that can be denied.
 
 What a user adds:
 
@@ -6,7 +6,7 @@ What a user adds:
     agent.invoke(question, {"callbacks": [RemitHandler()]})
 
 `RemitHandler` records what LangChain reports. `RemitTools` declares tools, opens their spans, and
-answers a refused call, which a callback cannot.
+answers a denied call, which a callback cannot.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ NODE: Final = "graph:step:"
 """Beginning of the tag that LangGraph gives the nodes of a graph."""
 NODES: Final = frozenset({"model", "tools"})
 HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
-"""Nodes that `create_agent` makes: what is in them has spans, and they have none."""
+"""Nodes that `create_agent` makes: their contents have spans, and they have none."""
 FIRST: Final = "seq:step:1"
-"""Tag of what a node consists of."""
+"""Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
 IDENTIFIER: Final = "langchain.agents:"
@@ -81,7 +81,7 @@ CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
 LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
 RETRIEVER: Final = adapters.declare(f"{PREFIX}retriever", "retriever")
 TOOL: Final = adapters.undeclared(f"{PREFIX}tool", "tool")
-"""The tool that a refusal names after a fault."""
+"""The tool that a denial names after a fault."""
 adapters.add_to_header(f"remit-langchain@{__version__}")
 adapters.interrupts(GraphBubbleUp)
 
@@ -98,7 +98,7 @@ MAX_LEVELS: Final = 6
 
 @dataclass(slots=True)
 class _Node:
-    """What is known of something that LangChain runs.
+    """State of one LangChain run.
 
     Attributes:
         scope: The context in which the messages of a model call are new or not: that of the agent.
@@ -130,7 +130,7 @@ class RemitHandler(GraphCallbackHandler):
 
     Attributes:
         run_inline: Callbacks run in the task and the context of what they report.
-        raise_error: Refusals reach LangChain.
+        raise_error: Denials reach LangChain.
     """
 
     run_inline = True
@@ -142,7 +142,7 @@ class RemitHandler(GraphCallbackHandler):
         """Check the arguments.
 
         Args:
-            remits: What agents may do, by the name of the agent: holds for all that is beneath it.
+            remits: What agents may do, by the name of the agent: holds for all that is below it.
                 An agent that opens a run and is not in it is an error.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
 
@@ -167,7 +167,7 @@ class RemitHandler(GraphCallbackHandler):
         )
 
     def __hash__(self) -> int:
-        """Return the hash of what is compared."""
+        """Return the hash of the compared fields."""
         return hash((self._capture, *sorted(self._remits)))
 
     def _opened_for(self, name: str) -> AgentRuns:
@@ -199,11 +199,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of an agent or a chain."""
-        name = _name(serialized, told)
-        kind = self._kind(name, parent_run_id, told)
+        name = _name(serialized, options)
+        kind = self._kind(name, parent_run_id, options)
         runs = self._runs.get(name) if kind is AGENT else None
         if run_id in _nodes:  # reported by another handler as well
             span = _table.get(run_id)
@@ -220,27 +220,27 @@ class RemitHandler(GraphCallbackHandler):
             label = "agent_name" if kind is AGENT else "chain_name"
             return {label: name, **self._state(INPUTS, inputs)}
 
-        around, options = _Around.of(parent_run_id), StartOptions()
+        around, start_options = _Around.of(parent_run_id), StartOptions()
         if kind is AGENT:
-            options["ceiling"] = None if runs is None else runs.ceiling
-            options["agent"] = self._opened_for(name) if around.context is None else None
-        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **options)
+            start_options["ceiling"] = None if runs is None else runs.ceiling
+            start_options["agent"] = self._opened_for(name) if around.context is None else None
+        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
 
     def _kind(
-        self, name: str, parent_run_id: UUID | None, told: Mapping[str, Any]
+        self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
     ) -> SpanRecorder | None:
         """Return the step of a chain; None for one without a span."""
-        tags, metadata = told.get("tags") or (), _fields(told.get("metadata"))
+        tags, metadata = options.get("tags") or (), _fields(options.get("metadata"))
         if HIDDEN in tags:
             return None
         if any(tag.startswith(NODE) for tag in tags):
             return None if name in NODES or name.endswith(HOOKS) else CHAIN
         if name == metadata.get("lc_agent_name") or name in self._runs:
             return AGENT
-        if INTEGRATION not in metadata or "run_type" in told:
+        if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
         is_node = FIRST in tags and not name.startswith("Runnable")
@@ -253,7 +253,7 @@ class RemitHandler(GraphCallbackHandler):
 
     @adapters.guarded("the end of a step of LangChain")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
-        """End the span; a command for the graph around is no failure."""
+        """End the span; a command for the graph around is not a failure."""
         if isinstance(error, ParentCommand):
             _end(run_id, status="complete")
         else:
@@ -293,11 +293,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of a chat model."""
-        call = partial(_model_payload, "chat", serialized, told)
-        self._start_model(run_id, parent_run_id, told, call, lambda: map(_message, messages[0]))
+        call = partial(_model_payload, "chat", serialized, options)
+        self._start_model(run_id, parent_run_id, options, call, lambda: map(_message, messages[0]))
 
     @adapters.guarded("the start of a model call of LangChain")
     def on_llm_start(
@@ -307,19 +307,23 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,
+        **options: Any,
     ) -> None:
         """Start the span of a model that completes texts."""
-        call = partial(_model_payload, "text_completion", serialized, told)
+        call = partial(_model_payload, "text_completion", serialized, options)
         self._start_model(
-            run_id, parent_run_id, told, call, lambda: map(partial(_llm.message, "user"), prompts)
+            run_id,
+            parent_run_id,
+            options,
+            call,
+            lambda: map(partial(_llm.message, "user"), prompts),
         )
 
     def _start_model(
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
-        told: Mapping[str, Any],
+        options: Mapping[str, Any],
         call: Callable[[Sequence[_llm.Message], int], Mapping[str, object]],
         read: Callable[[], Iterable[_llm.Message]],
     ) -> None:
@@ -331,7 +335,7 @@ class RemitHandler(GraphCallbackHandler):
             return call(*_histories[self._capture].new(around.scope, list(read())))
 
         # In a batch, the next model call does not begin inside this one.
-        alone = told.get("batch_size", 1) == 1
+        alone = options.get("batch_size", 1) == 1
         _start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
 
     @adapters.guarded("a token of LangChain")
@@ -354,9 +358,9 @@ class RemitHandler(GraphCallbackHandler):
         _end(run_id, lambda: self._answer(response, node))
 
     @adapters.guarded("the end of a model call of LangChain")
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        """End the span, with what came before the error."""
-        node, response = _nodes.get(run_id), told.get("response")
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **options: Any) -> None:
+        """End the span, with the output before the error."""
+        node, response = _nodes.get(run_id), options.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)
 
     def _answer(self, response: LLMResult | None, node: _Node | None) -> Mapping[str, object]:
@@ -389,10 +393,10 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: object,
+        **options: object,
     ) -> None:
         """Start the span of a retriever."""
-        name = _name(serialized, told)
+        name = _name(serialized, options)
         payload = {"retriever_name": name, INPUTS: {"query": query}}
         if run_id not in _nodes:
             _start(run_id, parent_run_id, RETRIEVER, payload)
@@ -411,11 +415,11 @@ class RemitHandler(GraphCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         inputs: dict[str, Any] | None = None,
-        **told: object,
+        **options: object,
     ) -> None:
         """Start the span of a tool, unless `RemitTools` has one for the call."""
         fields = serialized or {}
-        name, call_id = str(fields.get("name") or "tool"), told.get("tool_call_id")
+        name, call_id = str(fields.get("name") or "tool"), options.get("tool_call_id")
         if run_id in _nodes:
             return
         call = _called.get()
@@ -434,7 +438,7 @@ class RemitHandler(GraphCallbackHandler):
         status, result = _tool_result(output)
         _end(run_id, result, status=status)
 
-    # What is recorded of a state
+    # Recorded states
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
         """Return the inputs or outputs of a chain; of its messages the last, or all."""
@@ -453,7 +457,7 @@ class RemitHandler(GraphCallbackHandler):
 
 
 class RemitTools(AgentMiddleware[Any, Any, Any]):
-    """Declares tools, records their calls, and answers those that are refused.
+    """Declares tools, records their calls, and answers those that are denied.
 
     It is for `middleware=` of `create_agent`. For a graph of one's own, its methods are for
     `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; in programs that are not
@@ -521,7 +525,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
-        """Call a tool; answer its refusal."""
+        """Call a tool; answer its denial."""
         try:
             call = self._begin(request)
             if call is None:
@@ -529,14 +533,14 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             with call:
                 return call.answer(handler(request))
         except DeniedError as error:
-            return _refusal(request, error)
+            return _denial(request, error)
 
     __call__ = wrap_tool_call
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
-        """Call a tool; answer its refusal."""
+        """Call a tool; answer its denial."""
         try:
             call = self._begin(request)
             if call is None:
@@ -544,13 +548,13 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             with call:
                 return call.answer(await handler(request))
         except DeniedError as error:
-            return _refusal(request, error)
+            return _denial(request, error)
 
     @adapters.judging(TOOL, passes=(DeclarationError, DeniedError))
     def _begin(self, request: ToolCallRequest) -> _Call:
         """Start the span of a call."""
         tool, asked = request.tool, request.tool_call
-        # Of a tool that is added at run time, by middleware that comes later, the name is known.
+        # Only the name is known of a tool that later middleware adds at run time.
         name = asked["name"] if tool is None else tool.name
         call_id, arguments = asked.get("id"), asked["args"]
         known = self._known.get(name)
@@ -585,7 +589,7 @@ class _Call:
     __slots__ = ("_answer", "_outer", "call_id", "name", "span")
 
     def __init__(self, name: str, call_id: str | None) -> None:
-        """Keep by what LangChain reports the call."""
+        """Keep the callback manager of the call."""
         self.name: Final = name
         self.call_id: Final = call_id
         self.span: ManualSpan | None = None
@@ -604,12 +608,12 @@ class _Call:
         """Return the answer, and keep it for the span.
 
         Raises:
-            DeniedError: A step inside was refused, and LangChain made an error message of it.
+            DeniedError: A step inside was denied, and LangChain made an error message of it.
         """
         self._answer = answer
-        refused = None if self.span is None else self.span.refused
-        if refused is not None and getattr(answer, "status", None) == "error":
-            raise refused
+        denied = None if self.span is None else self.span.denied
+        if denied is not None and getattr(answer, "status", None) == "error":
+            raise denied
         return answer
 
     def __exit__(
@@ -634,12 +638,11 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What is around a span.
+    """Context of a span.
 
     Attributes:
-        parents: The parent that LangChain reports, unless the current span is beneath that.
+        parents: The parent that LangChain reports, unless the current span is below that.
         context: The context of that parent, or the current one.
-        scope: The context of the agent around it.
     """
 
     parents: tuple[Hashable, ...]
@@ -648,9 +651,9 @@ class _Around:
 
     @classmethod
     def of(cls, parent_run_id: UUID | None) -> Self:
-        """Return what is around a span that begins.
+        """Return the context of a span that begins.
 
-        The current span is beneath the reported parent if it is a step of the program's own, or in
+        The current span is below the reported parent if it is a step of the program's own, or in
         another run. It is not if it is the root, as in a thread that the run was carried to, or if
         it is itself reported.
         """
@@ -686,7 +689,7 @@ def _start(
 
 
 def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = None) -> _Node:
-    """Add what LangChain runs, until it ends; a full table removes the oldest entry."""
+    """Add a run of LangChain, until it ends; a full table removes the oldest entry."""
     outer = None if parent_run_id is None else _nodes.get(parent_run_id)
     if scope is None and outer is not None:
         scope = outer.scope
@@ -705,21 +708,21 @@ def _span_of(run_id: UUID | None) -> ManualSpan | None:
     return None if run_id is None else _table.get(run_id)
 
 
-# What is recorded
+# Recorded contents
 
 
-def _name(serialized: Mapping[str, object] | None, told: Mapping[str, object]) -> str:
-    return str(told.get("name") or (serialized or {}).get("name") or "LangChain")
+def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:
+    return str(options.get("name") or (serialized or {}).get("name") or "LangChain")
 
 
 def _model_payload(
     operation: str,
     serialized: Mapping[str, object] | None,
-    told: Mapping[str, Any],
+    options: Mapping[str, Any],
     messages: Sequence[_llm.Message],
     omitted: int,
 ) -> Mapping[str, object]:
-    params, metadata = _fields(told.get("invocation_params")), _fields(told.get("metadata"))
+    params, metadata = _fields(options.get("invocation_params")), _fields(options.get("metadata"))
     model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model")
     settings = {name: value for name, value in params.items() if name in SETTINGS}
     for name in ("temperature", "max_tokens", "stop"):
@@ -727,7 +730,7 @@ def _model_payload(
     return _llm.payload(
         operation,
         str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
-        str(model or _name(serialized, told)),
+        str(model or _name(serialized, options)),
         messages,
         omitted=omitted,
         tools=_llm.described(_tools_in(params.get("tools"))),
@@ -867,7 +870,7 @@ def _tool_result(answer: object) -> tuple[Status, Content]:
     return ("failed" if getattr(answer, "status", None) == "error" else "complete"), result
 
 
-def _refusal(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
+def _denial(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
     call = request.tool_call
     return ToolMessage(
         error.for_model(), name=call["name"], tool_call_id=call["id"], status="error"
@@ -919,7 +922,7 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Of `langchain:tool` nothing is known, so it is refused where the remit forbids something.
+    Nothing is known of `langchain:tool`, so it is denied where the remit forbids something.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.
@@ -957,6 +960,6 @@ def _tool_of(function: object, where: str) -> BaseTool:
 
 @adapters.guarded("the schema of a tool of LangChain")
 def _schema(tool: BaseTool) -> Mapping[str, object]:
-    """Return the JSON Schema of what a model passes, without references."""
+    """Return the JSON Schema of a model's arguments, without references."""
     schema: Any = tool.tool_call_schema
     return dereference_refs(schema if _is_dict(schema) else schema.model_json_schema())

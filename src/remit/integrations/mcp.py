@@ -50,7 +50,7 @@ adapters.add_to_header(f"remit-mcp@{__version__}")
 adapters.interrupts(UrlElicitationRequiredError)
 
 TOOL: Final = adapters.undeclared("mcp:tool", "tool")
-"""The tool that a refusal names after a fault."""
+"""The tool that a denial names after a fault."""
 
 Risks = Mapping[str, DataRisk | Mapping[str, object]]
 """Data risks of tools, by the name of the tool."""
@@ -78,14 +78,14 @@ _calling: Final[ContextVar[tuple[object, str | None] | None]] = ContextVar(
     "remit_mcp_calling", default=None
 )
 """The governed client that calls a tool, and the `traceparent` that it sends."""
-_refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_refusals")
-"""The refusals of steps in the tool of a server that is a decorated function."""
+_denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_denials")
+"""The denials of steps in the tool of a server that is a decorated function."""
 
 
 def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
-    """Record the tool calls of *client*, and refuse those that exceed the agent's remit.
+    """Record the tool calls of *client*, and deny those that violate the agent's remit.
 
-    A refused call is not sent; its answer is an error that the model understands. The spans have
+    A denied call is not sent; its answer is an error that the model understands. The spans have
     the type `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
 
     Args:
@@ -281,7 +281,7 @@ class _GovernedClient:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Call a tool as the client does, unless it is refused."""
+        """Call a tool as the client does, unless it is denied."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         meta: Mapping[str, Any] = kwargs.get("meta") or {}
         try:
@@ -353,7 +353,7 @@ class _Session(NamedTuple):
 
 
 class Recorded(Extension):
-    """Records the tool calls of an `MCPServer`, and refuses those that exceed its remit.
+    """Records the tool calls of an `MCPServer`, and denies those that violate its remit.
 
     Each trace of a client has a run of the agent `mcp.agents:<name>`; without a `traceparent` each
     connection has one. A terminated run answers its calls with an error, and the server goes on.
@@ -398,7 +398,7 @@ class Recorded(Extension):
         """Keep the server that has this extension, so that its tools can be listed.
 
         Raises:
-            DeclarationError: It is no `MCPServer`, or another one was given before.
+            DeclarationError: It is not an `MCPServer`, or another one was given before.
         """
         if not isinstance(server, MCPServer):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DeclarationError(
@@ -412,7 +412,7 @@ class Recorded(Extension):
         if self._server is None:
             self._server = server
             target: Any = server
-            target.call_tool = partial(_noting_refusals, server.call_tool)
+            target.call_tool = partial(_noting_denials, server.call_tool)
         return server
 
     async def intercept_tool_call(
@@ -421,7 +421,7 @@ class Recorded(Extension):
         ctx: ServerRequestContext[Any, Any],
         call_next: CallNext,
     ) -> HandlerResult:
-        """Call a tool, unless it is refused or the run was terminated."""
+        """Call a tool, unless it is denied or the run was terminated."""
         await self._list(params.name)
         try:
             session = self._session(ctx) or _Session(object(), is_single=True)
@@ -449,26 +449,26 @@ class Recorded(Extension):
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The call is refused.
+            DeniedError: The call is denied.
         """
         arguments, context = params.arguments or {}, None
         step = self._step(params.name)
-        refusals: list[DeniedError] = []
-        token = _refusals.set(refusals)
+        denials: list[DeniedError] = []
+        token = _denials.set(denials)
         try:
             context = self._runs.context(session.key, partial(self._open, session))
             if step is not None:
                 adapters.permit(step, arguments, parent=context)
                 with adapters.inside(context):
-                    return _ended(adapters.ManualSpan(), await call(), refusals)
+                    return _ended(adapters.ManualSpan(), await call(), denials)
             with self._begin(params.name, arguments, context) as span:
-                return _ended(span, await call(), refusals)
+                return _ended(span, await call(), denials)
         except RunTerminated as error:
             if context is not None and context.run.feed.terminated is not None:
                 self._terminate(session.key, error)
             raise
         finally:
-            _refusals.reset(token)
+            _denials.reset(token)
 
     @adapters.judging(TOOL, adapters.ManualSpan())
     def _begin(
@@ -538,22 +538,22 @@ class Recorded(Extension):
     def _step(self, name: str) -> adapters.SpanRecorder | None:
         """Return the recorder of a tool that is a decorated function without a risk in `risks`."""
         # The SDK has no public way from the name of a tool to its function. Without it, the tool
-        # has a span, and the decorated function one beneath.
+        # has a span, and the decorated function one below.
         manager: Any = getattr(self._server, "_tool_manager", None)
         if manager is None or name in self._tools.risks:
             return None
         return adapters.step_of(getattr(manager.get_tool(name), "fn", None))
 
 
-async def _noting_refusals(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-    """Call a tool as the server does, and note the refusal that the server hides."""
+async def _noting_denials(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+    """Call a tool as the server does, and note the denial that the server hides."""
     try:
         return await call(*args, **kwargs)
     except Exception as error:
-        refusals, cause = _refusals.get(None), error.__cause__
-        while refusals is not None and cause is not None:
+        denials, cause = _denials.get(None), error.__cause__
+        while denials is not None and cause is not None:
             if isinstance(cause, DeniedError):
-                refusals.append(cause)
+                denials.append(cause)
             cause = cause.__cause__
         raise
 
@@ -574,20 +574,20 @@ def _header(span: adapters.ManualSpan) -> str | None:
 def _ended(
     span: adapters.ManualSpan,
     result: R,
-    refusals: Iterable[DeniedError] = (),
+    denials: Iterable[DeniedError] = (),
 ) -> R | CallToolResult:
-    """End the span of a call, and return its result or the refusal of a step beneath."""
-    return _refusal_in(span, result, refusals) or result
+    """End the span of a call, and return its result or the denial of a step below."""
+    return _denial_in(span, result, denials) or result
 
 
 @adapters.guarded("the end of a call")
-def _refusal_in(
-    span: adapters.ManualSpan, result: object, refusals: Iterable[DeniedError]
+def _denial_in(
+    span: adapters.ManualSpan, result: object, denials: Iterable[DeniedError]
 ) -> CallToolResult | None:
-    """End the span of a call; return the refusal of a step beneath, if that made it an error."""
+    """End the span of a call; return the denial of a step below, if that made it an error."""
     is_error = _is_error(result)
-    refused = span.refused or next(iter(refusals), None)
-    answer = _answer(refused.for_model()) if is_error and refused is not None else None
+    denied = span.denied or next(iter(denials), None)
+    answer = _answer(denied.for_model()) if is_error and denied is not None else None
     status: adapters.Status = "complete"
     if is_error:
         status = "failed"

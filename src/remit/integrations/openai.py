@@ -57,19 +57,19 @@ REASONING: Final = "reasoning"
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     """Record the model calls of *client*, and of the copies that it makes of itself.
 
-    Outside any run a call is neither recorded nor refused. A client that is watched twice is
+    Outside any run a call is neither recorded nor denied. A client that is watched twice is
     recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI`, also of Azure.
-        capture_messages: `new` records the messages that the previous call beneath the same parent
+        capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is no client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, or *capture_messages* is wrong.
     """
     watched: C = _watch(PROVIDER, client, capture_messages)
     return watched
@@ -105,7 +105,7 @@ def _chat_call(call: object) -> dict[str, object]:
 
 
 def _part(part: object) -> object:
-    """Return a part of a message: its text, or what is recorded of anything else."""
+    """Return a part of a message: its text, or a description of anything else."""
     kind = get(part, "type")
     for name in ("text", "refusal"):
         text = get(part, name)

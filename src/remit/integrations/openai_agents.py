@@ -1,4 +1,4 @@
-"""Records agents of the OpenAI Agents SDK, refuses their tools and stops them.
+"""Records agents of the OpenAI Agents SDK, denies their tools and stops them.
 
 A program adds two lines:
 
@@ -75,7 +75,7 @@ adapters.add_to_header(f"remit-openai-agents@{__version__}")
 AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
 LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
-"""Of a tool that could not be declared, so that it can still be refused."""
+"""Step name of a tool that could not be declared, so that it can still be denied."""
 AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
 # A hand-over and a guardrail have no effect of their own, as an agent; what they call is recorded.
@@ -89,13 +89,13 @@ RECORDERS: Final = {
 _spans: Final[adapters.SpanTable[str]] = adapters.SpanTable()
 """Spans of all processors, by the id of the SDK's span, so that each is recorded once."""
 _handled: Final[dict[str, BaseException]] = {}
-"""What was being handled when a span began: it did not end that span."""
+"""Exception handled when a span began: it did not end that span."""
 _tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
 _runs: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
-_refusals: Final[dict[int, list[DeniedError]]] = {}
-"""Refusals beneath tools whose function is decorated, by the same id."""
+_denials: Final[dict[int, list[DeniedError]]] = {}
+"""Denials below tools whose function is decorated, by the same id."""
 
 
 class RemitProcessor(TracingProcessor):
@@ -144,7 +144,7 @@ class RemitProcessor(TracingProcessor):
             _handled[key] = handled
 
     def on_span_end(self, span: Span[Any]) -> None:
-        """End the span, with what the SDK says of it by now."""
+        """End the span, with the SDK's data."""
         data, key = span.span_data, span.span_id
         started = _spans.get(key)
         error = sys.exception()
@@ -198,7 +198,7 @@ def _started(data: Any) -> dict[str, object]:
 
 
 def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseException | None:
-    """Return what ended a model call.
+    """Return the error that ended a model call.
 
     The SDK closes a stream after its last event, be it the answer or an error.
     """
@@ -211,7 +211,7 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
     return error if all(part is None for part in answer) else None
 
 
-# What a model call says
+# Contents of model calls
 
 
 def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
@@ -329,7 +329,7 @@ def _message(item: object) -> _llm.Message | None:
 
 
 def _content(value: object) -> object:
-    """Return the text of a content, or its parts if some are no text."""
+    """Return the text of a content, or its parts if some are not text."""
     parts = [_part(part) for part in listed(value)]
     return text_or_parts(parts) if isinstance(value, list) else value
 
@@ -358,7 +358,7 @@ def govern(
 ) -> TAgent:
     """Return a copy of an agent, and of those that it hands over to, whose tools are governed.
 
-    A tool has a span, and is registered with schema and data risk. If it exceeds the remit, it is
+    A tool has a span, and is registered with schema and data risk. If it violates the remit, it is
     not called, and the model reads why. Govern an agent before `as_tool`, too.
 
     Args:
@@ -368,7 +368,7 @@ def govern(
             call, in addition to that of the run.
 
     Raises:
-        DeclarationError: *agent* is no agent, or a name or a data risk is wrong.
+        DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
@@ -455,11 +455,10 @@ class _Governance:
 
 @dataclass(frozen=True, eq=False)
 class _Rules:
-    """What holds for one agent and its copies.
+    """State of one agent and its copies.
 
     Attributes:
         governance: The call of `govern`.
-        risks: Data risks of tools, by name.
         ceilings: What the agent forbids to its tools.
     """
 
@@ -535,7 +534,7 @@ def _target(item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | None:
 
 
 ORIGINAL: Final = "_remit_original"
-"""Attribute of the copy of an agent that has what it was copied from."""
+"""Attribute of an agent's copy: the original."""
 
 
 class _GovernedAgent(Agent[Any]):
@@ -631,7 +630,7 @@ class _Guard:
         return self
 
     def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
-        """Start the span of the tool, or refuse the tool."""
+        """Start the span of the tool, or deny the tool."""
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(partial(_settle, id(data.context)))
@@ -647,7 +646,7 @@ class _Guard:
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The tool is refused.
+            DeniedError: The tool is denied.
         """
         if self.ceilings and _spans.context() is None:
             self._open_run(id(call))
@@ -655,7 +654,7 @@ class _Guard:
             adapters.within(ceiling)
         if self._step is not None:  # it has a separate span
             adapters.permit(self._step, partial(_arguments, call))
-            _refusals[id(call)] = adapters.collect_refusals()
+            _denials[id(call)] = adapters.collect_denials()
         elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
             _tools.start(id(call), self._recorder, partial(_called, call), current=True)
 
@@ -672,24 +671,23 @@ class _Guard:
 
     @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
-        """End the span of the tool; the model reads a refusal beneath it, not the SDK's text."""
+        """End the span of the tool; the model reads a denial below it, not the SDK's text."""
         span, key = _tools.get(id(data.context)), id(data.context)
         has_failed = _has_failed(data.output)
-        refused: DeniedError | None = None
+        denied: DeniedError | None = None
         if has_failed:
-            collected = _refusals.get(key)
-            refused = span.refused if span is not None else collected[-1] if collected else None
+            collected = _denials.get(key)
+            denied = span.denied if span is not None else collected[-1] if collected else None
         if span is not None:
             status: adapters.Status | None = "failed" if has_failed else None
-            span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=refused)
-        if refused is None:
+            span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=denied)
+        if denied is None:
             return ToolGuardrailFunctionOutput.allow()
-        return ToolGuardrailFunctionOutput.reject_content(refused.for_model())
+        return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
 
 
 @adapters.guarded("a look at the function of a tool")
 def _decorated(tool: FunctionTool) -> adapters.SpanRecorder | None:
-    """Return the recorder of the function of *tool* if it is decorated."""
     return adapters.step_of(getattr(tool, "__wrapped__", None))
 
 
@@ -736,7 +734,7 @@ def _has_failed(output: object) -> bool:
 @adapters.guarded("the end of a tool")
 def _settle(key: int, task: asyncio.Task[Any]) -> None:
     """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
-    _refusals.pop(key, None)
+    _denials.pop(key, None)
     span = _tools.get(key)
     error = None if task.cancelled() else task.exception()
     if span is not None and error is None:  # or an agent inside it waits for an approval

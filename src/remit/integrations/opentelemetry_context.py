@@ -1,7 +1,7 @@
 """OpenTelemetry's current span follows that of remit, and the reverse.
 
 Set `OTEL_PYTHON_CONTEXT=remit` in the environment. In a step of remit, spans of OpenTelemetry are
-then beneath that step, and in a span of OpenTelemetry that was started inside it, beneath that.
+then below that step, and in a span of OpenTelemetry that was started inside it, below that.
 
 OpenTelemetry imports this module while it imports its own context, so nothing here may import
 `opentelemetry.trace` at the top.
@@ -69,7 +69,6 @@ class RemitContext(_RuntimeContext):
 
 
 def _with_span(context: Context, current: SpanContext) -> Context:
-    """Return *context* with the span of remit as the current one."""
     from opentelemetry import trace  # noqa: PLC0415 - see the docstring of the module
 
     own = trace.SpanContext(

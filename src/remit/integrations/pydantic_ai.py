@@ -7,7 +7,7 @@ A user adds the capability `Remit` to an agent::
     agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
 
 The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
-the model reads the refusal as its result. Outside any run, the agent opens a run.
+the model reads the denial as its result. Outside any run, the agent opens a run.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ __all__ = ["Remit"]
 AGENT: Final = adapters.declare("pydantic-ai:agent", "agent")
 MODEL: Final = adapters.declare("pydantic-ai:llm", "llm")
 TOOL: Final = adapters.declare("pydantic-ai:tool", "tool")
-"""Of a tool that could not be declared, so that it can still be refused."""
+"""Step name of a tool that could not be declared, so that it can still be denied."""
 
 OUTPUT: Final = adapters.declare("pydantic-ai:output", "tool")
-"""Of an output function that could not be declared, or whose name is not known."""
+"""Step name of an output function that could not be declared, or has no known name."""
 AGENTS: Final = adapters.declare_agent("pydantic-ai.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared."""
 
@@ -117,10 +117,10 @@ _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 
 
 class Remit(AbstractCapability[Any]):
-    """Records an agent of pydantic-ai, and refuses tools that exceed a remit.
+    """Records an agent of pydantic-ai, and denies tools that violate a remit.
 
-    One object may be used for several agents. Of two in one agent, the risks are merged, and of
-    what both say of a tool the later one counts. One that is passed to a run adds to that of the
+    One object may be used for several agents. The risks of two in one agent are merged; for a tool
+    in both, the later one counts. One that is passed to a run adds to that of the
     agent, whose word counts. Every remit holds.
 
     Attributes:
@@ -141,7 +141,7 @@ class Remit(AbstractCapability[Any]):
         Args:
             risks: Data risks of tools, by the name that the model uses. A tool whose function is
                 decorated has the risk that its decorator declares.
-            data_risk: The agent's remit: no step beneath the agent may exceed it.
+            data_risk: The agent's remit: no step below the agent may violate it.
             capture_messages: `new` records of each model call the messages that the previous one
                 did not have; `all` records all of them, `none` records none.
 
@@ -164,7 +164,7 @@ class Remit(AbstractCapability[Any]):
         return combined
 
     def get_ordering(self) -> CapabilityOrdering:
-        """Return that the spans are around what other capabilities do."""
+        """Return that the spans wrap those of other capabilities."""
         return CapabilityOrdering(position="outermost")
 
     def for_agent(self, agent: AbstractAgent[Any, Any]) -> AbstractCapability[Any]:
@@ -281,7 +281,7 @@ class Remit(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Any],
     ) -> Any:
-        """Record a tool, or refuse it: the model reads the refusal as its result."""
+        """Record a tool, or deny it: the model reads the denial as its result."""
         recorder = self.declared.tool(ctx, tool_def)
         try:
             if recorder is None:
@@ -294,8 +294,8 @@ class Remit(AbstractCapability[Any]):
                     raise
                 span.end(partial(_output, result))
                 return result
-        except DeniedError as refusal:
-            raise ToolFailed(refusal.for_model()) from refusal
+        except DeniedError as denial:
+            raise ToolFailed(denial.for_model()) from denial
 
     # Outputs
 
@@ -307,9 +307,9 @@ class Remit(AbstractCapability[Any]):
         output: Any,
         handler: Callable[[Any], Any],
     ) -> Any:
-        """Record an output function, or refuse it: the model reads the refusal.
+        """Record an output function, or deny it: the model reads the denial.
 
-        At the last attempt, and of a part of a stream, the refusal reaches the caller.
+        At the last attempt, and of a part of a stream, the denial reaches the caller.
         """
         if not output_context.has_function:
             return await handler(output)
@@ -325,21 +325,21 @@ class Remit(AbstractCapability[Any]):
                 result = await handler(output)
                 span.end(partial(_output, result))
                 return result
-        except DeniedError as refusal:
+        except DeniedError as denial:
             if ctx.partial_output or ctx.last_attempt:
                 raise
-            raise ModelRetry(refusal.for_model()) from refusal
+            raise ModelRetry(denial.for_model()) from denial
 
 
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
-"""Remits of an agent, each with what it forbids."""
+"""Remits of an agent, each with its limits."""
 
 _Agent: TypeAlias = tuple[adapters.AgentRuns, Sequence[Ceiling]]
-"""What opens the runs of an agent, and what it forbids."""
+"""The opener of an agent's runs, and its limits."""
 
 
 class _Declared:
-    """What was declared of one agent and of its tools.
+    """Declarations of one agent and its tools.
 
     Attributes:
         risks: Data risks of tools, by name.
@@ -367,14 +367,14 @@ class _Declared:
         return _Declared(self.risks, self.remits, self.place)
 
     def over(self, other: _Declared) -> _Declared:
-        """Return the declarations of both; of what both say of a tool, these count."""
+        """Return the declarations of both; for a tool in both, these count."""
         added = tuple(each for each in other.remits if each not in self.remits)
         merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.place)
         merged.outputs = self.outputs or other.outputs
         return merged
 
     def agent(self, name: str) -> _Agent:
-        """Return what opens the runs of the agent, and what it forbids.
+        """Return the opener of the agent's runs, and its limits.
 
         The remits hold also for an agent that could not be declared.
         """
@@ -530,7 +530,7 @@ class _Request:
         )
 
     def partial_result(self) -> dict[str, object]:
-        """Return what came of a stream that was left."""
+        """Return the received part of an abandoned stream."""
         return {} if self.stream is None else self.result(self.stream.get())
 
     def _first_token_ms(self) -> float | None:
@@ -741,7 +741,7 @@ def _tool_calls(calls: Iterable[Any]) -> list[dict[str, object]]:
 
 
 def _answer(response: ModelResponse) -> object:
-    """Return the text of an answer, and beside it what is recorded of its files."""
+    """Return the text of an answer, and a description of its files."""
     texts = [part.content for part in response.parts if part.part_kind == "text"]
     files = [_item(part.content) for part in response.parts if part.part_kind == "file"]
     text = "".join(texts) if texts else None

@@ -103,7 +103,7 @@ class AgentSpan(WireModel):
 
 
 class AnsweredSpan(AgentSpan):
-    """A span as `create` and `finish` return it, with the control signal beside it."""
+    """A span as `create` and `finish` return it, with the control signal next to it."""
 
     control: ControlSignal = None
     """Absent unless the instance was terminated: then the program should stop the run."""

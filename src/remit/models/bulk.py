@@ -13,7 +13,7 @@ MAX_KEY_CHARS = 64
 
 
 class BulkItem(WireModel):
-    """One operation; its parameters are beside these two fields, or under `details`."""
+    """One operation; its parameters are next to these two fields, or under `details`."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 

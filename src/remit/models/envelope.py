@@ -13,7 +13,7 @@ MAX_PAGE_SIZE = 100
 
 
 class Control(WireModel):
-    """Control signal to a running program, beside the answer to a span."""
+    """Control signal to a running program, in the response to a span."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -89,7 +89,7 @@ class ListResponse(WireModel, Generic[T]):
 
 
 class ErrorResponse(WireModel):
-    """A refusal."""
+    """A rejection."""
 
     status: Literal["error"] = "error"
     """Always `error`."""

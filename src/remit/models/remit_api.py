@@ -12,7 +12,7 @@ from remit.models.agent_span import AgentSpan
 Flag: TypeAlias = Literal[
     "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
-"""What is to be noticed about a span, or about a span of a run."""
+"""Finding about a span, or about a span of a run."""
 
 
 class Tokens(WireModel):
@@ -32,7 +32,7 @@ class Run(AgentInstance):
     agent: RegisteredAgent
     """Its agent."""
     flags: list[Flag]
-    """What is to be noticed about its spans."""
+    """Findings about its spans."""
     denied: int
     """Number of steps that the policy denied."""
     handled: int
@@ -64,7 +64,7 @@ class Span(AgentSpan):
     """A span in a list; without its payloads unless they were wanted."""
 
     flags: list[Flag]
-    """What is to be noticed about it."""
+    """Findings about it."""
 
 
 class SpanList(WireModel):
@@ -137,7 +137,7 @@ class CountList(WireModel):
     status: Literal["success"] = "success"
     """Always `success`."""
     of: Literal["spans", "runs"]
-    """What was counted."""
+    """Counted objects."""
     by: Literal["hour", "day", "type", "category", "agent", "status"]
     """How it was grouped."""
     counts: list[Count]
@@ -178,4 +178,4 @@ class ChangeList(WireModel):
     runs: list[Run]
     """The runs as they are now."""
     cursor: str
-    """Value of `after` for what changes later."""
+    """Value of `after` for later changes."""

@@ -5,7 +5,7 @@ The spans of a framework that has OpenTelemetry instrumentation become spans of 
 ```python
 from remit.otel import Bridge
 
-tracer_provider.add_span_processor(Bridge())  # Bridge(enforce=True) also refuses and stops
+tracer_provider.add_span_processor(Bridge())  # Bridge(enforce=True) also denies and stops
 ```
 
 `remit.configure(span_processor=...)` hands every ended span to a span processor.

@@ -61,7 +61,6 @@ class _Opened:
         manual: Its span of remit; without a context if nothing is recorded.
         kind: What it was taken for at its start.
         asked: The values of attributes that its payload was made of.
-        around: The context that it was opened in.
         outer: Id of its parent in OpenTelemetry.
     """
 
@@ -76,7 +75,7 @@ class _Opened:
 # Shared by all bridges, so that a span is recorded once where there are two.
 _opened: Final[dict[int, _Opened]] = {}
 _others: Final[dict[int, int | None]] = {}
-"""The open spans that are no steps, by id, with the id of their parent."""
+"""The open spans that are not steps, by id, with the id of their parent."""
 models: Final[dict[bytes, tuple[int, SpanContext | None]]] = {}
 """Id and context of the open model calls, by the key of their span."""
 parents: Final[dict[bytes, bytes]] = {}
@@ -86,7 +85,7 @@ parents: Final[dict[bytes, bytes]] = {}
 class Bridge(SpanProcessor):
     """Records the GenAI spans of a tracer provider: `otel:agent|llm|retriever|tool:<name>`.
 
-    Other spans, of requests and queries, are left out; what is beneath them is beneath their
+    Other spans, of requests and queries, are left out; what is below them is below their
     parent. An outermost agent outside any run opens a run, which ends with it.
     """
 
@@ -100,11 +99,11 @@ class Bridge(SpanProcessor):
         """Make a span processor for `TracerProvider.add_span_processor`.
 
         Args:
-            enforce: Raise a refusal or a termination where a span starts, so that the step does not
-                run. Otherwise a step that exceeds the remit is marked.
+            enforce: Raise a denial or a termination where a span starts, so that the step does not
+                run. Otherwise a step that violates the remit runs with a note.
             risks: Data risks of tools, by name.
             capture_messages: Which messages of a model call are recorded: `new`, those that the
-                previous call beneath the same parent did not have, `all`, or `none`.
+                previous call below the same parent did not have, `all`, or `none`.
 
         Raises:
             DeclarationError: An argument is wrong.
@@ -131,7 +130,7 @@ class Bridge(SpanProcessor):
         """Open a span of remit if this is a step.
 
         Raises:
-            DeniedError: The step exceeds the agent's remit or cannot be judged, and *enforce* was
+            DeniedError: The step violates the agent's remit or cannot be judged, and *enforce* was
                 given.
             RunTerminated: The run was terminated, and *enforce* was given.
         """
@@ -144,7 +143,7 @@ class Bridge(SpanProcessor):
         else:
             return
         if self._enforce:
-            adapters.refuse_after(fault, RECORDERS["tool"])
+            adapters.deny_after(fault, RECORDERS["tool"])
         else:
             contain("the start of a span of OpenTelemetry", fault)
 
@@ -165,7 +164,7 @@ class Bridge(SpanProcessor):
             partial(_beginning, kind, attributes, span.name),
             parent=around,
             agent=self._agent(attributes, span.name) if opens_run else None,
-            refuse=self._enforce,
+            deny=self._enforce,
             announce=False,
             started_ns=span.start_time,
         )
@@ -221,7 +220,7 @@ class Bridge(SpanProcessor):
 
     @guarded("the end of a span of OpenTelemetry")
     def on_end(self, span: ReadableSpan) -> None:
-        """End the span of remit with what is known by now."""
+        """End the span of remit with the known data."""
         key, outer = _ids(span)
         if key is None:
             return
@@ -246,14 +245,14 @@ class Bridge(SpanProcessor):
     def _record(
         self, kind: Kind, span: ReadableSpan, attributes: Attributes, outer: int | None
     ) -> None:
-        """Record a step that was known as one at its end only, beside what is beneath it."""
+        """Record a step that was recognised at its end, as a sibling of the steps below it."""
         around = _context_of(outer)
         recorder = self._recorder(kind, attributes, span.name)
         manual = adapters.start(
             recorder,
             adapters.NOTHING,
             parent=around,
-            refuse=False,
+            deny=False,
             announce=False,
             started_ns=span.start_time,
         )
@@ -293,7 +292,7 @@ class Bridge(SpanProcessor):
                 name, schema = tool["name"], as_object(tool.get("parameters"))
                 self._tools[name] = self._declare(name, tool.get("description"), schema)
 
-    # What is recorded
+    # Recorded contents
 
     def _payload(
         self, kind: Kind, attributes: Attributes, span: ReadableSpan, around: SpanContext | None
@@ -353,7 +352,6 @@ class Bridge(SpanProcessor):
 
 
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
-    """Return the ids of a span and of its parent."""
     own, parent = span.get_span_context(), span.parent
     return None if own is None else own.span_id, None if parent is None else parent.span_id
 

@@ -59,7 +59,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "verdict": ("gen_ai.security.verdict.type",),
     "reason": ("gen_ai.security.verdict.reason",),
 }
-"""Attributes by what they hold, the newest name first: that is written, and all are read."""
+"""Names of each attribute, the newest first: it is written, and all are read."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "temperature": "gen_ai.request.temperature",
@@ -133,7 +133,7 @@ def as_list(value: object) -> list[object] | None:
 def kind_of(attributes: Attributes, name: str) -> Kind | None:
     """Return the kind of the step that a span is, by its attributes, else by its name.
 
-    None if it is no step: a request, a query, or a step whose instrumentation says so later.
+    None if it is not a step: a request, a query, or a step whose instrumentation says so later.
     """
     operation = read_text(attributes, "operation")
     if operation is None:

@@ -53,11 +53,7 @@ _FIELDS: Final = frozenset({
 
 
 class ExportSink:
-    """Passes items to another sink, and each ended span to a span processor.
-
-    Attributes:
-        start_span: That of the other sink.
-    """
+    """Passes items to another sink, and each ended span to a span processor."""
 
     def __init__(self, processor: Any, sink: Sink, registry: Registry) -> None:
         """Export to *processor*, with kinds and risks of *registry*."""
@@ -119,7 +115,7 @@ class ExportSink:
         return _Trace(run.feed, int.from_bytes(run.feed.root), self._types)
 
     def begin_flush(self, timeout_s: float) -> Callable[[float], None]:
-        """Begin to flush the processor; return what waits for it, for some seconds."""
+        """Begin to flush the processor; return a function that waits for it, for some seconds."""
         thread = threading.Thread(
             target=self._flush, args=(timeout_s,), name="remit-export", daemon=True
         )
@@ -136,7 +132,7 @@ class ExportSink:
 
 @dataclass(frozen=True, slots=True)
 class _Trace:
-    """What the spans of one run share."""
+    """Shared data of the spans of one run."""
 
     feed: RunFeed
     trace_id: int
@@ -155,7 +151,7 @@ class ExportedSpan(ReadableSpan):
         status: str,
         result: bytes | None,
     ) -> None:
-        """Keep what it is read from; `ReadableSpan.__init__` is called at the first use."""
+        """Keep the source; `ReadableSpan.__init__` is called at the first use."""
         self._trace = span_trace
         self._item = item
         self._parent_key = parent
@@ -425,7 +421,7 @@ _READERS: Final[Mapping[str, Callable[[str, dict[str, Any], dict[str, Any], _Typ
 
 
 def _status(status: str, outcome: dict[str, Any], attributes: dict[str, Any]) -> Status:
-    """Return the status of a span; what else is known of its end is added to *attributes*."""
+    """Return the status of a span; add other facts about its end to *attributes*."""
     if outcome.get("status") == TERMINATED:
         attributes |= {"remit.status": TERMINATED, **_attributes(error=TERMINATION)}
         return Status(StatusCode.ERROR, _text(outcome.get("reason")))

@@ -16,13 +16,7 @@ MAX_INDEXED: Final = 1_000
 
 
 def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> list[Message]:
-    """Return the messages of a span.
-
-    Args:
-        attributes: Its attributes.
-        field: `messages` or `answer`.
-        events: Its events, in which older instrumentation puts messages.
-    """
+    """Return the messages of a span: those of *field*, `messages` or `answer`, else of *events*."""
     value = _llm.json_of(read(attributes, field))
     if as_list(value) is not None:
         return [each for one in _dicts(value) for each in _read(one)]

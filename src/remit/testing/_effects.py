@@ -2,7 +2,7 @@
 
 Each function returns the message of a failed assertion, "" if the assertion holds. A step *does* a
 word that its declaration allows or includes, does not do one that it disallows or excludes, and
-leaves every other word open.
+leaves every other word undeclared.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Step:
     Attributes:
         place: File and line of its declaration; of a block, of the code that entered it.
         find_risk: Returns its data risk, as the policy compares it.
-        has_effect: False for a model, agent or retriever of an adapter: it leaves nothing open.
+        has_effect: False for a model, agent or retriever of an adapter.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Step:
         return cls(span_type.name, span_type.place, partial(effective, span_type), has_effect)
 
     def does(self, word: str, parts: Iterable[str] = ALL_PARTS) -> bool | None:
-        """Return whether the step does *word* in one of *parts*; None if it leaves that open."""
+        """Return whether the step does *word* in one of *parts*; None if it is undeclared."""
         said = set(self._said(word, parts).values())
         if said & _DONE:
             return True
@@ -83,7 +83,7 @@ class Step:
     def clause(self, words: Sequence[str], parts: Iterable[str] = ALL_PARTS) -> str:
         """Return what the step declares of *words*, which are alike: `allows read_data`."""
         if not self.does(words[0], parts):
-            return f"leaves {listed(words)} open"
+            return f"does not declare {listed(words)}"
         said = self._said(words[0], parts)
         verbs = [_VERBS[part] for part, word in said.items() if word in _DONE]
         return f"{' and '.join(verbs)} {listed(words)}"
@@ -102,12 +102,12 @@ class StepSpan(Protocol):
 
     @property
     def step(self) -> Step:
-        """What was declared of it."""
+        """Its declaration."""
         ...
 
     @property
-    def refused(self) -> bool:
-        """Whether it was refused."""
+    def denied(self) -> bool:
+        """Whether it was denied."""
         ...
 
 
@@ -115,11 +115,10 @@ S = TypeVar("S", bound=StepSpan)
 
 
 class History(Struct, Generic[S], frozen=True):
-    """What was recorded.
+    """Recorded spans.
 
     Attributes:
         spans: The spans of steps, without those of agents.
-        registered: The steps that the agents of the runs register.
         trees: By key of a run, a text that is equal for joined runs.
     """
 
@@ -129,8 +128,8 @@ class History(Struct, Generic[S], frozen=True):
 
     @property
     def done(self) -> list[S]:
-        """The spans that were not refused."""
-        return [span for span in self.spans if not span.refused]
+        """The spans that were not denied."""
+        return [span for span in self.spans if not span.denied]
 
 
 def check_word(method: str, word: object, words: Collection[str], expected: str) -> None:
@@ -184,7 +183,7 @@ def only_failure(actions: Collection[str], history: History[S]) -> str:
 
 
 def _others(actions: Collection[str], history: History[S], *, does: bool | None) -> list[str]:
-    """Return a clause for each span whose step does, or leaves open, other actions."""
+    """Return a clause for each span whose step does, or does not rule out, other actions."""
     others = [action for action in ACTIONS if action not in actions]
     steps = [span.step for span in history.done]
     words = [[word for word in others if step.does(word) is does] for step in steps]
@@ -194,13 +193,12 @@ def _others(actions: Collection[str], history: History[S], *, does: bool | None)
 def flow_failure(category: str, to: str, history: History[S]) -> str:
     """Return why it is not proved that no step did *to* after one that gave *category*.
 
-    A step that leaves open whether it gives or does something counts as if it did: the order of the
-    steps is then the whole proof.
+    A step with an undeclared word counts as if it did.
     """
     call = f"no_flow({category!r}, to={to!r})"
     sources: dict[str, dict[Step, None]] = {}
     flows: list[str] = []
-    open_words: dict[str, None] = {}
+    undeclared: dict[str, None] = {}
     for span in sorted(history.done, key=lambda span: span.started_ns):
         step, before = span.step, sources.setdefault(history.trees[span.run_key], {})
         does, gives = step.does(to), step.does(category, RESULT)
@@ -209,13 +207,13 @@ def flow_failure(category: str, to: str, history: History[S]) -> str:
             source = next(declared, next(iter(before)))
             given = source.clause([category], RESULT)
             flows.append(f"{step} {step.clause([to])} and began after {source}, which {given}")
-            open_words |= {} if does else {to: None}
-            open_words |= {} if source.does(category, RESULT) else {category: None}
+            undeclared |= {} if does else {to: None}
+            undeclared |= {} if source.does(category, RESULT) else {category: None}
         if gives is not False:
             before[step] = None
     if flows:
-        advice = "\n".join(map(_advice, open_words))
-        note = f"\nWhat is left open counts as done.\n{advice}" if advice else ""
+        advice = "\n".join(map(_advice, undeclared))
+        note = f"\nAn undeclared word counts as done.\n{advice}" if advice else ""
         return f"violated: {call}, but it may have flowed:{_lines(flows)}{note}"
     if failure := _nothing_ran(call, history):
         return failure
@@ -232,7 +230,8 @@ def _undecided(call: str, word: str, history: History[S]) -> str:
     unclear = [f"{step} {step.clause([word])}" for step in steps if step.does(word) is None]
     if not unclear:
         return ""
-    return f"undecided: {call}, but steps that ran leave it open:{_lines(unclear)}\n{_advice(word)}"
+    lines = f"{_lines(unclear)}\n{_advice(word)}"
+    return f"undecided: {call}, but steps that ran do not declare it:{lines}"
 
 
 def _nothing_ran(call: str, history: History[S]) -> str:

@@ -112,7 +112,7 @@ class RecordedSpan:
         run_key: Key of the run.
         status: `active` until it ended.
         payload: The arguments, redacted.
-        exceeds: The violations of a step that ran although it exceeds its agent's remit, or was
+        violations: The violations of a step that ran in spite of them, or was
             given a value that it excludes.
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
@@ -129,17 +129,17 @@ class RecordedSpan:
     result: dict[str, Any] | None
     started_ns: int
     finished_ns: int | None
-    exceeds: tuple[Violation, ...] = ()
+    violations: tuple[Violation, ...] = ()
     step: Step = field(default=Step(""), repr=False, compare=False)
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """What was declared of the step or block, with the categories that its types show."""
+        """Declaration of the step or block, with the categories that its types show."""
         return self.step.find_risk()
 
     @property
-    def refused(self) -> bool:
-        """Whether the step was refused: its code did not run."""
+    def denied(self) -> bool:
+        """Whether the step was denied: its code did not run."""
         return self.status == FAILED and denied_by(self.result) is not None
 
 
@@ -217,8 +217,8 @@ class _Shown:
 
 def _shown(span: RecordedSpan) -> _Shown:
     payload = span.payload
-    if span.exceeds:
-        payload = json.loads(add_violations(json.dumps(payload).encode(), span.exceeds))
+    if span.violations:
+        payload = json.loads(add_violations(json.dumps(payload).encode(), span.violations))
     return _Shown(
         span.key,
         span.parent,
@@ -271,7 +271,7 @@ class RecordingSink:
         if span.name != start.name:
             span.step = self._step(start)
         span.name = start.name or ""
-        span.payload, span.exceeds = split_violations(_object(start.payload) or {})
+        span.payload, span.violations = split_violations(_object(start.payload) or {})
         self._end(start.key, finished_ns, status, result)
 
     def put(self, item: Item) -> None:
@@ -325,14 +325,14 @@ class RecordingSink:
         """Return the spans of all runs that did *word*, by the declarations of their steps.
 
         A step does an action that its declaration allows, and a category that its parameters or its
-        result include, also where only a type shows it. A span that was refused did nothing. An
-        agent's own span is no step; a block of `remit.span` is one, with its `data_risk`.
+        result include, also where only a type shows it. A span that was denied did nothing. An
+        agent's own span is not a step; a block of `remit.span` is one, with its `data_risk`.
 
         Args:
             word: An action or a category of data, as in `remit.risk`.
 
         Raises:
-            AssertionError: `undecided`: a step that ran leaves the word open.
+            AssertionError: `undecided`: a step that ran does not declare the word.
             UsageError: There is no such word.
         """
         __tracebackhide__ = True
@@ -343,10 +343,10 @@ class RecordingSink:
         return [span for span in history.done if span.step.does(word)]
 
     def never(self, word: Action | Category) -> None:
-        """Check that no step did *word*; see `effects`. Refused steps did not.
+        """Check that no step did *word*; see `effects`. Denied steps did not.
 
         Raises:
-            AssertionError: `violated`: a step did it; `undecided`: a step that ran leaves it open;
+            AssertionError: `violated`: a step did it; `undecided`: a step that ran is undeclared;
                 `vacuous`: no step ran, or the declarations of all steps say that they do not.
             UsageError: There is no such word.
         """
@@ -360,7 +360,7 @@ class RecordingSink:
 
         Raises:
             AssertionError: `violated`: a step took another action; `undecided`: a step that ran
-                leaves another one open; `vacuous`: no step ran.
+                does not declare another one; `vacuous`: no step ran.
             UsageError: There is no such action.
         """
         __tracebackhide__ = True
@@ -373,7 +373,7 @@ class RecordingSink:
         """Check that no step did *to* after a step whose result holds *category*, in one run.
 
         The order and the declarations are compared, not the values. A source counts from its
-        start, because steps may run at the same time, and a step that leaves a word open counts as
+        start, because steps may run at the same time, and a step with an undeclared word counts as
         if it did it. Runs count as one if one was opened inside the other, resumes it, or has a
         `traceparent` of the same trace.
 
@@ -436,7 +436,7 @@ class RecordingSink:
         return Step(item.name or "") if declared is None else Step.of_type(declared)
 
     def _add(self, item: Item) -> None:
-        payload, exceeds = split_violations(_object(item.payload) or {})
+        payload, violations = split_violations(_object(item.payload) or {})
         span = RecordedSpan(
             item.name or "",
             key_text(item.key),
@@ -447,7 +447,7 @@ class RecordingSink:
             None,
             item.started_ns or 0,
             None,
-            exceeds,
+            violations,
             self._step(item),
         )
         self._spans[item.key] = span

@@ -15,11 +15,11 @@ from unicodedata import normalize
 
 from msgspec import Struct
 
-MAX_VERDICTS: Final = 4096
-"""Most names with a cached verdict."""
+MAX_NAMES: Final = 4096
+"""Most names with a cached result."""
 
 MAX_JUDGED_CHARS: Final = 128
-"""Of a longer name only the end is judged, because it has the noun."""
+"""Only the end of a longer name is checked: the noun is there."""
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ _WORDS_AFTER_NOUN: Final = frozenset(
         "string, json, pem, der"
     )
 )
-"""Words after the noun that do not change the verdict: `password_confirmation`."""
+"""Words after the noun that do not change the result: `password_confirmation`."""
 
 PAGING: Final = split_list(
     "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, stop, "
@@ -168,13 +168,13 @@ KEY_RULES: Final[dict[str, str | None]] = {}
 PLAIN_NAMES: Final[set[str]] = set()
 """Those of these keys whose values are recorded whatever the other keys are.
 
-`value` is not one of them, because a `name` beside it may redact it.
+`value` is not one of them, because a `name` in the same object may redact it.
 """
 
 
 def cache_key(name: str, rule: str | None) -> None:
     """Add *name* to the cache."""
-    if len(KEY_RULES) >= MAX_VERDICTS:
+    if len(KEY_RULES) >= MAX_NAMES:
         KEY_RULES.clear()
         PLAIN_NAMES.clear()
     KEY_RULES[name] = rule
@@ -214,7 +214,7 @@ def name_rule(name: str) -> str | None:
     return _rule_of_end(end)
 
 
-@lru_cache(maxsize=MAX_VERDICTS)
+@lru_cache(maxsize=MAX_NAMES)
 def _rule_of_end(name: str) -> str | None:
     name = in_plain_letters(name)
     if _STEMS.search(name.lower()) is None or _NUMBERED.fullmatch(name):

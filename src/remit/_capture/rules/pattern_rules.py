@@ -1,7 +1,7 @@
 """The rules by shape: what a key, a token or a password in a text looks like.
 
 Credentials are recognised by their context (headers, URLs, commands), vendors' keys by their
-prefix, and other secrets by the name beside them.
+prefix, and other secrets by the name next to them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PatternRule(Struct, frozen=True):
 # Credentials, by their context.
 
 PRIVATE_KEY: Final = "pattern:private_key"
-"""Of a list of lines, one of which begins a private key, nothing is recorded."""
+"""A list of lines is redacted if one of them begins a private key."""
 
 TEMPLATE: Final = (
     r"(?:\*+|<[^\s@>]{1,100}>|\{{1,2}[^@}\n]{0,100}\}{1,2}|\$\{[^\s@}]{1,100}\}|\$\([^\s@)]{1,100}\)"
@@ -126,7 +126,6 @@ CREDENTIAL_RULES: Final = (
 
 
 def _vendor_rules(key: VendorKey) -> Iterator[PatternRule]:
-    """Yield the rules of *key*: one for each anchor."""
     name = f"pattern:{key.rule}"
     if key.anchor:
         yield PatternRule(name, key.anchor, key.tail, heads=key.heads, apart=key.apart)
@@ -134,7 +133,7 @@ def _vendor_rules(key: VendorKey) -> Iterator[PatternRule]:
     prefixes = tuple(key.prefixes.split())
     tail = _random_chars_pattern(key.random, key.chars) if key.random else key.tail
     if prefixes[0][-1].isalnum():
-        # Each is rare enough to search for; a sign is searched for with what is before it.
+        # Each is rare enough to search for; a sign is searched for with its prefix.
         for prefix in prefixes:
             yield PatternRule(name, prefix, tail)
     else:
@@ -154,7 +153,7 @@ def _random_chars_pattern(least: int, chars: str) -> str:
 VENDOR_RULES: Final = tuple(rule for key in VENDOR_KEYS for rule in _vendor_rules(key))
 
 
-# Secrets beside their names: in settings, queries, commands, headers, JSON and code. A rule begins
+# Secrets next to their names: in settings, queries, commands, headers, JSON and code. A rule begins
 # with a word that names a secret (`password`, `token`) and not with the sign of an assignment, so
 # that quotes, brackets and spaces may occur between name and value. The rules are applied to the
 # text in lower case.

@@ -25,9 +25,9 @@ Shorter texts are looked at only if they have the `SIGN` of one.
 SIGN: Final = "="
 
 LONG_TEXT_CHARS: Final = 1000
-"""Longer texts are searched without a test by `in`, which is slower, and verdicts are cached."""
+"""Longer texts are searched without a test by `in`, which is slower, and results are cached."""
 
-_MAX_VERDICTS: Final = 1024
+_MAX_CACHED: Final = 1024
 
 _FEW: Final = 2
 
@@ -138,8 +138,8 @@ def _last_chars(rules: Sequence[PatternRule]) -> str:
     return f"(?<={''.join(f'[{chars}]' for chars in classes)})"
 
 
-_VERDICTS: Final[dict[tuple[int, int, frozenset[str]], tuple[str | None]]] = {}
-"""Verdicts on long texts by hash and length, so that no text is kept.
+_CACHE: Final[dict[tuple[int, int, frozenset[str]], tuple[str | None]]] = {}
+"""Results for long texts by hash and length, so that no text is kept.
 
 One call may search a text several times: at its start, at an error, for a payload that is too long.
 """
@@ -153,13 +153,13 @@ def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
     if len(text) <= LONG_TEXT_CHARS:
         return search_text(text, off)
     cache_key = hash(text), len(text), off
-    verdict = _VERDICTS.get(cache_key)
-    if verdict is None:
-        verdict = (search_text(text, off),)
-        if len(_VERDICTS) >= _MAX_VERDICTS:
-            _VERDICTS.clear()
-        _VERDICTS[cache_key] = verdict
-    return verdict[0]
+    cached = _CACHE.get(cache_key)
+    if cached is None:
+        cached = (search_text(text, off),)
+        if len(_CACHE) >= _MAX_CACHED:
+            _CACHE.clear()
+        _CACHE[cache_key] = cached
+    return cached[0]
 
 
 def search_text(text: str, off: frozenset[str] = _NONE) -> str | None:

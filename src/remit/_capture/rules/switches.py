@@ -47,7 +47,7 @@ def switched_off(names: Iterable[str]) -> frozenset[str]:
     """Return the rules that `configure(redact_off=...)` turns off.
 
     Raises:
-        SettingsError: One is no rule, or one that no setting turns off.
+        SettingsError: One is not a rule, or one that no setting turns off.
     """
     off = frozenset(names)
     for name in sorted(off - SWITCHES):
@@ -63,7 +63,7 @@ def why_no_switch(name: str) -> str:
             "the reference of redaction tells how to change the declaration"
         )
     return (
-        f"{describe_value(name)} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected "
-        "the name of one, as it stands in a marker: name:..., pattern:..., category:... or "
+        f"{describe_value(name)} is not a redaction rule{did_you_mean(name, SWITCHES)}; expected "
+        "the name of one, as in a marker: name:..., pattern:..., category:... or "
         "classification:..."
     )

@@ -29,9 +29,9 @@ from remit._inspect.docstrings import parameter_descriptions
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
 
 RESULT: Final = "result"
-"""Key of a result that is no mapping (docs/reference/payloads.md)."""
+"""Key of a result that is not a mapping (docs/reference/payloads.md)."""
 VALUE: Final = "value"
-"""Key of a quality payload that is no mapping."""
+"""Key of a quality payload that is not a mapping."""
 
 _REF: Final = "#/$defs/"
 _VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
@@ -56,7 +56,6 @@ def params_schema(
         declared: The option `params=`; other parameters have the signature's schema.
         redacted: Rules that redact every value of a parameter, by its name. The schema shows no
             value of such a parameter.
-        rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
     schema = _call_schema(signature, redact, doc, declared)
     properties = {
@@ -94,7 +93,7 @@ def result_schema(
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of a quality payload; a value that is no object is under `value`."""
+    """Return the JSON Schema of a quality payload; other values than objects are under `value`."""
     if isinstance(declared, Mapping):
         return _object_of_mapping(cast("Mapping[object, object]", declared), VALUE, redact)
     (schema,), definitions = schemas_of([declared])
@@ -202,7 +201,7 @@ def _is_unpacked(parameter: Parameter) -> bool:
 def _merged(written: Json, rest: Json, parameters: Sequence[Parameter]) -> Json:
     """Return *written*, the schema that the author gave, completed by *rest*.
 
-    A property of *written* that is no parameter describes a member of `**kwargs`. Without
+    A property of *written* that is not a parameter describes a member of `**kwargs`. Without
     `**kwargs` it belongs to a parameter that is never recorded, and is left out.
     """
     rest = _with_other_names(rest, written.get("$defs", {}))
@@ -343,7 +342,7 @@ def _union_members(schema: Json, definitions: Json, seen: frozenset[str]) -> Ite
 
 
 def reference_name(schema: Json) -> str:
-    """Return the name of the definition that *schema* refers to, "" if it is no reference."""
+    """Return the name of the definition that *schema* refers to, "" if it is not a reference."""
     ref = schema.get("$ref")
     return ref.removeprefix(_REF) if isinstance(ref, str) else ""
 

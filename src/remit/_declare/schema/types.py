@@ -2,7 +2,7 @@
 
 Before pydantic reads a type, `TypeNormalizer` replaces the parts that it would reject, warn about
 or read in another way, so that the other parts keep their schema: `typing.TypedDict` before Python
-3.12, objects that are no type, constructors that take something else than the fields. `Generator`
+3.12, objects that are not types, constructors that take something else than the fields. `Generator`
 then changes what differs between a value that a validator accepts and a value that is recorded:
 combinations of flags, fields that only the constructor takes, and `Decimal`, which is a string.
 """
@@ -227,7 +227,7 @@ class TypeNormalizer:
         return self._form(annotation) if _is_hashable(annotation) else _opaque(annotation)
 
     def _form(self, annotation: object) -> object:
-        """Return the replacement of a form of `typing`, or of an object that is no type."""
+        """Return the replacement of a form of `typing`, or of an object that is not a type."""
         if annotation in self._replaced:
             return self._replaced[annotation]
         if is_typealiastype(annotation):
@@ -346,7 +346,7 @@ def _other_class(cls: Any) -> object:
         return _opaque(cls)
     if not classes_of(cls).isdisjoint(ARRAYS):
         return _noted(f"{_described(cls)}: {BY_SHAPE}")
-    # Of the classes in these modules pydantic knows more than their base.
+    # pydantic knows more about the classes in these modules than their base.
     is_known = cls.__module__ in {"builtins", "collections"} or _has_schema_hook(cls)
     return _RECORDED_AS.get(cls, cls if is_known else _plain_base(cls))
 
@@ -362,7 +362,7 @@ def _plain_base(cls: type) -> type:
 
 
 class Generator(GenerateJsonSchema):
-    """Generates the schema of what capture writes for a type."""
+    """Generates the schema of the values that capture writes for a type."""
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         """Log nothing: the schema has a note instead."""
@@ -482,7 +482,7 @@ def _clean_class(schema: Json, cls: Any) -> None:
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
         del schema["title"]
-    # pydantic reads the docstring of a dataclass since 2.13. The one that Python makes is no text.
+    # pydantic reads the docstring of a dataclass since 2.13; Python's own says nothing.
     doc = cls.__doc__ if hasattr(cls, "__dataclass_fields__") else None
     if doc and not doc.startswith(f"{cls.__name__}("):
         schema.setdefault("description", doc)

@@ -154,11 +154,11 @@ class Files:
     def _bring_back(self, file: SpoolFile) -> None:
         items = file.aside()
         first = max(file.chunks, default=0) + 1
-        refused = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
-        for record in refused:
+        rejected = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
+        for record in rejected:
             record.state = RunState.NEW
         file.write(
-            runs=refused,
+            runs=rejected,
             chunks=[
                 (chunk_id, self.wall_ns(), pack(part))
                 for chunk_id, (part, _) in enumerate(split(items), first)

@@ -2,7 +2,7 @@
 
 A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`. The lock ends with
 the process in any case, so neither pids nor ages are compared. A file with the ending `.aside`
-holds only refused items; a file with the ending `.damaged` could not be read.
+holds only rejected items; a file with the ending `.damaged` could not be read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENDINGS: Final = (DATABASE, ASIDE, DAMAGED)
 LOCK: Final = ".lock"
 LOG: Final = "-wal"
 COMPANIONS: Final = (LOG, "-shm", "-journal")
-"""What SQLite puts beside a database."""
+"""What SQLite puts next to a database."""
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8
@@ -82,7 +82,6 @@ class OtherFiles:
     """Selects files of other targets or tokens that are sent too, because a command asks for it.
 
     Attributes:
-        any_token: Select files of the same target with any token.
         target: Select files of this other target with any token.
     """
 
@@ -199,7 +198,7 @@ class Folder:
         return False
 
     def sweep(self) -> None:
-        """Remove locks without a file, with SQLite's files beside them, if no process holds them.
+        """Remove locks without a file, with SQLite's files next to them, if no process holds them.
 
         A process that is killed while it creates or deletes its file leaves a lock.
         """
@@ -246,7 +245,7 @@ class Folder:
         return None
 
     def _failure_path(self) -> Path:
-        """Return the file of the target and token; beside the spool, whose size has a bound."""
+        """Return the file of the target and token, outside the spool, whose size has a bound."""
         identity = self.identity
         digest = sha256(identity.target.encode() + b"\0" + identity.fingerprint).hexdigest()
         return self._data_dir / f"undelivered-{digest[:DIGEST_CHARS]}.json"
@@ -294,7 +293,7 @@ def _has_file(path: Path) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the paths of a file and of SQLite's files beside it."""
+    """Return the paths of a file and of SQLite's files next to it."""
     return [path, *(Path(f"{path}{companion}") for companion in COMPANIONS)]
 
 

@@ -20,9 +20,9 @@ from remit._deliver.records import (
     ROW_BYTES,
     DamagedError,
     Packed,
-    Part,
     RunRecord,
     RunState,
+    SizedItems,
     pack,
     split,
 )
@@ -175,7 +175,7 @@ class Outbox:
             return ERASE_S
 
     def set_aside(self, row: Row, reason: str) -> bool:
-        """Remove a row that the server refused for good; return whether the file keeps it."""
+        """Remove a row that the server rejected for good; return whether the file keeps it."""
         kept = False
         with self._lock:
             if self._file is not None:
@@ -288,14 +288,14 @@ class Outbox:
         if self._file is not None:
             self._file.abandon()
 
-    def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
-        """Return whether the folder has no room for *parts*; delete refused items if that helps."""
+    def _is_full(self, file: SpoolFile, parts: Sequence[SizedItems]) -> bool:
+        """Return whether *parts* do not fit; delete rejected items if that helps."""
         full = False
         added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
         with self._failing_to_memory():
             full = not file.has_room(added_bytes)
-            if full and (refused := file.delete_aside()):
-                self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+            if full and (rejected := file.delete_aside()):
+                self._lose(Loss.ASIDE_SPOOL_FULL, rejected)
                 full = not file.has_room(added_bytes)
         return full
 
@@ -406,7 +406,6 @@ class Outbox:
             self._warn(error)
 
     def _read(self, chunk: Chunk) -> Sequence[Item]:
-        """Return the items of a chunk; none of one that cannot be read."""
         items = self._unwritten.get(chunk.id)
         if items is not None:
             return items
@@ -429,17 +428,17 @@ class Outbox:
         file = self._file
         if file is None:
             return
-        done = refused = False
+        done = rejected = False
         with suppress(DamagedError, *STORAGE_ERRORS):
             file.limit_wait(timeout_s)
-            refused = file.has_aside()
+            rejected = file.has_aside()
             done = not (self.pending() or self.open_runs() or self._open_spans_in(file))
-            if refused or not done:
+            if rejected or not done:
                 self._save(file, self._partly_settled(file))
         claim = file.close()
         self._file = None
         with suppress(OSError):
-            if done and refused:
+            if done and rejected:
                 claim.rename(ASIDE)
             elif done:
                 claim.remove()
@@ -454,7 +453,7 @@ class Outbox:
         ]
 
     def _open_spans_in(self, file: SpoolFile) -> list[Item]:
-        """Return the starts in *file* of spans that need an end: not of unknown or refused runs."""
+        """Return the starts in *file* of spans that need an end, except of rejected runs."""
         return [
             span
             for span in file.open_spans()
@@ -475,7 +474,7 @@ class Outbox:
         self._warned = True
         logger.warning(
             "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
-            "until that is mended, and what cannot be delivered is lost with this process; "
+            "until that is corrected, and what cannot be delivered is lost with this process; "
             "see data_dir",
             self._files.folder.path,
             error,

@@ -59,7 +59,7 @@ LOG_BYTES: Final = 4 << 20
 # Four times SQLite's default. A chunk takes fewer pages, and each page costs time to write, read
 # and delete.
 PAGE_BYTES: Final = 16_384
-# An empty file with so many free pages gives them back to the disk.
+# An empty file with this many free pages returns them to the disk.
 SPARE_PAGES: Final = 1_024
 # SQLite's own bound before 3.32; more goes in several statements.
 MAX_VARIABLES: Final = 999
@@ -71,7 +71,7 @@ UNMEASURED_PART: Final = 1 / 64
 OVERHEAD_BYTES: Final = 8 * PAGE_BYTES
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error, UnicodeDecodeError)
-"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise.
+"""Exceptions of SQLite and the system at a full, read-only or broken disk or a damaged file.
 
 A message of SQLite quotes the damaged schema, which may not be UTF-8.
 """
@@ -112,7 +112,6 @@ class Chunk:
     Attributes:
         id: Larger than those of earlier chunks.
         put_ns: Wall time at which it was put, nanoseconds since 1970.
-        size_bytes: Size on disk; 0 for a chunk in memory.
         memory_bytes: Cost of the rows that are not settled; 0 for a chunk on disk.
     """
 
@@ -191,7 +190,7 @@ class SpoolFile:
             started: Starts of spans that have no end yet; their payloads are not stored.
             ended: Keys of spans that have an end now.
             settled: Ids of chunks to delete.
-            forgotten: Keys of runs to delete, unless a refused item belongs to them.
+            forgotten: Keys of runs to delete, unless a rejected item belongs to them.
         """
         registrations = {record.registration: None for record in runs}
         if chunks or settled:
@@ -224,19 +223,19 @@ class SpoolFile:
         return read_open_spans(self._connection)
 
     def set_aside(self, item: Item, reason: str) -> None:
-        """Store a refused item with the reason."""
+        """Store a rejected item with the reason."""
         self._execute([*_insert("aside", [(None, item.run_key, reason, *_pack_one(item))])])
 
     def has_aside(self) -> bool:
-        """Return whether the file has refused items."""
+        """Return whether the file has rejected items."""
         return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
     def aside(self) -> list[Item]:
-        """Return the refused items that can be read."""
+        """Return the rejected items that can be read."""
         return [item for _, item in read_aside(self._connection, UNREADABLE)]
 
     def delete_aside(self) -> int:
-        """Delete the refused items; return their number."""
+        """Delete the rejected items; return their number."""
         return self._connection.execute("DELETE FROM aside").rowcount
 
     def has_room(self, added_bytes: int) -> bool:
@@ -405,12 +404,12 @@ def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> lis
 
 
 def read_aside(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[tuple[str, Item]]:
-    """Return the items that a server refused, the oldest first, each with the reason."""
-    refused: list[tuple[str, Item]] = []
+    """Return the items that a server rejected, the oldest first, each with the reason."""
+    rejected: list[tuple[str, Item]] = []
     for reason, *row in read_rows(connection, "aside", "reason, crc, body", ignore):
         with suppress(*ignore):
-            refused += [(reason, item) for item in unpack(*row)]
-    return refused
+            rejected += [(reason, item) for item in unpack(*row)]
+    return rejected
 
 
 def _pack_one(item: Item) -> tuple[int, bytes]:
@@ -424,19 +423,21 @@ def _insert(
 ) -> Iterator[Statement]:
     """Yield the statements that insert *rows*, and replace or ignore *known* ones."""
     for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
-        marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
+        placeholders = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
         # The name is ours, never data.
-        yield f"INSERT OR {known} INTO {table} VALUES {marks}", [v for row in group for v in row]
+        yield (
+            f"INSERT OR {known} INTO {table} VALUES {placeholders}",
+            [v for row in group for v in row],
+        )
 
 
 def _delete(
     table: str, column: str, keys: Sequence[object], condition: str = ""
 ) -> Iterator[Statement]:
-    """Yield the statements that delete the rows of *keys*."""
     for group in _groups(keys, MAX_VARIABLES):
-        marks = ", ".join("?" * len(group))
+        placeholders = ", ".join("?" * len(group))
         # The names are ours, never data.
-        yield f"DELETE FROM {table} WHERE {column} IN ({marks}) {condition}", group
+        yield f"DELETE FROM {table} WHERE {column} IN ({placeholders}) {condition}", group
 
 
 def _groups(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -11,8 +11,7 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 
-from remit._base.markers import may_hold
-from remit._policy.violations import VIOLATIONS
+from remit._base.markers import VIOLATIONS, may_hold
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import LOSS_SPAN, Findings
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remit._base import markers
-from remit._policy.violations import denied_by, exceeded_by
+from remit._policy.violations import denied_by, violations_in
 from remit.collector.store.rows import (
     BAD_PAYLOAD,
     DENIED,
@@ -56,7 +56,7 @@ class Findings:
     def take_payload(self, payload: dict[str, object]) -> None:
         """Take the markers of a payload that may hold some."""
         self._take_rules(payload)
-        self._take(VIOLATION, exceeded_by(payload))
+        self._take(VIOLATION, violations_in(payload))
 
     def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
         """Take the markers of a result."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from remit._base import markers
-from remit._policy.violations import exceeded_by
+from remit._policy.violations import violations_in
 from remit.collector.page import formats
 from remit.errors import Violation
 
@@ -77,7 +77,7 @@ def tree_of(payload: dict[str, object]) -> PayloadTree:
         nodes: tuple[Node, ...] = (builder.marker(None, payload),)
     else:
         nodes = tuple(builder.members(markers.without_note(payload), 0))
-    violations = exceeded_by(payload) or ()
+    violations = violations_in(payload) or ()
     return PayloadTree(nodes, builder.is_cut, violations, markers.is_unregistered(payload))
 
 

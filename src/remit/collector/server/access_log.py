@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from remit._base.files import make_private_file, refuse_link
+from remit._base.files import make_private_file, reject_link
 from remit._base.guard import logger
 
 
@@ -52,7 +52,7 @@ class _PrivateFileHandler(WatchedFileHandler):
 
     def __init__(self, path: Path) -> None:
         self._failed = False
-        refuse_link(path)
+        reject_link(path)
         make_private_file(path)
         super().__init__(path, encoding="utf-8")
 
@@ -60,7 +60,7 @@ class _PrivateFileHandler(WatchedFileHandler):
         """Write a record; a record that cannot be written is dropped, which is logged once."""
         try:
             path = Path(self.baseFilename)
-            refuse_link(path)
+            reject_link(path)
             make_private_file(path)
             super().emit(record)
         except OSError:

@@ -385,7 +385,7 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; reject another version of them."""
-    is_ours = sqlite.mark_of(connection) == sqlite.COLLECTOR
+    is_ours = sqlite.application_id(connection) == sqlite.COLLECTOR
     if is_ours and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from remit._policy.leaving import Leaves, ways_out
-from remit._policy.limits import exceeded
+from remit._policy.limits import violated_limits
 from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
 from remit.collector.page.declared import Declaration, Declared
 
@@ -45,7 +45,7 @@ def refusal(own: Declared | None, step: Declared) -> Refusal | None:
     strict = step.kind not in WITHOUT_EFFECT
     limits = () if own is None else own.limits
     words: dict[str, set[str]] = {}
-    for limit, word in exceeded(limits, step.words, strict=strict):
+    for limit, word in violated_limits(limits, step.words, strict=strict):
         words.setdefault(limit.name, set()).add(word)
     if not words:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from remit._policy.violations import denied_by, exceeded_by
+from remit._policy.violations import denied_by, violations_in
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
@@ -245,7 +245,7 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
-        text = "exceeds the remit of the agent; why is not kept any more"
+        text = "violates the remit of the agent; why is not kept any more"
     return f"{text}. It ran: observe" if kind == VIOLATION else text
 
 
@@ -257,7 +257,7 @@ def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:
     """Return the violations in the payloads of a span, as a case of this kind."""
     if kind == DENIED:
         return denied_by(members(span["result_payload"])) or ()
-    return exceeded_by(members(span["payload"])) or () if kind == VIOLATION else ()
+    return violations_in(members(span["payload"])) or () if kind == VIOLATION else ()
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
