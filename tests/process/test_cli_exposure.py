@@ -132,7 +132,7 @@ def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
         errors = collector.end().errors
 
     assert "0.0.0.0 can be reached from other machines; every request needs a token" in errors
-    assert "in the clear" in errors
+    assert "unencrypted" in errors
     page = re.search(r"A proxy must limit slow clients.*: see (\S+)\.", errors)
     assert page
     assert (ROOT / page[1]).is_file()
