@@ -76,7 +76,7 @@ def seeded_runs(desk: Desk) -> list[Screen]:
         Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
         Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2", "dark"),
         Screen("compare", f"/runs/compare?a={well}&b={worse}"),
-        Screen("refusal", f"/runs/{refused}", "dark"),
+        Screen("denied", f"/runs/{refused}", "dark"),
     ]
 
 

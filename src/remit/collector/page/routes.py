@@ -282,7 +282,7 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
         for name, value in (refusal.headers or {}).items()
         if name.lower() in {"connection", "retry-after"}
     }
-    return _response(request, Page("refused_request.html", values, refusal.status, kept))
+    return _response(request, Page("rejected_request.html", values, refusal.status, kept))
 
 
 def wants_page(request: Request) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from remit.collector.page import help_page
 from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
-from remit.collector.page.data import datamap, refused, register
+from remit.collector.page.data import datamap, denied, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
 from remit.collector.page.visits import Handler, Redirect
@@ -46,9 +46,9 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", datamap.LINE.path, datamap.LINE.choose),
     ("GET", f"{datamap.LINE.path}.csv", datamap.csv),
     ("GET", f"{datamap.LINE.path}.svg", datamap.svg),
-    ("GET", refused.LINE.path, refused.show),
-    ("POST", refused.LINE.path, refused.LINE.choose),
-    ("GET", f"{refused.LINE.path}.csv", refused.csv),
+    ("GET", denied.LINE.path, denied.show),
+    ("POST", denied.LINE.path, denied.LINE.choose),
+    ("GET", f"{denied.LINE.path}.csv", denied.csv),
     ("GET", register.LINE.path, register.show),
     ("POST", register.LINE.path, register.LINE.choose),
     ("GET", f"{register.LINE.path}.csv", register.csv),

@@ -87,7 +87,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
             "classification": facts.declared.classification,
             "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
         }
-        return Page("reading_closed.html", {"run": run, "span": span, **shape})
+        return Page("reading_hidden.html", {"run": run, "span": span, **shape})
     calls = joined(span, call, earlier_calls(visit.api, span))
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))

@@ -8,9 +8,9 @@ from itertools import groupby
 from typing import Any, Final
 
 from remit.collector.errors import RequestError
-from remit.collector.page.data import refusals
+from remit.collector.page.data import denials
 from remit.collector.page.data.choices import Chosen, Line, agent_names
-from remit.collector.page.data.refusals import KINDS, MOST_CASES, Case, Detail
+from remit.collector.page.data.denials import KINDS, MOST_CASES, Case, Detail
 from remit.collector.page.formats import day
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Answer, Page, Visit
@@ -20,7 +20,7 @@ MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
 LINE: Final = Line(
     path="/refused",
-    template="refused.html",
+    template="denied.html",
     names=("agent", "kind", "from", "to"),
     options={
         "kind": {"": "any", **KINDS},
@@ -47,7 +47,7 @@ def show(visit: Visit) -> Answer:
     try:
         window, wanted = _wanted(visit, chosen)
         names = agent_names(visit)
-        page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
+        page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
     except RequestError as refusal:
         return LINE.refused(visit, chosen, refusal)
     cases = page.cases
@@ -71,7 +71,7 @@ def show(visit: Visit) -> Answer:
         "newest": LINE.address(chosen) if before else None,
         "csv": LINE.address(chosen, ".csv"),
     }
-    return Page("refused.html", values)
+    return Page("denied.html", values)
 
 
 def csv(visit: Visit) -> Answer:
@@ -79,7 +79,7 @@ def csv(visit: Visit) -> Answer:
     chosen = LINE.chosen(visit)
     _, wanted = _wanted(visit, chosen)
     names = agent_names(visit)
-    page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
+    page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
     cases = list(page.cases)
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
@@ -105,7 +105,7 @@ def _detail(visit: Visit, names: Mapping[str, str], cases: Sequence[Case]) -> De
     span_id = wanted or next(iter(known), None)
     if span_id is None:
         return None
-    return refusals.detail(visit.api, names, span_id, known.get(span_id))
+    return denials.detail(visit.api, names, span_id, known.get(span_id))
 
 
 def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, str]]:
@@ -114,12 +114,12 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
     runs = visit.api.get(COUNTS, of="runs", by="status", **wanted)["counts"]
     sums = {
         kind: sum(int(group[kind]) for group in spans)
-        for kind in (refusals.DENIED, refusals.BEYOND, refusals.INVALID)
+        for kind in (denials.DENIED, denials.BEYOND, denials.INVALID)
     }
-    sums[refusals.TERMINATED] = sum(
-        int(group["runs"]) for group in runs if group["status"] == refusals.TERMINATED
+    sums[denials.TERMINATED] = sum(
+        int(group["runs"]) for group in runs if group["status"] == denials.TERMINATED
     )
-    shown = {**KINDS, refusals.BEYOND: "beyond the remit"}
+    shown = {**KINDS, denials.BEYOND: "beyond the remit"}
     return [(sums[kind], words) for kind, words in shown.items()]
 
 

@@ -38,7 +38,7 @@ def test_the_table_goes_on_after_the_first_page(
     api = world.account()
     runs = {api.instance("terminated")["id"] for _ in range(103)}
     assert {row["run"] for row in _rows(http)} == runs
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_LINES", 102)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_LINES", 102)
     *rows, last = _rows(http)
     assert len(rows) == 102
     assert last["what"].startswith("only the newest 102 are here")
@@ -85,7 +85,7 @@ def test_cases_of_one_moment_are_each_on_one_page(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither lost nor repeated where a page ends between them, whatever their kind is."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 2)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 2)
     api = world.account()
     spans = {
         *_refusals(api, 5, AT),
@@ -105,7 +105,7 @@ def test_a_run_that_is_terminated_late_is_not_repeated(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its place is that of its begin, as in the list of runs."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 1)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 1)
     api = world.account()
     first, second = api.instance()["id"], api.instance()["id"]
     for run in (second, first):
@@ -126,7 +126,7 @@ def test_a_span_of_two_kinds_is_on_one_page(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its position is one."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 1)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 1)
     api = world.account()
     (span,) = _refusals(api, 1, AT)
     run = api.instance()["id"]
@@ -146,7 +146,7 @@ def test_a_step_that_waits_is_listed_when_it_was_sent(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has not begun, and is not as declared."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 2)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 2)
     api = world.account()
     schema = {"type": "object", "required": ["question"]}
     types = [{"name": "desk:answer", "params_schema": schema}]
