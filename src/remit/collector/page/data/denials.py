@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from remit._policy.violations import denied_by, exceeded_by
@@ -194,17 +195,9 @@ def _after(place: str) -> tuple[dict[str, str], dict[str, str]]:
 def _newest(
     api: Api, what: str, query: Mapping[str, str | None], most: int
 ) -> list[dict[str, Any]]:
-    """Return the newest runs or spans, up to a number, in pages of the API."""
-    records: list[dict[str, Any]] = []
-    before = query.get("before")
-    while len(records) < most:
-        limit = str(min(most - len(records), _PAGE))
-        answer = api.get(f"/api/remit/v1/{what}", **{**query, "limit": limit, "before": before})
-        records += answer[what]
-        before = answer["next"]
-        if before is None:
-            break
-    return records
+    """Return the newest runs or spans, up to a number."""
+    pages = api.pages(f"/api/remit/v1/{what}", **{**query, "limit": str(min(most, _PAGE))})
+    return list(islice((record for page in pages for record in page[what]), most))
 
 
 def _case(api: Api, names: Mapping[str, str], record: _Record) -> Case:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
-from remit.collector.errors import RequestError, not_found
+from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
@@ -157,11 +156,8 @@ def outcome_of(run: Run) -> Outcome | None:
 
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
-    try:
-        answer = visit.api.get(SPANS, run_id=run_id, status="active", limit="1")
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
-            raise
+    answer = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
+    if answer is None:
         return None
     names = [span["schema_name"] for span in answer["spans"]]
     return names[0] if names and names[0] != ROOT_SPAN else None
