@@ -81,7 +81,7 @@ SCREENS: Final = (
 )
 """All screens and their states."""
 _INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
-REFUSALS: Final = (
+REJECTED: Final = (
     Screen("runs-wrong", "/runs?status=odd&from=soon&agent=nobody", _INVALID),
     Screen("map-wrong", "/map?category=money", _INVALID),
     Screen("compare-wrong", "/runs/compare?a=x&b=y", HTTPStatus.NOT_FOUND),

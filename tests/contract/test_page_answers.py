@@ -13,7 +13,7 @@ from remit.collector import Store, create_token, open_store
 from tests.collecting import NOBODY, World
 from tests.inside import httpx
 from tests.inside_collector import create_app, static_files, static_version
-from tests.page_data import REFUSALS, SCREENS, places_of
+from tests.page_data import REJECTED, SCREENS, places_of
 from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
@@ -59,7 +59,7 @@ def assert_guarded(answer: httpx.Response, *, cached: str = "no-store") -> None:
 def test_every_screen_answers(world: World, http: httpx.Client) -> None:
     """With nothing that the policy of the page forbids, and nothing for caches."""
     places = places_of(world, world.account())
-    for screen in (*SCREENS, *REFUSALS):
+    for screen in (*SCREENS, *REJECTED):
         answer = http.get(screen.address.format_map(places))
         assert answer.status_code == screen.status, (screen, answer.text)
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -125,7 +125,7 @@ def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> No
 def test_a_head_is_answered_where_a_get_is(world: World, http: httpx.Client) -> None:
     """With the same status and the same headers, for programs that watch the pages."""
     places = places_of(world, world.account())
-    paths = [screen.address.format_map(places) for screen in (*SCREENS, *REFUSALS)]
+    paths = [screen.address.format_map(places) for screen in (*SCREENS, *REJECTED)]
     browser = {"Accept": "text/html"}
     for path in ("/", "/sign-in", "/runz", "/runs.csv", "/healthz", "/api/remit/v1/runs", *paths):
         got, head = (http.request(method, path, headers=browser) for method in ("GET", "HEAD"))

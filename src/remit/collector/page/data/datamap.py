@@ -79,8 +79,8 @@ def show(visit: Visit) -> Answer:
     chosen = LINE.chosen(visit)
     try:
         shown = _read(visit, chosen)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+    except RequestError as rejection:
+        return LINE.rejected(visit, chosen, rejection)
     whole = visit.query.get("all") == "1"
     leaving = [category for category in shown.categories if category.of(Kind.LEAVES)]
     through = [agent for agent in shown.agents if agent.of(Kind.LEAVES)]

@@ -48,8 +48,8 @@ def show(visit: Visit) -> Answer:
         window, wanted = _wanted(visit, chosen)
         names = agent_names(visit)
         page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+    except RequestError as rejection:
+        return LINE.rejected(visit, chosen, rejection)
     cases = page.cases
     detail = _detail(visit, names, cases)
     numbers = _numbers(visit, wanted)

@@ -81,8 +81,8 @@ def show(visit: Visit) -> Answer:
     chosen = LINE.chosen(visit)
     try:
         window, every, chosen_ones = _read(visit, chosen)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+    except RequestError as rejection:
+        return LINE.rejected(visit, chosen, rejection)
     whole = visit.query.get("all") == "1"
     number = _page_number(visit.query.get("page", ""), len(chosen_ones))
     first = 0 if whole else (number - 1) * PER_PAGE

@@ -80,8 +80,8 @@ def _lines(api: Api, run_id: str, run: object) -> Iterator[bytes]:
     while True:
         try:
             page, after = api.read(partial(_page, run_id, after))
-        except RequestError as refusal:
-            end = {"type": "incomplete", "after": after and str(after), "code": refusal.code}
+        except RequestError as rejection:
+            end = {"type": "incomplete", "after": after and str(after), "code": rejection.code}
             yield msgspec.json.encode(end) + b"\n"
             return
         yield page

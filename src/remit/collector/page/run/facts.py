@@ -189,7 +189,7 @@ def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> Clos
 
 
 def closed_value() -> RequestError:
-    """Return the refusal of a value that is shown only on request."""
+    """Return the rejection of a value that is shown only on request."""
     message = "this value is confidential and closed: the page of its step opens it"
     return RequestError(HTTPStatus.FORBIDDEN, "closed", message)
 

@@ -37,7 +37,7 @@ def shown_in_panel(api: Api, span: Span) -> Conversation | None:
         The call; None if the step is no model call.
 
     Raises:
-        RequestError: The refusal.
+        RequestError: The rejection.
     """
     call = conversation(span)
     if call is None:

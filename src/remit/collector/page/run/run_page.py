@@ -76,8 +76,8 @@ def _read(
     """Return what a page about a run shows, and the step of its panel; None without the run."""
     try:
         rows = RunRows(ctx, visit.named["id"])
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.NOT_FOUND:
+    except RequestError as rejection:
+        if rejection.status != HTTPStatus.NOT_FOUND:
             raise
         return None
     facts = run_facts(rows, visit.query.get("after"), MOST_STEPS if is_print else PAGE_STEPS)
@@ -168,11 +168,11 @@ def terminate(visit: Visit) -> Answer:
         return _dialog(visit, RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message), "")
     try:
         visit.api.post(f"/api/v1/agent_instance/{run_id}/terminate", {"reason": reason})
-    except RequestError as refusal:
-        return _dialog(visit, refusal, reason)
+    except RequestError as rejection:
+        return _dialog(visit, rejection, reason)
     return Redirect(f"/runs/{run_id}")
 
 
-def _dialog(visit: Visit, refusal: RequestError | None, reason: str) -> Page:
-    values = {**head_values(visit, read_run(visit)), "refusal": refusal, "reason": reason}
-    return Page("terminate.html", values, HTTPStatus.OK if refusal is None else refusal.status)
+def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Page:
+    values = {**head_values(visit, read_run(visit)), "rejection": rejection, "reason": reason}
+    return Page("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)

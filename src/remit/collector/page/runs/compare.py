@@ -76,13 +76,13 @@ def compare(visit: Visit) -> Answer:
         if first == second:
             raise invalid_field("b", "must be another run than the first one")
         return _compared(visit, first, second)
-    except RequestError as refusal:
-        return _form(visit, refusal)
+    except RequestError as rejection:
+        return _form(visit, rejection)
 
 
-def _form(visit: Visit, refusal: RequestError | None) -> Page:
-    values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "refusal": refusal}
-    return Page("compare_form.html", values, 200 if refusal is None else refusal.status)
+def _form(visit: Visit, rejection: RequestError | None) -> Page:
+    values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "rejection": rejection}
+    return Page("compare_form.html", values, 200 if rejection is None else rejection.status)
 
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:

@@ -166,16 +166,16 @@ class Filters(NamedTuple):
 
 @contextmanager
 def noting(errors: dict[str, Sequence[str]]) -> Generator[None]:
-    """Note what is wrong with a filter, instead of refusing the request."""
+    """Note what is wrong with a filter, instead of rejecting the request."""
     try:
         yield
-    except RequestError as refusal:
-        errors |= refusal.errors or {}
+    except RequestError as rejection:
+        errors |= rejection.errors or {}
 
 
-def messages(refusal: RequestError) -> dict[str, str]:
+def messages(rejection: RequestError) -> dict[str, str]:
     """Return what is wrong by name of the filter in an address, for the form."""
-    errors = refusal.errors or {}
+    errors = rejection.errors or {}
     return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
 
 
@@ -268,13 +268,13 @@ def agent_called(visit: Visit, text: str) -> str:
     raise invalid_field("agent", "must be the name, the identifier or the id of an agent with runs")
 
 
-REFUSED: Final = (
+REJECTED: Final = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.BAD_REQUEST,
 )
-"""Statuses of refusals that are about the filters."""
+"""Statuses of rejections that are about the filters."""
 
 
 class Known(NamedTuple):
@@ -318,10 +318,10 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
     }
 
 
-def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
+def form_again(visit: Visit, filters: Filters, rejection: RequestError) -> Page:
     """Return the form with what is wrong in it."""
     field = "agent" if filters.get("agent") else "environment"
-    errors = messages(refusal) or {field: refusal.message}
+    errors = messages(rejection) or {field: rejection.message}
     values = {**form(visit, filters, Known()), "errors": errors}
     return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
 
