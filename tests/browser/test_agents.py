@@ -48,12 +48,12 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
     page.wait_for_url(f"**/agents/{support}")
 
 
-def test_the_remit_says_what_deny_would_refuse(tab: Tab, support: str) -> None:
+def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> None:
     """In a sentence, in ringed cells, and with the words that are missing."""
     page = tab.open(f"/agents/{support}")
     expect(page.locator(".notice .lead")).to_have_text(
-        "Under deny, 2 of its 4 declared steps would be refused: purge and send; "
-        "1 more is undeclared and would be refused: guess."
+        "Under deny, 2 of its 4 declared steps would be denied: purge and send; "
+        "1 more is undeclared and would be denied: guess."
     )
     matrix = page.get_by_role("table", name="What each step is declared to do")
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
@@ -85,7 +85,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
 
 
 def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:
-    """Half of them, and 19 of 20 where there are as many; one that was refused does not count."""
+    """Half of them, and 19 of 20 where there are as many; one that was denied does not count."""
     api = desk.api
     agent = agent_of(api, "Timed", external_identifier="desk:timed")
     run = api.instance(agent_id=agent)["id"]
@@ -95,8 +95,8 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
         span = api.span(run, schema_name=name, started_at=began.isoformat())["id"]
         ended = {"timestamp": (began + timedelta(milliseconds=ms)).isoformat()}
         api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
-    refusal = denial("desk:often", Violation("no"))
-    api.span(run, schema_name="desk:often", status="failed", result_payload=refusal)
+    denied = denial("desk:often", Violation("no"))
+    api.span(run, schema_name="desk:often", status="failed", result_payload=denied)
     page = tab.open(f"/agents/{agent}?view=happened")
     often, seldom = page.locator("table.times tbody tr").all()
     cells = {name: f"[data-l='{name}']" for name in ("Half within", "19 of 20 within")}

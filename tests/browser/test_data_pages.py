@@ -1,4 +1,4 @@
-"""The data map, what was refused, the register and the account."""
+"""The data map, what was denied, the register and the account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.declared_agents import TYPES, DeclaredAgents, filled, step
 from tests.run_history import minutes
 
 HOSTILE = '<img src=x onerror="alert(1)">\u202e"; ink { } </style><script>alert(2)</script>'
-SCREENS = ("/map", "/refused", "/register", "/account")
+SCREENS = ("/map", "/denied", "/register", "/account")
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +74,13 @@ def test_the_map_shows_what_may_leave_and_by_which_steps(look: Tab) -> None:
     assert lead(page).startswith("6 of 17 categories may leave the house, through 3 of 7 agents.")
     outside = {" ".join(row.split()) for row in page.locator(".map ol li").all_inner_texts()}
     assert any("Travel booker" in row and "may leave: book, pay" in row for row in outside)
-    assert any("Careful desk" in row and "pay_back was refused" in row for row in outside)
+    assert any("Careful desk" in row and "pay_back was denied" in row for row in outside)
     assert any("Mail sorter" in row and "nothing said on any of 17" in row for row in outside)
     assert any("Shift planner" in row and "nothing leaves" in row for row in outside)
     cells = page.locator("#c-health_and_medical td").all_inner_texts()
     assert cells == ["Claims triage: send_letter", "none", "none"]
     stays = page.locator("#c-financial_information td").last.inner_text()
-    assert "Careful desk: pay_back was refused 2 times" in stays
+    assert "Careful desk: pay_back was denied 2 times" in stays
     first, second = page.locator(".map ol li").nth(0), page.locator(".map ol li").nth(1)
     first.locator("a").focus()
     expect(second.locator("svg").first).to_have_css("opacity", "0.15")
@@ -120,7 +120,7 @@ def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
     """Beside the form, which stays."""
     for address, valid in (
         ("/map?category=money", "sex life or sexual orientation"),
-        ("/refused?kind=worse", "refused, beyond"),
+        ("/denied?kind=worse", "denied, beyond"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)
@@ -129,20 +129,20 @@ def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
         look.expect("422")
 
 
-def test_what_was_refused_stands_with_both_declarations(look: Tab) -> None:
+def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     """The list by time, one case beside it; contradictions first."""
-    page = look.open("/refused")
+    page = look.open("/denied")
     expect(page.locator(".line .small")).to_have_text(
-        "3 refused, 1 beyond the remit, 1 terminated, 0 not as declared"
+        "3 denied, 1 beyond the remit, 1 terminated, 0 not as declared"
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
-    assert kinds == ["terminated", "beyond", "refused", "refused", "refused"]
+    assert kinds == ["terminated", "beyond", "denied", "denied", "denied"]
     page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
     panel = page.locator(".panel")
-    expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was refused")
+    expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
     expect(panel.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
-        "The step says that it does both. It was refused before its first line ran."
+        "The step says that it does both. It was denied before its first line ran."
     )
     clashes = [" ".join(row.split()) for row in panel.locator("tr.clash").all_inner_texts()]
     assert clashes == [
@@ -158,8 +158,8 @@ def test_what_was_refused_stands_with_both_declarations(look: Tab) -> None:
 
 def test_nothing_was_refused(look: Tab, agents: DeclaredAgents) -> None:
     """The page says so, and what is known of the settings."""
-    page = look.open(f"/refused?agent={agents.agents['Mail sorter']}")
-    assert lead(page).startswith("Nothing was refused in this time that matches. 1 agent denies")
+    page = look.open(f"/denied?agent={agents.agents['Mail sorter']}")
+    assert lead(page).startswith("Nothing was denied in this time that matches. 1 agent denies")
 
 
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
@@ -251,8 +251,8 @@ def test_a_token_sees_no_more_than_it_may(
         expect(page.locator(".toks .button")).to_have_count(0)
         assert tab.open("/map").locator(".map ol li").count() == 1
         assert tab.open("/register").locator(".reg tbody tr").count() == 1
-        assert "pay_back" not in tab.open("/refused").content()
-        page = tab.open(f"/refused?agent={agents.agents['Careful desk']}")
+        assert "pay_back" not in tab.open("/denied").content()
+        page = tab.open(f"/denied?agent={agents.agents['Careful desk']}")
         assert "pay_back" not in page.content()
         tab.expect("403")
     reading = create_token(store, "account", may="read")
@@ -280,7 +280,7 @@ def test_hostile_texts_are_shown_and_never_run(tab: Tab, desk: Desk) -> None:
         agent_schema_version=declared,
     )
     create_token(desk.world.store, "account", name="<b>token</b>")
-    for path in ("/map", "/map.svg", "/refused", "/register", "/account"):
+    for path in ("/map", "/map.svg", "/denied", "/register", "/account"):
         answer = tab.page.request.get(tab.url + path)
         assert answer.ok
         assert "<script>alert" not in answer.text()

@@ -74,7 +74,7 @@ def test_a_row_says_what_failed_or_how_it_went(past: Tab, history: History) -> N
     assert "“it answers the wrong customer”" in of(page, "terminated")
     shown = "\n".join(rows(page))
     assert "charge: PaymentError the provider answered 502 three times" in shown
-    assert "refused: pay_back it may move money" in shown
+    assert "denied: pay_back it may move money" in shown
     assert "secret: SecretError" in shown
     assert "classified" not in page.content()
     assert "solved" in shown

@@ -72,7 +72,7 @@ def test_every_screen_answers(world: World, http: httpx.Client) -> None:
 
 
 def test_the_first_steps_name_the_database_of_this_server(tmp_path: Path) -> None:
-    """A token in another one would be refused; a reader of one agent does not see where it is."""
+    """A token in another one would be rejected; a reader of one agent does not see where it is."""
     folder = tmp_path / "with a space"
     folder.mkdir()
     store = open_store(folder / "remit.db")
@@ -97,7 +97,7 @@ def test_help_begins_with_the_words(http: httpx.Client) -> None:
 
 
 def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> None:
-    """Also refusals, data, files and what is not there."""
+    """Also rejections, data, files and what is not there."""
     api = world.account()
     run = api.instance()["id"]
     live = http.get(f"/runs/{run}/outline").json()["cursor"]
@@ -155,7 +155,7 @@ def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:
     assert http.get(f"/static/{static_version()}/routes.py").status_code == HTTPStatus.NOT_FOUND
 
 
-def test_a_foreign_name_is_refused(store: Store, http: httpx.Client) -> None:
+def test_a_foreign_name_is_rejected(store: Store, http: httpx.Client) -> None:
     """As a site has that points its name to this machine; the server is told which are its own."""
     for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:8420", ""):
         for path in ("/sign-in", "/runs"):

@@ -95,12 +95,12 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
     page = _text(reader, f"/agents/{agent}", "<main", "</main>")
     assert (
         "Under deny , all of its 1 declared step would run; "
-        "1 more is undeclared and would be refused: score_pages ."
+        "1 more is undeclared and would be denied: score_pages ."
     ) in page
     assert "No declared step. Each of them says" in page
     assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
     happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
-    assert "Under deny , score_pages would be refused" in happened
+    assert "Under deny , score_pages would be denied" in happened
 
 
 def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) -> None:

@@ -262,7 +262,7 @@ def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.
 
 
 def test_a_run_that_has_not_begun_cannot_be_terminated(world: World, http: httpx.Client) -> None:
-    """The API refuses it."""
+    """The API rejects it."""
     for status, may_end in (("pending", False), ("active", True)):
         page = http.get(f"/runs/{world.account().instance(status)['id']}").text
         assert ("/terminate" in page) is may_end

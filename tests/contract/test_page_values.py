@@ -221,7 +221,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
     step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
     here = f"/runs/{story.run_id}/spans/{step}"
     file = f"/runs/{story.run_id}/file/values"
-    for path in (here, f"{here}/part", file, f"/refused?span={step}"):
+    for path in (here, f"{here}/part", file, f"/denied?span={step}"):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
         assert "private" not in answer.text, path

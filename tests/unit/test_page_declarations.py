@@ -40,7 +40,7 @@ from tests.declared_agents import (
 )
 from tests.violating import violation
 
-BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.REFUSED: 2, Kind.STAYS: 3}
+BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.DENIED: 2, Kind.STAYS: 3}
 OF_ANOTHER = violation("shop:pay_back", "shop:outer", "destroy_data")
 
 
@@ -53,7 +53,7 @@ def agent(name: str, number: int = 0) -> AgentRemit:
 
 
 def counts(one: AgentRemit, **steps: tuple[int, int]) -> dict[tuple[str, str], StepCount]:
-    """Return how often steps of an agent ran, and how often they were refused."""
+    """Return how often steps of an agent ran, and how often they were denied."""
     return {
         (one.agent.id, f"shop:{name}"): StepCount(one.agent.id, f"shop:{name}", spans, denied)
         for name, (spans, denied) in steps.items()
@@ -91,9 +91,9 @@ def test_a_category_leaves_by_the_steps_that_take_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ran", "kind"), [((3, 3), Kind.REFUSED), ((3, 2), Kind.LEAVES), ((0, 0), Kind.LEAVES)]
+    ("ran", "kind"), [((3, 3), Kind.DENIED), ((3, 2), Kind.LEAVES), ((0, 0), Kind.LEAVES)]
 )
-def test_a_step_that_is_always_refused_lets_nothing_out(ran: tuple[int, int], kind: Kind) -> None:
+def test_a_step_that_is_always_denied_lets_nothing_out(ran: tuple[int, int], kind: Kind) -> None:
     """If one of its calls ran, it does."""
     assert kinds(agent("Careful desk"), pay_back=ran)[MONEY] == (kind, ("pay_back",))
 
@@ -158,7 +158,7 @@ def test_gaps_are_what_only_a_person_can_say() -> None:
 
 
 def test_what_ran_against_the_remit_is_a_question() -> None:
-    """Unless each call was refused."""
+    """Unless each call was denied."""
     claims, careful = agent("Claims triage"), agent("Careful desk")
     ran = {**counts(claims, sort=(4, 0)), **counts(careful, pay_back=(3, 3))}
     first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)

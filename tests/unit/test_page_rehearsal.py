@@ -1,4 +1,4 @@
-"""What the page says that `deny` would refuse, and what a version widened."""
+"""Which steps the page says would be denied, and what a version widened."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.inside_collector import (
     Group,
     changes,
     declaration_of,
+    denials,
     exits,
     new_exits,
-    refusals,
 )
 
 SEND: Final = "external_communication"
@@ -61,7 +61,7 @@ def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
 
     shown = {
         category: dict.fromkeys(way.takes, "declared") | dict.fromkeys(way.open, "not ruled out")
-        for way in exits(declared, refusals(declared))
+        for way in exits(declared, denials(declared))
         for category in way.categories
     }
 
@@ -69,32 +69,32 @@ def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
 
 
 @given(RISKS, RISKS, st.sampled_from(["", "llm"]))
-def test_the_page_refuses_what_the_command_line_says_is_refused(
+def test_the_page_denies_what_the_command_line_says_is_denied(
     remit: DataRisk, step: DataRisk, kind: str
 ) -> None:
     """Both decide as the policy does."""
-    refused = refusals(of(remit, entry("step", step, **{"x-remit-kind": kind})))
+    denied = denials(of(remit, entry("step", step, **{"x-remit-kind": kind})))
 
     rehearsal = rehearse(remit, [DeclaredStep("step", declared_words(step), kind)])
 
-    assert ("step" in refused) == ("step" not in rehearsal.allowed)
-    assert bool(refused and refused["step"].does) == ("step" in rehearsal.refused)
+    assert ("step" in denied) == ("step" not in rehearsal.allowed)
+    assert bool(denied and denied["step"].does) == ("step" in rehearsal.refused)
 
 
-def test_a_refusal_names_what_the_step_does_and_leaves_unsaid() -> None:
+def test_a_denial_names_what_the_step_does_and_leaves_unsaid() -> None:
     """Each action and category once."""
     remit = risk(forbids=("destroy_data", SEND), excludes=MAIL)
     declared = of(remit, entry("purge", risk(allows="destroy_data", takes=MAIL)), entry("plain"))
 
-    refused = refusals(declared)
+    denied = denials(declared)
 
-    assert [*refused] == ["purge", "plain"]
-    assert refused["purge"] == (["destroy_data", MAIL], [SEND])
-    assert refused["plain"] == ([], ["destroy_data", SEND, MAIL])
+    assert [*denied] == ["purge", "plain"]
+    assert denied["purge"] == (["destroy_data", MAIL], [SEND])
+    assert denied["plain"] == ([], ["destroy_data", SEND, MAIL])
 
 
 def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
-    """A step that declares what is ruled out is refused, so nothing leaves by it."""
+    """A step that declares what is ruled out is denied, so nothing leaves by it."""
     declared = of(
         risk(forbids="destroy_data"),
         entry("mail", risk(allows=SEND, takes=MAIL, forbids="destroy_data")),
@@ -104,7 +104,7 @@ def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
         entry("local", risk(takes=MAIL)),
     )
 
-    (way,) = exits(declared, refusals(declared))
+    (way,) = exits(declared, denials(declared))
 
     assert way == ([MAIL], ["mail"], ["chat", "local"])
 

@@ -16,7 +16,7 @@ KEYS: Final = (
             ("g r", "runs"),
             ("g a", "agents"),
             ("g d", "data map"),
-            ("g f", "refused"),
+            ("g f", "denied"),
             ("g w", "register"),
             ("t", "light or dark"),
             ("u", "UTC or your time zone"),
@@ -46,7 +46,7 @@ KEYS: Final = (
 STATUSES: Final = (
     ("complete", "ended well"),
     ("failed", "an exception ended it, or the policy ended the run"),
-    ("refused", "the policy refused it: the step did not begin"),
+    ("denied", "the policy denied it: the step did not begin"),
     (
         "terminated",
         "ended on the server; the program learns of it at its next step",
@@ -55,7 +55,7 @@ STATUSES: Final = (
     ("active", "it has begun and has not ended"),
 )
 MARKS: Final = (
-    ("denied", "refused", "the policy refused the step"),
+    ("denied", "denied", "the policy denied the step"),
     ("beyond", "beyond the remit", "the step exceeded the remit of its agent, and was let through"),
     ("redacted", "redacted", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
@@ -73,8 +73,8 @@ WORDS: Final = (
     ("undeclared", "A step has no declaration: what it may do is not known."),
     ("ran", "It happened and was recorded."),
     ("observe", "With this setting, the default, a step beyond the remit runs and is marked."),
-    ("deny", "With this setting a step beyond the remit is refused before it begins."),
-    ("terminate", "With this setting a step beyond the remit is refused, and its run ends."),
+    ("deny", "With this setting a step beyond the remit is denied before it begins."),
+    ("terminate", "With this setting a step beyond the remit is denied, and its run ends."),
     (
         "Terminate",
         (

@@ -1,4 +1,4 @@
-"""All agents: those that failed, those that were refused or beyond their remit, the others."""
+"""All agents: those that failed, those that were denied or beyond their remit, the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHORT_VERBS: Final = {
     "read_data": "read",
 }
 """The actions in a word, the gravest first."""
-PARTS: Final = ("failed", "refused", "well")
+PARTS: Final = ("failed", "denied", "well")
 Numbers = Mapping[str, Any]
 
 
@@ -66,10 +66,10 @@ class Summary(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The worst that happened: `failed`, `refused`, `beyond`, `lost` or `well`."""
+        """The worst that happened: `failed`, `denied`, `beyond`, `lost` or `well`."""
         if self.count("failed"):
             return "failed"
-        for flag, word in (("denied", "refused"), ("beyond", "beyond")):
+        for flag, word in (("denied", "denied"), ("beyond", "beyond")):
             if self.spans_with(flag):
                 return word
         if self.count("terminated"):
@@ -80,7 +80,7 @@ class Summary(NamedTuple):
     def part(self) -> str:
         """The part of the list that it belongs to."""
         worst = self.worst
-        return worst if worst in PARTS else "refused"
+        return worst if worst in PARTS else "denied"
 
 
 class Card(NamedTuple):

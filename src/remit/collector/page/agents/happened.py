@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain.context import Context
-from remit.collector.page.agents.rehearsal import undeclared_refusals
+from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.visibility import scope_in
@@ -93,9 +93,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "never": [one for one in redacted if one.word == NEVER],
             "unused": unused,
             "undeclared": undeclared,
-            "refused_undeclared": undeclared_refusals(
-                declared, (one["type"] for one in undeclared)
-            ),
+            "undeclared_denied": undeclared_denials(declared, (one["type"] for one in undeclared)),
             "denied": subject.total("denied"),
             "beyond": subject.total("beyond"),
             "findings": _findings(subject),
@@ -153,8 +151,8 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
 
 
 def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
-    """Return what was refused, beyond the remit or not as declared: mark, words, step, times."""
-    kinds = {"denied": "refused", "beyond": "beyond its remit", "invalid": "not as declared"}
+    """Return what was denied, beyond the remit or not as declared: mark, words, step, times."""
+    kinds = {"denied": "denied", "beyond": "beyond its remit", "invalid": "not as declared"}
     return [
         (flag, words, name, int(one[flag]))
         for flag, words in kinds.items()

@@ -1,4 +1,4 @@
-"""The remit of an agent: what its steps may do, with whose data, and what `deny` refuses."""
+"""The remit of an agent: what its steps may do, with which data, and which would be denied."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
 from remit.collector.page.agents.rehearsal import (
-    Refusal,
+    Denial,
+    denials,
     exits,
     mentioned,
-    refusals,
-    undeclared_refusals,
+    undeclared_denials,
 )
 from remit.collector.page.agents.subjects import Subject
 from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
     """What a step says about an action or a category.
 
     Attributes:
-        clash: Whether it is the reason why `deny` would refuse the step.
+        clash: Whether the step would be denied because of it.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     ran: int | None
     cells: Sequence[Cell]
     folded: bool
-    refusal: Refusal | None
+    denial: Denial | None
     runs_as: str
     may: Sequence[str]
     never: Sequence[str]
@@ -55,15 +55,15 @@ class Row(NamedTuple):
 def remit(visit: Visit, subject: Subject) -> Page:
     """Show what the agent may do."""
     declared = subject.declared
-    refused = refusals(declared)
+    denied = denials(declared)
     opened = visit.query.get("categories") == "all"
     columns = list(CATEGORIES) if opened else mentioned(declared)
     undeclared = [name for name, counts in subject.counts.items() if counts["undeclared"]]
     short = short_names({*(step.name for step in declared.all), *undeclared})
     by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
-    ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
+    ordered = sorted(by_name, key=lambda name: _rank(denied.get(name)))
     rows = [
-        _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
+        _row(declared.steps[name], short, columns, denied.get(name), subject.ran(name))
         for name in ordered
     ]
     return Page(
@@ -75,11 +75,11 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "columns": columns,
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
-            "refused": [row for row in rows if row.refusal is not None],
-            "refused_undeclared": undeclared_refusals(declared, undeclared),
+            "would_be_denied": [row for row in rows if row.denial is not None],
+            "undeclared_denied": undeclared_denials(declared, undeclared),
             "denied": subject.total("denied"),
             "has_limits": declared.own is not None and bool(declared.own.limits),
-            "exits": exits(declared, refused),
+            "exits": exits(declared, denied),
             "short": short,
             "silent": [
                 short[step.name]
@@ -92,7 +92,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
     )
 
 
-def _rank(reason: Refusal | None) -> int:
+def _rank(reason: Denial | None) -> int:
     """Return the place of a step: what it does is ruled out, too little is said, it runs."""
     if reason is None:
         return 2
@@ -103,7 +103,7 @@ def _row(
     step: Declared,
     short: Mapping[str, str],
     columns: Sequence[str],
-    reason: Refusal | None,
+    reason: Denial | None,
     ran: int | None,
 ) -> Row:
     clashing = [] if reason is None else [*reason.does, *reason.unsaid]
@@ -117,7 +117,7 @@ def _row(
         ran=ran,
         cells=cells,
         folded=len(columns) < len(CATEGORIES),
-        refusal=reason,
+        denial=reason,
         runs_as=KIND_NAMES.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed],
         never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],
@@ -150,11 +150,11 @@ def _darkness(step: Declared) -> str:
 def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
     """Return a step that only says too little, and the declaration with which it would run."""
     for row in rows:
-        if row.refusal is None or row.refusal.does:
+        if row.denial is None or row.denial.does:
             continue
         words = {"forbids": ACTIONS, "excludes": CATEGORIES}
         unsaid = {
-            argument: [name for name in row.refusal.unsaid if name in known]
+            argument: [name for name in row.denial.unsaid if name in known]
             for argument, known in words.items()
         }
         return row.short, ", ".join(

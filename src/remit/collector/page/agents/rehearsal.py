@@ -1,4 +1,4 @@
-"""Which steps of an agent `deny` would refuse, and by which steps data may leave.
+"""Which steps of an agent would be denied, and by which steps data may leave.
 
 The policy of the SDK decides the same about each call; `remit schema show --risk` and `remit lock`
 show the same.
@@ -15,8 +15,8 @@ from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
 from remit.collector.page.declared import Declaration, Declared
 
 
-class Refusal(NamedTuple):
-    """Why `deny` would refuse a step.
+class Denial(NamedTuple):
+    """Why a step would be denied.
 
     Attributes:
         does: The actions and categories that the agent rules out and the step declares.
@@ -40,8 +40,8 @@ class Exit(NamedTuple):
     open: list[str]
 
 
-def refusal(own: Declared | None, step: Declared) -> Refusal | None:
-    """Return why the remit of *own* refuses a step under `deny`; None if it runs."""
+def denial(own: Declared | None, step: Declared) -> Denial | None:
+    """Return why a step violates the remit of *own*; None if it would run."""
     strict = step.kind not in WITHOUT_EFFECT
     limits = () if own is None else own.limits
     words: dict[str, set[str]] = {}
@@ -50,38 +50,38 @@ def refusal(own: Declared | None, step: Declared) -> Refusal | None:
     if not words:
         return None
     unsaid = [name for name, said in words.items() if said == {UNKNOWN}]
-    return Refusal([name for name in words if name not in unsaid], unsaid)
+    return Denial([name for name in words if name not in unsaid], unsaid)
 
 
-def refusals(declared: Declaration) -> Mapping[str, Refusal]:
-    """Return the steps that `deny` would refuse, those that declare what is ruled out first."""
-    refused = {
+def denials(declared: Declaration) -> Mapping[str, Denial]:
+    """Return the steps that would be denied, those that declare what is ruled out first."""
+    denied = {
         name: reason
         for name, step in declared.steps.items()
-        if (reason := refusal(declared.own, step)) is not None
+        if (reason := denial(declared.own, step)) is not None
     }
-    order = sorted(refused, key=lambda name: (not refused[name].does, name))
-    return {name: refused[name] for name in order}
+    order = sorted(denied, key=lambda name: (not denied[name].does, name))
+    return {name: denied[name] for name in order}
 
 
-def undeclared_refusals(declared: Declaration, ran: Iterable[str]) -> list[str]:
-    """Return the steps that ran and are not declared, and that `deny` would refuse."""
+def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
+    """Return the undeclared steps that ran and would be denied."""
     return [
         name
         for name in ran
-        if declared.named(name) is None and refusal(declared.own, Declared(name)) is not None
+        if declared.named(name) is None and denial(declared.own, Declared(name)) is not None
     ]
 
 
-def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:
+def exits(declared: Declaration, denied: Mapping[str, Denial]) -> list[Exit]:
     """Return by which steps the categories that the steps take or give may leave.
 
-    A step that is refused because of what it declares sends nothing.
+    A step that is denied because of what it declares sends nothing.
     """
     steps = [
         step.step
         for name, step in declared.steps.items()
-        if not (name in refused and refused[name].does)
+        if not (name in denied and denied[name].does)
     ]
     by_steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for category, ways in ways_out(steps).items():

@@ -16,7 +16,7 @@ from remit._policy.words import (
     RESULT,
     UNKNOWN,
 )
-from remit.collector.page.agents.rehearsal import Refusal, exits, refusals
+from remit.collector.page.agents.rehearsal import Denial, denials, exits
 from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
 from remit.collector.page.formats import words
 
@@ -90,16 +90,16 @@ class Change(NamedTuple):
 
 def changes(old: Declaration, new: Declaration) -> list[Change]:
     """Return what *new* says otherwise than *old*; the order is that of the groups."""
-    refused = refusals(new)
+    denied = denials(new)
     listed: list[Change] = []
     for name in sorted({*old.steps, *new.steps}):
         before, after = old.steps.get(name), new.steps.get(name)
         if before is None and after is not None:
-            listed += _added(new, after, refused.get(name))
+            listed += _added(new, after, denied.get(name))
         elif before is not None and after is None:
             listed.append(Change(Group.NARROWS, Kind.STEP, name, "", _summary(before), ABSENT))
         elif before is not None and after is not None:
-            listed += _together(_step_words(before, after, refused.get(name)))
+            listed += _together(_step_words(before, after, denied.get(name)))
             listed += _fields(before, after)
     known = old.own or new.own
     if known is not None:
@@ -126,19 +126,19 @@ def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
     """Return categories and the steps by which they may leave, in order."""
     return {
         (category, step): None
-        for way in exits(declared, refusals(declared))
+        for way in exits(declared, denials(declared))
         for category in way.categories
         for step in (*way.takes, *way.open)
     }
 
 
-def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator[Change]:
+def _added(new: Declaration, step: Declared, reason: Denial | None) -> Iterator[Change]:
     follows = ""
     if reason is not None:
         follows = (
-            "refused under deny: the agent rules it out"
+            "would be denied: the agent rules it out"
             if reason.does
-            else (f"refused under deny: {len(reason.unsaid)} of its words are unsaid")
+            else (f"would be denied: {len(reason.unsaid)} of its words are unsaid")
         )
     elif new.own is not None and step.kind:
         follows = "runs under deny: it has no effect"
@@ -159,7 +159,7 @@ def _summary(step: Declared) -> Said:
     return Said("; ".join(texts) or None)
 
 
-def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterator[Change]:
+def _step_words(old: Declared, new: Declared, reason: Denial | None) -> Iterator[Change]:
     for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
@@ -167,7 +167,7 @@ def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterato
         group = _GROUPS[of_step_word(name, before, after)]
         follows = ""
         if reason is not None and name in (*reason.does, *reason.unsaid):
-            follows = "refused under deny: the agent rules it out"
+            follows = "would be denied: the agent rules it out"
         elif before in LIMITS and after == UNKNOWN:
             follows = "nothing yet: the agent does not rule it out"
         yield _word(group, old.name, part, name, (before, after), follows)

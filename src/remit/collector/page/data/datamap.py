@@ -59,7 +59,7 @@ _COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], objec
     "verdict": lambda row: row[2].kind.value,
     "steps": lambda row: " ".join(row[2].steps),
     "ran": lambda row: row[2].spans,
-    "refused": lambda row: row[2].refused,
+    "denied": lambda row: row[2].denied,
 }
 _ABOVE: Final = 40
 """Height of the heads of the columns in a saved drawing."""

@@ -1,4 +1,4 @@
-"""What the policy refused, what exceeded a remit, what was terminated, what is not as declared."""
+"""What the policy denied, what exceeded a remit, what was terminated, what is not as declared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEYOND: Final = "beyond"
 INVALID: Final = "invalid"
 TERMINATED: Final = "terminated"
 KINDS: Final = {
-    DENIED: "refused",
+    DENIED: "denied",
     BEYOND: "beyond",
     TERMINATED: "terminated",
     INVALID: "not as declared",

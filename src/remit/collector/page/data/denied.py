@@ -1,4 +1,4 @@
-"""Refused: the cases by time, and one of them whole."""
+"""Denied: the cases by time, and one of them whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
 MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
 LINE: Final = Line(
-    path="/refused",
+    path="/denied",
     template="denied.html",
     names=("agent", "kind", "from", "to"),
     options={
@@ -84,7 +84,7 @@ def csv(visit: Visit) -> Answer:
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
         cases.append(Case("", "", "", "", "", None, "", end))
-    return csv_file("refused.csv", _COLUMNS, cases)
+    return csv_file("denied.csv", _COLUMNS, cases)
 
 
 def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]]:
@@ -124,7 +124,7 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
 
 
 def _known(visit: Visit) -> dict[str, list[str]]:
-    """Return the names of the agents that refused a step at any time, and that observed one.
+    """Return the names of the agents that denied a step at any time, and that observed one.
 
     The setting of an agent is not recorded: what it does with a violation tells it.
     """

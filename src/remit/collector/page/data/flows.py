@@ -23,13 +23,13 @@ class Kind(StrEnum):
     """It is declared to leave by a step."""
     OPEN = "open"
     """A step does not rule out that it leaves."""
-    REFUSED = "refused"
-    """A step that takes it was refused."""
+    DENIED = "denied"
+    """A step that takes it was denied."""
     STAYS = "stays"
     """Each step rules out that it leaves."""
 
 
-ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.REFUSED, Kind.STAYS)
+ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.DENIED, Kind.STAYS)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Flow:
     """A category in an agent.
 
     Attributes:
-        steps: The names of the steps by which it leaves, may leave, or was refused.
+        steps: The names of the steps by which it leaves, may leave, or was denied.
         spans: How many of the steps that hold it ran.
     """
 
@@ -45,7 +45,7 @@ class Flow:
     kind: Kind
     steps: tuple[str, ...]
     spans: int
-    refused: int = 0
+    denied: int = 0
     agents: int = 1
 
 
@@ -94,17 +94,17 @@ def _flow(
 ) -> Flow:
     holding = [step for step in remit.steps.values() if step.holds(category)]
     ran = sum(spans[step.name] for step in holding) or (0 if holding else sum(spans.values()))
-    # Each call of these was refused.
+    # Each call of these was denied.
     stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
-    refused = [step for step in stopped if step in holding]
+    stopped_here = [step for step in stopped if step in holding]
     sending = [step for step in remit.steps.values() if step not in stopped]
     leaving, open_ = (
         [step for step in sending if may_leave(step.step, category) is how]
         for how in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
     )
-    if refused and (remit.forbids(category) or not (leaving or open_)):
-        times = sum(denied[step.name] for step in refused)
-        return Flow(category, Kind.REFUSED, _names(refused), ran, times)
+    if stopped_here and (remit.forbids(category) or not (leaving or open_)):
+        times = sum(denied[step.name] for step in stopped_here)
+        return Flow(category, Kind.DENIED, _names(stopped_here), ran, times)
     if leaving:
         return Flow(category, Kind.LEAVES, _names(leaving), ran)
     if open_:
@@ -143,8 +143,8 @@ def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
         alike.setdefault((flow.category, flow.kind), []).append(flow)
     flows: list[Flow] = []
     for (category, kind), same in alike.items():
-        spans, refused = sum(flow.spans for flow in same), sum(flow.refused for flow in same)
-        flows.append(Flow(category, kind, (), spans, refused, len(same)))
+        spans, denied = sum(flow.spans for flow in same), sum(flow.denied for flow in same)
+        flows.append(Flow(category, kind, (), spans, denied, len(same)))
     runs, spans = (sum(getattr(agent, name) for agent in agents) for name in ("runs", "spans"))
     name = f"{len(agents):,} other agents"
     return AgentFlows("", name, runs, spans, flows, agents=len(agents), by_kind=by_kind)

@@ -27,7 +27,7 @@ _CLASSES: Final = {
     Kind.LEAVES: "leave",
     Kind.OPEN: "un",
     Kind.STAYS: "stay",
-    Kind.REFUSED: "ref",
+    Kind.DENIED: "denied",
 }
 
 

@@ -95,8 +95,8 @@ def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Pos
 
 
 def _failure(panel: Panel) -> Iterator[str]:
-    if panel.refusal is not None:
-        yield from map(str, panel.refusal.violations)
+    if panel.denial is not None:
+        yield from map(str, panel.denial.violations)
     if panel.process_ended:
         yield "its process ended"
     for cause in panel.chain:

@@ -84,7 +84,7 @@ def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
         return _cancelled(facts, tree)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
-        return Notice("bad", "refused", values={"count": row.denied, "names": names})
+        return Notice("bad", "denied", values={"count": row.denied, "names": names})
     return _handled(facts, tree) if row.handled and row.status == COMPLETE else None
 
 
@@ -310,7 +310,7 @@ class Ledger(NamedTuple):
     allows: Mapping[str, int]
     data: Mapping[str, int]
     redacted: Mapping[str, int]
-    refused: int
+    denied: int
     beyond: int
     undeclared: int
     done: str
@@ -325,7 +325,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     for span_type in risk["span_types"]:
         for category in dict.fromkeys((*span_type["takes"], *span_type["gives"])):
             data[category] += span_type["spans"]
-    # A refused step did nothing of what it declares.
+    # A denied step did nothing of what it declares.
     for step in facts.steps.values():
         if step.flags & DENIED:
             declared = facts.declared(step.schema_name)

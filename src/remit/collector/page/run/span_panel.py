@@ -1,4 +1,4 @@
-"""The panel of a step: why it failed or was refused, what it received and returned, its words."""
+"""The panel of a step: why it failed or was denied, what it received and returned, its words."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Group(NamedTuple):
     cancelled: str
 
 
-class Refusal(NamedTuple):
+class Denial(NamedTuple):
     """Why a step was denied.
 
     Attributes:
@@ -128,7 +128,7 @@ class Panel(NamedTuple):
     process_ended: bool
     chain: Sequence[Cause]
     group: Group | None
-    refusal: Refusal | None
+    denial: Denial | None
     received: PayloadTree | None
     returned: PayloadTree | None
     stream: str
@@ -179,21 +179,21 @@ def panel_of(
         # What a run was not given, and an end without a reason.
         payload, rest = _without_none(payload), _without_none(rest)
     violations = denied_by(result) if error else None
-    refusal = None if violations is None else _refusal(facts, violations)
-    has_causes = bool(error) and not process_ended and refusal is None
+    denial = None if violations is None else _denial(facts, violations)
+    has_causes = bool(error) and not process_ended and denial is None
     causes: Mapping[str, object] = error if has_causes else {}
     parent = facts.ancestors[0] if facts.ancestors else None
     return Panel(
         facts=facts,
         name=formats.step(row.schema_name),
-        status="refused" if refusal is not None else row.status,
+        status="denied" if denial is not None else row.status,
         took_us=_took(row),
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
         chain=list(_chain(causes, closed=closed or hidden.has(causes))) if causes else (),
         group=None if closed or not causes else _group(facts, error, hidden),
-        refusal=refusal,
+        denial=denial,
         received=None if closed or erased else tree_of(payload),
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
@@ -355,12 +355,12 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     )
 
 
-# Refusals
+# Denials
 
 
-def _refusal(facts: SpanFacts, violations: Sequence[Violation]) -> Refusal:
+def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     named = of_one_agent(violations)
     agent = named[0].agent if named else ""
     # In local mode, the folder of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Refusal(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)
+    return Denial(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)

@@ -37,8 +37,8 @@ _COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
     "newer_time_us": lambda change: change.newer.duration_us,
     "older_failed": lambda change: change.older.failed,
     "newer_failed": lambda change: change.newer.failed,
-    "older_refused": lambda change: change.older.denied,
-    "newer_refused": lambda change: change.newer.denied,
+    "older_denied": lambda change: change.older.denied,
+    "newer_denied": lambda change: change.newer.denied,
     "older_redacted": lambda change: change.older.redacted,
     "newer_redacted": lambda change: change.newer.redacted,
 }
@@ -173,5 +173,5 @@ def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
         return None
     width = max(100 * (step.took_us or 0) / scale, _LEAST_WIDTH) if scale else _LEAST_WIDTH
     kinds = {"failed": "bad", "cancelled": "off", "active": "now", "pending": "hat"}
-    kind = "hatred" if step.refused else kinds.get(step.status, "")
+    kind = "hatred" if step.denied else kinds.get(step.status, "")
     return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)

@@ -115,9 +115,9 @@ def changes_of(
     return sorted(changes, key=place)
 
 
-_ORDER: Final = ("first", "carries", "failed", "refused", "new", "longer", "count", "gone", "marks")
+_ORDER: Final = ("first", "carries", "failed", "denied", "new", "longer", "count", "gone", "marks")
 """The differences in the order of cause."""
-_FIRST, _CARRIES, _FAILED, _REFUSED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = range(len(_ORDER))
+_FIRST, _CARRIES, _FAILED, _DENIED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = range(len(_ORDER))
 
 
 def _difference(  # noqa: PLR0911 - one for each difference
@@ -134,7 +134,7 @@ def _difference(  # noqa: PLR0911 - one for each difference
         return _FAILED, f"failed {formats.times(more.failed)} in the {run} run"
     if older.denied != newer.denied:
         more, run = (newer, "newer") if newer.denied > older.denied else (older, "older")
-        return _REFUSED, f"refused {formats.times(more.denied)} in the {run} run"
+        return _DENIED, f"denied {formats.times(more.denied)} in the {run} run"
     if not older.steps:
         early = pair.older["status"] in ENDED_EARLY
         never = "never reached in the older run" if early else "only in the newer run"

@@ -54,7 +54,7 @@ LINKED: Final = {
 """The filters that only links set, and what they are called."""
 ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
 MARKS: Final = {
-    "denied": "refused",
+    "denied": "denied",
     "beyond": "beyond the remit",
     "redacted": "redacted",
     "invalid": "not as declared",

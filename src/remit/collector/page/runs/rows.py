@@ -23,7 +23,7 @@ MOST_OPEN: Final = 10
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
 _MARKS: Final = {
-    "denied": "refused",
+    "denied": "denied",
     "beyond": "beyond the remit",
     "redacted": "redacted values",
     "invalid": "not as declared",
@@ -147,7 +147,7 @@ def outcome_of(run: Run) -> Outcome | None:
     if failure is not None and (status == "failed" or (denied and _kind(failure) == _DENIED)):
         return _failed(failure)
     if denied:
-        return Outcome("failed", f"refused: {denied} step{'s' if denied > 1 else ''}", "")
+        return Outcome("failed", f"denied: {denied} step{'s' if denied > 1 else ''}", "")
     if failure is not None and not run["summary"]:
         handled = "handled " if status == "complete" else ""
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
@@ -170,7 +170,7 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
             "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
     if _kind(failure) == _DENIED and step:
-        return Outcome("failed", f"refused: {short_name(step)}", failure["text"] or "")
+        return Outcome("failed", f"denied: {short_name(step)}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 

@@ -357,7 +357,7 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "recorded_steps": lambda run: steps_in(run).recorded,
     "failed_steps": lambda run: steps_in(run).failed,
     "handled_steps": lambda run: run["handled"],
-    "refused_steps": lambda run: run["denied"],
+    "denied_steps": lambda run: run["denied"],
     "marks": lambda run: " ".join(run["flags"]),
     "tokens_in": lambda run: run["tokens"]["in"],
     "tokens_out": lambda run: run["tokens"]["out"],

@@ -30,7 +30,7 @@ class Ran(NamedTuple):
     name: str
     depth: int
     status: str
-    refused: bool
+    denied: bool
     took_us: int | None
     is_parent: bool
 
@@ -59,7 +59,7 @@ class Row:
         older, newer = self.older, self.newer
         if older is None or newer is None or self.first:
             return False
-        ends = (older.status, older.refused) == (newer.status, newer.refused)
+        ends = (older.status, older.denied) == (newer.status, newer.denied)
         return ends and not differ(older.took_us, newer.took_us, least_us)
 
 

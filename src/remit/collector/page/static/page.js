@@ -74,7 +74,7 @@ export function poll(ask, everyMs) {
   next();
 }
 
-const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/refused", w: "/register" };
+const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/denied", w: "/register" };
 let before = "";
 
 const changeTheme = () => {

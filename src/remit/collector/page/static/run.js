@@ -12,9 +12,9 @@ const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
 /** The marks in their order, and their words. */
-const WORDS = { failed: "failed", denied: "refused", beyond: "beyond its remit", lost: "lost",
+const WORDS = { failed: "failed", denied: "denied", beyond: "beyond its remit", lost: "lost",
   redacted: "redacted values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
-const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
+const SHAPES = { invalid: "odd", undeclared: "open" };
 
 const NOT_SHOWN = "this step cannot be shown now";
 const NO_ANSWER = "the server does not answer";
@@ -260,8 +260,8 @@ function stepName(step, isClosed) {
   const below = outline.after[step] - outline.at[step] - 1;
   if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
   else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
-  const shape = isDenied(step) ? "refused" : outline.isOrigin(step) ? "failed" : null;
-  const word = isDenied(step) ? "refused: " : status === FAILED ? "failed: " : null;
+  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : null;
+  const word = isDenied(step) ? "denied: " : status === FAILED ? "failed: " : null;
   return [
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
@@ -283,7 +283,7 @@ function mark(name, count) {
   const said = `${number(count)} ${WORDS[name]}`;
   const drawn = name === "redacted" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
   const isShown = count > 1 || name === "hits";
-  return make("span", { class: `m ${SHAPES[name] && name !== "denied" ? SHAPES[name] : name}`, title: said }, drawn,
+  return make("span", { class: `m ${SHAPES[name] ?? name}`, title: said }, drawn,
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
 }
 
