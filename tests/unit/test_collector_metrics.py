@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from remit.collector.metrics import REJECTED, REQUESTS, SPANS
+from remit.collector.metrics import REFUSALS, REQUESTS, SPANS
 from remit.collector.server.prometheus import (
     BUCKETS_S,
     FOLDER_VARIABLE,
@@ -45,12 +45,12 @@ def test_counters_have_labels() -> None:
     metrics = PrometheusMetrics()
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
-    metrics.add(REJECTED, 'a "quoted"\\code\n')
+    metrics.add(REFUSALS, 'a "quoted"\\code\n')
 
     text = metrics.text()
 
     assert samples(text, REQUESTS) == {("GET", "/api/v1/ping", "200"): 2}
-    assert samples(text, REJECTED) == {('a "quoted"\\code\n',): 1}
+    assert samples(text, REFUSALS) == {('a "quoted"\\code\n',): 1}
     assert samples(text, SPANS) == {(): 0}
 
 
