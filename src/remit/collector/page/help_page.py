@@ -56,7 +56,7 @@ STATUSES: Final = (
 )
 MARKS: Final = (
     ("denied", "denied", "the policy denied the step"),
-    ("beyond", "beyond the remit", "the step exceeded the remit of its agent, and was let through"),
+    ("beyond", "violation", "the step violates the remit of its agent, and ran"),
     ("redacted", "redacted", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
     ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
@@ -72,9 +72,9 @@ WORDS: Final = (
     ("not as declared", "What a step received or returned differs from what it declares."),
     ("undeclared", "A step has no declaration: what it may do is not known."),
     ("ran", "It happened and was recorded."),
-    ("observe", "With this setting, the default, a step beyond the remit runs and is marked."),
-    ("deny", "With this setting a step beyond the remit is denied before it begins."),
-    ("terminate", "With this setting a step beyond the remit is denied, and its run ends."),
+    ("observe", "With this setting, the default, a step that violates the remit runs and is marked."),
+    ("deny", "With this setting a step that violates the remit is denied before it begins."),
+    ("terminate", "With this setting a step that violates the remit is denied, and its run ends."),
     (
         "Terminate",
         (

@@ -1,4 +1,4 @@
-"""All agents: those that failed, those that were denied or beyond their remit, the others."""
+"""All agents: those that failed, those with denied steps or violations, the others."""
 
 from __future__ import annotations
 

@@ -151,8 +151,8 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
 
 
 def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
-    """Return what was denied, beyond the remit or not as declared: mark, words, step, times."""
-    kinds = {"denied": "denied", "beyond": "beyond its remit", "invalid": "not as declared"}
+    """Return denied steps, violations, and steps not as declared: mark, words, step, times."""
+    kinds = {"denied": "denied", "beyond": "violation", "invalid": "not as declared"}
     return [
         (flag, words, name, int(one[flag]))
         for flag, words in kinds.items()

@@ -25,12 +25,12 @@ class Cell(NamedTuple):
     """What a step says about an action or a category.
 
     Attributes:
-        clash: Whether the step would be denied because of it.
+        violates: Whether the step would be denied because of it.
     """
 
     text: str
     look: str
-    clash: bool = False
+    violates: bool = False
 
 
 class Row(NamedTuple):
@@ -106,10 +106,10 @@ def _row(
     reason: Denial | None,
     ran: int | None,
 ) -> Row:
-    clashing = [] if reason is None else [*reason.does, *reason.unsaid]
+    violated = [] if reason is None else [*reason.does, *reason.unsaid]
     cells = [
-        *(_action(step, name, clash=name in clashing) for name in ACTIONS),
-        *(_category(step, name, clash=name in clashing) for name in columns),
+        *(_action(step, name, violates=name in violated) for name in ACTIONS),
+        *(_category(step, name, violates=name in violated) for name in columns),
     ]
     return Row(
         step=step,
@@ -124,20 +124,20 @@ def _row(
     )
 
 
-def _action(step: Declared, name: str, *, clash: bool) -> Cell:
+def _action(step: Declared, name: str, *, violates: bool) -> Cell:
     word = step.word(ACTION, name)
     if word == "allowed":
-        return Cell("may", "yes", clash)
+        return Cell("may", "yes", violates)
     if word == "disallowed":
-        return Cell(NEVER, "no", clash)
-    return Cell("", "unsaid", clash)
+        return Cell(NEVER, "no", violates)
+    return Cell("", "unsaid", violates)
 
 
-def _category(step: Declared, name: str, *, clash: bool) -> Cell:
+def _category(step: Declared, name: str, *, violates: bool) -> Cell:
     words = step.in_words(name)
     if step.holds(name):
-        return Cell(words, _darkness(step), clash)
-    return Cell(words, "no" if words else "unsaid", clash)
+        return Cell(words, _darkness(step), violates)
+    return Cell(words, "no" if words else "unsaid", violates)
 
 
 def _darkness(step: Declared) -> str:

@@ -1,4 +1,4 @@
-"""What the policy denied, what exceeded a remit, what was terminated, what is not as declared."""
+"""What the policy denied, what violated a remit and ran, what was terminated, what is not as declared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INVALID: Final = "invalid"
 TERMINATED: Final = "terminated"
 KINDS: Final = {
     DENIED: "denied",
-    BEYOND: "beyond",
+    BEYOND: "violation",
     TERMINATED: "terminated",
     INVALID: "not as declared",
 }
@@ -238,7 +238,7 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
-        text = "exceeds the remit of the agent; why is not kept any more"
+        text = "violates the remit of the agent; the violations are no longer kept"
     return f"{text}. It ran: observe" if kind == BEYOND else text
 
 

@@ -119,8 +119,8 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
     sums[denials.TERMINATED] = sum(
         int(group["runs"]) for group in runs if group["status"] == denials.TERMINATED
     )
-    shown = {**KINDS, denials.BEYOND: "beyond the remit"}
-    return [(sums[kind], words) for kind, words in shown.items()]
+    more = {} if sums[denials.BEYOND] == 1 else {denials.BEYOND: "violations"}
+    return [(sums[kind], words) for kind, words in {**KINDS, **more}.items()]
 
 
 def _known(visit: Visit) -> dict[str, list[str]]:

@@ -76,9 +76,9 @@ class Entry:
 
     @cached_property
     def included(self) -> Sequence[str]:
-        """The categories that are declared, without those that only its steps have against it."""
-        against = {name for name, _ in self.against}
-        return [name for name in self.declared.categories if name not in against]
+        """The categories that are declared, without those that its steps hold in violation of it."""
+        violated = {name for name, _ in self.violated}
+        return [name for name in self.declared.categories if name not in violated]
 
     @cached_property
     def excluded(self) -> Sequence[str]:
@@ -87,7 +87,7 @@ class Entry:
         return [name for name in CATEGORIES if name not in known and self.declared.rules_out(name)]
 
     @cached_property
-    def against(self) -> Sequence[tuple[str, int]]:
+    def violated(self) -> Sequence[tuple[str, int]]:
         """The categories that it rules out and that its steps hold, with how many of those ran."""
         own = self.declared.own
         if own is None:
@@ -150,14 +150,14 @@ class Entry:
 
     @cached_property
     def questions(self) -> Sequence[str]:
-        """The gaps in words, with what contradicts."""
+        """The gaps in words, and the violations."""
         count = len(self.unspoken)
         whole = "all " if count == len(CATEGORIES) else ""
         of_data = f"{whole}{count} {'category' if count == 1 else 'categories'}"
         named = {OF_DATA: of_data}
         texts = [named.get(gap, gap) for gap in self.gaps]
         met: dict[str, list[str]] = {}
-        for name, _ in self.against:
+        for name, _ in self.violated:
             steps = [step.short for step in self.declared.steps.values() if step.holds(name)]
             met.setdefault(" and ".join(steps), []).append(words(name))
         texts += [

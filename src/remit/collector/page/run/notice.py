@@ -296,13 +296,13 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was redacted, what went beyond.
+    """Four facts: what steps may do, with which data, what was redacted, what violated the remit.
 
     Attributes:
         allows: The numbers of steps by action that they declare.
         data: The numbers of steps by category of data.
         redacted: The numbers of values by rule.
-        beyond: The number of steps that exceeded the remit.
+        violations: The number of steps that violated the remit and ran.
         undeclared: The number of steps without a declaration.
         done: A sentence about steps with a grave action that ended well; empty for none.
     """
@@ -311,7 +311,7 @@ class Ledger(NamedTuple):
     data: Mapping[str, int]
     redacted: Mapping[str, int]
     denied: int
-    beyond: int
+    violations: int
     undeclared: int
     done: str
 
