@@ -130,13 +130,13 @@ def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
 
 
 def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
-    """The list by time, one case beside it; contradictions first."""
+    """The list by time, and one case; violations first."""
     page = look.open("/denied")
     expect(page.locator(".line .small")).to_have_text(
-        "3 denied, 1 beyond the remit, 1 terminated, 0 not as declared"
+        "3 denied, 1 violation, 1 terminated, 0 not as declared"
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
-    assert kinds == ["terminated", "beyond", "denied", "denied", "denied"]
+    assert kinds == ["terminated", "violation", "denied", "denied", "denied"]
     page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
     panel = page.locator(".panel")
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")

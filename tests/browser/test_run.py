@@ -58,15 +58,15 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
 
 
 def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
-    """The contradictions come first."""
+    """The violations come first."""
     page = tab.open(f"/runs/{run_pages.denied(desk.api)}")
     assert "1 step was denied and did not run: charge" in _notice(page)
     expect(page.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
         "The step says that it does both."
     )
-    clashes = page.locator(".sides .clash").all_inner_texts()
-    assert [text.split("\n")[0].split("\t")[0] for text in clashes] == [
+    violations = page.locator(".sides .violation").all_inner_texts()
+    assert [text.split("\n")[0].split("\t")[0] for text in violations] == [
         "financial transactions",
         "financial information",
     ]

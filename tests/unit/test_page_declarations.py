@@ -163,9 +163,9 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
     ran = {**counts(claims, sort=(4, 0)), **counts(careful, pay_back=(3, 3))}
     first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)
 
-    assert first.against == [(MONEY, 4)]
+    assert first.violated == [(MONEY, 4)]
     assert "why sort met financial information, which it rules out" in first.questions
-    assert second.against == []
+    assert second.violated == []
     assert (second.recipients, second.idle) == ([], ["pay_back"])
     assert MONEY in first.declared.categories
     assert MONEY not in first.included
@@ -208,7 +208,7 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
         ),
     ],
 )
-def test_a_verdict_says_what_contradicts(word: str, verdict: str, summary: str) -> None:
+def test_a_verdict_says_the_violation(word: str, verdict: str, summary: str) -> None:
     """Also where a step said nothing."""
     found = violation("a:step", "a:desk", "destroy_data", word)
     assert verdict_of([found]) == f"The agent rules out destroying data. {verdict}"

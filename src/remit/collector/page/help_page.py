@@ -54,14 +54,6 @@ STATUSES: Final = (
     ("cancelled", "the program gave it up before its end"),
     ("active", "it has begun and has not ended"),
 )
-MARKS: Final = (
-    ("denied", "denied", "the policy denied the step"),
-    ("beyond", "violation", "the step violates the remit of its agent, and ran"),
-    ("redacted", "redacted", "a value in it was not recorded"),
-    ("invalid", "not as declared", "payload or result differ from what the step declares"),
-    ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
-    ("lost", "lost", "the run could not record everything, or some of its steps are not here"),
-)
 WORDS: Final = (
     ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),
     ("remit", "What an agent may do, and with which data, as its program declares it."),
@@ -72,7 +64,10 @@ WORDS: Final = (
     ("not as declared", "What a step received or returned differs from what it declares."),
     ("undeclared", "A step has no declaration: what it may do is not known."),
     ("ran", "It happened and was recorded."),
-    ("observe", "With this setting, the default, a step that violates the remit runs and is marked."),
+    (
+        "observe",
+        "By default, a step that violates the remit is marked and runs.",
+    ),
     ("deny", "With this setting a step that violates the remit is denied before it begins."),
     ("terminate", "With this setting a step that violates the remit is denied, and its run ends."),
     (
@@ -107,7 +102,6 @@ def show_help(visit: Visit) -> Answer:
     values = {
         "keys": KEYS,
         "statuses": STATUSES,
-        "marks": MARKS,
         "classes": ("public", "internal", "confidential", "restricted", "secret"),
         "rules": RULES,
         "terms": WORDS,

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from remit._policy.words import sensitivity
 from remit.collector.page import formats
+from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -119,6 +120,7 @@ def templates() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(_FILTERS)
+    environment.globals["marks"] = MARKS
     return environment
 
 

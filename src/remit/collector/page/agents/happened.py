@@ -150,12 +150,11 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
     return unused
 
 
-def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
-    """Return denied steps, violations, and steps not as declared: mark, words, step, times."""
-    kinds = {"denied": "denied", "beyond": "violation", "invalid": "not as declared"}
+def _findings(subject: Subject) -> list[tuple[str, str, int]]:
+    """Return denied steps, violations, and steps not as declared: mark, name, times."""
     return [
-        (flag, words, name, int(one[flag]))
-        for flag, words in kinds.items()
+        (flag, name, int(one[flag]))
+        for flag in ("denied", "beyond", "invalid")
         for name, one in subject.counts.items()
         if one[flag]
     ]

@@ -1,4 +1,4 @@
-"""What the policy denied, what violated a remit and ran, what was terminated, what is not as declared."""
+"""Denied steps, violations, terminated runs, and steps that are not as declared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import short_name
+from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
 from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.visibility import run_in
@@ -28,10 +29,8 @@ BEYOND: Final = "beyond"
 INVALID: Final = "invalid"
 TERMINATED: Final = "terminated"
 KINDS: Final = {
-    DENIED: "denied",
-    BEYOND: "violation",
-    TERMINATED: "terminated",
-    INVALID: "not as declared",
+    name: MARKS[name].words if name in MARKS else name
+    for name in (DENIED, BEYOND, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
 _MOST_CHARS: Final = 300

@@ -12,6 +12,7 @@ from remit.collector.page.data import denials
 from remit.collector.page.data.choices import Chosen, Line, agent_names
 from remit.collector.page.data.denials import KINDS, MOST_CASES, Case, Detail
 from remit.collector.page.formats import day
+from remit.collector.page.marks import MARKS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Answer, Page, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
@@ -119,8 +120,11 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
     sums[denials.TERMINATED] = sum(
         int(group["runs"]) for group in runs if group["status"] == denials.TERMINATED
     )
-    more = {} if sums[denials.BEYOND] == 1 else {denials.BEYOND: "violations"}
-    return [(sums[kind], words) for kind, words in {**KINDS, **more}.items()]
+    plural = {name: kind.plural for name, kind in MARKS.items()}
+    return [
+        (sums[name], words if sums[name] == 1 else plural.get(name, words))
+        for name, words in KINDS.items()
+    ]
 
 
 def _known(visit: Visit) -> dict[str, list[str]]:

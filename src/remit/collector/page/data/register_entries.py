@@ -76,7 +76,7 @@ class Entry:
 
     @cached_property
     def included(self) -> Sequence[str]:
-        """The categories that are declared, without those that its steps hold in violation of it."""
+        """The declared categories, without those that the agent rules out."""
         violated = {name for name, _ in self.violated}
         return [name for name in self.declared.categories if name not in violated]
 

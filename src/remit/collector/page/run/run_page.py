@@ -10,6 +10,7 @@ from typing import Final
 from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
+from remit.collector.page.marks import MARKS
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (
     MOST_STEPS,
@@ -96,6 +97,7 @@ def _read(
         "notice": notice_of(visit, facts, tree, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
+        "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
     }
     return values, chosen
 

@@ -9,22 +9,15 @@ from typing import Final, NamedTuple
 
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
+from remit.collector.page.marks import MARKS
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, REDACTED, UNDECLARED
+from remit.collector.store.rows import BEYOND, DENIED
 from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4
 _NARROWEST: Final = 0.35
 """Width of the shortest bar, in percent."""
-_MARKS: Final = (
-    (DENIED, "denied"),
-    (BEYOND, "beyond"),
-    (REDACTED, "redacted"),
-    (INVALID, "invalid"),
-    (UNDECLARED, "undeclared"),
-    (LOST, "lost"),
-)
 
 
 class Bar(NamedTuple):
@@ -201,7 +194,7 @@ class Tree:
             level=level,
             parent=bool(below),
             kind=kind,
-            marks=[mark for flag, mark in _MARKS if step.flags & flag],
+            marks=[name for name, kind in MARKS.items() if step.flags & kind.flag],
             bars=self._bars(step, thin=bool(below)),
             took=self._took(step, denied=kind == "denied"),
         )

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from remit._base.ids import is_pfid
 from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.marks import MARKS
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Page, Visit
 from remit.collector.page.windows import (
@@ -53,15 +54,7 @@ LINKED: Final = {
 }
 """The filters that only links set, and what they are called."""
 ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
-MARKS: Final = {
-    "denied": "denied",
-    "beyond": "beyond the remit",
-    "redacted": "redacted",
-    "invalid": "not as declared",
-    "undeclared": "undeclared",
-    "lost": "lost",
-    "failed": "failed step",
-}
+MARKED: Final = {name: kind.words for name, kind in MARKS.items()} | {"failed": "failed step"}
 """Words of the API for the marks of a run, and as a reader sees them."""
 STATUSES: Final = {
     "pending": "not started",
@@ -304,7 +297,7 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
         "agents": known.agents,
         "statuses": STATUSES,
         "purposes": PURPOSES,
-        "marks": MARKS,
+        "marked": MARKED,
         "orders": ORDERS,
         "begins": begins,
         "ends": ends,

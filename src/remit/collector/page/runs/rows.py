@@ -9,6 +9,7 @@ from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.marks import MARKS
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions.run_lists import run_of
@@ -22,14 +23,6 @@ MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
-_MARKS: Final = {
-    "denied": "denied",
-    "beyond": "beyond the remit",
-    "redacted": "redacted values",
-    "invalid": "not as declared",
-    "undeclared": "undeclared",
-    "lost": "lost",
-}
 _OPEN: Final = ("pending", "active")
 
 
@@ -105,9 +98,9 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
             Mark(
                 name,
                 run["denied"] if name == "denied" else None,
-                words if name != "lost" or steps.recorded is None else missing(steps),
+                kind.words if name != "lost" or steps.recorded is None else missing(steps),
             )
-            for name, words in _MARKS.items()
+            for name, kind in MARKS.items()
             if name in run["flags"]
         ],
         steps=steps,

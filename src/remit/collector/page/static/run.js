@@ -11,11 +11,6 @@ const LIVE_MS = 2000;
 const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
-/** The marks in their order, and their words. */
-const WORDS = { failed: "failed", denied: "denied", beyond: "beyond its remit", lost: "lost",
-  redacted: "redacted values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
-const SHAPES = { invalid: "odd", undeclared: "open" };
-
 const NOT_SHOWN = "this step cannot be shown now";
 const NO_ANSWER = "the server does not answer";
 const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
@@ -45,6 +40,9 @@ function stretched(attributes, ...children) {
 const percent = (share) => `${(share * 100).toFixed(3)}%`;
 
 const tree = document.getElementById("tree");
+/** The marks in their order, each with its words for one and for several. */
+const WORDS = { failed: ["failed", "failed"], ...JSON.parse(tree.dataset.marks),
+  hits: ["hit of the search", "hits of the search"] };
 const panel = document.getElementById("panel");
 const tools = document.querySelector(".tools");
 const run = tree.dataset.run;
@@ -280,11 +278,12 @@ function groupName(code) {
 
 /** A mark: shape, the number only above 1, words for screen readers. */
 function mark(name, count) {
-  const said = `${number(count)} ${WORDS[name]}`;
-  const drawn = name === "redacted" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
+  const words = WORDS[name][count === 1 ? 0 : 1];
+  const said = `${number(count)} ${words}`;
+  const drawn = name === "redacted" || name === "hits" ? "" : icon(name);
   const isShown = count > 1 || name === "hits";
-  return make("span", { class: `m ${SHAPES[name] ?? name}`, title: said }, drawn,
-    isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
+  return make("span", { class: `m ${name}`, title: said }, drawn,
+    isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${words}` : said));
 }
 
 /** What is grave is told of all steps below a closed one; the rest only of itself. */
