@@ -59,7 +59,7 @@ def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> N
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
     assert rows == ["support: its remit", "purge", "send", "idle", "read"]
     assert matrix.locator("td.violation").count() == 3
-    expect(page.locator("tr").filter(has_text="in 24 hours").last).to_contain_text("nothing said")
+    expect(page.locator("tr").filter(has_text="in 24 hours").last).to_contain_text("undeclared")
     expect(page.get_by_text("send would run if its declaration said")).to_contain_text(
         f'forbids="destroy_data", excludes="{NEVER}"'
     )

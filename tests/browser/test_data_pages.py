@@ -75,7 +75,7 @@ def test_the_map_shows_what_may_leave_and_by_which_steps(look: Tab) -> None:
     outside = {" ".join(row.split()) for row in page.locator(".map ol li").all_inner_texts()}
     assert any("Travel booker" in row and "may leave: book, pay" in row for row in outside)
     assert any("Careful desk" in row and "pay_back was denied" in row for row in outside)
-    assert any("Mail sorter" in row and "nothing said on any of 17" in row for row in outside)
+    assert any("Mail sorter" in row and "all 17 categories undeclared" in row for row in outside)
     assert any("Shift planner" in row and "nothing leaves" in row for row in outside)
     cells = page.locator("#c-health_and_medical td").all_inner_texts()
     assert cells == ["Claims triage: send_letter", "none", "none"]
@@ -142,7 +142,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
     expect(panel.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
-        "The step says that it does both. It was denied before its first line ran."
+        "The step declares that it does both. It was denied before its first line ran."
     )
     clashes = [" ".join(row.split()) for row in panel.locator("tr.clash").all_inner_texts()]
     assert clashes == [
@@ -173,7 +173,7 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     assert cells["Careful desk"][1] == "Ada Okafor\ndeclared"
     assert "missing: ask the author of shop:support" in cells["Support desk"][1]
     assert "missing: all 17 categories" in cells["Mail sorter"][2]
-    assert "observed in 7 steps, declared by nobody" in " ".join(cells["Mail sorter"][3].split())
+    assert "observed in 7 steps, undeclared" in " ".join(cells["Mail sorter"][3].split())
     assert (
         "financial information\nobserved in 3 steps, though ruled out" in cells["Claims triage"][2]
     )

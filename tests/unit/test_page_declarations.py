@@ -40,7 +40,7 @@ from tests.declared_agents import (
 )
 from tests.violating import violation
 
-BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.DENIED: 2, Kind.STAYS: 3}
+BY_KIND: Final = {Kind.LEAVES: 0, Kind.NOT_RULED_OUT: 1, Kind.DENIED: 2, Kind.STAYS: 3}
 OF_ANOTHER = violation("shop:pay_back", "shop:outer", "destroy_data")
 
 
@@ -79,8 +79,8 @@ def test_the_own_type_of_an_agent_is_found_by_its_name() -> None:
 def test_a_category_leaves_by_the_steps_that_take_it() -> None:
     """And communicate outward; others may if they do not rule it out."""
     assert kinds(agent("Support desk")) == {
-        PERSON: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
-        CONTACT: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
+        PERSON: (Kind.NOT_RULED_OUT, ("charge", "chat", "purge", "refund")),
+        CONTACT: (Kind.NOT_RULED_OUT, ("charge", "chat", "purge", "refund")),
         MONEY: (Kind.LEAVES, ("charge", "refund")),
         SECRETS: (Kind.LEAVES, ("charge",)),
     }
@@ -200,16 +200,16 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
 @pytest.mark.parametrize(
     ("word", "verdict", "summary"),
     [
-        ("allowed", "The step says that it does it.", "may destroy data; Desk never does"),
+        ("allowed", "The step declares that it does it.", "may destroy data; Desk never does"),
         (
             "unknown",
-            "The step says nothing about it.",
-            "says nothing about destroying data; Desk never does",
+            "The step does not declare it.",
+            "does not declare destroying data; Desk never does",
         ),
     ],
 )
 def test_a_verdict_says_the_violation(word: str, verdict: str, summary: str) -> None:
-    """Also where a step said nothing."""
+    """Even if the step does not declare it."""
     found = violation("a:step", "a:desk", "destroy_data", word)
     assert verdict_of([found]) == f"The agent rules out destroying data. {verdict}"
     assert summary_of(found, agent="Desk") == summary

@@ -60,7 +60,8 @@ def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
     known = [DeclaredStep(name, declared_words(step), kind) for name, (step, kind) in steps.items()]
 
     shown = {
-        category: dict.fromkeys(way.takes, "declared") | dict.fromkeys(way.open, "not ruled out")
+        category: dict.fromkeys(way.takes, "declared")
+        | dict.fromkeys(way.not_ruled_out, "not ruled out")
         for way in exits(declared, denials(declared))
         for category in way.categories
     }
@@ -81,7 +82,7 @@ def test_the_page_denies_what_the_command_line_says_is_denied(
     assert bool(denied and denied["step"].does) == ("step" in rehearsal.refused)
 
 
-def test_a_denial_names_what_the_step_does_and_leaves_unsaid() -> None:
+def test_a_denial_names_what_the_step_does_and_leaves_undeclared() -> None:
     """Each action and category once."""
     remit = risk(forbids=("destroy_data", SEND), excludes=MAIL)
     declared = of(remit, entry("purge", risk(allows="destroy_data", takes=MAIL)), entry("plain"))
@@ -125,7 +126,7 @@ def test_the_agent_is_the_span_type_with_its_name() -> None:
 
 
 def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> None:
-    """Also if it only says nothing now; a lower class leaves open. Two sides are one change."""
+    """Even if it is only undeclared now; a lower class weakens it. Two sides are one change."""
     old = of(
         risk(forbids="destroy_data"),
         entry("read", risk(allows="read_data", excludes=MAIL, classification="internal")),
@@ -144,8 +145,8 @@ def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> N
         (Group.WIDENS, "send", ""),
         (Group.WIDENS, AGENT, "destroy data"),
         (Group.NARROWS, "gone", ""),
-        (Group.OPEN, "read", "class"),
-        (Group.OPEN, "send", ""),
+        (Group.WEAKENS, "read", "class"),
+        (Group.WEAKENS, "send", ""),
     ]
     assert new_exits(old, new) == {}
     assert new_exits(new, of(None, entry("send", risk(allows=SEND, takes=MAIL)))) == {
@@ -154,7 +155,7 @@ def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> N
 
 
 def test_a_version_narrows_by_what_it_rules_out() -> None:
-    """And leaves open what it said and says no more."""
+    """And weakens the words that it no longer declares."""
     old = of(None, entry("read", risk(allows=SEND)))
     new = of(None, entry("read", risk(forbids="destroy_data")))
 
@@ -162,7 +163,7 @@ def test_a_version_narrows_by_what_it_rules_out() -> None:
 
     assert listed == [
         (Group.NARROWS, "destroy data"),
-        (Group.OPEN, "external communication"),
+        (Group.WEAKENS, "external communication"),
     ]
 
 
@@ -193,11 +194,11 @@ def _words(old: Declaration, new: Declaration) -> dict[Group, set[tuple[str, str
 
 
 def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
-    """The way back narrows it; a class that is not named any more is left open."""
+    """The way back narrows it; dropping a class weakens it."""
     remit = risk(forbids="destroy_data")
     step = entry("step", risk(takes=MAIL, classification="restricted"))
-    silent = entry("step", risk(takes=MAIL))
-    old, new = of(remit, step), declaration_of(json.dumps([silent]), AGENT)
+    undeclared = entry("step", risk(takes=MAIL))
+    old, new = of(remit, step), declaration_of(json.dumps([undeclared]), AGENT)
 
     there, back = (
         [(change.group, change.step, change.what) for change in changes(*pair)]
@@ -206,7 +207,7 @@ def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
 
     assert there == [
         (Group.WIDENS, AGENT, "destroy data"),
-        (Group.OPEN, "step", "class"),
+        (Group.WEAKENS, "step", "class"),
     ]
     assert back == [
         (Group.WIDENS, "step", "class"),

@@ -188,8 +188,8 @@ class Declared(msgspec.Struct, dict=True):
         return DeclaredStep(self.name, self.words, self.kind)
 
     @property
-    def unsaid(self) -> int:
-        """The number of actions and categories about which it says nothing."""
+    def undeclared(self) -> int:
+        """The number of actions and categories that it does not declare."""
         actions = sum(self.word(ACTION, name) == UNKNOWN for name in ACTIONS)
         return actions + sum({*self.sides(name)} == {UNKNOWN} for name in CATEGORIES)
 

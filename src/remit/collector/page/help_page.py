@@ -59,10 +59,12 @@ WORDS: Final = (
     ("remit", "What an agent may do, and with which data, as its program declares it."),
     ("may", "The declaration of an agent or a step says that it may happen."),
     ("never", "The declaration of an agent rules it out."),
-    ("nothing said", "It is neither declared nor ruled out; that is not a no."),
     ("as declared", "The page repeats the declaration; it does not say that it happened."),
     ("not as declared", "What a step received or returned differs from what it declares."),
-    ("undeclared", "A step has no declaration: what it may do is not known."),
+    (
+        "undeclared",
+        "Neither declared nor ruled out, which is not a no.",
+    ),
     ("ran", "It happened and was recorded."),
     (
         "observe",

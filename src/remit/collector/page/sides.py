@@ -31,8 +31,8 @@ class Word(NamedTuple):
 
     Attributes:
         gloss: What it means, where that is not plain.
-        step: What the step says; None if nothing.
-        agent: What the agent says; None if nothing.
+        step: What the step declares; None if nothing.
+        agent: What the agent declares; None if nothing.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Sides(NamedTuple):
     """Both declarations.
 
     Attributes:
-        violated: The words by which the step violates what the agent says.
-        others: The other words that one of them says.
+        violated: The words by which the step violates the remit of the agent.
+        others: The other words that one of them declares.
     """
 
     violated: Sequence[Word]
@@ -91,7 +91,7 @@ def summary_of(violation: Violation, *, agent: str) -> str:
     else:
         subject = words(name)
         does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
-    says = f"says nothing about {subject}" if violation.word == UNKNOWN else does
+    says = f"does not declare {subject}" if violation.word == UNKNOWN else does
     return f"{says}; {agent} never does"
 
 
@@ -101,15 +101,15 @@ def verdict_of(violations: Sequence[Violation]) -> str:
     if not names:
         return ""
     ruled_out = listed([_DOING.get(name, words(name)) for name in names])
-    silent = {violation.name for violation in violations if violation.word == UNKNOWN}
+    undeclared = {violation.name for violation in violations if violation.word == UNKNOWN}
     pronoun = {1: "it", 2: "both"}.get(len(names), "all of it")
     verb = "does" if any(name in _DOING for name in names) else "has"
-    if not silent:
-        says = f"says that it {verb} {pronoun}"
-    elif len(silent) == len(names):
-        says = f"says nothing about {pronoun}"
+    if not undeclared:
+        says = f"declares that it {verb} {pronoun}"
+    elif len(undeclared) == len(names):
+        says = f"does not declare {pronoun}"
     else:
-        says = "says otherwise, or nothing"
+        says = "does not declare all of it"
     return f"The agent rules out {ruled_out}. The step {says}."
 
 

@@ -204,6 +204,6 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
         None if closest is None else closest.categories[0],
         max(0, len(categories) - 1),
         "unknown" if closest is None else closest.classification,
-        closest is None and own is not None and own.unsaid == 0 and not own.categories,
+        closest is None and own is not None and own.undeclared == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )

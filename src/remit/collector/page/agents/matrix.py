@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
     Attributes:
         ran: How often it ran; None for the agent itself.
-        runs_as: Why it runs although it says nothing; empty otherwise.
+        runs_as: Why it runs although its words are undeclared; empty otherwise.
     """
 
     step: Declared
@@ -81,7 +81,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, denied),
             "short": short,
-            "silent": [
+            "undeclared_senders": [
                 short[step.name]
                 for step in declared.steps.values()
                 if step.word(ACTION, SENDING) == UNKNOWN
@@ -93,7 +93,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
 
 
 def _rank(reason: Denial | None) -> int:
-    """Return the place of a step: what it does is ruled out, too little is said, it runs."""
+    """Return the place of a step: what it does is ruled out, words are undeclared, it runs."""
     if reason is None:
         return 2
     return 0 if reason.does else 1
@@ -106,7 +106,7 @@ def _row(
     reason: Denial | None,
     ran: int | None,
 ) -> Row:
-    violated = [] if reason is None else [*reason.does, *reason.unsaid]
+    violated = [] if reason is None else [*reason.does, *reason.undeclared]
     cells = [
         *(_action(step, name, violates=name in violated) for name in ACTIONS),
         *(_category(step, name, violates=name in violated) for name in columns),
@@ -130,14 +130,14 @@ def _action(step: Declared, name: str, *, violates: bool) -> Cell:
         return Cell("may", "yes", violates)
     if word == "disallowed":
         return Cell(NEVER, "no", violates)
-    return Cell("", "unsaid", violates)
+    return Cell("", "hatched", violates)
 
 
 def _category(step: Declared, name: str, *, violates: bool) -> Cell:
     words = step.in_words(name)
     if step.holds(name):
         return Cell(words, _darkness(step), violates)
-    return Cell(words, "no" if words else "unsaid", violates)
+    return Cell(words, "no" if words else "hatched", violates)
 
 
 def _darkness(step: Declared) -> str:
@@ -148,17 +148,17 @@ def _darkness(step: Declared) -> str:
 
 
 def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
-    """Return a step that only says too little, and the declaration with which it would run."""
+    """Return a step with undeclared words only, and the declaration with which it would run."""
     for row in rows:
         if row.denial is None or row.denial.does:
             continue
         words = {"forbids": ACTIONS, "excludes": CATEGORIES}
-        unsaid = {
-            argument: [name for name in row.denial.unsaid if name in known]
+        undeclared = {
+            argument: [name for name in row.denial.undeclared if name in known]
             for argument, known in words.items()
         }
         return row.short, ", ".join(
-            f"{argument}={_literal(names)}" for argument, names in unsaid.items() if names
+            f"{argument}={_literal(names)}" for argument, names in undeclared.items() if names
         )
     return None
 

@@ -20,11 +20,11 @@ class Denial(NamedTuple):
 
     Attributes:
         does: The actions and categories that the agent rules out and the step declares.
-        unsaid: Those that the agent rules out and about which the step says nothing.
+        undeclared: Those that the agent rules out and the step does not declare.
     """
 
     does: list[str]
-    unsaid: list[str]
+    undeclared: list[str]
 
 
 class Exit(NamedTuple):
@@ -32,12 +32,12 @@ class Exit(NamedTuple):
 
     Attributes:
         takes: The steps by which they are declared to leave.
-        open: The steps that do not rule it out.
+        not_ruled_out: The steps that do not rule it out.
     """
 
     categories: list[str]
     takes: list[str]
-    open: list[str]
+    not_ruled_out: list[str]
 
 
 def denial(own: Declared | None, step: Declared) -> Denial | None:
@@ -49,8 +49,8 @@ def denial(own: Declared | None, step: Declared) -> Denial | None:
         words.setdefault(limit.name, set()).add(word)
     if not words:
         return None
-    unsaid = [name for name, said in words.items() if said == {UNKNOWN}]
-    return Denial([name for name in words if name not in unsaid], unsaid)
+    undeclared = [name for name, said in words.items() if said == {UNKNOWN}]
+    return Denial([name for name in words if name not in undeclared], undeclared)
 
 
 def denials(declared: Declaration) -> Mapping[str, Denial]:
@@ -85,12 +85,15 @@ def exits(declared: Declaration, denied: Mapping[str, Denial]) -> list[Exit]:
     ]
     by_steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for category, ways in ways_out(steps).items():
-        takes, open_ = (
+        takes, not_ruled_out = (
             tuple(name for name, how in ways.items() if how is wanted)
             for wanted in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
         )
-        by_steps.setdefault((takes, open_), []).append(category)
-    exits_ = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
+        by_steps.setdefault((takes, not_ruled_out), []).append(category)
+    exits_ = [
+        Exit(names, [*takes], [*not_ruled_out])
+        for (takes, not_ruled_out), names in by_steps.items()
+    ]
     return sorted(exits_, key=lambda exit_: not exit_.takes)
 
 

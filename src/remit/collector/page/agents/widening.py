@@ -1,4 +1,4 @@
-"""What a version of an agent says otherwise than another one."""
+"""Differences between the declarations of two versions of an agent."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Group(StrEnum):
 
     WIDENS = "widens"
     NARROWS = "narrows"
-    OPEN = "leaves open"
+    WEAKENS = "weakens"
     SCHEMA = "schema"
 
 
 _GROUPS: Final = {
     Effect.WIDENS: Group.WIDENS,
     Effect.NARROWS: Group.NARROWS,
-    Effect.WEAKENS: Group.OPEN,
+    Effect.WEAKENS: Group.WEAKENS,
 }
 
 
@@ -59,7 +59,7 @@ class Said(NamedTuple):
     """What a version says.
 
     Attributes:
-        text: A word or a few; None if it says nothing.
+        text: A word or a few; None if it is undeclared.
         rule: The rule that redacts the field.
     """
 
@@ -89,7 +89,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Declaration, new: Declaration) -> list[Change]:
-    """Return what *new* says otherwise than *old*; the order is that of the groups."""
+    """Return how *new* differs from *old*, in the order of the groups."""
     denied = denials(new)
     listed: list[Change] = []
     for name in sorted({*old.steps, *new.steps}):
@@ -113,7 +113,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
 
 
 def new_exits(old: Declaration, new: Declaration) -> dict[str, list[str]]:
-    """Return the categories that may leave by steps by which they could not, with the steps."""
+    """Return the categories that can newly leave, and the steps by which they leave."""
     before, after = _exits(old), _exits(new)
     ways: dict[str, list[str]] = {}
     for category, step in after:
@@ -128,7 +128,7 @@ def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
         (category, step): None
         for way in exits(declared, denials(declared))
         for category in way.categories
-        for step in (*way.takes, *way.open)
+        for step in (*way.takes, *way.not_ruled_out)
     }
 
 
@@ -138,14 +138,14 @@ def _added(new: Declaration, step: Declared, reason: Denial | None) -> Iterator[
         follows = (
             "would be denied: the agent rules it out"
             if reason.does
-            else (f"would be denied: {len(reason.unsaid)} of its words are unsaid")
+            else (f"would be denied: {len(reason.undeclared)} of its words are undeclared")
         )
     elif new.own is not None and step.kind:
         follows = "runs under deny: it has no effect"
     yield Change(Group.WIDENS, Kind.STEP, step.name, "", ABSENT, _summary(step), follows)
-    if step.unsaid:
-        count = f"{step.unsaid} of {ALL_WORDS} words: ask its author"
-        yield Change(Group.OPEN, Kind.STEP, step.name, "", ABSENT, Said(None), count)
+    if step.undeclared:
+        count = f"{step.undeclared} of {ALL_WORDS} words: ask its author"
+        yield Change(Group.WEAKENS, Kind.STEP, step.name, "", ABSENT, Said(None), count)
 
 
 def _summary(step: Declared) -> Said:
@@ -166,7 +166,7 @@ def _step_words(old: Declared, new: Declared, reason: Denial | None) -> Iterator
             continue
         group = _GROUPS[of_step_word(name, before, after)]
         follows = ""
-        if reason is not None and name in (*reason.does, *reason.unsaid):
+        if reason is not None and name in (*reason.does, *reason.undeclared):
             follows = "would be denied: the agent rules it out"
         elif before in LIMITS and after == UNKNOWN:
             follows = "nothing yet: the agent does not rule it out"

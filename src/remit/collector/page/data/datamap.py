@@ -41,7 +41,7 @@ LINE: Final = Line(
         "show": {
             "": "everything",
             "leaves": "what leaves",
-            "open": "what nobody rules out",
+            "not_ruled_out": "not ruled out",
         },
         "from": {
             **{begin: BEGINS[begin] for begin in (LAST_DAY, "7d", "30d")},
@@ -84,7 +84,9 @@ def show(visit: Visit) -> Answer:
     whole = visit.query.get("all") == "1"
     leaving = [category for category in shown.categories if category.of(Kind.LEAVES)]
     through = [agent for agent in shown.agents if agent.of(Kind.LEAVES)]
-    unruled = [agent for agent in shown.agents if agent.of(Kind.OPEN) or agent.is_silent]
+    unruled = [
+        agent for agent in shown.agents if agent.of(Kind.NOT_RULED_OUT) or agent.is_undeclared
+    ]
     values: dict[str, object] = {
         **LINE.values(chosen, agent_names(visit)),
         **_drawn(shown, whole=whole),
@@ -143,7 +145,9 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
     category, show = chosen["category"], chosen["show"]
     if not category and not show:
         return list(agents)
-    kinds = {"leaves": (Kind.LEAVES,), "open": (Kind.OPEN,)}.get(show, tuple(Kind))
+    kinds = {"leaves": (Kind.LEAVES,), "not_ruled_out": (Kind.NOT_RULED_OUT,)}.get(
+        show, tuple(Kind)
+    )
     narrowed = [
         replace(
             agent,
@@ -152,11 +156,11 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
                 for flow in agent.flows
                 if flow.kind in kinds and category in {"", flow.category}
             ],
-            is_silent=agent.is_silent and not category and show != "leaves",
+            is_undeclared=agent.is_undeclared and not category and show != "leaves",
         )
         for agent in agents
     ]
-    return [agent for agent in narrowed if agent.flows or agent.is_silent]
+    return [agent for agent in narrowed if agent.flows or agent.is_undeclared]
 
 
 def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:

@@ -138,8 +138,8 @@ def _known(visit: Visit) -> dict[str, list[str]]:
         group["agent"]["name"] for group in groups if group["beyond"] and not group["denied"]
     ]
     known = {*denying, *observing}
-    silent = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]
-    return {"deny": denying, "observe": observing, "silent": silent}
+    unknown = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]
+    return {"deny": denying, "observe": observing, "unknown": unknown}
 
 
 def _often(

@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
     LEAVES = "leaves"
     """It is declared to leave by a step."""
-    OPEN = "open"
+    NOT_RULED_OUT = "not ruled out"
     """A step does not rule out that it leaves."""
     DENIED = "denied"
     """A step that takes it was denied."""
@@ -29,7 +29,7 @@ class Kind(StrEnum):
     """Each step rules out that it leaves."""
 
 
-ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.DENIED, Kind.STAYS)
+ORDER: Final = (Kind.LEAVES, Kind.NOT_RULED_OUT, Kind.DENIED, Kind.STAYS)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AgentFlows:
 
     Attributes:
         id: The agent; empty for several.
-        is_silent: Whether nothing was said about any category.
+        is_undeclared: Whether no category is declared.
         by_kind: For several agents, how many of them a kind concerns.
     """
 
@@ -64,7 +64,7 @@ class AgentFlows:
     runs: int
     spans: int
     flows: Sequence[Flow]
-    is_silent: bool = False
+    is_undeclared: bool = False
     agents: int = 1
     by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
 
@@ -85,8 +85,10 @@ def flows_of(
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
     flows = [_flow(remit, category, spans, denied) for category in remit.categories]
-    silent = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
-    return AgentFlows(remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, silent)
+    undeclared = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
+    return AgentFlows(
+        remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, undeclared
+    )
 
 
 def _flow(
@@ -98,17 +100,17 @@ def _flow(
     stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
     stopped_here = [step for step in stopped if step in holding]
     sending = [step for step in remit.steps.values() if step not in stopped]
-    leaving, open_ = (
+    leaving, not_ruled_out = (
         [step for step in sending if may_leave(step.step, category) is how]
         for how in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
     )
-    if stopped_here and (remit.forbids(category) or not (leaving or open_)):
+    if stopped_here and (remit.forbids(category) or not (leaving or not_ruled_out)):
         times = sum(denied[step.name] for step in stopped_here)
         return Flow(category, Kind.DENIED, _names(stopped_here), ran, times)
     if leaving:
         return Flow(category, Kind.LEAVES, _names(leaving), ran)
-    if open_:
-        return Flow(category, Kind.OPEN, _names(open_), ran)
+    if not_ruled_out:
+        return Flow(category, Kind.NOT_RULED_OUT, _names(not_ruled_out), ran)
     return Flow(category, Kind.STAYS, (), ran)
 
 
@@ -122,7 +124,7 @@ def ordered(agents: Iterable[AgentFlows]) -> list[AgentFlows]:
     def rank(agent: AgentFlows) -> tuple[int, int, str]:
         kinds = [ORDER.index(flow.kind) for flow in agent.flows]
         first = min(kinds, default=len(ORDER) - 1)
-        first = ORDER.index(Kind.OPEN) + 1 if agent.is_silent else first
+        first = ORDER.index(Kind.NOT_RULED_OUT) + 1 if agent.is_undeclared else first
         return first, -agent.spans, agent.name
 
     return sorted(agents, key=rank)

@@ -25,7 +25,7 @@ _GAP: Final = 0.6
 _MOST_THICK: Final = 14.0
 _CLASSES: Final = {
     Kind.LEAVES: "leave",
-    Kind.OPEN: "un",
+    Kind.NOT_RULED_OUT: "un",
     Kind.STAYS: "stay",
     Kind.DENIED: "denied",
 }
@@ -110,8 +110,8 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
 
 
 def _kinds_out(agent: AgentFlows) -> list[Kind]:
-    if agent.is_silent:
-        return [Kind.OPEN]
+    if agent.is_undeclared:
+        return [Kind.NOT_RULED_OUT]
     return [kind for kind in ORDER if kind is not Kind.STAYS and agent.of(kind)]
 
 

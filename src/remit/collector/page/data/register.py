@@ -62,7 +62,7 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
     "categories": lambda seen: "; ".join(map(words, seen.entry.included)),
     "class": lambda seen: seen.entry.classification,
     "ruled_out": lambda seen: "; ".join(map(words, seen.entry.excluded)),
-    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.unspoken)),
+    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.undeclared)),
     "categories_violated": lambda seen: "; ".join(words(name) for name, _ in seen.entry.violated),
     "recipients": lambda seen: "; ".join(seen.entry.recipients),
     "recipients_not_run": lambda seen: "; ".join(seen.entry.idle),

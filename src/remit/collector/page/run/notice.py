@@ -225,13 +225,13 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
     counts = Counter(action for risk in ended for action in risk.allowed)
     done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
     never = [VERBS[action] for action in _GRAVE if action not in counts]
-    silent = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
+    undeclared = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
     sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
     if never and ended:
-        says = "says" if silent == 1 else "say"
-        unsaid = f"; {silent:,} {says} nothing about it" if silent else ""
+        does = "does" if undeclared == 1 else "do"
+        more = f"; {undeclared:,} {does} not declare it" if undeclared else ""
         start = "None" if done else "No step before it"
-        sentences.append(f"{start} that may {formats.listed(never, 'or')}{unsaid}.")
+        sentences.append(f"{start} that may {formats.listed(never, 'or')}{more}.")
     return sentences
 
 
