@@ -85,7 +85,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
 
 
 def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:
-    """Half of them, and 19 of 20 where there are as many; one that was denied does not count."""
+    """p50, and p95 where there are enough of them; a denied one does not count."""
     api = desk.api
     agent = agent_of(api, "Timed", external_identifier="desk:timed")
     run = api.instance(agent_id=agent)["id"]
@@ -99,7 +99,7 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
     api.span(run, schema_name="desk:often", status="failed", result_payload=denied)
     page = tab.open(f"/agents/{agent}?view=happened")
     often, seldom = page.locator("table.times tbody tr").all()
-    cells = {name: f"[data-l='{name}']" for name in ("Half within", "19 of 20 within")}
+    cells = {name: f"[data-l='{name}']" for name in ("p50", "p95")}
     assert [often.locator(cell).inner_text() for cell in cells.values()] == ["100 ms", "190 ms"]
     assert [seldom.locator(cell).inner_text() for cell in cells.values()] == ["70 ms", "too few"]
 

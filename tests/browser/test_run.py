@@ -63,7 +63,7 @@ def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
     assert "1 step was denied and did not run: charge" in _notice(page)
     expect(page.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
-        "The step says that it does both."
+        "The step declares that it does both."
     )
     violations = page.locator(".sides .violation").all_inner_texts()
     assert [text.split("\n")[0].split("\t")[0] for text in violations] == [

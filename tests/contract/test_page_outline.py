@@ -99,7 +99,7 @@ def test_a_text_is_found_in_names_and_payloads(person: Visitor) -> None:
     def found(text: str) -> list[int]:
         answer = person.data(f"/runs/{run}/find", q=text)
         assert answer["next"] is None
-        assert answer["closed"] == ["charge", "diagnose"]
+        assert answer["hidden"] == ["charge", "diagnose"]
         return [numbers[each] for each in answer["ids"]]
 
     assert found("kettle") == [0, 1]

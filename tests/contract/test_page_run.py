@@ -281,7 +281,7 @@ def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Clie
 
 
 def test_the_first_failure_of_a_long_run_is_told(world: World, http: httpx.Client) -> None:
-    """Far behind the steps of the first page; the message of a confidential step stays closed."""
+    """Far behind the steps of the first page; the message of a confidential step stays hidden."""
     api = world.account()
     story = run_pages.Story(api)
     step = api.span_body(story.run_id, parent_span_id=story.root)

@@ -111,7 +111,7 @@ class Declared(msgspec.Struct, dict=True):
         return NEVER if len(excluded) == len(sides) else f"{NEVER} {excluded[0]}"
 
     def class_of(self, category: str) -> str:
-        """Return how confidential the side is that has a category; the closest of both."""
+        """Return the class of the side that has a category; the highest of both."""
         sides = (part for part in (PARAMS, RESULT) if self.word(part, category) == "included")
         return most_sensitive(self.word(part, CLASSIFICATION) for part in sides)
 
@@ -149,11 +149,11 @@ class Declared(msgspec.Struct, dict=True):
 
     @property
     def classification(self) -> str:
-        """The stricter class of parameters and result."""
+        """The higher class of parameters and result."""
         return most_sensitive(self.sides(CLASSIFICATION))
 
     @property
-    def is_closed(self) -> bool:
+    def is_hidden(self) -> bool:
         """Whether values are shown only on request: from *confidential* on, or of article 9."""
         return is_closed(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
 

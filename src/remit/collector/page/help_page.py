@@ -80,8 +80,11 @@ WORDS: Final = (
         ),
     ),
     ("marked", "A run is marked if one of its steps has a mark; the filter has the same words."),
-    ("class", "The class of data says how close it is to a person, from public to secret."),
-    ("confidential", "Values of this class and of closer ones are closed until a reader asks."),
+    ("class", "How sensitive the data is, from public to secret."),
+    (
+        "confidential",
+        "Values of this class or higher are hidden until someone opens them.",
+    ),
     ("fold", "A folded time, in which nothing happened, is left out of the axis of a run."),
     ("handled", "The step failed, and the step around it ended well."),
     ("directly caused by", "The error was raised because of another one: raise ... from."),

@@ -88,7 +88,7 @@ class Card(NamedTuple):
 
     Attributes:
         may: The actions that it or its steps may take, as verbs.
-        closest: The category of the strictest class that a step handles.
+        most_sensitive: The category of the highest class that a step handles.
         ruled_out: Whether all categories are ruled out.
         last: When its newest run was registered.
     """
@@ -97,7 +97,7 @@ class Card(NamedTuple):
     owner: str | None
     purpose: str | None
     may: Sequence[str]
-    closest: str | None
+    most_sensitive: str | None
     more: int
     classification: str
     ruled_out: bool
@@ -191,7 +191,7 @@ def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
 def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
     own = declared.own
     handling = [step for step in declared.all if step.categories]
-    closest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
+    highest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
     categories = {name for step in handling for name in step.categories}
     allowed = {name for step in declared.steps.values() for name in step.allowed}
     if own is not None:
@@ -201,9 +201,9 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
         declared.owner,
         agent.description or declared.description,
         [verb for name, verb in SHORT_VERBS.items() if name in allowed],
-        None if closest is None else closest.categories[0],
+        None if highest is None else most_sensitive.categories[0],
         max(0, len(categories) - 1),
-        "unknown" if closest is None else closest.classification,
-        closest is None and own is not None and own.undeclared == 0 and not own.categories,
+        "unknown" if highest is None else most_sensitive.classification,
+        highest is None and own is not None and own.undeclared == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )

@@ -165,9 +165,9 @@ def _timed(
 ) -> list[dict[str, object]]:
     """Return the numbers of the steps, the longest together first.
 
-    Half of the last ones ended within `half_us`, 19 of 20 within `most_us`.
+    `p50_us` and `p95_us` are percentiles of the last ones.
     """
-    most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
+    longest_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
     timed: list[dict[str, object]] = []
     for name in longest:
         counts, last = subject.counts[name], durations.get(name, ())
@@ -175,10 +175,10 @@ def _timed(
             {
                 "name": name,
                 "counts": counts,
-                "share": 100 * int(counts["duration_us"]) / most_us if most_us else 0,
+                "share": 100 * int(counts["duration_us"]) / longest_us if longest_us else 0,
                 "ended": int(counts["spans"]) > int(counts["unfinished"]),
-                "half_us": _within(last, 0.5) if last else None,
-                "most_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+                "p50_us": _within(last, 0.5) if last else None,
+                "p95_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
             }
         )
     return timed

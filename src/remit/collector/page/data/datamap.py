@@ -195,7 +195,7 @@ def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], 
 
 
 def _only(leaving: Sequence[Category]) -> tuple[str, str, str] | None:
-    """Return the closest category that leaves through one agent only, the agent, and the steps."""
+    """Return the most sensitive category that leaves by one agent only, the agent and the steps."""
     for category in leaving:
         flows = category.of(Kind.LEAVES)
         if category.classification in _CLOSE and len(flows) == 1:

@@ -79,7 +79,7 @@ class Detail(NamedTuple):
         agent_said: The agent that ruled it out.
         told: What the model was told; None if it was told nothing.
         differences: How the span differs from its declaration.
-        closed: Whether its class or article 9 keeps the differences from being shown.
+        hidden: Whether its class or article 9 keeps the differences from being shown.
     """
 
     case: Case
@@ -92,7 +92,7 @@ class Detail(NamedTuple):
     agent_said: str
     told: str | None
     differences: Sequence[str]
-    closed: bool
+    hidden: bool
 
 
 class _Registered(NamedTuple):
@@ -270,7 +270,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     named = of_one_agent(violations)
     step = registered.declaration(None).named(span["schema_name"])
     told = members(members(span["result_payload"]).get("error")).get("message")
-    closed = step is not None and step.is_closed
+    hidden = step is not None and step.is_hidden
     return Detail(
         case=case,
         version=registered.version,
@@ -281,8 +281,8 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
         told=told if kind == DENIED and isinstance(told, str) else None,
-        differences=[] if closed or kind != INVALID else span["schema_errors"],
-        closed=closed and kind == INVALID,
+        differences=[] if hidden or kind != INVALID else span["schema_errors"],
+        hidden=hidden and kind == INVALID,
     )
 
 

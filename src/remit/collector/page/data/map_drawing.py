@@ -138,16 +138,16 @@ def _lines(
     widths = [thickness(flow.spans) for flow in agent.flows]
     whole = _together(widths)
     # Many lines lie on each other rather than beside their row.
-    closer = min(1.0, (height - 4) / whole) if whole else 1.0
-    y = (height - whole * closer) / 2
+    scale = min(1.0, (height - 4) / whole) if whole else 1.0
+    y = (height - whole * scale) / 2
     lines: list[Line] = []
     by_begin = sorted(agent.flows, key=lambda flow: begins[flow.category, agent.id, flow.kind])
     for flow in by_begin:
         width = thickness(flow.spans)
-        begin, end = begins[flow.category, agent.id, flow.kind] - top, y + width * closer / 2
+        begin, end = begins[flow.category, agent.id, flow.kind] - top, y + width * scale / 2
         path = f"M0 {begin:.1f}C{WIDTH / 2:g} {begin:.1f} {WIDTH / 2:g} {end:.1f} {WIDTH} {end:.1f}"
         lines.append(Line(_CLASSES[flow.kind], width, path))
-        y += (width + _GAP) * closer
+        y += (width + _GAP) * scale
     return lines
 
 

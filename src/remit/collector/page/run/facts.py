@@ -88,11 +88,11 @@ class RunFacts:
         return len(self.steps) >= self.total
 
     @property
-    def has_closed(self) -> bool:
-        """Whether it has steps, or in a run of pages may have, whose values are closed."""
-        closed = closed_types(self.types)
+    def has_hidden(self) -> bool:
+        """Whether it has, or in a run of pages may have, steps with hidden values."""
+        hidden = hidden_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
-        return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+        return not hidden.isdisjoint(used) if self.is_whole else bool(hidden)
 
     @property
     def counts(self) -> StepCounts:
@@ -107,8 +107,8 @@ class RunFacts:
         return step_counts(row.external_identifier, row.status, spans)
 
     @property
-    def is_open(self) -> bool:
-        """Whether the run goes on."""
+    def is_running(self) -> bool:
+        """Whether the run is running."""
         return self.row.status in UNFINISHED
 
     @property
@@ -142,7 +142,7 @@ class SpanFacts:
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
         error: Its error; empty without one.
-        closed_errors: The exceptions of closed steps, which pass through others.
+        hidden_errors: The exceptions of hidden steps, which pass through others.
     """
 
     run: RunRow
@@ -153,7 +153,7 @@ class SpanFacts:
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
     error: Mapping[str, object]
-    closed_errors: ClosedErrors
+    hidden_errors: ClosedErrors
 
     @property
     def declared(self) -> Declared | None:
@@ -161,37 +161,37 @@ class SpanFacts:
         return self.types.get(self.row.schema_name)
 
     @property
-    def closed(self) -> bool:
+    def hidden(self) -> bool:
         """Whether its values are shown only on request."""
-        return self.declared is not None and self.declared.is_closed
+        return self.declared is not None and self.declared.is_hidden
 
-    def closes(self, part: str) -> bool:
+    def hides(self, part: str) -> bool:
         """Return whether the whole of a payload is shown only on request.
 
         Args:
             part: `payload` or `result`; the result of a failed step has messages of exceptions.
         """
         has_error = part == "result" and bool(self.error)
-        return self.closed or (has_error and self.closed_errors.any)
+        return self.hidden or (has_error and self.hidden_errors.any)
 
 
-def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
+def hidden_types(types: Mapping[str, Declared]) -> frozenset[str]:
     """Return the names of the span types whose values are shown only on request."""
-    return frozenset(name for name, declared in types.items() if declared.is_closed)
+    return frozenset(name for name, declared in types.items() if declared.is_hidden)
 
 
-def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> ClosedErrors:
-    """Return the exceptions of the steps of a run whose types are *closed*."""
-    if not closed or not run.spans_failed:
+def hidden_errors_in(ctx: Context, run: RunRow, hidden: Collection[str]) -> ClosedErrors:
+    """Return the exceptions of the steps of a run whose types are *hidden*."""
+    if not hidden or not run.spans_failed:
         return ClosedErrors()
     failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
-    return closed_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
+    return closed_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), hidden)
 
 
-def closed_value() -> RequestError:
+def hidden_value() -> RequestError:
     """Return the rejection of a value that is shown only on request."""
-    message = "this value is confidential and closed: the page of its step opens it"
-    return RequestError(HTTPStatus.FORBIDDEN, "closed", message)
+    message = "this value is confidential and hidden: the page of its step shows it"
+    return RequestError(HTTPStatus.FORBIDDEN, "hidden", message)
 
 
 class RunRows:
@@ -375,7 +375,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
         failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
         error=error_of(row),
-        closed_errors=closed_errors_of(failed, closed_types(rows.types)),
+        hidden_errors=closed_errors_of(failed, hidden_types(rows.types)),
     )
 
 

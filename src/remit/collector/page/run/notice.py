@@ -41,7 +41,7 @@ class Notice(NamedTuple):
         kind: `bad` (red), `warn` (amber), or empty (ink).
         case: What the sentence is about; the template words it.
         step: Name of the step that it names.
-        text: What the step or the run said; None if it is closed or there is none.
+        text: What the step or the run said; None if it is hidden or there is none.
         effect: What is not recorded: `money moved`; empty for nothing.
     """
 
@@ -149,7 +149,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     if step is None:
         return _not_here(facts)
     is_root = step.schema_name == ROOT_SPAN
-    closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
+    hidden = origin is not None and (origin.hidden or origin.hidden_errors.has(error))
     risks = [facts.declared(step.schema_name)]
     if not risks[0].data_risk:
         around = (facts.declared(above.schema_name) for above in tree.above(step))
@@ -160,7 +160,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
         "failed",
         step="" if is_root else formats.step(step.schema_name),
         place=_place(error.get("at") or row.failure_place),
-        text=None if closed else message,
+        text=None if hidden else message,
         effect=effect_of(risks),
         further=[*_group(origin), *_before(facts, tree, step)],
         values={"type": error.get("type") or row.failure_type or ""},

@@ -12,7 +12,7 @@ from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, help_page
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.exports import TEXT
-from remit.collector.page.run.facts import closed_value, read_span
+from remit.collector.page.run.facts import hidden_value, read_span
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
@@ -63,7 +63,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
         opened: Whether to show that of a confidential step too; the access log has the request.
 
     Raises:
-        RequestError: The run has no such step, the step has no messages, or their text is closed.
+        RequestError: The run has no such step, the step has no messages, or their text is hidden.
     """
     show = visit.query.get("show", "")
     if show not in SHOWN:
@@ -78,9 +78,9 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     as_text = visit.query.get("as") == "text"
     us = formats.between(span["started_at"], span["finished_at"])
     took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
-    if facts.declared is not None and facts.closed and not opened:
+    if facts.declared is not None and facts.hidden and not opened:
         if as_text:
-            raise closed_value()
+            raise hidden_value()
         counts = [number for number in call.numbers if number.is_count]
         shape = {
             "call": call,

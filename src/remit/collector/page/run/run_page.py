@@ -138,7 +138,7 @@ def panel_values(
             for name, payload in run["quality_payloads"].items()
         }
     panel = panel_of(facts, opened=opened, quality=quality, redacted=redacted)
-    call = None if panel.closed or panel.erased else conversation(facts.view)
+    call = None if panel.hidden or panel.erased else conversation(facts.view)
     if call is not None and not alone:
         call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))
     return {

@@ -44,14 +44,14 @@ class Cause(NamedTuple):
     Attributes:
         how: How it has to do with the one before; empty for the first.
         message: Its message; None without one.
-        closed: Whether its message is shown only on request.
+        hidden: Whether its message is shown only on request.
     """
 
     how: str
     type: Node
     message: Node | None
     at: Node | None
-    closed: bool
+    hidden: bool
 
 
 class Frame(NamedTuple):
@@ -136,7 +136,7 @@ class Panel(NamedTuple):
     findings: Sequence[str]
     quality: Mapping[str, object]
     erased: bool
-    closed: bool
+    hidden: bool
     opened: bool
     is_root: bool
 
@@ -147,7 +147,7 @@ class Panel(NamedTuple):
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
-        if not self.facts.closes(part):
+        if not self.facts.hides(part):
             return f"whole?of={part}"
         return f"values/whole?of={part}" if self.opened else None
 
@@ -169,8 +169,8 @@ def panel_of(
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
     error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
-    closed = redacted or (facts.closed and not opened)
-    hidden = ClosedErrors() if opened else facts.closed_errors
+    hidden = redacted or (facts.hidden and not opened)
+    hidden_errors = ClosedErrors() if opened else facts.hidden_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
@@ -191,17 +191,17 @@ def panel_of(
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
-        chain=list(_chain(causes, closed=closed or hidden.has(causes))) if causes else (),
-        group=None if closed or not causes else _group(facts, error, hidden),
+        chain=list(_chain(causes, hidden=hidden or hidden_errors.has(causes))) if causes else (),
+        group=None if hidden or not causes else _group(facts, error, hidden_errors),
         denial=denial,
-        received=None if closed or erased else tree_of(payload),
-        returned=None if closed or erased or not rest else tree_of(rest),
+        received=None if hidden or erased else tree_of(payload),
+        returned=None if hidden or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[] if closed else list(map(str, items(view["schema_errors"]))),
+        findings=[] if hidden else list(map(str, items(view["schema_errors"]))),
         quality=quality if is_root else {},
         erased=erased,
-        closed=closed,
+        hidden=hidden,
         opened=opened,
         is_root=is_root,
     )
@@ -231,21 +231,21 @@ def _stream(result: Mapping[str, object]) -> str:
 # Failures
 
 
-def _chain(error: Mapping[str, object], *, closed: bool) -> Iterable[Cause]:
-    yield _cause(error, "", closed=closed)
+def _chain(error: Mapping[str, object], *, hidden: bool) -> Iterable[Cause]:
+    yield _cause(error, "", hidden=hidden)
     for cause in objects(error.get("causes")):
         how = _RELATIONS.get(str(cause.get("relation")), "with")
-        yield _cause(cause, how, closed=closed)
+        yield _cause(cause, how, hidden=hidden)
 
 
-def _cause(error: Mapping[str, object], how: str, *, closed: bool) -> Cause:
+def _cause(error: Mapping[str, object], how: str, *, hidden: bool) -> Cause:
     message, at = error.get("message"), error.get("at")
     return Cause(
         how,
         node_of(error.get("type") or "failed"),
-        None if closed or not message else node_of(message),
+        None if hidden or not message else node_of(message),
         None if at is None else node_of(at),
-        closed,
+        hidden,
     )
 
 
@@ -310,7 +310,9 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) -> Group | None:
+def _group(
+    facts: SpanFacts, error: Mapping[str, object], hidden_errors: ClosedErrors
+) -> Group | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):
@@ -320,7 +322,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     listed = objects(group.get("members"))
     if not listed:
         return None
-    closed = hidden.has(group)
+    hidden = hidden_errors.has(group)
     free = [row for row in facts.failed if "members" not in error_of(row)]
     listed_members: list[Member] = []
     for member in listed:
@@ -336,7 +338,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
                 after,
                 step,
                 step is not None and step.id == facts.row.id,
-                _cause(member, "", closed=closed),
+                _cause(member, "", hidden=hidden),
             )
         )
     count = group.get("of")
@@ -344,7 +346,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
         formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
     return Group(
-        _cause(group, "", closed=closed),
+        _cause(group, "", hidden=hidden),
         sorted(
             listed_members,
             key=lambda member: member.after_us if member.after_us is not None else 2**62,

@@ -97,9 +97,9 @@ class Tree:
         return self.facts.process_ended
 
     @cached_property
-    def is_open(self) -> bool:
-        """Whether the run goes on."""
-        return self.facts.is_open
+    def is_running(self) -> bool:
+        """Whether the run is running."""
+        return self.facts.is_running
 
     @cached_property
     def origin(self) -> StepRecord | None:
@@ -165,7 +165,7 @@ class Tree:
             begins += [] if row.started_at is None else [row.started_at]
             ends += [] if row.finished_at is None else [row.finished_at]
         begin_us = min(begins, default=self.now_us)
-        end_us = self.now_us if self.is_open else max(ends, default=begin_us)
+        end_us = self.now_us if self.is_running else max(ends, default=begin_us)
         length_us = max(1, end_us - begin_us)
         if self.process_ended:
             length_us = length_us * 6 // 5
@@ -244,7 +244,7 @@ class Tree:
         if step is self.root and self.facts.row.status == TERMINATED:
             kind = "warn"
         if step.finished_at is None:
-            kind = "now" if self.is_open else ""
+            kind = "now" if self.is_running else ""
         elif step.flags & BEYOND and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]

@@ -716,19 +716,19 @@ async function search(text, { move = true } = {}) {
   state.q = text;
   remember();
   const found = [];
-  let closed = [];
+  let hidden = [];
   for (let after = ""; text && after !== null; ) {
     const asks = new URLSearchParams({ q: text, ...(after && { after }) });
     const answer = await get(`/runs/${run}/find?${asks}`);
     if (state.q !== text || !answer.ok) return;
     const part = await answer.json();
     found.push(...part.ids);
-    closed = part.closed;
+    hidden = part.hidden;
     after = found.length < 1000 ? part.next : null;
   }
   outline.found(found);
   refold();
-  const unsearched = closed.length ? `; what ${closed.join(", ")} received is closed and was not searched` : "";
+  const unsearched = hidden.length ? `; hidden values of ${hidden.join(", ")} were not searched` : "";
   tell(text && (unsearched || found.length >= 1000) ? `${number(found.length)} hits${unsearched}` : "");
   if (move && found.length && !outline.hits.has(state.selected)) go("hits", 1);
 }
