@@ -201,9 +201,9 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
         declared.owner,
         agent.description or declared.description,
         [verb for name, verb in SHORT_VERBS.items() if name in allowed],
-        None if highest is None else most_sensitive.categories[0],
+        None if highest is None else highest.categories[0],
         max(0, len(categories) - 1),
-        "unknown" if highest is None else most_sensitive.classification,
+        "unknown" if highest is None else highest.classification,
         highest is None and own is not None and own.undeclared == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )

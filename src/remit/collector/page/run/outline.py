@@ -77,7 +77,7 @@ def outline(visit: Visit) -> Data:
 def find(visit: Visit) -> Data:
     """Return steps of a run whose name, payload or result has a text.
 
-    Hidden values are not searched, because only their page shows them, which the access log records.
+    Hidden values are not searched: a reader has to open them, which the access log records.
     If a step with hidden values failed, the results of failed steps are not searched either: its
     message passes through the steps around it.
     """
