@@ -71,7 +71,7 @@ def as_holder(browser: Browser, desk: Desk, token: str) -> Generator[Tab]:
 def test_the_map_shows_what_may_leave_and_by_which_steps(look: Tab) -> None:
     """In a drawing and, the same, in a table."""
     page = look.open("/map")
-    assert lead(page).startswith("6 of 17 categories may leave the house, through 3 of 7 agents.")
+    assert lead(page).startswith("6 of 17 categories may leave, through 3 of 7 agents.")
     outside = {" ".join(row.split()) for row in page.locator(".map ol li").all_inner_texts()}
     assert any("Travel booker" in row and "may leave: book, pay" in row for row in outside)
     assert any("Careful desk" in row and "pay_back was denied" in row for row in outside)
@@ -219,7 +219,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     page.get_by_role("link", name="Revoke ci-nightly").click()
     page.get_by_role("button", name="Revoke for good").click()
     expect(page.locator(".toks")).not_to_contain_text("ci-nightly")
-    assert lead(page).startswith("The server is well")
+    assert lead(page).startswith("The server is ready")
     shown = desk.api.get("/api_token").json()["summaries"]
     assert [token["status"] for token in shown if token["name"] == "ci-nightly"] == ["revoked"]
 

@@ -265,9 +265,9 @@ def test_a_slow_search_shows_what_it_found(browser: Browser, tmp_path: Path) -> 
     ):
         page = tab.open("/runs?marked=beyond")
         notice = page.locator(".notice")
-        expect(notice).to_contain_text("Not all of it: the first 2 runs were found")
+        expect(notice).to_contain_text("Partial results: the query timed out after 2 runs")
         expect(page.locator("tr[data-run]")).to_have_count(2)
         page.get_by_role("link", name="Go on from there").click()
         page.wait_for_url("**to=*")
-        expect(notice).to_contain_text("no run was found before the time for one question ran out")
+        expect(notice).to_contain_text("the query timed out before it found a run")
     store.close()

@@ -44,14 +44,14 @@ KEYS: Final = (
 )
 """Keys of remit's pages; no key changes what is recorded."""
 STATUSES: Final = (
-    ("complete", "ended well"),
+    ("complete", "it ended without a failure"),
     ("failed", "an exception ended it, or the policy ended the run"),
     ("denied", "the policy denied it: the step did not begin"),
     (
         "terminated",
         "ended on the server; the program learns of it at its next step",
     ),
-    ("cancelled", "the program gave it up before its end"),
+    ("cancelled", "the program gave it up before it ended"),
     ("active", "it has begun and has not ended"),
 )
 WORDS: Final = (
@@ -85,8 +85,8 @@ WORDS: Final = (
         "confidential",
         "Values of this class or higher are hidden until someone opens them.",
     ),
-    ("fold", "A folded time, in which nothing happened, is left out of the axis of a run."),
-    ("handled", "The step failed, and the step around it ended well."),
+    ("fold", "A time in which nothing happened, left out of the axis of a run."),
+    ("handled", "The step failed, and its parent step succeeded."),
     ("directly caused by", "The error was raised because of another one: raise ... from."),
     ("which came up while this was handled", "The error was raised while another was handled."),
     ("fingerprint", "Step, type and place of a failure: the same in each run that fails so."),
@@ -140,13 +140,13 @@ RULES: Final = (
         "hidden",
         ("hidden:repr",),
         "a field",
-        "the author of its class leaves it out of what an object shows of itself",
+        "the class hides this field from its repr",
         "nowhere: show the field in its class",
     ),
     Rule(
         "name",
         ("name:password",),
-        "the value beside a name",
+        "the value next to a name",
         "the name is that of a password, a token, a key, a cookie or the like",
         "for a parameter, a span type or the process",
     ),
@@ -167,22 +167,22 @@ RULES: Final = (
     Rule(
         "category",
         ("category:contact_information",),
-        "what looks like data of a category",
+        "values that look like data of a category",
         "the step is declared to exclude that category",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "pattern",
         ("pattern:jwt",),
-        "a text with a key, a token or a password in it",
-        "the text has the shape of one; the whole text is redacted, not only the part",
+        "a string with a key, a token or a password in it",
+        "the string has the shape of one; the whole string is redacted, not only the part",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "quoted",
         ("quoted",),
         "the message of an error, or a reason in words",
-        "it quotes a text that the run had redacted before",
+        "it quotes a string that the run redacted before",
         "nowhere",
     ),
     Rule(
@@ -190,7 +190,7 @@ RULES: Final = (
         ("hook",),
         "a whole payload",
         "the program's own hook, configure(redact=...), failed on it",
-        "nowhere: mend the hook",
+        "nowhere: fix the hook",
     ),
 )
 """All beginnings; docs/reference/redaction.md lists every rule."""

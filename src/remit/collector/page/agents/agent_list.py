@@ -27,7 +27,7 @@ SHORT_VERBS: Final = {
     "update_data": "update",
     "read_data": "read",
 }
-"""The actions in a word, the gravest first."""
+"""The actions in a word, the most serious first."""
 PARTS: Final = ("failed", "denied", "well")
 Numbers = Mapping[str, Any]
 

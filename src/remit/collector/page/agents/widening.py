@@ -211,7 +211,7 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     effect = of_step_word(CLASSIFICATION, before, after)
     follows = "handles more confidential data" if effect is Effect.WIDENS else ""
     if effect is Effect.WEAKENS and after != UNKNOWN:
-        follows = "said to be less confidential"
+        follows = "declared less confidential"
     was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)
@@ -235,7 +235,7 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
 
 def _field(old: Said, new: Said) -> str:
     if old.rule and not new.rule and new.there:
-        return "redacted no more"
+        return "no longer redacted"
     return "redacted now" if new.rule and not old.rule and old.there else ""
 
 

@@ -1,4 +1,4 @@
-"""The sentence with which the page of a run begins, and the four facts of a complete run."""
+"""The banner of the page of a run, and the four facts of a complete run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EFFECTS: Final = (
     ("update_data", "data was changed"),
     ("create_data", "data was changed"),
 )
-"""What may have happened by an action of a failed step, the gravest first."""
+"""What may have happened by an action of a failed step, the most serious first."""
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
 _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
 """Actions that cannot be taken back."""
@@ -35,7 +35,7 @@ _MOST_NAMED: Final = 4
 
 
 class Notice(NamedTuple):
-    """What the page of a run says first.
+    """The banner of the page of a run.
 
     Attributes:
         kind: `bad` (red), `warn` (amber), or empty (ink).
@@ -56,7 +56,7 @@ class Notice(NamedTuple):
 
 
 def effect_of(risks: Iterable[Declared]) -> str:
-    """Return the gravest thing that steps may have done; empty if they declare none."""
+    """Return the most serious effect that steps may have had; empty if they declare none."""
     allowed = {action for risk in risks for action in risk.allowed}
     return next((effect for action, effect in _EFFECTS if action in allowed), "")
 
@@ -304,7 +304,7 @@ class Ledger(NamedTuple):
         redacted: The numbers of values by rule.
         violations: The number of steps that violated the remit and ran.
         undeclared: The number of steps without a declaration.
-        done: A sentence about steps with a grave action that ended well; empty for none.
+        done: A sentence about completed steps with a serious action; empty for none.
     """
 
     allows: Mapping[str, int]
@@ -343,7 +343,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
 
 
 def _done(facts: RunFacts) -> str:
-    """Return which steps ended well that may have had an effect outside; empty for none.
+    """Return which completed steps may have had an effect outside; empty for none.
 
     The step of the agent itself is left out: it declares what the steps below it may do.
     """
@@ -367,4 +367,4 @@ def _done(facts: RunFacts) -> str:
         ]
         if names:
             parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")
-    return f"Ended well: steps that may {formats.listed(parts)}." if parts else ""
+    return f"Succeeded: steps that may {formats.listed(parts)}." if parts else ""
