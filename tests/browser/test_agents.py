@@ -107,7 +107,8 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
 def test_two_versions_are_compared(tab: Tab, support: str) -> None:
     """The verdict first; the declarations of both as JSON."""
     page = tab.open(f"/agents/{support}?view=versions")
-    expect(page.locator(".notice .lead")).to_have_text("2.0 widens the declarations of 1.0: 2 new steps.")
+    lead = page.locator(".notice .lead")
+    expect(lead).to_have_text("2.0 widens the declarations of 1.0: 2 new steps.")
     with page.expect_download() as download:
         page.get_by_role("link", name="JSON of both").click()
     assert download.value.suggested_filename == "versions.json"

@@ -98,7 +98,7 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
         "1 more is undeclared and would be denied: score_pages ."
     ) in page
     assert "No declared step. Each of them declares" in page
-    assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
+    assert "score_pages : undeclared, so no declaration excludes what the agent rules out." in page
     happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
     assert "Under deny , score_pages would be denied" in happened
 

@@ -344,8 +344,8 @@ def test_pages_say_whether_an_access_log_is_kept(
     pages = (
         ("/sign-in", "What you open is written to its access log.", "It keeps no log"),
         ("/account", "kept: who opened what", "none is kept"),
-        (here, "The access log keeps that you did.", "This server keeps no access log."),
-        (f"{here}/part", "The access log keeps that you did.", "This server keeps no access log."),
+        (here, "The access log records it.", "This server keeps no access log."),
+        (f"{here}/part", "The access log records it.", "This server keeps no access log."),
     )
     without = signed_in(store)
     for path, kept, not_kept in pages:

@@ -229,7 +229,7 @@ def test_changed_fields_and_owners_are_listed() -> None:
     listed = [(one.what, one.old.text, one.new.text, one.follows) for one in changes(old, new)]
 
     assert listed == [
-        ("code", "string", "string", "redacted no more"),
+        ("code", "string", "string", "no longer redacted"),
         ("days", "integer or null, optional", None, ""),
         ("owner", None, "payments team", ""),
     ]

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
 from remit.collector.page.agents.rehearsal import (
-    Denial,
+    Expected,
     denials,
     exits,
     mentioned,
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
     violates: bool = False
 
 
-class Row(NamedTuple):
+class MatrixRow(NamedTuple):
     """A step in the matrix.
 
     Attributes:
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     ran: int | None
     cells: Sequence[Cell]
     folded: bool
-    denial: Denial | None
+    denial: Expected | None
     runs_as: str
     may: Sequence[str]
     never: Sequence[str]
@@ -92,7 +92,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
     )
 
 
-def _rank(reason: Denial | None) -> int:
+def _rank(reason: Expected | None) -> int:
     """Return the place of a step: what it does is ruled out, words are undeclared, it runs."""
     if reason is None:
         return 2
@@ -103,15 +103,15 @@ def _row(
     step: Declared,
     short: Mapping[str, str],
     columns: Sequence[str],
-    reason: Denial | None,
+    reason: Expected | None,
     ran: int | None,
-) -> Row:
+) -> MatrixRow:
     violated = [] if reason is None else [*reason.does, *reason.undeclared]
     cells = [
         *(_action(step, name, violates=name in violated) for name in ACTIONS),
         *(_category(step, name, violates=name in violated) for name in columns),
     ]
-    return Row(
+    return MatrixRow(
         step=step,
         short=short[step.name],
         ran=ran,
@@ -147,7 +147,7 @@ def _darkness(step: Declared) -> str:
     return "dark" if level >= _CONFIDENTIAL else "yes"
 
 
-def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
+def _advice(rows: Sequence[MatrixRow]) -> tuple[str, str] | None:
     """Return a step with undeclared words only, and the declaration with which it would run."""
     for row in rows:
         if row.denial is None or row.denial.does:

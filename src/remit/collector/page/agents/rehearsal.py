@@ -15,7 +15,7 @@ from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
 from remit.collector.page.declared import Declaration, Declared
 
 
-class Denial(NamedTuple):
+class Expected(NamedTuple):
     """Why a step would be denied.
 
     Attributes:
@@ -40,7 +40,7 @@ class Exit(NamedTuple):
     not_ruled_out: list[str]
 
 
-def denial(own: Declared | None, step: Declared) -> Denial | None:
+def denial(own: Declared | None, step: Declared) -> Expected | None:
     """Return why a step violates the remit of *own*; None if it would run."""
     strict = step.kind not in WITHOUT_EFFECT
     limits = () if own is None else own.limits
@@ -50,10 +50,10 @@ def denial(own: Declared | None, step: Declared) -> Denial | None:
     if not words:
         return None
     undeclared = [name for name, said in words.items() if said == {UNKNOWN}]
-    return Denial([name for name in words if name not in undeclared], undeclared)
+    return Expected([name for name in words if name not in undeclared], undeclared)
 
 
-def denials(declared: Declaration) -> Mapping[str, Denial]:
+def denials(declared: Declaration) -> Mapping[str, Expected]:
     """Return the steps that would be denied, those that declare what is ruled out first."""
     denied = {
         name: reason
@@ -73,7 +73,7 @@ def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
     ]
 
 
-def exits(declared: Declaration, denied: Mapping[str, Denial]) -> list[Exit]:
+def exits(declared: Declaration, denied: Mapping[str, Expected]) -> list[Exit]:
     """Return by which steps the categories that the steps take or give may leave.
 
     A step that is denied because of what it declares sends nothing.

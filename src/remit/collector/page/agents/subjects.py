@@ -16,7 +16,7 @@ from remit.collector.store.rows import SchemaVersionRow, VersionRow
 
 MOST_RUNS: Final = 10_000
 """Number of runs of an agent, the newest, of which the versions are counted."""
-Row = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 class Version(NamedTuple):
@@ -50,12 +50,12 @@ class Subject(NamedTuple):
         counts: Numbers of its spans by type in the period.
     """
 
-    agent: Row
+    agent: Fields
     versions: list[Version]
     declared: Declaration
     shown: Version | None
     period: Period
-    counts: Mapping[str, Row]
+    counts: Mapping[str, Fields]
     runs: int
 
     @property
@@ -129,7 +129,7 @@ def versions_of(ctx: Context, agent_id: str) -> list[Version]:
     return versions
 
 
-def read_declaration(visit: Visit, agent: Row, version: Version | None) -> Declaration:
+def read_declaration(visit: Visit, agent: Fields, version: Version | None) -> Declaration:
     """Return the declaration of a version of an agent; an empty one without a version."""
     if version is None:
         return declaration_of(None, None)

@@ -16,7 +16,7 @@ from remit._policy.words import (
     RESULT,
     UNKNOWN,
 )
-from remit.collector.page.agents.rehearsal import Denial, denials, exits
+from remit.collector.page.agents.rehearsal import Expected, denials, exits
 from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
 from remit.collector.page.formats import words
 
@@ -132,7 +132,7 @@ def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
     }
 
 
-def _added(new: Declaration, step: Declared, reason: Denial | None) -> Iterator[Change]:
+def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterator[Change]:
     follows = ""
     if reason is not None:
         follows = (
@@ -159,7 +159,7 @@ def _summary(step: Declared) -> Said:
     return Said("; ".join(texts) or None)
 
 
-def _step_words(old: Declared, new: Declared, reason: Denial | None) -> Iterator[Change]:
+def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterator[Change]:
     for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
@@ -229,7 +229,13 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
             was, is_ = before.get(name, ABSENT), after.get(name, ABSENT)
             if was != is_:
                 yield Change(
-                    Group.SCHEMA, Kind.FIELD, old.name, f"{side}{name}", was, is_, _field(was, is_)
+                    Group.SCHEMA,
+                    Kind.FIELD,
+                    old.name,
+                    f"{side}{name}",
+                    was,
+                    is_,
+                    _field(was, is_),
                 )
 
 
@@ -265,4 +271,11 @@ def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
 
 def _owner(old: Declared, new: Declared) -> Iterator[Change]:
     if old.owner != new.owner:
-        yield Change(Group.SCHEMA, Kind.FIELD, old.name, "owner", Said(old.owner), Said(new.owner))
+        yield Change(
+            Group.SCHEMA,
+            Kind.FIELD,
+            old.name,
+            "owner",
+            Said(old.owner),
+            Said(new.owner),
+        )

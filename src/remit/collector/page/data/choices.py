@@ -18,7 +18,7 @@ _OF_TIME: Final = ("from", "to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class PageFilters:
     """The filters of a page.
 
     Attributes:

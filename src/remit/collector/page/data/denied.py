@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from remit.collector.errors import RequestError
 from remit.collector.page.data import denials
-from remit.collector.page.data.choices import Chosen, Line, agent_names
+from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.denials import KINDS, MOST_CASES, Case, Detail
 from remit.collector.page.formats import day
 from remit.collector.page.marks import MARKS
@@ -19,7 +19,7 @@ from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
 
 MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
-LINE: Final = Line(
+FILTERS: Final = PageFilters(
     path="/denied",
     template="denied.html",
     names=("agent", "kind", "from", "to"),
@@ -44,18 +44,18 @@ _COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
 
 def show(visit: Visit) -> Answer:
     """Show the cases."""
-    chosen, before = LINE.chosen(visit), visit.query.get("before", "")
+    chosen, before = FILTERS.chosen(visit), visit.query.get("before", "")
     try:
         window, wanted = _wanted(visit, chosen)
         names = agent_names(visit)
         page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
     except RequestError as rejection:
-        return LINE.rejected(visit, chosen, rejection)
+        return FILTERS.rejected(visit, chosen, rejection)
     cases = page.cases
     detail = _detail(visit, names, cases)
     numbers = _numbers(visit, wanted)
     values: dict[str, object] = {
-        **LINE.values(chosen, names),
+        **FILTERS.values(chosen, names),
         "window": window,
         "days": [
             (name, list(of_day))
@@ -67,17 +67,17 @@ def show(visit: Visit) -> Answer:
         "often": _often(visit, wanted, detail),
         "numbers": numbers,
         "known": _known(visit),
-        "own": partial(LINE.address, chosen, before=before),
-        "older": LINE.address(chosen, before=page.next) if page.next else None,
-        "newest": LINE.address(chosen) if before else None,
-        "csv": LINE.address(chosen, ".csv"),
+        "own": partial(FILTERS.address, chosen, before=before),
+        "older": FILTERS.address(chosen, before=page.next) if page.next else None,
+        "newest": FILTERS.address(chosen) if before else None,
+        "csv": FILTERS.address(chosen, ".csv"),
     }
     return Page("denied.html", values)
 
 
 def csv(visit: Visit) -> Answer:
     """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
-    chosen = LINE.chosen(visit)
+    chosen = FILTERS.chosen(visit)
     _, wanted = _wanted(visit, chosen)
     names = agent_names(visit)
     page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
@@ -94,7 +94,7 @@ def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]
     Raises:
         RequestError: 422, a filter is not valid.
     """
-    window = LINE.window(visit, chosen)
+    window = FILTERS.window(visit, chosen)
     agent_id = chosen["agent"] or None
     return window, {"agent_id": agent_id, "since": window.since, "until": window.until}
 
@@ -154,4 +154,4 @@ def _often(
     of_type = (group for group in groups if group["type"] == detail.schema_name)
     times = sum(int(group[case.kind]) for group in of_type)
     shown = {"agent": case.agent_id, "kind": case.kind, "from": visit.query.get("from", "")}
-    return times, LINE.address(shown)
+    return times, FILTERS.address(shown)

@@ -16,7 +16,7 @@ MOST_DRAWN: Final = 12
 """Most agents that are drawn; the last row has all others together."""
 
 
-class Kind(StrEnum):
+class FlowKind(StrEnum):
     """What happens to a category in an agent."""
 
     LEAVES = "leaves"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
     """Each step rules out that it leaves."""
 
 
-ORDER: Final = (Kind.LEAVES, Kind.NOT_RULED_OUT, Kind.DENIED, Kind.STAYS)
+ORDER: Final = (FlowKind.LEAVES, FlowKind.NOT_RULED_OUT, FlowKind.DENIED, FlowKind.STAYS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Flow:
     """
 
     category: str
-    kind: Kind
+    kind: FlowKind
     steps: tuple[str, ...]
     spans: int
     denied: int = 0
@@ -66,13 +66,13 @@ class AgentFlows:
     flows: Sequence[Flow]
     is_undeclared: bool = False
     agents: int = 1
-    by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+    by_kind: Mapping[FlowKind, int] = field(default_factory=dict[FlowKind, int])
 
-    def of(self, kind: Kind) -> list[Flow]:
+    def of(self, kind: FlowKind) -> list[Flow]:
         """Return the flows of a kind."""
         return [flow for flow in self.flows if flow.kind is kind]
 
-    def steps(self, kind: Kind) -> list[str]:
+    def steps(self, kind: FlowKind) -> list[str]:
         """Return the names of the steps of a kind."""
         return sorted({step for flow in self.of(kind) for step in flow.steps})
 
@@ -106,12 +106,12 @@ def _flow(
     )
     if stopped_here and (remit.forbids(category) or not (leaving or not_ruled_out)):
         times = sum(denied[step.name] for step in stopped_here)
-        return Flow(category, Kind.DENIED, _names(stopped_here), ran, times)
+        return Flow(category, FlowKind.DENIED, _names(stopped_here), ran, times)
     if leaving:
-        return Flow(category, Kind.LEAVES, _names(leaving), ran)
+        return Flow(category, FlowKind.LEAVES, _names(leaving), ran)
     if not_ruled_out:
-        return Flow(category, Kind.NOT_RULED_OUT, _names(not_ruled_out), ran)
-    return Flow(category, Kind.STAYS, (), ran)
+        return Flow(category, FlowKind.NOT_RULED_OUT, _names(not_ruled_out), ran)
+    return Flow(category, FlowKind.STAYS, (), ran)
 
 
 def _names(steps: Iterable[Declared]) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def ordered(agents: Iterable[AgentFlows]) -> list[AgentFlows]:
     def rank(agent: AgentFlows) -> tuple[int, int, str]:
         kinds = [ORDER.index(flow.kind) for flow in agent.flows]
         first = min(kinds, default=len(ORDER) - 1)
-        first = ORDER.index(Kind.NOT_RULED_OUT) + 1 if agent.is_undeclared else first
+        first = ORDER.index(FlowKind.NOT_RULED_OUT) + 1 if agent.is_undeclared else first
         return first, -agent.spans, agent.name
 
     return sorted(agents, key=rank)
@@ -139,8 +139,8 @@ def drawn(agents: Sequence[AgentFlows]) -> list[AgentFlows]:
 
 
 def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
-    by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in Kind}
-    alike: dict[tuple[str, Kind], list[Flow]] = {}
+    by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in FlowKind}
+    alike: dict[tuple[str, FlowKind], list[Flow]] = {}
     for flow in (flow for agent in agents for flow in agent.flows):
         alike.setdefault((flow.category, flow.kind), []).append(flow)
     flows: list[Flow] = []
@@ -160,7 +160,7 @@ class Category:
     classification: str
     flows: Sequence[tuple[AgentFlows, Flow]]
 
-    def of(self, kind: Kind) -> list[tuple[AgentFlows, Flow]]:
+    def of(self, kind: FlowKind) -> list[tuple[AgentFlows, Flow]]:
         """Return the flows of a kind, each with its agent."""
         return [(agent, flow) for agent, flow in self.flows if flow.kind is kind]
 

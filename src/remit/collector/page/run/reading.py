@@ -35,7 +35,7 @@ SHOWN: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReadMessage:
     """A message with what stands beside it.
 
     Attributes:
@@ -125,14 +125,14 @@ def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
     return 0 if before is None else shared_with(call, before.call)
 
 
-def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[Line]:
+def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[ReadMessage]:
     """Return the messages of all calls, each with its margin."""
     latest = calls[-1]
-    lines: list[Line] = []
+    lines: list[ReadMessage] = []
     if latest.call.system is not None:
         same = sum(_same_system(each.call, latest.call) for each in calls)
         note = [f"the same in all {same} calls shown here"] if 1 < same == len(calls) else []
-        lines.append(Line(latest.call.system, notes=note))
+        lines.append(ReadMessage(latest.call.system, notes=note))
     for each in calls:
         is_latest = each is latest
         fresh = [one for one in each.call.all if not is_latest or (one.number or 0) > begins]
@@ -144,7 +144,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             notes = _answered(each.call, is_latest=is_latest) if number in answers else []
             notes += [help_page.why(rule) for rule in message.rules]
             lines.append(
-                Line(
+                ReadMessage(
                     linked(message, steps),
                     each.span["started_at"] if is_first else None,
                     notes,
@@ -161,15 +161,15 @@ def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
     return [f"{tokens} out"] if tokens else []
 
 
-def _first_only(lines: Sequence[Line]) -> list[Line]:
+def _first_only(lines: Sequence[ReadMessage]) -> list[ReadMessage]:
     """Return the lines, with each reason only where it first holds."""
     told: set[str] = set()
-    kept: list[Line] = []
+    kept: list[ReadMessage] = []
     for line in lines:
         reasons = {help_page.why(rule) for rule in line.message.rules}
         notes = [note for note in line.notes if note not in told or note not in reasons]
         told |= reasons
-        kept.append(Line(line.message, line.at, notes, line.begins))
+        kept.append(ReadMessage(line.message, line.at, notes, line.begins))
     return kept
 
 
@@ -193,7 +193,7 @@ def _is_shown(message: Message, show: str, wanted: str) -> bool:
     return show != "tools" or message.role == "tool" or calls
 
 
-def _summary(lines: Sequence[Line], total: int) -> str:
+def _summary(lines: Sequence[ReadMessage], total: int) -> str:
     """Return how many messages there are: `60 messages: 1 system, 12 user`."""
     counts = Counter(line.message.role for line in lines if line.message.number is not None)
     roles = ", ".join(f"{count} {role}" for role, count in counts.items())
@@ -203,7 +203,7 @@ def _summary(lines: Sequence[Line], total: int) -> str:
     return told + (f" · {redacted} with redacted values" if redacted else "")
 
 
-def _plain(lines: Sequence[Line]) -> str:
+def _plain(lines: Sequence[ReadMessage]) -> str:
     """Return a conversation as plain text."""
     return "\n\n".join(
         f"{line.message.number or ''} {line.message.role}".strip() + f"\n{line.message.text}"

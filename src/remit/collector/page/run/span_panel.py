@@ -86,7 +86,7 @@ class Member(NamedTuple):
     cause: Cause
 
 
-class Group(NamedTuple):
+class FailedGroup(NamedTuple):
     """The group of exceptions in which a step failed.
 
     Attributes:
@@ -127,7 +127,7 @@ class Panel(NamedTuple):
     handled: bool
     process_ended: bool
     chain: Sequence[Cause]
-    group: Group | None
+    group: FailedGroup | None
     denial: Denial | None
     received: PayloadTree | None
     returned: PayloadTree | None
@@ -312,7 +312,7 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
 
 def _group(
     facts: SpanFacts, error: Mapping[str, object], hidden_errors: ClosedErrors
-) -> Group | None:
+) -> FailedGroup | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):
@@ -345,7 +345,7 @@ def _group(
     cancelled = [
         formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
-    return Group(
+    return FailedGroup(
         _cause(group, "", hidden=hidden),
         sorted(
             listed_members,

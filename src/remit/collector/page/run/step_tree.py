@@ -35,7 +35,7 @@ class Bar(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StepRow:
     """A step as a row of the tree.
 
     Attributes:
@@ -171,7 +171,7 @@ class Tree:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[StepRow]:
         """Yield the rows, each step before those below it."""
         shown: set[str] = set()
         tops = [*self.children.get(None, ()), *self.facts.steps.values()]
@@ -186,9 +186,9 @@ class Tree:
                 yield self._row(step, level, below)
                 waiting += [(child, level + 1) for child in reversed(below)]
 
-    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> Row:
+    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> StepRow:
         kind = self._kind(step)
-        return Row(
+        return StepRow(
             step=step,
             name=formats.step(step.schema_name),
             level=level,
@@ -200,7 +200,7 @@ class Tree:
         )
 
     def _kind(self, step: StepRecord) -> str:
-        """Return what a row shows of its step; see `Row`."""
+        """Return what a row shows of its step; see `StepRow`."""
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.runs.sequences import LONGER, Row, differ
+from remit.collector.page.runs.sequences import LONGER, AlignedRow, differ
 from remit.collector.store.questions.run_types import TypeCounts
 from remit.collector.store.subjects import ROOT_SPAN
 
@@ -19,7 +19,7 @@ _TEN, _MOST = 10, 100
 ENDED_EARLY: Final = frozenset({"failed", "cancelled", "terminated"})
 
 
-class Change(NamedTuple):
+class TypeChange(NamedTuple):
     """One type of step in both runs.
 
     Attributes:
@@ -81,7 +81,7 @@ def changes_of(
     newer: Mapping[str, TypeCounts],
     carriers: Sequence[str],
     order: Sequence[str],
-) -> list[Change]:
+) -> list[TypeChange]:
     """Return the types of steps: those that differ in the order of cause, then the others.
 
     Args:
@@ -91,7 +91,7 @@ def changes_of(
     """
     names = [name for name in {**newer, **older} if name != ROOT_SPAN]
     least_us = pair.least_us([*older.values(), *newer.values()])
-    changes: list[Change] = []
+    changes: list[TypeChange] = []
     for name in names:
         known = newer.get(name) or older[name]
         none = TypeCounts(name, known.title, 0)
@@ -99,12 +99,12 @@ def changes_of(
         rank, why = _difference(pair, was, is_, carriers, least_us)
         otherwise = differ(was.duration_us, is_.duration_us, least_us)
         otherwise = otherwise or bool(was.timed) != bool(is_.timed)
-        changes.append(Change(was, is_, rank, why, otherwise))
+        changes.append(TypeChange(was, is_, rank, why, otherwise))
     places: dict[str, int] = {}
     for name in (*carriers, *order):
         places.setdefault(name, len(places))
 
-    def place(change: Change) -> tuple[int, int, str]:
+    def place(change: TypeChange) -> tuple[int, int, str]:
         name = change.name.casefold()
         if change.rank is None:
             return len(_ORDER), 0, name
@@ -172,7 +172,7 @@ NAMED: Final = 3
 """So many steps are named in a sentence."""
 
 
-class Verdict(NamedTuple):
+class Difference(NamedTuple):
     """What is different.
 
     Attributes:
@@ -185,7 +185,7 @@ class Verdict(NamedTuple):
     bad: bool
 
 
-def verdict_of(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Verdict:
+def summary_of(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]) -> Difference:
     """Return the sentence about two runs; *rows* is empty if there are too many steps."""
     if pair.failed is not None:
         return _one_failed(pair, changes, rows)
@@ -202,10 +202,10 @@ def verdict_of(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Ve
             f"{slowest.name} took {formats.duration(slowest.newer.duration_us)} instead of "
             f"{formats.duration(slowest.older.duration_us)}."
         )
-    return Verdict(lead, more, _only(different), bad=False)
+    return Difference(lead, more, _only(different), bad=False)
 
 
-def _lead(pair: Pair, changes: Sequence[Change]) -> str:
+def _lead(pair: Pair, changes: Sequence[TypeChange]) -> str:
     """Return the answer about two runs of which none failed, or both."""
     older, newer = pair.older, pair.newer
     if older["status"] == newer["status"] == "failed":
@@ -237,14 +237,16 @@ def _both_failed(pair: Pair) -> str:
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
 
-def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Verdict:
+def _one_failed(
+    pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]
+) -> Difference:
     """Return the sentence about the run that failed."""
     is_newer = pair.failed_newer
     this, other = ("newer", "older") if is_newer else ("older", "newer")
     where = "" if is_newer else " in the older run"
     change = next((change for change in changes if change.older.name == pair.origin), None)
     if change is None:
-        return Verdict(f"The {this} run failed.", "", _unreached(changes, is_newer), bad=True)
+        return Difference(f"The {this} run failed.", "", _unreached(changes, is_newer), bad=True)
     mine, its = (change.newer, change.older) if is_newer else (change.older, change.newer)
     row = next((row for row in rows if row.first), None)
     failed, peer = (None, None) if row is None else (row.newer, row.older)
@@ -257,10 +259,10 @@ def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> V
         lead += f"in the {other} run it took {formats.duration(before)}."
     else:
         lead += f"the {other} run did not reach it."
-    return Verdict(lead, _before(pair, changes, rows), _unreached(changes, is_newer), bad=True)
+    return Difference(lead, _before(pair, changes, rows), _unreached(changes, is_newer), bad=True)
 
 
-def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
+def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]) -> str:
     """Return what both did before the failure."""
     at = next((index for index, row in enumerate(rows) if row.first), None)
     if at is None:
@@ -281,7 +283,7 @@ def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
     return f"{sentence}." if not one_only else ""
 
 
-def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
+def _unreached(changes: Sequence[TypeChange], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
     """Return which steps the run that failed never reached."""
     names = [
         change.name for change in changes if not (change.newer if is_newer else change.older).steps
@@ -291,7 +293,7 @@ def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT00
     return f"{_few(names)} {'was' if len(names) == 1 else 'were'} never reached."
 
 
-def _only(different: Sequence[Change]) -> str:
+def _only(different: Sequence[TypeChange]) -> str:
     """Return which steps only one of the runs has."""
     sentences: list[str] = []
     for run, names in (

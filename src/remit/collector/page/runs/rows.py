@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     text: str
 
 
-class Mark(NamedTuple):
+class RunMark(NamedTuple):
     """A mark of a run; its number is None where only its presence is known."""
 
     name: str
@@ -64,7 +64,7 @@ class ListedRow(NamedTuple):
     agent_id: str
     agent: str
     outcome: Outcome | None
-    marks: Sequence[Mark]
+    marks: Sequence[RunMark]
     steps: StepCounts
     tokens: int | None
     took_us: int | None
@@ -95,7 +95,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         agent=run["agent"]["name"],
         outcome=Outcome("quiet", "", f"now in {short_name(step)}") if step else outcome_of(run),
         marks=[
-            Mark(
+            RunMark(
                 name,
                 run["denied"] if name == "denied" else None,
                 kind.words if name != "lost" or steps.recorded is None else missing(steps),

@@ -31,7 +31,7 @@ from remit.collector.page.runs.filters import (
     of_address,
     of_form,
 )
-from remit.collector.page.runs.hours import Bar, Bars, bars_of
+from remit.collector.page.runs.hours import Bars, PeriodBar, bars_of
 from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
 from remit.collector.page.runs.without import WORDS, Dropped, without_each
 from remit.collector.page.shell import render
@@ -127,7 +127,7 @@ def runs(visit: Visit) -> Answer:
             return Page("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
         without = () if is_ranked else without_each(visit, filters, window)
 
-    def bar_address(bar: Bar) -> str:
+    def bar_address(bar: PeriodBar) -> str:
         begin, end = address_of(bar.since_us), address_of(bar.until_us)
         return filters.but(**{"from": begin, "to": end, "order": None}).address()
 

@@ -36,7 +36,7 @@ class Ran(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AlignedRow:
     """A row of both sequences: one step of each, or a step that only one of them has.
 
     Attributes:
@@ -138,13 +138,13 @@ def carriers_of(sequence: Sequence[Ran], origin: str | None) -> Sequence[str]:
 
 def rows_of(
     older: Sequence[Ran], newer: Sequence[Ran], origin: str | None, *, failed_newer: bool
-) -> list[Row]:
+) -> list[AlignedRow]:
     """Return both sequences side by side, aligned on the names of their types."""
     at = _failed_at(newer if failed_newer else older, origin)
-    rows: list[Row] = []
+    rows: list[AlignedRow] = []
     for one, other in aligned([step.name for step in older], [step.name for step in newer]):
         rows.append(
-            Row(
+            AlignedRow(
                 None if one is None else older[one],
                 None if other is None else newer[other],
                 first=at is not None and at == (other if failed_newer else one),
@@ -162,7 +162,7 @@ def _failed_at(sequence: Sequence[Ran], origin: str | None) -> int | None:
     return next(failed, None)
 
 
-def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
+def without_the_same(rows: Sequence[AlignedRow], least_us: int) -> list[AlignedRow]:
     """Return the rows of differences with those around them, and one row for each gap."""
     same = [row.is_same(least_us) for row in rows]
     kept = {
@@ -171,8 +171,8 @@ def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
         if not is_same
         for near in range(index - AROUND, index + AROUND + 1)
     }
-    shown: list[Row] = []
-    skipped: list[Row] = []
+    shown: list[AlignedRow] = []
+    skipped: list[AlignedRow] = []
     for index, row in enumerate(rows):
         if index in kept:
             shown += [*_gap(skipped), row]
@@ -182,8 +182,8 @@ def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
     return [*shown, *_gap(skipped)]
 
 
-def _gap(rows: Sequence[Row]) -> Sequence[Row]:
-    return rows if len(rows) <= AROUND else [Row(skipped=len(rows))]
+def _gap(rows: Sequence[AlignedRow]) -> Sequence[AlignedRow]:
+    return rows if len(rows) <= AROUND else [AlignedRow(skipped=len(rows))]
 
 
 def aligned(first: Sequence[str], second: Sequence[str]) -> list[Places]:
