@@ -1,4 +1,4 @@
-"""What a schema version declares: the steps of an agent, with the words of their data risk."""
+"""Declarations of a schema version: the steps of an agent, with the words of their data risk."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def declaration_of(
     Args:
         span_types: The span types as JSON; None without a schema version.
         identifier: External identifier of the agent, which is the name of its span type; in local
-            mode a folder comes before it.
+            mode a directory comes before it.
         name: Name of the agent, which may be the title of its span type.
     """
     declared = [] if span_types is None else _read_types(span_types)

@@ -1,4 +1,4 @@
-"""What a request to a page must satisfy before it is answered: its host, its origin."""
+"""Checks of a request to a page: its host, its origin."""
 
 from __future__ import annotations
 

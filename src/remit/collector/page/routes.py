@@ -384,4 +384,4 @@ async def _form(request: Request, timeout_s: float) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True))
     except (UnicodeDecodeError, ValueError) as error:
-        raise malformed("the body is no form") from error
+        raise malformed("the body is not a form") from error

@@ -1,4 +1,4 @@
-"""What a step and its agent declare, side by side, and the words by which the step violates it."""
+"""The declarations of a step and its agent side by side, with the violations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ class Word(NamedTuple):
     """An action or a category in both declarations.
 
     Attributes:
-        gloss: What it means, where that is not plain.
-        step: What the step declares; None if nothing.
+        gloss: Its meaning, where that is not plain.
         agent: What the agent declares; None if nothing.
     """
 
@@ -42,12 +41,7 @@ class Word(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Both declarations.
-
-    Attributes:
-        violated: The words by which the step violates the remit of the agent.
-        others: The other words that one of them declares.
-    """
+    """Both declarations."""
 
     violated: Sequence[Word]
     others: Sequence[Word]
@@ -65,7 +59,6 @@ def sides_of(
     """Return both declarations.
 
     Args:
-        step: The step; None if it is not declared.
         agent: The agent that ruled the step out; None if it is not declared.
         violations: Those of this agent; their words replace those of a declaration that is not
             known.

@@ -1,4 +1,4 @@
-"""What a page is made from, a visit, and what it is, an answer."""
+"""The request for a page, and its response."""
 
 from __future__ import annotations
 

@@ -87,10 +87,7 @@ class Card(NamedTuple):
     """A row of the list.
 
     Attributes:
-        may: The actions that it or its steps may take, as verbs.
         most_sensitive: The category of the highest class that a step handles.
-        ruled_out: Whether all categories are ruled out.
-        last: When its newest run was registered.
     """
 
     agent: Summary

@@ -1,4 +1,4 @@
-"""What an agent declares, beside what happened."""
+"""The declarations of an agent compared with its records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Redacted(NamedTuple):
 
     Attributes:
         category: The category of data that the rule is about; None for other rules.
-        word: What is declared about the category, as the remit shows it; empty if nothing is.
+        word: What is declared about the category, as the remit shows it; empty if undeclared.
         by: What declares it: the agent, or the step.
     """
 
@@ -50,7 +50,6 @@ class Unused(NamedTuple):
 
     Attributes:
         by: The steps that may take the action.
-        may: What the step may do, as verbs.
         before: How often it happened at any time.
     """
 
@@ -62,7 +61,7 @@ class Unused(NamedTuple):
 
 
 def happened(visit: Visit, subject: Subject) -> Page:
-    """Show what happened beside what is declared."""
+    """Show declarations and records of the agent."""
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
     before = {one["type"]: int(one["spans"]) for one in ever}
@@ -117,7 +116,7 @@ def _redacted(count: RuleCount, declared: Declaration) -> Redacted:
         for by, one in speakers.items()
         if one is not None
     ]
-    # What the agent rules out on one side only is less than what the step says.
+    # A limit of the agent on one side only is weaker than the declaration of the step.
     words.sort(key=lambda one: (one.word.startswith(f"{NEVER} "), not one.word))
     return next((one for one in words if one.word), Redacted(count, category, "", ""))
 

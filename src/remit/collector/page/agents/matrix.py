@@ -22,7 +22,7 @@ _RESTRICTED: Final = CLASSES.index("restricted")
 
 
 class Cell(NamedTuple):
-    """What a step says about an action or a category.
+    """The declaration of a step about an action or a category.
 
     Attributes:
         violates: Whether the step would be denied because of it.

@@ -1,4 +1,4 @@
-"""What a page about one agent reads: the agent, its versions, and what its steps did."""
+"""Reads an agent for its pages: the agent, its versions, and the numbers of its steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Version(NamedTuple):
         return self.use.version_id[-4:] + self.use.schema_version_id[-4:]
 
     def is_named(self, key: str) -> bool:
-        """Return whether *key* names it, also if it was called otherwise then."""
+        """Return whether *key* names it, even if it had another name then."""
         return key.rpartition("~")[2] == self._tail
 
 
@@ -45,7 +45,6 @@ class Subject(NamedTuple):
 
     Attributes:
         versions: Its versions, the last used first.
-        declared: The declaration of the version that is shown.
         shown: That version; None if none was registered.
         counts: Numbers of its spans by type in the period.
     """

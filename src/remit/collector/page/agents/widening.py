@@ -31,7 +31,7 @@ _SIDES: Final = {ACTION: "", PARAMS: " going in", RESULT: " coming out"}
 
 
 class Group(StrEnum):
-    """What a change means."""
+    """The meaning of a change."""
 
     WIDENS = "widens"
     NARROWS = "narrows"
@@ -47,7 +47,7 @@ _GROUPS: Final = {
 
 
 class Kind(StrEnum):
-    """What a change is in."""
+    """The part of a declaration that changed."""
 
     STEP = "step"
     WORD = "word"
@@ -56,7 +56,7 @@ class Kind(StrEnum):
 
 
 class Said(NamedTuple):
-    """What a version says.
+    """A word or a few of a version.
 
     Attributes:
         text: A word or a few; None if it is undeclared.

@@ -66,7 +66,7 @@ _ABOVE: Final = 40
 
 
 class _Map(NamedTuple):
-    """What the map is made from."""
+    """The data of the map."""
 
     window: Window
     declared: Sequence[AgentRemit]

@@ -46,7 +46,6 @@ class Case(NamedTuple):
         at: When the step began, or the run was registered.
         span_id: The span; None for a terminated run.
         step: The name of the step; empty for a terminated run.
-        text: What happened, after the name of the step.
         ended: When the run was terminated; None for a span.
     """
 
@@ -72,13 +71,11 @@ class Detail(NamedTuple):
     """One case whole.
 
     Attributes:
-        setting: The setting of `on_violation`, as far as the record tells it.
+        setting: The setting of `on_violation`, as far as it is known.
         verdict: How the step violates the words of its agent.
-        violations: The violations as they were recorded.
         sides: Both declarations; None if no violation names a word.
-        agent_said: The agent that ruled it out.
-        told: What the model was told; None if it was told nothing.
-        differences: How the span differs from its declaration.
+        agent_said: The agent whose remit it violates.
+        message: The message to the model; None without one.
         hidden: Whether its class or article 9 keeps the differences from being shown.
     """
 
@@ -90,13 +87,13 @@ class Detail(NamedTuple):
     violations: Sequence[Violation]
     sides: Sides | None
     agent_said: str
-    told: str | None
+    message: str | None
     differences: Sequence[str]
     hidden: bool
 
 
 class _Registered(NamedTuple):
-    """What a run was registered with: its agent, version and span types."""
+    """Agent, version and span types of a run."""
 
     agent: AgentRow | None
     version: str | None
@@ -120,7 +117,6 @@ class _Record(NamedTuple):
     Attributes:
         kind: A key of `KINDS`.
         at_us: When the span began, or the run was registered: the lists of the API have this order.
-        fields: The span or run as the API lists it.
     """
 
     kind: str
@@ -269,7 +265,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     violations = _violations(span, kind)
     named = of_one_agent(violations)
     step = registered.declaration(None).named(span["schema_name"])
-    told = members(members(span["result_payload"]).get("error")).get("message")
+    message = members(members(span["result_payload"]).get("error")).get("message")
     hidden = step is not None and step.is_hidden
     return Detail(
         case=case,
@@ -280,7 +276,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
-        told=told if kind == DENIED and isinstance(told, str) else None,
+        message=message if kind == DENIED and isinstance(message, str) else None,
         differences=[] if hidden or kind != INVALID else span["schema_errors"],
         hidden=hidden and kind == INVALID,
     )

@@ -43,7 +43,6 @@ class Out(NamedTuple):
     """A line through the wall.
 
     Attributes:
-        y: Where it is in its row.
         tip: The path of its arrow; empty without one.
     """
 
@@ -66,11 +65,7 @@ class DrawnAgent(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """The map.
-
-    Attributes:
-        categories: The categories, each with the middle of its row.
-    """
+    """The map."""
 
     rows: Sequence[DrawnAgent]
     height: int
@@ -86,8 +81,6 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
     """Return the map.
 
     Args:
-        agents: The agents in the order of their rows.
-        categories: The categories in the order of theirs.
         more: How many categories have no row; one row is theirs.
     """
     heights = [TALL if len(_kinds_out(agent)) > 2 else ROW for agent in agents]  # noqa: PLR2004 - two lines fit
@@ -137,7 +130,7 @@ def _lines(
 ) -> list[FlowLine]:
     widths = [thickness(flow.spans) for flow in agent.flows]
     whole = _together(widths)
-    # Many lines lie on each other rather than beside their row.
+    # Many lines lie on each other instead of outside their row.
     scale = min(1.0, (height - 4) / whole) if whole else 1.0
     y = (height - whole * scale) / 2
     lines: list[FlowLine] = []

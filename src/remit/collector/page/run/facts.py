@@ -1,4 +1,4 @@
-"""What is read of a run for its page, from one state of the database."""
+"""Reads a run for its page, from one state of the database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Elsewhere(NamedTuple):
     """The runs of the agent that failed alike.
 
     Attributes:
-        fingerprint: What they have in common, as the API writes it.
+        fingerprint: That of their failure, as the API writes it.
         version: The version of the oldest, if the agent has older ones; else None.
     """
 
@@ -52,15 +52,12 @@ class RunFacts:
     """A run.
 
     Attributes:
-        version: Name of the agent's version.
-        subject: Hash of the person whom it is about.
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
-        far: Of a failed run, failed steps that are on other pages, and those around the first.
+        far: In a failed run, failed steps on other pages, and the ancestors of the first.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         outcome: The result of the root span.
-        elsewhere: The same failure in other runs.
     """
 
     row: RunRow
@@ -141,7 +138,6 @@ class SpanFacts:
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
-        error: Its error; empty without one.
         hidden_errors: The exceptions of hidden steps, which pass through others.
     """
 
@@ -244,7 +240,6 @@ def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS)
 
     Args:
         after: The step after which the page of a long run begins.
-        limit: The number of steps of such a page.
 
     Raises:
         RequestError: 404, there is none for this person; 503, 504.

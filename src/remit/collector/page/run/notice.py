@@ -39,10 +39,9 @@ class Notice(NamedTuple):
 
     Attributes:
         kind: `bad` (red), `warn` (amber), or empty (ink).
-        case: What the sentence is about; the template words it.
-        step: Name of the step that it names.
-        text: What the step or the run said; None if it is hidden or there is none.
-        effect: What is not recorded: `money moved`; empty for nothing.
+        case: The subject of the sentence; the template has its words.
+        text: Message of the step or the run; None if it is hidden or there is none.
+        effect: The effect that is not recorded, such as `money moved`; else empty.
     """
 
     kind: str
@@ -299,11 +298,7 @@ class Ledger(NamedTuple):
     """Four facts: what steps may do, with which data, what was redacted, what violated the remit.
 
     Attributes:
-        allows: The numbers of steps by action that they declare.
-        data: The numbers of steps by category of data.
-        redacted: The numbers of values by rule.
         violations: The number of steps that violated the remit and ran.
-        undeclared: The number of steps without a declaration.
         done: A sentence about completed steps with a serious action; empty for none.
     """
 

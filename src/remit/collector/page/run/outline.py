@@ -214,7 +214,7 @@ class _Slice:
     def _parents(self) -> tuple[list[int], list[str]]:
         """Return the places of the parents in the slice, and the ids of those that are not in it.
 
-        The first of the latter is -2, the next -3; -1 is no parent.
+        The first of the latter is -2, the next -3; -1 means no parent.
         """
         places: dict[bytes | None, int] = {
             span_id: place for place, span_id in enumerate(self._spans.ids)

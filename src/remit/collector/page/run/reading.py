@@ -36,11 +36,11 @@ SHOWN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """A message with what stands beside it.
+    """A message with its notes in the margin.
 
     Attributes:
         at: When its call began, at the first message that is new in it.
-        notes: What is known of it: tokens, why something was redacted.
+        notes: Tokens, and why something was redacted.
         begins: Number of messages before, where the call that is read begins.
     """
 
@@ -163,12 +163,12 @@ def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
 
 def _first_only(lines: Sequence[ReadMessage]) -> list[ReadMessage]:
     """Return the lines, with each reason only where it first holds."""
-    told: set[str] = set()
+    shown: set[str] = set()
     kept: list[ReadMessage] = []
     for line in lines:
         reasons = {help_page.why(rule) for rule in line.message.rules}
-        notes = [note for note in line.notes if note not in told or note not in reasons]
-        told |= reasons
+        notes = [note for note in line.notes if note not in shown or note not in reasons]
+        shown |= reasons
         kept.append(ReadMessage(line.message, line.at, notes, line.begins))
     return kept
 
@@ -199,8 +199,8 @@ def _summary(lines: Sequence[ReadMessage], total: int) -> str:
     roles = ", ".join(f"{count} {role}" for role, count in counts.items())
     redacted = sum(bool(line.message.rules) for line in lines)
     noun = "message" if total == 1 else "messages"
-    told = f"{total:,} {noun}" + (f": {roles}" if roles else "")
-    return told + (f" · {redacted} with redacted values" if redacted else "")
+    words = f"{total:,} {noun}" + (f": {roles}" if roles else "")
+    return words + (f" · {redacted} with redacted values" if redacted else "")
 
 
 def _plain(lines: Sequence[ReadMessage]) -> str:

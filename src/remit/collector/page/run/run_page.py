@@ -120,7 +120,6 @@ def panel_values(
     """Return what the panel of a step shows.
 
     Args:
-        visit: The visit, whose address names the run.
         opened: Whether values of a confidential step are shown.
         redacted: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes

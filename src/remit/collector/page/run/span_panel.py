@@ -43,7 +43,6 @@ class Cause(NamedTuple):
 
     Attributes:
         how: How it has to do with the one before; empty for the first.
-        message: Its message; None without one.
         hidden: Whether its message is shown only on request.
     """
 
@@ -91,7 +90,6 @@ class FailedGroup(NamedTuple):
 
     Attributes:
         members: Its members, in the order in which their steps ended.
-        cancelled: Names of the steps that the group cancelled.
     """
 
     cause: Cause
@@ -107,7 +105,6 @@ class Denial(NamedTuple):
     Attributes:
         agent: Identifier of the agent that rules it out.
         verdict: The sentence; empty if the violations say it themselves.
-        violations: The violations as they were recorded.
     """
 
     agent: str
@@ -176,7 +173,7 @@ def panel_of(
     rest = {name: value for name, value in result.items() if name != "error" or not error}
     is_root = row.schema_name == ROOT_SPAN
     if is_root:
-        # What a run was not given, and an end without a reason.
+        # A run that was started or ended without some values.
         payload, rest = _without_none(payload), _without_none(rest)
     violations = denied_by(result) if error else None
     denial = None if violations is None else _denial(facts, violations)
@@ -363,6 +360,6 @@ def _group(
 def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     named = of_one_agent(violations)
     agent = named[0].agent if named else ""
-    # In local mode, the folder of the project precedes the name.
+    # In local mode, the directory of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
     return Denial(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)

@@ -39,12 +39,9 @@ class StepRow:
     """A step as a row of the tree.
 
     Attributes:
-        level: Its level, from 0 on.
-        parent: Whether there are steps below it.
-        kind: `denied`, `cancelled`, `handled` (it failed, and its parent ended well), `first` (it
+        kind: `denied`, `cancelled`, `handled` (it failed, and its parent succeeded), `first` (it
             failed first), `carrying` (it failed by another step), `ended` (the root of a run that
             was terminated), or empty.
-        took: How long it took, in words.
     """
 
     step: StepRecord
@@ -151,7 +148,7 @@ class Tree:
         return list(above.values())
 
     def is_handled(self, step: StepRecord) -> bool:
-        """Return whether a failed step has a parent that ended well."""
+        """Return whether a failed step has a parent that succeeded."""
         parent = self.known.get(step.parent_id or "")
         return step.status == FAILED and parent is not None and parent.status == COMPLETE
 

@@ -1,4 +1,4 @@
-"""What is different in two runs: by type of step, and in a sentence."""
+"""Differences of two runs, by type of step and in a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remit.collector.store.subjects import ROOT_SPAN
 
 Run: TypeAlias = Mapping[str, Any]
 NOTICED: Final = 0.01
-"""A difference of durations counts if it is such a part of the longer run."""
+"""Part of the longer run from which a difference of durations counts."""
 LEAST_US: Final = 1_000
 _TEN, _MOST = 10, 100
 ENDED_EARLY: Final = frozenset({"failed", "cancelled", "terminated"})
@@ -169,11 +169,11 @@ def _pace(older: TypeCounts, newer: TypeCounts, least_us: int) -> str:
 
 
 NAMED: Final = 3
-"""So many steps are named in a sentence."""
+"""Number of steps that are named in a sentence."""
 
 
 class Difference(NamedTuple):
-    """What is different.
+    """The differences in a sentence.
 
     Attributes:
         below: What follows from it; empty if nothing does.

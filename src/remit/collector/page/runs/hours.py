@@ -12,7 +12,7 @@ from remit.collector.page.windows import HOUR_US, Window, local
 from remit.collector.times import US_PER_S, parse_us
 
 MOST_HOURS: Final = 3 * 24 + 1
-"""Above so many hours a bar is a day."""
+"""Hours above which a bar is a day."""
 MOST_BARS: Final = 120
 WIDTH: Final = 960
 _UP: Final = 66
@@ -33,12 +33,7 @@ _ONE_DAY: Final = 30
 
 
 class PeriodBar(NamedTuple):
-    """The runs of an hour or some days, and the place of their bars in the drawing.
-
-    Attributes:
-        height: The height of the bar above the line.
-        depth: The height of the bar below it.
-    """
+    """The runs of an hour or some days, and the place of their bars in the drawing."""
 
     words: str
     since_us: int

@@ -52,8 +52,6 @@ class ListedRow(NamedTuple):
 
     Attributes:
         began: When it began; when it was opened, if it has not.
-        outcome: What failed, or how it went; None if nothing is known.
-        tokens: Tokens of prompts and completions; None if none were counted.
         took_us: How long it took, or has taken; None if that is not known.
     """
 

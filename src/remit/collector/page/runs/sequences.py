@@ -10,7 +10,7 @@ from remit.collector.page import formats
 from remit.collector.store.subjects import ROOT_SPAN
 
 LONGER: Final = 1.5
-"""A step took longer or shorter if one duration is so many times the other."""
+"""Ratio of two durations from which a step counts as slower or faster."""
 Places: TypeAlias = tuple[int | None, int | None]
 """Places of one name in both lists; None where it is in one list only."""
 _LATEST: Final = "9"
@@ -20,11 +20,7 @@ AROUND: Final = 2
 
 
 class Ran(NamedTuple):
-    """A step in a sequence.
-
-    Attributes:
-        took_us: How long it took, if that is known.
-    """
+    """A step in a sequence."""
 
     id: str
     name: str
@@ -76,17 +72,17 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
 
     Parallel steps are in the order of their names: which of them began first tells nothing.
     """
-    beneath: dict[str | None, list[Mapping[str, Any]]] = {}
+    below: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
     root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
     for span in sorted(spans, key=lambda span: (span["started_at"] or _LATEST, span["id"])):
         parent = span["parent_span_id"]
-        beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
+        below.setdefault(parent if parent in known and parent != root else None, []).append(span)
     sequence: list[Ran] = []
-    waiting = [(span, 0) for span in reversed(_in_order(beneath.get(None, [])))]
+    waiting = [(span, 0) for span in reversed(_in_order(below.get(None, [])))]
     while waiting:
         span, depth = waiting.pop()
-        under = beneath.get(span["id"], []) if span["id"] != root else []
+        under = below.get(span["id"], []) if span["id"] != root else []
         if span["id"] != root:
             sequence.append(_ran(span, depth, is_parent=bool(under)))
         waiting += [(child, depth + 1) for child in reversed(_in_order(under))]

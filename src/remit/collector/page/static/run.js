@@ -286,7 +286,7 @@ function mark(name, count) {
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${words}` : said));
 }
 
-/** What is grave is told of all steps below a closed one; the rest only of itself. */
+/** Serious marks count for all steps below a closed one; the others only for itself. */
 function stepMarks(step, isClosed) {
   const count = {};
   for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
