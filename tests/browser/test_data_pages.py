@@ -117,10 +117,10 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
 
 
 def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
-    """Beside the form, which stays."""
+    """The form stays."""
     for address, valid in (
         ("/map?category=money", "sex life or sexual orientation"),
-        ("/denied?kind=worse", "denied, beyond"),
+        ("/denied?kind=worse", "denied, violation"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)
@@ -144,8 +144,8 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
         "The agent rules out moving money and financial information. "
         "The step declares that it does both. It was denied before its first line ran."
     )
-    clashes = [" ".join(row.split()) for row in panel.locator("tr.clash").all_inner_texts()]
-    assert clashes == [
+    violations = [" ".join(row.split()) for row in panel.locator("tr.violation").all_inner_texts()]
+    assert violations == [
         "financial transactions whether money moves it does this never",
         "financial information goes in and comes out never, in neither",
     ]
@@ -165,7 +165,7 @@ def test_nothing_was_refused(look: Tab, agents: DeclaredAgents) -> None:
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     """Declared, observed, or missing and whom to ask."""
     page = look.open("/register")
-    assert lead(page).startswith("2 of 7 agents have no gap. 5 lack a word")
+    assert lead(page).startswith("2 of 7 agents have no gap. 5 have gaps")
     cells = {
         row.locator("th").inner_text().split("\n")[0]: row.locator("td").all_inner_texts()
         for row in page.locator(".reg tbody tr").all()

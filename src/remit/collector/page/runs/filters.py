@@ -306,7 +306,7 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
             for name, words in LINKED.items()
             if filters.get(name)
         ],
-        "is_open": bool(filters.get("more")),
+        "is_unfolded": bool(filters.get("more")),
         "more": filters.but(more="1").address(),
     }
 
