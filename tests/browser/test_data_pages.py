@@ -153,10 +153,12 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     expect(panel).to_contain_text("3 times in 7 days.")
     panel.get_by_role("link", name="Show them").click()
     expect(page.locator("tbody .s")).to_have_count(3)
-    expect(page.locator(".foot")).to_contain_text("1 agent denies, 1 only observes; of 5")
+    expect(page.locator(".foot")).to_contain_text(
+        "1 agent denies, 1 only observes; the setting of 5"
+    )
 
 
-def test_nothing_was_refused(look: Tab, agents: DeclaredAgents) -> None:
+def test_nothing_was_denied(look: Tab, agents: DeclaredAgents) -> None:
     """The page says so, and what is known of the settings."""
     page = look.open(f"/denied?agent={agents.agents['Mail sorter']}")
     assert lead(page).startswith("Nothing was denied in this time that matches. 1 agent denies")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -120,7 +120,8 @@ def templates() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(_FILTERS)
-    cast("dict[str, object]", environment.globals)["marks"] = MARKS
+    names: Any = environment.globals
+    names["marks"] = MARKS
     return environment
 
 
