@@ -96,7 +96,7 @@ def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
     assert desk.api.shown(run_id)["status"] == "active"
     dialog.get_by_role("button", name="Terminate").click()
     expect(page.locator(".notice.warn")).to_contain_text("it pays the wrong person")
-    expect(page.locator(".notice.warn")).to_contain_text("told at its next step")
+    expect(page.locator(".notice.warn")).to_contain_text("stops at its next step")
     expect(page.locator("#panel .facts")).to_have_text("never ended")
     shown = desk.api.shown(run_id)
     assert (shown["status"], shown["termination_reason"]) == (
