@@ -31,8 +31,8 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
+from remit.collector.page.agents.rehearsal import denials as denials
 from remit.collector.page.agents.rehearsal import exits as exits
-from remit.collector.page.agents.rehearsal import refusals as refusals
 from remit.collector.page.agents.widening import Group as Group
 from remit.collector.page.agents.widening import changes as changes
 from remit.collector.page.agents.widening import new_exits as new_exits

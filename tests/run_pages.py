@@ -183,8 +183,8 @@ def handled(api: Api) -> str:
     return story.finish("complete")
 
 
-def refused(api: Api) -> str:
-    """Return a complete run in which `charge` was refused."""
+def denied(api: Api) -> str:
+    """Return a complete run in which `charge` was denied."""
     story = Story(api)
     top = story.begin("shop.desk:careful", story.root, ms=5)
     charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)

@@ -64,7 +64,7 @@ def seeded_declarations(desk: Desk) -> list[Screen]:
 def seeded_runs(desk: Desk) -> list[Screen]:
     """Fill a collector with a few runs that show something; return their screens."""
     api = desk.api
-    failed, refused = run_pages.failed(api), run_pages.refused(api)
+    failed, denied = run_pages.failed(api), run_pages.denied(api)
     long = waterfalls.begun(api)
     steps = waterfalls.night()
     waterfalls.record(api, long, steps)
@@ -76,7 +76,7 @@ def seeded_runs(desk: Desk) -> list[Screen]:
         Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
         Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2", "dark"),
         Screen("compare", f"/runs/compare?a={well}&b={worse}"),
-        Screen("refusal", f"/runs/{refused}", "dark"),
+        Screen("denied", f"/runs/{denied}", "dark"),
     ]
 
 

@@ -48,18 +48,18 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
     page.wait_for_url(f"**/agents/{support}")
 
 
-def test_the_remit_says_what_deny_would_refuse(tab: Tab, support: str) -> None:
+def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> None:
     """In a sentence, in ringed cells, and with the words that are missing."""
     page = tab.open(f"/agents/{support}")
     expect(page.locator(".notice .lead")).to_have_text(
-        "Under deny, 2 of its 4 declared steps would be refused: purge and send; "
-        "1 more is undeclared and would be refused: guess."
+        "Under deny, 2 of its 4 declared steps would be denied: purge and send; "
+        "1 more is undeclared and would be denied: guess."
     )
     matrix = page.get_by_role("table", name="What each step is declared to do")
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
     assert rows == ["support: its remit", "purge", "send", "idle", "read"]
-    assert matrix.locator("td.clash").count() == 3
-    expect(page.locator("tr").filter(has_text="in 24 hours").last).to_contain_text("nothing said")
+    assert matrix.locator("td.violation").count() == 3
+    expect(page.locator("tr").filter(has_text="in 24 hours").last).to_contain_text("undeclared")
     expect(page.get_by_text("send would run if its declaration said")).to_contain_text(
         f'forbids="destroy_data", excludes="{NEVER}"'
     )
@@ -81,11 +81,11 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
     expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
-    expect(page.get_by_text("of the last 200 of each step")).to_be_visible()
+    expect(page.get_by_text("of the last 200 completed calls of each step")).to_be_visible()
 
 
 def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:
-    """Half of them, and 19 of 20 where there are as many; one that was refused does not count."""
+    """p50, and p95 where there are enough of them; a denied one does not count."""
     api = desk.api
     agent = agent_of(api, "Timed", external_identifier="desk:timed")
     run = api.instance(agent_id=agent)["id"]
@@ -95,11 +95,11 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
         span = api.span(run, schema_name=name, started_at=began.isoformat())["id"]
         ended = {"timestamp": (began + timedelta(milliseconds=ms)).isoformat()}
         api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
-    refusal = denial("desk:often", Violation("no"))
-    api.span(run, schema_name="desk:often", status="failed", result_payload=refusal)
+    denied = denial("desk:often", Violation("no"))
+    api.span(run, schema_name="desk:often", status="failed", result_payload=denied)
     page = tab.open(f"/agents/{agent}?view=happened")
     often, seldom = page.locator("table.times tbody tr").all()
-    cells = {name: f"[data-l='{name}']" for name in ("Half within", "19 of 20 within")}
+    cells = {name: f"[data-l='{name}']" for name in ("p50", "p95")}
     assert [often.locator(cell).inner_text() for cell in cells.values()] == ["100 ms", "190 ms"]
     assert [seldom.locator(cell).inner_text() for cell in cells.values()] == ["70 ms", "too few"]
 
@@ -107,12 +107,13 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
 def test_two_versions_are_compared(tab: Tab, support: str) -> None:
     """The verdict first; the declarations of both as JSON."""
     page = tab.open(f"/agents/{support}?view=versions")
-    expect(page.locator(".notice .lead")).to_have_text("2.0 widens what 1.0 said: 2 new steps.")
+    lead = page.locator(".notice .lead")
+    expect(lead).to_have_text("2.0 widens the declarations of 1.0: 2 new steps.")
     with page.expect_download() as download:
         page.get_by_role("link", name="JSON of both").click()
     assert download.value.suggested_filename == "versions.json"
     page.get_by_role("link", name="1.0").click()
-    expect(page.locator(".notice .lead")).to_contain_text("2.0 widens what 1.0 said")
+    expect(page.locator(".notice .lead")).to_contain_text("2.0 widens the declarations of 1.0")
 
 
 def test_a_token_of_a_deployment_sees_its_agent_alone(

@@ -1,4 +1,4 @@
-"""The data map, what was refused, the register and the account."""
+"""The data map, what was denied, the register and the account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.declared_agents import TYPES, DeclaredAgents, filled, step
 from tests.run_history import minutes
 
 HOSTILE = '<img src=x onerror="alert(1)">\u202e"; ink { } </style><script>alert(2)</script>'
-SCREENS = ("/map", "/refused", "/register", "/account")
+SCREENS = ("/map", "/denied", "/register", "/account")
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +71,16 @@ def as_holder(browser: Browser, desk: Desk, token: str) -> Generator[Tab]:
 def test_the_map_shows_what_may_leave_and_by_which_steps(look: Tab) -> None:
     """In a drawing and, the same, in a table."""
     page = look.open("/map")
-    assert lead(page).startswith("6 of 17 categories may leave the house, through 3 of 7 agents.")
+    assert lead(page).startswith("6 of 17 categories may leave, through 3 of 7 agents.")
     outside = {" ".join(row.split()) for row in page.locator(".map ol li").all_inner_texts()}
     assert any("Travel booker" in row and "may leave: book, pay" in row for row in outside)
-    assert any("Careful desk" in row and "pay_back was refused" in row for row in outside)
-    assert any("Mail sorter" in row and "nothing said on any of 17" in row for row in outside)
+    assert any("Careful desk" in row and "pay_back was denied" in row for row in outside)
+    assert any("Mail sorter" in row and "all 17 categories undeclared" in row for row in outside)
     assert any("Shift planner" in row and "nothing leaves" in row for row in outside)
     cells = page.locator("#c-health_and_medical td").all_inner_texts()
     assert cells == ["Claims triage: send_letter", "none", "none"]
     stays = page.locator("#c-financial_information td").last.inner_text()
-    assert "Careful desk: pay_back was refused 2 times" in stays
+    assert "Careful desk: pay_back was denied 2 times" in stays
     first, second = page.locator(".map ol li").nth(0), page.locator(".map ol li").nth(1)
     first.locator("a").focus()
     expect(second.locator("svg").first).to_have_css("opacity", "0.15")
@@ -117,10 +117,10 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
 
 
 def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
-    """Beside the form, which stays."""
+    """The form stays."""
     for address, valid in (
         ("/map?category=money", "sex life or sexual orientation"),
-        ("/refused?kind=worse", "refused, violation"),
+        ("/denied?kind=worse", "denied, violation"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)
@@ -129,43 +129,45 @@ def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
         look.expect("422")
 
 
-def test_what_was_refused_stands_with_both_declarations(look: Tab) -> None:
-    """The list by time, one case beside it; contradictions first."""
-    page = look.open("/refused")
+def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
+    """The list by time, and one case; violations first."""
+    page = look.open("/denied")
     expect(page.locator(".line .small")).to_have_text(
-        "3 refused, 1 beyond the remit, 1 terminated, 0 not as declared"
+        "3 denied, 1 violation, 1 terminated, 0 not as declared"
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
-    assert kinds == ["terminated", "violation", "refused", "refused", "refused"]
+    assert kinds == ["terminated", "violation", "denied", "denied", "denied"]
     page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
     panel = page.locator(".panel")
-    expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was refused")
+    expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
     expect(panel.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
-        "The step says that it does both. It was refused before its first line ran."
+        "The step declares that it does both. It was denied before its first line ran."
     )
-    clashes = [" ".join(row.split()) for row in panel.locator("tr.clash").all_inner_texts()]
-    assert clashes == [
+    violations = [" ".join(row.split()) for row in panel.locator("tr.violation").all_inner_texts()]
+    assert violations == [
         "financial transactions whether money moves it does this never",
         "financial information goes in and comes out never, in neither",
     ]
-    expect(panel.locator("blockquote")).to_contain_text("Policy denied this step")
+    expect(panel.locator("blockquote")).to_contain_text("Policy refused this step")
     expect(panel).to_contain_text("3 times in 7 days.")
     panel.get_by_role("link", name="Show them").click()
     expect(page.locator("tbody .s")).to_have_count(3)
-    expect(page.locator(".foot")).to_contain_text("1 agent denies, 1 only observes; of 5")
+    expect(page.locator(".foot")).to_contain_text(
+        "1 agent denies, 1 only observes; the setting of 5"
+    )
 
 
-def test_nothing_was_refused(look: Tab, agents: DeclaredAgents) -> None:
+def test_nothing_was_denied(look: Tab, agents: DeclaredAgents) -> None:
     """The page says so, and what is known of the settings."""
-    page = look.open(f"/refused?agent={agents.agents['Mail sorter']}")
-    assert lead(page).startswith("Nothing was refused in this time that matches. 1 agent denies")
+    page = look.open(f"/denied?agent={agents.agents['Mail sorter']}")
+    assert lead(page).startswith("Nothing was denied in this time that matches. 1 agent denies")
 
 
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     """Declared, observed, or missing and whom to ask."""
     page = look.open("/register")
-    assert lead(page).startswith("2 of 7 agents have no gap. 5 lack a word")
+    assert lead(page).startswith("2 of 7 agents have no gap. 5 have gaps")
     cells = {
         row.locator("th").inner_text().split("\n")[0]: row.locator("td").all_inner_texts()
         for row in page.locator(".reg tbody tr").all()
@@ -173,7 +175,7 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     assert cells["Careful desk"][1] == "Ada Okafor\ndeclared"
     assert "missing: ask the author of shop:support" in cells["Support desk"][1]
     assert "missing: all 17 categories" in cells["Mail sorter"][2]
-    assert "observed in 7 steps, declared by nobody" in " ".join(cells["Mail sorter"][3].split())
+    assert "observed in 7 steps, undeclared" in " ".join(cells["Mail sorter"][3].split())
     assert (
         "financial information\nobserved in 3 steps, though ruled out" in cells["Claims triage"][2]
     )
@@ -219,7 +221,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     page.get_by_role("link", name="Revoke ci-nightly").click()
     page.get_by_role("button", name="Revoke for good").click()
     expect(page.locator(".toks")).not_to_contain_text("ci-nightly")
-    assert lead(page).startswith("The server is well")
+    assert lead(page).startswith("The server is ready")
     shown = desk.api.get("/api_token").json()["summaries"]
     assert [token["status"] for token in shown if token["name"] == "ci-nightly"] == ["revoked"]
 
@@ -251,8 +253,8 @@ def test_a_token_sees_no_more_than_it_may(
         expect(page.locator(".toks .button")).to_have_count(0)
         assert tab.open("/map").locator(".map ol li").count() == 1
         assert tab.open("/register").locator(".reg tbody tr").count() == 1
-        assert "pay_back" not in tab.open("/refused").content()
-        page = tab.open(f"/refused?agent={agents.agents['Careful desk']}")
+        assert "pay_back" not in tab.open("/denied").content()
+        page = tab.open(f"/denied?agent={agents.agents['Careful desk']}")
         assert "pay_back" not in page.content()
         tab.expect("403")
     reading = create_token(store, "account", may="read")
@@ -280,7 +282,7 @@ def test_hostile_texts_are_shown_and_never_run(tab: Tab, desk: Desk) -> None:
         agent_schema_version=declared,
     )
     create_token(desk.world.store, "account", name="<b>token</b>")
-    for path in ("/map", "/map.svg", "/refused", "/register", "/account"):
+    for path in ("/map", "/map.svg", "/denied", "/register", "/account"):
         answer = tab.page.request.get(tab.url + path)
         assert answer.ok
         assert "<script>alert" not in answer.text()

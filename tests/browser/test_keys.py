@@ -22,7 +22,7 @@ STEPS: Final = [
     Step("notify", 1, 70, 5, payload=VIOLATION),
 ]
 """Two steps failed, two are marked, two have a text."""
-PAGES: Final = {"a": "/agents", "d": "/map", "f": "/refused", "w": "/register", "r": "/runs"}
+PAGES: Final = {"a": "/agents", "d": "/map", "f": "/denied", "w": "/register", "r": "/runs"}
 """The pages that a key after `g` opens."""
 
 

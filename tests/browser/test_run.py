@@ -1,4 +1,4 @@
-"""The page of a run, as the server draws it: what failed, what was refused, and how to end it."""
+"""The page of a run, as the server draws it: what failed, what was denied, and how to end it."""
 
 from __future__ import annotations
 
@@ -57,23 +57,23 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         assert "?span=" in page.url
 
 
-def test_a_refusal_shows_both_declarations(tab: Tab, desk: Desk) -> None:
-    """The contradictions come first."""
-    page = tab.open(f"/runs/{run_pages.refused(desk.api)}")
-    assert "1 step was refused and did not run: charge" in _notice(page)
+def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
+    """The violations come first."""
+    page = tab.open(f"/runs/{run_pages.denied(desk.api)}")
+    assert "1 step was denied and did not run: charge" in _notice(page)
     expect(page.locator(".verdict")).to_have_text(
         "The agent rules out moving money and financial information. "
-        "The step says that it does both."
+        "The step declares that it does both."
     )
-    clashes = page.locator(".sides .clash").all_inner_texts()
-    assert [text.split("\n")[0].split("\t")[0] for text in clashes] == [
+    violations = page.locator(".sides .violation").all_inner_texts()
+    assert [text.split("\n")[0].split("\t")[0] for text in violations] == [
         "financial transactions",
         "financial information",
     ]
     page.wait_for_function("() => performance.getEntriesByName('all-rows').length > 0")
     row = page.locator(".row[aria-selected=true]")
     expect(row).to_contain_text("did not run")
-    expect(row.locator(".name use")).to_have_attribute("href", "#refused")
+    expect(row.locator(".name use")).to_have_attribute("href", "#denied")
     expect(row).not_to_contain_text("handled")
 
 
@@ -96,7 +96,7 @@ def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
     assert desk.api.shown(run_id)["status"] == "active"
     dialog.get_by_role("button", name="Terminate").click()
     expect(page.locator(".notice.warn")).to_contain_text("it pays the wrong person")
-    expect(page.locator(".notice.warn")).to_contain_text("told at its next step")
+    expect(page.locator(".notice.warn")).to_contain_text("stops at its next step")
     expect(page.locator("#panel .facts")).to_have_text("never ended")
     shown = desk.api.shown(run_id)
     assert (shown["status"], shown["termination_reason"]) == (
@@ -119,7 +119,7 @@ def test_a_run_is_terminated_without_a_script(browser: Browser, desk: Desk) -> N
 
 
 def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk) -> None:
-    """It sees no button, and the API refuses the form."""
+    """It sees no button, and the API rejects the form."""
     run_id = run_pages.running(desk.api)
     token = create_token(desk.world.store, "account", may="read", clock=desk.world.clock)
     reader = Desk(desk.url, desk.world, desk.api, token.secret)

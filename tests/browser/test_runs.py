@@ -74,7 +74,7 @@ def test_a_row_says_what_failed_or_how_it_went(past: Tab, history: History) -> N
     assert "“it answers the wrong customer”" in of(page, "terminated")
     shown = "\n".join(rows(page))
     assert "charge: PaymentError the provider answered 502 three times" in shown
-    assert "refused: pay_back it may move money" in shown
+    assert "denied: pay_back it may move money" in shown
     assert "secret: SecretError" in shown
     assert "classified" not in page.content()
     assert "solved" in shown
@@ -265,9 +265,9 @@ def test_a_slow_search_shows_what_it_found(browser: Browser, tmp_path: Path) -> 
     ):
         page = tab.open("/runs?marked=violation")
         notice = page.locator(".notice")
-        expect(notice).to_contain_text("Not all of it: the first 2 runs were found")
+        expect(notice).to_contain_text("Partial results: the query timed out after 2 runs")
         expect(page.locator("tr[data-run]")).to_have_count(2)
         page.get_by_role("link", name="Go on from there").click()
         page.wait_for_url("**to=*")
-        expect(notice).to_contain_text("no run was found before the time for one question ran out")
+        expect(notice).to_contain_text("the query timed out before it found a run")
     store.close()

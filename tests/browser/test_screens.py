@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browsing import Desk, Tab, opened_tab
-from tests.page_data import REFUSALS, SCREENS, Screen, places_of
+from tests.page_data import REJECTED, SCREENS, Screen, places_of
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def look(browser: Browser, module_desk: Desk) -> Generator[Tab]:
         yield opened
 
 
-@pytest.mark.parametrize("screen", [*SCREENS, *REFUSALS], ids=lambda screen: screen.name)
+@pytest.mark.parametrize("screen", [*SCREENS, *REJECTED], ids=lambda screen: screen.name)
 def test_every_screen_is_accessible(look: Tab, places: dict[str, str], screen: Screen) -> None:
     """Nothing scrolls sideways, and nothing is written to the console."""
     answer = look.page.goto(look.url + screen.address.format_map(places))

@@ -105,7 +105,7 @@ def test_find_names_the_steps_that_have_a_text(tab: Tab, run: str) -> None:
     expect(page.locator("mark").first).to_have_text("charge")
     page.get_by_role("button", name="next hit (n)").click()
     expect(page.locator(".step", has_text="hit 2 of 23")).to_be_visible()
-    expect(page.locator(".said")).to_contain_text("what charge received is closed")
+    expect(page.locator(".said")).to_contain_text("hidden values of charge were not searched")
     assert "q=charge" in page.url
 
 

@@ -143,7 +143,7 @@ def test_an_export_has_each_step_oldest_first(world: World, store: Store) -> Non
     assert packed.text == answer.text
 
 
-def test_a_run_that_nobody_has_is_refused_before_anything_is_sent(store: Store) -> None:
+def test_a_run_that_nobody_has_is_rejected_before_anything_is_sent(store: Store) -> None:
     """As every other page is."""
     World(store)
     answer = signed_in(store).get("/runs/013xrzp12g3nqk8nzzzzzzzzzzzzzzzz/export")
@@ -191,7 +191,7 @@ def test_others_are_answered_between_the_pages(world: World, store: Store) -> No
 
 
 def test_a_session_has_one_export_at_a_time(world: World, store: Store) -> None:
-    """The next one is refused until the first has ended or its client is gone."""
+    """The next one is rejected until the first has ended or its client is gone."""
     run_id = long_run(world.account())
     app = app_over(store)
     mine, other = reader(app, store), reader(app, store)

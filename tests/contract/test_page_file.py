@@ -92,9 +92,9 @@ def test_a_token_gets_the_file(world: World) -> None:
     secret = create_token(world.store, "account").secret
     http = signed_in(world.store)
     path = f"/api/remit/v1/runs/{run_id}/file"
-    refused = http.get(path)
-    assert refused.status_code == HTTPStatus.UNAUTHORIZED
-    assert refused.json()["status"] == "error"
+    rejected = http.get(path)
+    assert rejected.status_code == HTTPStatus.UNAUTHORIZED
+    assert rejected.json()["status"] == "error"
     http.headers["Authorization"] = f"Bearer {secret}"
     for tail in ("", "/values"):
         answer = http.get(path + tail)

@@ -17,7 +17,7 @@ from tests.stores import on_each_store
 
 SAME_BEGIN = ("person 2430", "person 40523")
 """Two ids whose hashes begin with the same 8 digits."""
-LISTS = ("/runs", "/map", "/refused", "/register")
+LISTS = ("/runs", "/map", "/denied", "/register")
 
 
 @pytest.fixture

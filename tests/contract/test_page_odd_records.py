@@ -42,16 +42,16 @@ def test_violations_of_any_form_are_shown_within_bounds(
     story = run_pages.Story(world.account())
     note = {"$remit": {"violations": violations}}
     step = story.begin("shop.tools:charge", story.root, note, ms=1)
-    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
-    story.end(step, "failed", {"error": refusal}, ms=2)
+    denial = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
+    story.end(step, "failed", {"error": denial}, ms=2)
     story.end(story.root, ms=3)
     run_id = story.finish("complete")
     for path in (
         "/runs",
         f"/runs/{run_id}",
         f"/runs/{run_id}/spans/{step}",
-        f"/refused?span={step}",
-        f"/refused?span={step}&kind=violation",
+        f"/denied?span={step}",
+        f"/denied?span={step}&kind=violation",
     ):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path

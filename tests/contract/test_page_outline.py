@@ -99,7 +99,7 @@ def test_a_text_is_found_in_names_and_payloads(person: Visitor) -> None:
     def found(text: str) -> list[int]:
         answer = person.data(f"/runs/{run}/find", q=text)
         assert answer["next"] is None
-        assert answer["closed"] == ["charge", "diagnose"]
+        assert answer["hidden"] == ["charge", "diagnose"]
         return [numbers[each] for each in answer["ids"]]
 
     assert found("kettle") == [0, 1]
@@ -143,8 +143,8 @@ def test_changes_are_told_once(person: Visitor) -> None:
     assert quiet.status_code == 204
 
 
-def test_runs_of_others_and_wrong_questions_are_refused(person: Visitor, world: World) -> None:
-    """As the API refuses them."""
+def test_runs_of_others_and_wrong_questions_are_rejected(person: Visitor, world: World) -> None:
+    """As the API rejects them."""
     run = begun(person.api)
     foreign = world.foreign().instance()["id"]
     for path in ("outline", "find?q=a"):

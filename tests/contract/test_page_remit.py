@@ -88,19 +88,19 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
 
 
 def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) -> None:
-    """It says nothing of what the agent rules out."""
+    """It does not declare what the agent rules out."""
     types = [_type("desk:support", {}), _type("desk:read", {})]
     agent = _agent(reader.api, types, {"desk:read": {}, "desk:score_pages": {}})
 
     page = _text(reader, f"/agents/{agent}", "<main", "</main>")
     assert (
         "Under deny , all of its 1 declared step would run; "
-        "1 more is undeclared and would be refused: score_pages ."
+        "1 more is undeclared and would be denied: score_pages ."
     ) in page
-    assert "No declared step. Each of them says" in page
-    assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
+    assert "No declared step. Each of them declares" in page
+    assert "score_pages : undeclared, so no declaration excludes what the agent rules out." in page
     happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
-    assert "Under deny , score_pages would be refused" in happened
+    assert "Under deny , score_pages would be denied" in happened
 
 
 def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) -> None:
@@ -113,9 +113,9 @@ def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) 
 
     rest = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
     assert rest.endswith("by none none ruled out by 1 of 1 agent")
-    assert "nothing said" not in rest
-    table = _text(reader, f"/map?agent={agent}&show=open", 'id="table"', "</main>")
-    assert "Nothing is open: " in table
+    assert "undeclared" not in rest
+    table = _text(reader, f"/map?agent={agent}&show=not_ruled_out", 'id="table"', "</main>")
+    assert "Everything is ruled out or declared." in table
     assert "contact information" not in table
 
 
@@ -126,9 +126,9 @@ def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> Non
     agent = _agent(reader.api, [_type("desk:support", sides)], {})
 
     rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
-    ruled_out, _, unsaid = rows.partition("ruled out by 1 of 1 agent ")
+    ruled_out, _, undeclared = rows.partition("ruled out by 1 of 1 agent ")
     assert ruled_out == f"{second.replace('_', ' ')} by none none "
-    assert unsaid.endswith("by none nothing said in 1 of 1 agent taken by no declared step none")
+    assert undeclared.endswith("by none undeclared in 1 of 1 agent taken by no declared step none")
 
 
 def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:

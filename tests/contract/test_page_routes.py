@@ -22,7 +22,7 @@ NO_SCREENS: Final = {
     "/agents/{id}/versions.json": "a file",
     "/map.csv": "a file",
     "/map.svg": "a file",
-    "/refused.csv": "a file",
+    "/denied.csv": "a file",
     "/register.csv": "a file",
     "/runs.csv": "a file",
     "/runs/new": "data",

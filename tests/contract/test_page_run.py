@@ -43,7 +43,7 @@ def _chosen(http: httpx.Client, run_id: str) -> str:
 def _told(api: Api, *failures: tuple[str, str, str], handled: int = 0) -> str:
     """Return a failed run with failures one after the other; each with step, class and place.
 
-    The first *handled* ones have a parent that ended well.
+    The first *handled* ones have a parent that succeeded.
     """
     story = run_pages.Story(api)
     well = story.begin("shop.tools:look_up", story.root, ms=1)
@@ -120,7 +120,7 @@ def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.C
 def test_a_complete_run_tells_which_steps_may_have_moved_money(
     world: World, http: httpx.Client
 ) -> None:
-    """Those that ended well, by name."""
+    """Those that succeeded, by name."""
     story = run_pages.Story(world.account())
     top = story.begin("shop.desk:support", story.root, ms=5)
     for number, status in enumerate(("complete", "complete", "failed")):
@@ -129,7 +129,7 @@ def test_a_complete_run_tells_which_steps_may_have_moved_money(
     story.end(top, ms=50)
     story.end(story.root, result={"status": "complete"}, ms=60)
     page = _words(http.get(f"/runs/{story.finish('complete')}").text)
-    assert "Ended well: steps that may move money (2: charge)" in page
+    assert "Succeeded: steps that may move money (2: charge)" in page
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:
@@ -146,7 +146,7 @@ def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
     """Nothing is known after its last sign."""
     run_id = run_pages.ended_process(world.account())
     notice = _notice(http, run_id)
-    assert "Its process ended without a word while charge was open." in notice
+    assert "Its process stopped without reporting while charge was open." in notice
     last = run_pages.BEGIN + timedelta(milliseconds=3400)
     assert f"Process 48112, last sign {last:%H:%M:%S}." in notice
     page = http.get(f"/runs/{run_id}").text
@@ -267,7 +267,7 @@ def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.
 
 
 def test_a_run_that_has_not_begun_cannot_be_terminated(world: World, http: httpx.Client) -> None:
-    """The API refuses it."""
+    """The API rejects it."""
     for status, may_end in (("pending", False), ("active", True)):
         page = http.get(f"/runs/{world.account().instance(status)['id']}").text
         assert ("/terminate" in page) is may_end

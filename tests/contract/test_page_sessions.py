@@ -299,7 +299,7 @@ def test_a_session_sees_what_its_token_sees(world: World, http: httpx.Client) ->
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_a_change_that_another_site_asks_for_is_refused(
+def test_a_change_that_another_site_asks_for_is_rejected(
     world: World, http: httpx.Client, headers: dict[str, str]
 ) -> None:
     """Though the session would allow it; the own address in plain HTTP is enough without more."""
@@ -378,7 +378,7 @@ def test_the_sign_in_leads_back_to_this_site_only(
     assert answer.headers["location"] == expected
 
 
-def test_a_wrong_token_is_refused(http: httpx.Client) -> None:
+def test_a_wrong_token_is_rejected(http: httpx.Client) -> None:
     """And a form that is none, or too long."""
     answer = sign_in(http, "remit_wrong")
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
@@ -398,7 +398,7 @@ def test_over_plain_http_from_elsewhere_it_says_why_it_cannot_work(http: httpx.C
 
 
 @pytest.mark.parametrize("host", ["localhost:abc", "localhost:70000", "localhost:0"])
-def test_a_host_whose_port_is_none_is_refused(http: httpx.Client, host: str) -> None:
+def test_a_host_whose_port_is_none_is_rejected(http: httpx.Client, host: str) -> None:
     """It names no server."""
     for path in ("/runs", "/sign-in"):
         answer = http.get(path, headers={"host": host})

@@ -1,4 +1,4 @@
-"""Values of a confidential step: closed on every page until a request of its own asks for them."""
+"""Values of a confidential step: hidden on every page until a request of its own asks for them."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def wrapped(**parts: object) -> dict[str, object]:
     ],
     ids=["cause", "context", "more causes than are recorded", "cut", "member", "quoting member"],
 )  # fmt: skip
-def test_an_exception_that_quotes_it_in_its_chain_is_closed(
+def test_an_exception_that_quotes_it_in_its_chain_is_hidden(
     world: World, http: httpx.Client, parts: dict[str, object], *, early: bool
 ) -> None:
     """`raise RuntimeError(f"the tool failed: {error}") from error`, on each page and file."""
@@ -168,16 +168,16 @@ def test_a_failure_beside_it_is_told(world: World, http: httpx.Client) -> None:
     step = story.begin("shop.tools:secret", story.root, ms=1)
     story.end(step, "failed", run_pages.error(SECRET), ms=2)
     open_step = story.begin("shop.tools:look_up", story.root, ms=3)
-    cause = {"type": "OSError", "message": "an open word", "at": "shop/a.py:1 in b"}
-    failure = run_pages.error("an open word", "KeyError", at="shop/a.py:2 in c", causes=[cause])
+    cause = {"type": "OSError", "message": "a plain word", "at": "shop/a.py:1 in b"}
+    failure = run_pages.error("a plain word", "KeyError", at="shop/a.py:2 in c", causes=[cause])
     story.end(open_step, "failed", failure, ms=4)
     story.end(story.root, "failed", failure, ms=5)
     run_id = story.finish("failed")
     for path in ("/runs?from=all", f"/runs/{run_id}", f"/runs/{run_id}/spans/{open_step}"):
-        assert "an open word" in http.get(path).text, path
+        assert "a plain word" in http.get(path).text, path
 
 
-def test_the_messages_of_many_failures_are_closed(world: World, http: httpx.Client) -> None:
+def test_the_messages_of_many_failures_are_hidden(world: World, http: httpx.Client) -> None:
     """Not all of them are read to tell which ones are those of a confidential step."""
     story = run_pages.Story(world.account())
     around = story.begin("shop.desk:support", story.root, ms=1)
@@ -211,7 +211,7 @@ def test_the_notice_of_a_run_does_not_tell_its_message(world: World, http: httpx
 @pytest.mark.parametrize(
     ("classification", "takes"), [("confidential", ()), ("unknown", ("health_and_medical",))]
 )
-def test_how_it_differs_from_its_declaration_is_closed(
+def test_how_it_differs_from_its_declaration_is_hidden(
     world: World, http: httpx.Client, classification: str, takes: tuple[str, ...]
 ) -> None:
     """The sentences name what is in its values."""
@@ -221,7 +221,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
     step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
     here = f"/runs/{story.run_id}/spans/{step}"
     file = f"/runs/{story.run_id}/file/values"
-    for path in (here, f"{here}/part", file, f"/refused?span={step}"):
+    for path in (here, f"{here}/part", file, f"/denied?span={step}"):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
         assert "private" not in answer.text, path
@@ -230,7 +230,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
     assert "private" in shown
 
 
-def test_a_conversation_is_closed(world: World, http: httpx.Client, log: Path) -> None:
+def test_a_conversation_is_hidden(world: World, http: httpx.Client, log: Path) -> None:
     """The reading view shows numbers only; its texts need a request to a separate path."""
     type_ = run_pages.declared("shop.tools:chat", classification="confidential")
     story = run_pages.Story(world.account(), types=(type_,))
@@ -238,11 +238,11 @@ def test_a_conversation_is_closed(world: World, http: httpx.Client, log: Path) -
     step = story.begin("shop.tools:chat", story.root, {"messages": messages, "model": "private"})
     story.end(step, result={"result": SECRET, "stop_reason": "private"})
     here = f"/runs/{story.run_id}/spans/{step}"
-    closed = http.get(f"{here}/read?q=private")
-    assert closed.status_code == HTTPStatus.OK
-    assert "<dt>messages</dt><dd>3</dd>" in closed.text
-    assert f'href="{here}/values/read"' in closed.text
-    assert "private" not in closed.text
+    hidden = http.get(f"{here}/read?q=private")
+    assert hidden.status_code == HTTPStatus.OK
+    assert "<dt>messages</dt><dd>3</dd>" in hidden.text
+    assert f'href="{here}/values/read"' in hidden.text
+    assert "private" not in hidden.text
     assert http.get(f"{here}/read?as=text").status_code == HTTPStatus.FORBIDDEN
     assert SECRET in http.get(f"{here}/values/read").text
     assert SECRET in http.get(f"{here}/values/read?as=text").text
@@ -251,7 +251,7 @@ def test_a_conversation_is_closed(world: World, http: httpx.Client, log: Path) -
     assert routes.count("/runs/{id}/spans/{span}/values/read") == 2
 
 
-def test_a_whole_value_is_closed(world: World, http: httpx.Client) -> None:
+def test_a_whole_value_is_hidden(world: World, http: httpx.Client) -> None:
     """Of a confidential step, and the result of a step around it, which has its message."""
     story = run_pages.Story(world.account())
     around = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=1)
@@ -259,15 +259,15 @@ def test_a_whole_value_is_closed(world: World, http: httpx.Client) -> None:
     for each in (step, around, story.root):
         story.end(each, "failed", {**run_pages.error(SECRET), "items": [], "count": 0}, ms=10)
     here = f"/runs/{story.finish('failed')}/spans"
-    for closed in (f"{step}|payload", f"{step}|result", f"{around}|result"):
-        span, _, part = closed.partition("|")
+    for hidden in (f"{step}|payload", f"{step}|result", f"{around}|result"):
+        span, _, part = hidden.partition("|")
         answer = http.get(f"{here}/{span}/whole?of={part}")
-        assert answer.status_code == HTTPStatus.FORBIDDEN, closed
-        assert "private" not in answer.text, closed
-        assert SECRET in http.get(f"{here}/{span}/values/whole?of={part}").text, closed
+        assert answer.status_code == HTTPStatus.FORBIDDEN, hidden
+        assert "private" not in answer.text, hidden
+        assert SECRET in http.get(f"{here}/{span}/values/whole?of={part}").text, hidden
         link = f"{here}/{span}/values/whole?of={part}"
-        assert f'{part}" data-copy' not in http.get(f"{here}/{span}").text, closed
-        assert f'href="{link}"' in http.get(f"{here}/{span}/values").text, closed
+        assert f'{part}" data-copy' not in http.get(f"{here}/{span}").text, hidden
+        assert f'href="{link}"' in http.get(f"{here}/{span}/values").text, hidden
     assert "refund" in http.get(f"{here}/{around}/whole?of=payload").text
 
 
@@ -344,8 +344,8 @@ def test_pages_say_whether_an_access_log_is_kept(
     pages = (
         ("/sign-in", "What you open is written to its access log.", "It keeps no log"),
         ("/account", "kept: who opened what", "none is kept"),
-        (here, "The access log keeps that you did.", "This server keeps no access log."),
-        (f"{here}/part", "The access log keeps that you did.", "This server keeps no access log."),
+        (here, "The access log records it.", "This server keeps no access log."),
+        (f"{here}/part", "The access log records it.", "This server keeps no access log."),
     )
     without = signed_in(store)
     for path, kept, not_kept in pages:
@@ -356,7 +356,7 @@ def test_pages_say_whether_an_access_log_is_kept(
         assert kept not in without_log, path
 
 
-def test_the_error_of_a_cancelled_step_is_closed(world: World, http: httpx.Client) -> None:
+def test_the_error_of_a_cancelled_step_is_hidden(world: World, http: httpx.Client) -> None:
     """As that of a failed one, if a confidential step below it failed."""
     story = run_pages.Story(world.account())
     around = story.begin("shop.desk:support", story.root, ms=5)

@@ -71,13 +71,13 @@ def _compared(http: httpx.Client, address: str) -> tuple[str, str]:
 def test_a_rollback_narrows_what_the_newer_version_widened(http: httpx.Client, agent: str) -> None:
     """The version that was used last is compared with the one before it."""
     page = f"/agents/{agent}?view=versions"
-    assert _lead(http, page) == "1.0 widens nothing that 2.0 <b>& said. It narrows 2."
+    assert _lead(http, page) == "1.0 widens nothing that 2.0 <b>& declares. It narrows 2."
 
     newer, older = _compared(http, page)
     forwards = f"{page}&a={older}&b={newer}"
 
     assert _lead(http, forwards).startswith(
-        "2.0 <b>& widens what 1.0 said: 1 new step, 1 word that allows more."
+        "2.0 <b>& widens the declarations of 1.0: 1 new step, 1 word that allows more."
     )
 
 

@@ -15,7 +15,7 @@ from remit.collector.page import formats
 from remit.collector.page.data.flows import (
     MOST_DRAWN,
     AgentFlows,
-    Kind,
+    FlowKind,
     categories_of,
     drawn,
     flows_of,
@@ -40,7 +40,12 @@ from tests.declared_agents import (
 )
 from tests.violating import violation
 
-BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.REFUSED: 2, Kind.STAYS: 3}
+BY_KIND: Final = {
+    FlowKind.LEAVES: 0,
+    FlowKind.NOT_RULED_OUT: 1,
+    FlowKind.DENIED: 2,
+    FlowKind.STAYS: 3,
+}
 OF_ANOTHER = violation("shop:pay_back", "shop:outer", "destroy_data")
 
 
@@ -53,14 +58,14 @@ def agent(name: str, number: int = 0) -> AgentRemit:
 
 
 def counts(one: AgentRemit, **steps: tuple[int, int]) -> dict[tuple[str, str], StepCount]:
-    """Return how often steps of an agent ran, and how often they were refused."""
+    """Return how often steps of an agent ran, and how often they were denied."""
     return {
         (one.agent.id, f"shop:{name}"): StepCount(one.agent.id, f"shop:{name}", spans, denied)
         for name, (spans, denied) in steps.items()
     }
 
 
-def kinds(one: AgentRemit, **steps: tuple[int, int]) -> dict[str, tuple[Kind, tuple[str, ...]]]:
+def kinds(one: AgentRemit, **steps: tuple[int, int]) -> dict[str, tuple[FlowKind, tuple[str, ...]]]:
     """Return what happens to each category of an agent, and by which steps."""
     flows = flows_of(one, counts(one, **steps), 1).flows
     return {flow.category: (flow.kind, flow.steps) for flow in flows}
@@ -79,21 +84,24 @@ def test_the_own_type_of_an_agent_is_found_by_its_name() -> None:
 def test_a_category_leaves_by_the_steps_that_take_it() -> None:
     """And communicate outward; others may if they do not rule it out."""
     assert kinds(agent("Support desk")) == {
-        PERSON: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
-        CONTACT: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
-        MONEY: (Kind.LEAVES, ("charge", "refund")),
-        SECRETS: (Kind.LEAVES, ("charge",)),
+        PERSON: (FlowKind.NOT_RULED_OUT, ("charge", "chat", "purge", "refund")),
+        CONTACT: (FlowKind.NOT_RULED_OUT, ("charge", "chat", "purge", "refund")),
+        MONEY: (FlowKind.LEAVES, ("charge", "refund")),
+        SECRETS: (FlowKind.LEAVES, ("charge",)),
     }
     assert kinds(agent("Shift planner")) == {
-        PERSON: (Kind.STAYS, ()),
-        CONTACT: (Kind.STAYS, ()),
+        PERSON: (FlowKind.STAYS, ()),
+        CONTACT: (FlowKind.STAYS, ()),
     }
 
 
 @pytest.mark.parametrize(
-    ("ran", "kind"), [((3, 3), Kind.REFUSED), ((3, 2), Kind.LEAVES), ((0, 0), Kind.LEAVES)]
+    ("ran", "kind"),
+    [((3, 3), FlowKind.DENIED), ((3, 2), FlowKind.LEAVES), ((0, 0), FlowKind.LEAVES)],
 )
-def test_a_step_that_is_always_refused_lets_nothing_out(ran: tuple[int, int], kind: Kind) -> None:
+def test_a_step_that_is_always_denied_lets_nothing_out(
+    ran: tuple[int, int], kind: FlowKind
+) -> None:
     """If one of its calls ran, it does."""
     assert kinds(agent("Careful desk"), pay_back=ran)[MONEY] == (kind, ("pay_back",))
 
@@ -119,7 +127,9 @@ def test_agents_through_which_data_leave_come_first_and_others_last() -> None:
     assert sum(row.runs for row in rows) == 80
     ranks = [min((BY_KIND[flow.kind] for flow in each.flows), default=2) for each in every]
     assert ranks == sorted(ranks)
-    assert rows[-1].by_kind[Kind.STAYS] == sum(bool(each.of(Kind.STAYS)) for each in every[11:])
+    assert rows[-1].by_kind[FlowKind.STAYS] == sum(
+        bool(each.of(FlowKind.STAYS)) for each in every[11:]
+    )
     assert drawn(every[:MOST_DRAWN]) == every[:MOST_DRAWN]
 
 
@@ -158,14 +168,14 @@ def test_gaps_are_what_only_a_person_can_say() -> None:
 
 
 def test_what_ran_against_the_remit_is_a_question() -> None:
-    """Unless each call was refused."""
+    """Unless each call was denied."""
     claims, careful = agent("Claims triage"), agent("Careful desk")
     ran = {**counts(claims, sort=(4, 0)), **counts(careful, pay_back=(3, 3))}
     first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)
 
-    assert first.against == [(MONEY, 4)]
+    assert first.violated == [(MONEY, 4)]
     assert "why sort met financial information, which it rules out" in first.questions
-    assert second.against == []
+    assert second.violated == []
     assert (second.recipients, second.idle) == ([], ["pay_back"])
     assert MONEY in first.declared.categories
     assert MONEY not in first.included
@@ -200,16 +210,16 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
 @pytest.mark.parametrize(
     ("word", "verdict", "summary"),
     [
-        ("allowed", "The step says that it does it.", "may destroy data; Desk never does"),
+        ("allowed", "The step declares that it does it.", "may destroy data; Desk never does"),
         (
             "unknown",
-            "The step says nothing about it.",
-            "says nothing about destroying data; Desk never does",
+            "The step does not declare it.",
+            "does not declare destroying data; Desk never does",
         ),
     ],
 )
-def test_a_verdict_says_what_contradicts(word: str, verdict: str, summary: str) -> None:
-    """Also where a step said nothing."""
+def test_a_verdict_says_the_violation(word: str, verdict: str, summary: str) -> None:
+    """Even if the step does not declare it."""
     found = violation("a:step", "a:desk", "destroy_data", word)
     assert verdict_of([found]) == f"The agent rules out destroying data. {verdict}"
     assert summary_of(found, agent="Desk") == summary

@@ -1,4 +1,4 @@
-"""What the page says that `deny` would refuse, and what a version widened."""
+"""Which steps the page says would be denied, and what a version widened."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.inside_collector import (
     Group,
     changes,
     declaration_of,
+    denials,
     exits,
     new_exits,
-    refusals,
 )
 
 SEND: Final = "external_communication"
@@ -60,8 +60,9 @@ def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
     known = [DeclaredStep(name, declared_words(step), kind) for name, (step, kind) in steps.items()]
 
     shown = {
-        category: dict.fromkeys(way.takes, "declared") | dict.fromkeys(way.open, "not ruled out")
-        for way in exits(declared, refusals(declared))
+        category: dict.fromkeys(way.takes, "declared")
+        | dict.fromkeys(way.not_ruled_out, "not ruled out")
+        for way in exits(declared, denials(declared))
         for category in way.categories
     }
 
@@ -69,32 +70,32 @@ def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
 
 
 @given(RISKS, RISKS, st.sampled_from(["", "llm"]))
-def test_the_page_refuses_what_the_command_line_says_is_refused(
+def test_the_page_denies_what_the_command_line_says_is_denied(
     remit: DataRisk, step: DataRisk, kind: str
 ) -> None:
     """Both decide as the policy does."""
-    refused = refusals(of(remit, entry("step", step, **{"x-remit-kind": kind})))
+    denied = denials(of(remit, entry("step", step, **{"x-remit-kind": kind})))
 
     rehearsal = rehearse(remit, [DeclaredStep("step", declared_words(step), kind)])
 
-    assert ("step" in refused) == ("step" not in rehearsal.allowed)
-    assert bool(refused and refused["step"].does) == ("step" in rehearsal.denied)
+    assert ("step" in denied) == ("step" not in rehearsal.allowed)
+    assert bool(denied and denied["step"].does) == ("step" in rehearsal.denied)
 
 
-def test_a_refusal_names_what_the_step_does_and_leaves_unsaid() -> None:
+def test_a_denial_names_what_the_step_does_and_leaves_undeclared() -> None:
     """Each action and category once."""
     remit = risk(forbids=("destroy_data", SEND), excludes=MAIL)
     declared = of(remit, entry("purge", risk(allows="destroy_data", takes=MAIL)), entry("plain"))
 
-    refused = refusals(declared)
+    denied = denials(declared)
 
-    assert [*refused] == ["purge", "plain"]
-    assert refused["purge"] == (["destroy_data", MAIL], [SEND])
-    assert refused["plain"] == ([], ["destroy_data", SEND, MAIL])
+    assert [*denied] == ["purge", "plain"]
+    assert denied["purge"] == (["destroy_data", MAIL], [SEND])
+    assert denied["plain"] == ([], ["destroy_data", SEND, MAIL])
 
 
 def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
-    """A step that declares what is ruled out is refused, so nothing leaves by it."""
+    """A step that declares what is ruled out is denied, so nothing leaves by it."""
     declared = of(
         risk(forbids="destroy_data"),
         entry("mail", risk(allows=SEND, takes=MAIL, forbids="destroy_data")),
@@ -104,7 +105,7 @@ def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
         entry("local", risk(takes=MAIL)),
     )
 
-    (way,) = exits(declared, refusals(declared))
+    (way,) = exits(declared, denials(declared))
 
     assert way == ([MAIL], ["mail"], ["chat", "local"])
 
@@ -125,7 +126,7 @@ def test_the_agent_is_the_span_type_with_its_name() -> None:
 
 
 def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> None:
-    """Also if it only says nothing now; a lower class leaves open. Two sides are one change."""
+    """Even if it is only undeclared now; a lower class weakens it. Two sides are one change."""
     old = of(
         risk(forbids="destroy_data"),
         entry("read", risk(allows="read_data", excludes=MAIL, classification="internal")),
@@ -144,8 +145,8 @@ def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> N
         (Group.WIDENS, "send", ""),
         (Group.WIDENS, AGENT, "destroy data"),
         (Group.NARROWS, "gone", ""),
-        (Group.OPEN, "read", "class"),
-        (Group.OPEN, "send", ""),
+        (Group.WEAKENS, "read", "class"),
+        (Group.WEAKENS, "send", ""),
     ]
     assert new_exits(old, new) == {}
     assert new_exits(new, of(None, entry("send", risk(allows=SEND, takes=MAIL)))) == {
@@ -154,7 +155,7 @@ def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> N
 
 
 def test_a_version_narrows_by_what_it_rules_out() -> None:
-    """And leaves open what it said and says no more."""
+    """And weakens the words that it no longer declares."""
     old = of(None, entry("read", risk(allows=SEND)))
     new = of(None, entry("read", risk(forbids="destroy_data")))
 
@@ -162,7 +163,7 @@ def test_a_version_narrows_by_what_it_rules_out() -> None:
 
     assert listed == [
         (Group.NARROWS, "destroy data"),
-        (Group.OPEN, "external communication"),
+        (Group.WEAKENS, "external communication"),
     ]
 
 
@@ -193,11 +194,11 @@ def _words(old: Declaration, new: Declaration) -> dict[Group, set[tuple[str, str
 
 
 def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
-    """The way back narrows it; a class that is not named any more is left open."""
+    """The way back narrows it; dropping a class weakens it."""
     remit = risk(forbids="destroy_data")
     step = entry("step", risk(takes=MAIL, classification="restricted"))
-    silent = entry("step", risk(takes=MAIL))
-    old, new = of(remit, step), declaration_of(json.dumps([silent]), AGENT)
+    undeclared = entry("step", risk(takes=MAIL))
+    old, new = of(remit, step), declaration_of(json.dumps([undeclared]), AGENT)
 
     there, back = (
         [(change.group, change.step, change.what) for change in changes(*pair)]
@@ -206,7 +207,7 @@ def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
 
     assert there == [
         (Group.WIDENS, AGENT, "destroy data"),
-        (Group.OPEN, "step", "class"),
+        (Group.WEAKENS, "step", "class"),
     ]
     assert back == [
         (Group.WIDENS, "step", "class"),
@@ -228,7 +229,7 @@ def test_changed_fields_and_owners_are_listed() -> None:
     listed = [(one.what, one.old.text, one.new.text, one.follows) for one in changes(old, new)]
 
     assert listed == [
-        ("code", "string", "string", "redacted no more"),
+        ("code", "string", "string", "no longer redacted"),
         ("days", "integer or null, optional", None, ""),
         ("owner", None, "payments team", ""),
     ]

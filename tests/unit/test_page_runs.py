@@ -175,13 +175,13 @@ def failure(
         ),
         (
             {"failure": failure("remit.errors.DeniedError", "it may move money")},
-            ("failed", "refused: charge", "it may move money"),
+            ("failed", "denied: charge", "it may move money"),
         ),
         (
             {"status": "failed", "failure": failure("shop.DeniedError", "no card")},
             ("failed", "charge: DeniedError", "no card"),
         ),
-        ({"failure": failure()}, ("failed", "refused: 2 steps", "")),
+        ({"failure": failure()}, ("failed", "denied: 2 steps", "")),
         ({"denied": 0, "failure": failure()}, ("quiet", "", "handled charge: PaymentError")),
         ({"denied": 0, "failure": failure(), "summary": "well"}, ("quiet", "", "well")),
         (
@@ -194,7 +194,7 @@ def failure(
 def test_a_row_says_what_failed_or_how_it_went(
     members: dict[str, Any], expected: tuple[str, str, str] | None
 ) -> None:
-    """A failure that a run handled is quiet; a refusal is not, also in a complete run."""
+    """A failure that a run handled is quiet; a denial is not, even in a complete run."""
     assert outcome_of(run(**members)) == (None if expected is None else Outcome(*expected))
 
 

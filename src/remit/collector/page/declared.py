@@ -1,4 +1,4 @@
-"""What a schema version declares: the steps of an agent, with the words of their data risk."""
+"""Declarations of a schema version: the steps of an agent, with the words of their data risk."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Declared(msgspec.Struct, dict=True):
         return NEVER if len(excluded) == len(sides) else f"{NEVER} {excluded[0]}"
 
     def class_of(self, category: str) -> str:
-        """Return how confidential the side is that has a category; the closest of both."""
+        """Return the class of the side that has a category; the highest of both."""
         sides = (part for part in (PARAMS, RESULT) if self.word(part, category) == "included")
         return most_sensitive(self.word(part, CLASSIFICATION) for part in sides)
 
@@ -149,11 +149,11 @@ class Declared(msgspec.Struct, dict=True):
 
     @property
     def classification(self) -> str:
-        """The stricter class of parameters and result."""
+        """The higher class of parameters and result."""
         return most_sensitive(self.sides(CLASSIFICATION))
 
     @property
-    def is_closed(self) -> bool:
+    def is_hidden(self) -> bool:
         """Whether values are shown only on request: from *confidential* on, or of article 9."""
         return is_hidden(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
 
@@ -188,8 +188,8 @@ class Declared(msgspec.Struct, dict=True):
         return DeclaredStep(self.name, self.words, self.kind)
 
     @property
-    def unsaid(self) -> int:
-        """The number of actions and categories about which it says nothing."""
+    def undeclared(self) -> int:
+        """The number of actions and categories that it does not declare."""
         actions = sum(self.word(ACTION, name) == UNKNOWN for name in ACTIONS)
         return actions + sum({*self.sides(name)} == {UNKNOWN} for name in CATEGORIES)
 
@@ -255,7 +255,7 @@ def declaration_of(
     Args:
         span_types: The span types as JSON; None without a schema version.
         identifier: External identifier of the agent, which is the name of its span type; in local
-            mode a folder comes before it.
+            mode a directory comes before it.
         name: Name of the agent, which may be the title of its span type.
     """
     declared = [] if span_types is None else _read_types(span_types)

@@ -1,4 +1,4 @@
-"""What a request to a page must satisfy before it is answered: its host, its origin."""
+"""Checks of a request to a page: its host, its origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAME: Final = "same-origin"
 
 
 def check_host(request: Request, names: tuple[str, ...]) -> None:
-    """Refuse a host name that a site on the internet may have (DNS rebinding).
+    """Reject a host name that a site on the internet may have (DNS rebinding).
 
     The names of this server with a dot in them are *names*.
 
@@ -34,7 +34,7 @@ def check_host(request: Request, names: tuple[str, ...]) -> None:
 
 
 def check_origin(request: Request) -> None:
-    """Refuse a change that a page of another site asks for.
+    """Reject a change that a page of another site asks for.
 
     Raises:
         RequestError: 403.

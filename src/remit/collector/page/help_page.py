@@ -16,7 +16,7 @@ KEYS: Final = (
             ("g r", "runs"),
             ("g a", "agents"),
             ("g d", "data map"),
-            ("g f", "refused"),
+            ("g f", "denied"),
             ("g w", "register"),
             ("t", "light or dark"),
             ("u", "UTC or your time zone"),
@@ -44,41 +44,34 @@ KEYS: Final = (
 )
 """Keys of remit's pages; no key changes what is recorded."""
 STATUSES: Final = (
-    ("complete", "ended well"),
+    ("complete", "it ended without a failure"),
     ("failed", "an exception ended it, or the policy ended the run"),
-    ("refused", "the policy refused it: the step did not begin"),
+    ("denied", "the policy denied it: the step did not begin"),
     (
         "terminated",
         "ended on the server; the program learns of it at its next step",
     ),
-    ("cancelled", "the program gave it up before its end"),
+    ("cancelled", "the program gave it up before it ended"),
     ("active", "it has begun and has not ended"),
-)
-MARKS: Final = (
-    ("denied", "refused", "the policy refused the step"),
-    (
-        "violation",
-        "beyond the remit",
-        "the step violates the remit of its agent, and ran",
-    ),
-    ("redacted", "redacted", "a value in it was not recorded"),
-    ("invalid", "not as declared", "payload or result differ from what the step declares"),
-    ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
-    ("lost", "lost", "the run could not record everything, or some of its steps are not here"),
 )
 WORDS: Final = (
     ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),
     ("remit", "What an agent may do, and with which data, as its program declares it."),
     ("may", "The declaration of an agent or a step says that it may happen."),
     ("never", "The declaration of an agent rules it out."),
-    ("nothing said", "It is neither declared nor ruled out; that is not a no."),
     ("as declared", "The page repeats the declaration; it does not say that it happened."),
     ("not as declared", "What a step received or returned differs from what it declares."),
-    ("undeclared", "A step has no declaration: what it may do is not known."),
+    (
+        "undeclared",
+        "Neither declared nor ruled out, which is not a no.",
+    ),
     ("ran", "It happened and was recorded."),
-    ("observe", "With this setting, the default, a step beyond the remit runs and is marked."),
-    ("deny", "With this setting a step beyond the remit is refused before it begins."),
-    ("terminate", "With this setting a step beyond the remit is refused, and its run ends."),
+    (
+        "observe",
+        "By default, a step that violates the remit is marked and runs.",
+    ),
+    ("deny", "With this setting a step that violates the remit is denied before it begins."),
+    ("terminate", "With this setting a step that violates the remit is denied, and its run ends."),
     (
         "Terminate",
         (
@@ -87,10 +80,13 @@ WORDS: Final = (
         ),
     ),
     ("marked", "A run is marked if one of its steps has a mark; the filter has the same words."),
-    ("class", "The class of data says how close it is to a person, from public to secret."),
-    ("confidential", "Values of this class and of closer ones are closed until a reader asks."),
-    ("fold", "A folded time, in which nothing happened, is left out of the axis of a run."),
-    ("handled", "The step failed, and the step around it ended well."),
+    ("class", "How sensitive the data is, from public to secret."),
+    (
+        "confidential",
+        "Values of this class or higher are hidden until someone opens them.",
+    ),
+    ("fold", "A time in which nothing happened, left out of the axis of a run."),
+    ("handled", "The step failed, and its parent step succeeded."),
     ("directly caused by", "The error was raised because of another one: raise ... from."),
     ("which came up while this was handled", "The error was raised while another was handled."),
     ("fingerprint", "Step, type and place of a failure: the same in each run that fails so."),
@@ -111,7 +107,6 @@ def show_help(visit: Visit) -> Answer:
     values = {
         "keys": KEYS,
         "statuses": STATUSES,
-        "marks": MARKS,
         "classes": ("public", "internal", "confidential", "restricted", "secret"),
         "rules": RULES,
         "terms": WORDS,
@@ -145,13 +140,13 @@ RULES: Final = (
         "hidden",
         ("hidden:repr",),
         "a field",
-        "the author of its class leaves it out of what an object shows of itself",
+        "the class hides this field from its repr",
         "nowhere: show the field in its class",
     ),
     Rule(
         "name",
         ("name:password",),
-        "the value beside a name",
+        "the value next to a name",
         "the name is that of a password, a token, a key, a cookie or the like",
         "for a parameter, a span type or the process",
     ),
@@ -172,22 +167,22 @@ RULES: Final = (
     Rule(
         "category",
         ("category:contact_information",),
-        "what looks like data of a category",
+        "values that look like data of a category",
         "the step is declared to exclude that category",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "pattern",
         ("pattern:jwt",),
-        "a text with a key, a token or a password in it",
-        "the text has the shape of one; the whole text is redacted, not only the part",
+        "a string with a key, a token or a password in it",
+        "the string has the shape of one; the whole string is redacted, not only the part",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "quoted",
         ("quoted",),
         "the message of an error, or a reason in words",
-        "it quotes a text that the run had redacted before",
+        "it quotes a string that the run redacted before",
         "nowhere",
     ),
     Rule(
@@ -195,7 +190,7 @@ RULES: Final = (
         ("hook",),
         "a whole payload",
         "the program's own hook, configure(redact=...), failed on it",
-        "nowhere: mend the hook",
+        "nowhere: fix the hook",
     ),
 )
 """All beginnings; docs/reference/redaction.md lists every rule."""

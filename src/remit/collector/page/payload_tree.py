@@ -1,4 +1,4 @@
-"""A payload as a tree of values, bounded, with what remit wrote instead of values told apart."""
+"""A payload as a bounded tree of values, with the markers that replace some of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remit.errors import Violation
 
 MOST_NODES: Final = 2000
 MOST_CHARS: Final = 2000
-"""Of a longer text, the page shows the beginning."""
+"""Only the beginning of a longer string is shown."""
 MOST_LEVELS: Final = 24
 _OPEN_LEVELS: Final = 2
 _MOST_OPEN: Final = 24
@@ -28,8 +28,8 @@ class Node(NamedTuple):
         key: Its name or position; None for the outermost and for items of a list.
         kind: `text`, `value`, `redacted`, `cut`, `opaque`, `object`, `list`, or `left` for what
             the page leaves out.
-        text: What is shown; of a redacted value the rule.
-        open: Whether they are shown at first.
+        text: The text that is shown; for a redacted value, the rule.
+        open: Whether its nodes are shown at first.
     """
 
     key: str | None
@@ -44,9 +44,7 @@ class PayloadTree(NamedTuple):
     """A payload.
 
     Attributes:
-        cut: Whether the page leaves something out.
         violations: The violations in spite of which the step ran.
-        unregistered: Whether the agent does not register the step.
     """
 
     nodes: tuple[Node, ...]

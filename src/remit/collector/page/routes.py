@@ -134,10 +134,10 @@ class Site:
             if request.method == "POST":
                 check_origin(request)
             return await answer(request)
-        except RequestError as refusal:
-            return refusal_page(request, refusal)
+        except RequestError as rejection:
+            return rejection_page(request, rejection)
         except StoreUnavailableError:
-            return refusal_page(request, _UNAVAILABLE)
+            return rejection_page(request, _UNAVAILABLE)
 
     async def _sign_in(self, request: Request) -> Response:
         wanted = _local(request.query_params.get("next"))
@@ -158,10 +158,10 @@ class Site:
             account_id = await self._executor.run(partial(self._sessions.account_of, entered))
             begin = partial(self._sessions.sign_in, account_id, entered, replaced)
             secret = await self._executor.run(begin, writes=True)
-        except RequestError as refusal:
-            request.scope[CODE] = refusal.code
-            values["wrong"] = refusal
-            return _response(request, Page("sign_in.html", values, refusal.status))
+        except RequestError as rejection:
+            request.scope[CODE] = rejection.code
+            values["wrong"] = rejection
+            return _response(request, Page("sign_in.html", values, rejection.status))
         response = _response(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
@@ -186,8 +186,8 @@ class Site:
         try:
             session, _ = await self._executor.run(partial(self._sessions.find, secret))
             await self._executor.run(partial(self._sessions.end, session), writes=True)
-        except RequestError as refusal:
-            if refusal.status != HTTPStatus.UNAUTHORIZED:
+        except RequestError as rejection:
+            if rejection.status != HTTPStatus.UNAUTHORIZED:
                 raise
         response = _response(request, Redirect(SIGN_IN))
         response.delete_cookie(
@@ -264,25 +264,25 @@ _ONE_AT_A_TIME: Final = RequestError(
 )
 
 
-def refusal_page(request: Request, refusal: RequestError) -> Response:
-    """Return the page of a refusal; without a session, a redirect to the sign-in page."""
-    request.scope[CODE] = refusal.code
-    if refusal.status == HTTPStatus.UNAUTHORIZED:
+def rejection_page(request: Request, rejection: RequestError) -> Response:
+    """Return the page of a rejection; without a session, a redirect to the sign-in page."""
+    request.scope[CODE] = rejection.code
+    if rejection.status == HTTPStatus.UNAUTHORIZED:
         if _wants_data(request):
-            return Response(status_code=refusal.status, headers=shell.HEADERS)
+            return Response(status_code=rejection.status, headers=shell.HEADERS)
         query = f"?{request.url.query}" if request.url.query else ""
         wanted = urlencode({"next": request.url.path + query})
         return _response(request, Redirect(f"{SIGN_IN}?{wanted}"))
     values = {
-        "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
-        "refusal": refusal,
+        "title": _TITLES.get(HTTPStatus(rejection.status), "This does not work"),
+        "rejection": rejection,
     }
     kept = {
         name: value
-        for name, value in (refusal.headers or {}).items()
+        for name, value in (rejection.headers or {}).items()
         if name.lower() in {"connection", "retry-after"}
     }
-    return _response(request, Page("refused_request.html", values, refusal.status, kept))
+    return _response(request, Page("rejected_request.html", values, rejection.status, kept))
 
 
 def wants_page(request: Request) -> bool:
@@ -384,4 +384,4 @@ async def _form(request: Request, timeout_s: float) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True))
     except (UnicodeDecodeError, ValueError) as error:
-        raise malformed("the body is no form") from error
+        raise malformed("the body is not a form") from error

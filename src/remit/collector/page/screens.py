@@ -8,7 +8,7 @@ from typing import Final
 from remit.collector.page import help_page
 from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
-from remit.collector.page.data import datamap, refused, register
+from remit.collector.page.data import datamap, denied, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
 from remit.collector.page.visits import Handler, Redirect
@@ -42,16 +42,16 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/agents", agent_list.agents),
     ("GET", "/agents/{id}", agent_page.agent),
     ("GET", "/agents/{id}/versions.json", versions.both),
-    ("GET", datamap.LINE.path, datamap.show),
-    ("POST", datamap.LINE.path, datamap.LINE.choose),
-    ("GET", f"{datamap.LINE.path}.csv", datamap.csv),
-    ("GET", f"{datamap.LINE.path}.svg", datamap.svg),
-    ("GET", refused.LINE.path, refused.show),
-    ("POST", refused.LINE.path, refused.LINE.choose),
-    ("GET", f"{refused.LINE.path}.csv", refused.csv),
-    ("GET", register.LINE.path, register.show),
-    ("POST", register.LINE.path, register.LINE.choose),
-    ("GET", f"{register.LINE.path}.csv", register.csv),
+    ("GET", datamap.FILTERS.path, datamap.show),
+    ("POST", datamap.FILTERS.path, datamap.FILTERS.choose),
+    ("GET", f"{datamap.FILTERS.path}.csv", datamap.csv),
+    ("GET", f"{datamap.FILTERS.path}.svg", datamap.svg),
+    ("GET", denied.FILTERS.path, denied.show),
+    ("POST", denied.FILTERS.path, denied.FILTERS.choose),
+    ("GET", f"{denied.FILTERS.path}.csv", denied.csv),
+    ("GET", register.FILTERS.path, register.show),
+    ("POST", register.FILTERS.path, register.FILTERS.choose),
+    ("GET", f"{register.FILTERS.path}.csv", register.csv),
     ("GET", account_page.PATH, account_page.show),
     ("GET", f"{account_page.PATH}/tokens/{{id}}/revoke", account_page.ask),
     ("POST", f"{account_page.PATH}/tokens/{{id}}/revoke", account_page.revoke),

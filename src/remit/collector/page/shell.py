@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from remit._policy.words import sensitivity
 from remit.collector.page import formats
+from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -119,12 +120,14 @@ def templates() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(_FILTERS)
+    names: Any = environment.globals
+    names["marks"] = MARKS
     return environment
 
 
 @cache
 def _globals() -> dict[str, object]:
-    """Return what every template can use beside its values."""
+    """Return what every template can use in addition to its values."""
     return {
         "static": f"/static/{static_version()}",
         "time": partial(_stamp, pattern="%Y-%m-%d %H:%M:%S"),

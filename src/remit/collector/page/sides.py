@@ -1,4 +1,4 @@
-"""What a step and its agent declare, side by side, and the words by which the step violates it."""
+"""The declarations of a step and its agent side by side, with the violations."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ class Word(NamedTuple):
     """An action or a category in both declarations.
 
     Attributes:
-        gloss: What it means, where that is not plain.
-        step: What the step says; None if nothing.
-        agent: What the agent says; None if nothing.
+        gloss: Its meaning, where that is not plain.
+        agent: What the agent declares; None if nothing.
     """
 
     name: str
@@ -42,12 +41,7 @@ class Word(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Both declarations.
-
-    Attributes:
-        violated: The words by which the step violates what the agent says.
-        others: The other words that one of them says.
-    """
+    """Both declarations."""
 
     violated: Sequence[Word]
     others: Sequence[Word]
@@ -65,7 +59,6 @@ def sides_of(
     """Return both declarations.
 
     Args:
-        step: The step; None if it is not declared.
         agent: The agent that ruled the step out; None if it is not declared.
         violations: Those of this agent; their words replace those of a declaration that is not
             known.
@@ -91,7 +84,7 @@ def summary_of(violation: Violation, *, agent: str) -> str:
     else:
         subject = words(name)
         does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
-    says = f"says nothing about {subject}" if violation.word == UNKNOWN else does
+    says = f"does not declare {subject}" if violation.word == UNKNOWN else does
     return f"{says}; {agent} never does"
 
 
@@ -101,15 +94,15 @@ def verdict_of(violations: Sequence[Violation]) -> str:
     if not names:
         return ""
     ruled_out = listed([_DOING.get(name, words(name)) for name in names])
-    silent = {violation.name for violation in violations if violation.word == UNKNOWN}
+    undeclared = {violation.name for violation in violations if violation.word == UNKNOWN}
     pronoun = {1: "it", 2: "both"}.get(len(names), "all of it")
     verb = "does" if any(name in _DOING for name in names) else "has"
-    if not silent:
-        says = f"says that it {verb} {pronoun}"
-    elif len(silent) == len(names):
-        says = f"says nothing about {pronoun}"
+    if not undeclared:
+        says = f"declares that it {verb} {pronoun}"
+    elif len(undeclared) == len(names):
+        says = f"does not declare {pronoun}"
     else:
-        says = "says otherwise, or nothing"
+        says = "does not declare all of it"
     return f"The agent rules out {ruled_out}. The step {says}."
 
 

@@ -1,4 +1,4 @@
-"""What a person may see, for the pages that read the database and not the API.
+"""Limits what a person may see on pages that read the database and not the API.
 
 No other module of the page asks which agent, environment or run that is.
 """

@@ -1,4 +1,4 @@
-"""What a page is made from, a visit, and what it is, an answer."""
+"""The request for a page, and its response."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Api(NamedTuple):
         """Return what a GET answers; a parameter that is None or empty is left out.
 
         Raises:
-            RequestError: The refusal.
+            RequestError: The rejection.
         """
         chosen = {name: value for name, value in query.items() if value}
         return self._answer(Request("GET", path, chosen))
@@ -58,8 +58,8 @@ class Api(NamedTuple):
         """Return what a GET answers; None if that takes too long."""
         try:
             return self.get(path, **query)
-        except RequestError as refusal:
-            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+        except RequestError as rejection:
+            if rejection.status != HTTPStatus.GATEWAY_TIMEOUT:
                 raise
             return None
 
@@ -67,7 +67,7 @@ class Api(NamedTuple):
         """Return what a POST answers.
 
         Raises:
-            RequestError: The refusal.
+            RequestError: The rejection.
         """
         return self._answer(Request("POST", path, body=msgspec.json.encode(body)))
 
@@ -75,7 +75,7 @@ class Api(NamedTuple):
         """Return what *work* returns, which reads one state of the database.
 
         Raises:
-            RequestError: The refusal.
+            RequestError: The rejection.
         """
         if self.within is not None:
             return work(self.within)
@@ -118,7 +118,7 @@ class Visit:
         """Return what *work* returns, which reads everything in one transaction.
 
         Raises:
-            RequestError: The refusal.
+            RequestError: The rejection.
         """
         return self.api.read(
             lambda ctx: work(replace(self, api=self.api._replace(within=ctx)), ctx)

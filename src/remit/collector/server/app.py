@@ -22,7 +22,7 @@ from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page.routes import Site, refusal_page, wants_page
+from remit.collector.page.routes import Site, rejection_page, wants_page
 from remit.collector.page.run.html_file import file_routes
 from remit.collector.server.access_log import AccessLog
 from remit.collector.server.health import monitoring_routes
@@ -126,7 +126,7 @@ async def _answered(request: Request, error: Exception, *, has_page: bool) -> Re
     rejection = _as_request_error(request.method, error)
     request.scope[CODE] = rejection.code
     if has_page and wants_page(request):
-        return refusal_page(request, rejection)
+        return rejection_page(request, rejection)
     return envelope(rejection)
 
 

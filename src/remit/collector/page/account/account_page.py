@@ -22,7 +22,7 @@ from remit.collector.views.resources import row_view
 
 PATH: Final = "/account"
 UNUSED_DAYS: Final = 90
-"""A token that is not used for so long, and never ends, comes first."""
+"""Idle days after which a token that never ends comes first."""
 _TOKENS: Final = "/api/v1/api_token"
 _PER_PAGE: Final = 100
 _MOST_TOKENS: Final = 1000
@@ -38,7 +38,6 @@ class Token(NamedTuple):
         used: When it was last used, None if that is not known.
         days_unused: For how many days it was not used; since it was made, if it was never used.
         status: `active`, `suspended` or `revoked`.
-        is_own: Whether this session began with it.
     """
 
     id: str

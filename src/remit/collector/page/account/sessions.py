@@ -24,7 +24,7 @@ CODE: Final = "code"
 CODE_US: Final = 10 * 60 * 1_000_000
 """How long a code can be used, once."""
 IDLE_US: Final = 12 * 3600 * 1_000_000
-"""A session that is not used for so long ends."""
+"""Idle time after which a session ends."""
 LONGEST_US: Final = 7 * 24 * 3600 * 1_000_000
 """How long a session lasts at most."""
 MOST_SESSIONS: Final = 50

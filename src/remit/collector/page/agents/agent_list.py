@@ -1,4 +1,4 @@
-"""All agents: those that failed, those that were refused or beyond their remit, the others."""
+"""All agents: those that failed, those with denied steps or violations, the others."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SHORT_VERBS: Final = {
     "update_data": "update",
     "read_data": "read",
 }
-"""The actions in a word, the gravest first."""
-PARTS: Final = ("failed", "refused", "well")
+"""The actions in a word, the most serious first."""
+PARTS: Final = ("failed", "denied", "well")
 Numbers = Mapping[str, Any]
 
 
@@ -66,10 +66,10 @@ class Summary(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The worst that happened: `failed`, `refused`, `violation`, `lost` or `well`."""
+        """The worst that happened: `failed`, `denied`, `violation`, `lost` or `well`."""
         if self.count("failed"):
             return "failed"
-        for flag, word in (("denied", "refused"), ("violation", "violation")):
+        for flag, word in (("denied", "denied"), ("violation", "violation")):
             if self.spans_with(flag):
                 return word
         if self.count("terminated"):
@@ -80,24 +80,21 @@ class Summary(NamedTuple):
     def part(self) -> str:
         """The part of the list that it belongs to."""
         worst = self.worst
-        return worst if worst in PARTS else "refused"
+        return worst if worst in PARTS else "denied"
 
 
 class Card(NamedTuple):
     """A row of the list.
 
     Attributes:
-        may: The actions that it or its steps may take, as verbs.
-        closest: The category of the strictest class that a step handles.
-        ruled_out: Whether all categories are ruled out.
-        last: When its newest run was registered.
+        most_sensitive: The category of the highest class that a step handles.
     """
 
     agent: Summary
     owner: str | None
     purpose: str | None
     may: Sequence[str]
-    closest: str | None
+    most_sensitive: str | None
     more: int
     classification: str
     ruled_out: bool
@@ -191,7 +188,7 @@ def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
 def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
     own = declared.own
     handling = [step for step in declared.all if step.categories]
-    closest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
+    highest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
     categories = {name for step in handling for name in step.categories}
     allowed = {name for step in declared.steps.values() for name in step.allowed}
     if own is not None:
@@ -201,9 +198,9 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
         declared.owner,
         agent.description or declared.description,
         [verb for name, verb in SHORT_VERBS.items() if name in allowed],
-        None if closest is None else closest.categories[0],
+        None if highest is None else highest.categories[0],
         max(0, len(categories) - 1),
-        "unknown" if closest is None else closest.classification,
-        closest is None and own is not None and own.unsaid == 0 and not own.categories,
+        "unknown" if highest is None else highest.classification,
+        highest is None and own is not None and own.undeclared == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )

@@ -1,4 +1,4 @@
-"""What an agent declares, beside what happened."""
+"""The declarations of an agent compared with its records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain.context import Context
-from remit.collector.page.agents.rehearsal import undeclared_refusals
+from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.visibility import scope_in
@@ -35,7 +35,7 @@ class Redacted(NamedTuple):
 
     Attributes:
         category: The category of data that the rule is about; None for other rules.
-        word: What is declared about the category, as the remit shows it; empty if nothing is.
+        word: What is declared about the category, as the remit shows it; empty if undeclared.
         by: What declares it: the agent, or the step.
     """
 
@@ -50,7 +50,6 @@ class Unused(NamedTuple):
 
     Attributes:
         by: The steps that may take the action.
-        may: What the step may do, as verbs.
         before: How often it happened at any time.
     """
 
@@ -62,7 +61,7 @@ class Unused(NamedTuple):
 
 
 def happened(visit: Visit, subject: Subject) -> Page:
-    """Show what happened beside what is declared."""
+    """Show declarations and records of the agent."""
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
     before = {one["type"]: int(one["spans"]) for one in ever}
@@ -93,9 +92,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "never": [one for one in redacted if one.word == NEVER],
             "unused": unused,
             "undeclared": undeclared,
-            "refused_undeclared": undeclared_refusals(
-                declared, (one["type"] for one in undeclared)
-            ),
+            "undeclared_denied": undeclared_denials(declared, (one["type"] for one in undeclared)),
             "denied": subject.total("denied"),
             "violation": subject.total("violation"),
             "findings": _findings(subject),
@@ -119,7 +116,7 @@ def _redacted(count: RuleCount, declared: Declaration) -> Redacted:
         for by, one in speakers.items()
         if one is not None
     ]
-    # What the agent rules out on one side only is less than what the step says.
+    # A limit of the agent on one side only is weaker than the declaration of the step.
     words.sort(key=lambda one: (one.word.startswith(f"{NEVER} "), not one.word))
     return next((one for one in words if one.word), Redacted(count, category, "", ""))
 
@@ -152,12 +149,11 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
     return unused
 
 
-def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
-    """Return what was refused, beyond the remit or not as declared: mark, words, step, times."""
-    kinds = {"denied": "refused", "violation": "beyond its remit", "invalid": "not as declared"}
+def _findings(subject: Subject) -> list[tuple[str, str, int]]:
+    """Return denied steps, violations, and steps not as declared: mark, name, times."""
     return [
-        (flag, words, name, int(one[flag]))
-        for flag, words in kinds.items()
+        (flag, name, int(one[flag]))
+        for flag in ("denied", "violation", "invalid")
         for name, one in subject.counts.items()
         if one[flag]
     ]
@@ -168,9 +164,9 @@ def _timed(
 ) -> list[dict[str, object]]:
     """Return the numbers of the steps, the longest together first.
 
-    Half of the last ones ended within `half_us`, 19 of 20 within `most_us`.
+    `p50_us` and `p95_us` are percentiles of the last ones.
     """
-    most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
+    longest_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
     timed: list[dict[str, object]] = []
     for name in longest:
         counts, last = subject.counts[name], durations.get(name, ())
@@ -178,10 +174,10 @@ def _timed(
             {
                 "name": name,
                 "counts": counts,
-                "share": 100 * int(counts["duration_us"]) / most_us if most_us else 0,
+                "share": 100 * int(counts["duration_us"]) / longest_us if longest_us else 0,
                 "ended": int(counts["spans"]) > int(counts["unfinished"]),
-                "half_us": _within(last, 0.5) if last else None,
-                "most_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+                "p50_us": _within(last, 0.5) if last else None,
+                "p95_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
             }
         )
     return timed

@@ -1,4 +1,4 @@
-"""The remit of an agent: what its steps may do, with whose data, and what `deny` refuses."""
+"""The remit of an agent: what its steps may do, with which data, and which would be denied."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
 from remit.collector.page.agents.rehearsal import (
-    Refusal,
+    Expected,
+    denials,
     exits,
     mentioned,
-    refusals,
-    undeclared_refusals,
+    undeclared_denials,
 )
 from remit.collector.page.agents.subjects import Subject
 from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
@@ -22,23 +22,23 @@ _RESTRICTED: Final = CLASSES.index("restricted")
 
 
 class Cell(NamedTuple):
-    """What a step says about an action or a category.
+    """The declaration of a step about an action or a category.
 
     Attributes:
-        clash: Whether it is the reason why `deny` would refuse the step.
+        violates: Whether the step would be denied because of it.
     """
 
     text: str
     look: str
-    clash: bool = False
+    violates: bool = False
 
 
-class Row(NamedTuple):
+class MatrixRow(NamedTuple):
     """A step in the matrix.
 
     Attributes:
         ran: How often it ran; None for the agent itself.
-        runs_as: Why it runs although it says nothing; empty otherwise.
+        runs_as: Why it runs although its words are undeclared; empty otherwise.
     """
 
     step: Declared
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     ran: int | None
     cells: Sequence[Cell]
     folded: bool
-    refusal: Refusal | None
+    denial: Expected | None
     runs_as: str
     may: Sequence[str]
     never: Sequence[str]
@@ -55,15 +55,15 @@ class Row(NamedTuple):
 def remit(visit: Visit, subject: Subject) -> Page:
     """Show what the agent may do."""
     declared = subject.declared
-    refused = refusals(declared)
+    denied = denials(declared)
     opened = visit.query.get("categories") == "all"
     columns = list(CATEGORIES) if opened else mentioned(declared)
     undeclared = [name for name, counts in subject.counts.items() if counts["undeclared"]]
     short = short_names({*(step.name for step in declared.all), *undeclared})
     by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
-    ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
+    ordered = sorted(by_name, key=lambda name: _rank(denied.get(name)))
     rows = [
-        _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
+        _row(declared.steps[name], short, columns, denied.get(name), subject.ran(name))
         for name in ordered
     ]
     return Page(
@@ -75,13 +75,13 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "columns": columns,
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
-            "refused": [row for row in rows if row.refusal is not None],
-            "refused_undeclared": undeclared_refusals(declared, undeclared),
+            "would_be_denied": [row for row in rows if row.denial is not None],
+            "undeclared_denied": undeclared_denials(declared, undeclared),
             "denied": subject.total("denied"),
             "has_limits": declared.own is not None and bool(declared.own.limits),
-            "exits": exits(declared, refused),
+            "exits": exits(declared, denied),
             "short": short,
-            "silent": [
+            "undeclared_senders": [
                 short[step.name]
                 for step in declared.steps.values()
                 if step.word(ACTION, SENDING) == UNKNOWN
@@ -92,8 +92,8 @@ def remit(visit: Visit, subject: Subject) -> Page:
     )
 
 
-def _rank(reason: Refusal | None) -> int:
-    """Return the place of a step: what it does is ruled out, too little is said, it runs."""
+def _rank(reason: Expected | None) -> int:
+    """Return the place of a step: what it does is ruled out, words are undeclared, it runs."""
     if reason is None:
         return 2
     return 0 if reason.does else 1
@@ -103,41 +103,41 @@ def _row(
     step: Declared,
     short: Mapping[str, str],
     columns: Sequence[str],
-    reason: Refusal | None,
+    reason: Expected | None,
     ran: int | None,
-) -> Row:
-    clashing = [] if reason is None else [*reason.does, *reason.unsaid]
+) -> MatrixRow:
+    violated = [] if reason is None else [*reason.does, *reason.undeclared]
     cells = [
-        *(_action(step, name, clash=name in clashing) for name in ACTIONS),
-        *(_category(step, name, clash=name in clashing) for name in columns),
+        *(_action(step, name, violates=name in violated) for name in ACTIONS),
+        *(_category(step, name, violates=name in violated) for name in columns),
     ]
-    return Row(
+    return MatrixRow(
         step=step,
         short=short[step.name],
         ran=ran,
         cells=cells,
         folded=len(columns) < len(CATEGORIES),
-        refusal=reason,
+        denial=reason,
         runs_as=KIND_NAMES.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed],
         never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],
     )
 
 
-def _action(step: Declared, name: str, *, clash: bool) -> Cell:
+def _action(step: Declared, name: str, *, violates: bool) -> Cell:
     word = step.word(ACTION, name)
     if word == "allowed":
-        return Cell("may", "yes", clash)
+        return Cell("may", "yes", violates)
     if word == "disallowed":
-        return Cell(NEVER, "no", clash)
-    return Cell("", "unsaid", clash)
+        return Cell(NEVER, "no", violates)
+    return Cell("", "hatched", violates)
 
 
-def _category(step: Declared, name: str, *, clash: bool) -> Cell:
+def _category(step: Declared, name: str, *, violates: bool) -> Cell:
     words = step.in_words(name)
     if step.holds(name):
-        return Cell(words, _darkness(step), clash)
-    return Cell(words, "no" if words else "unsaid", clash)
+        return Cell(words, _darkness(step), violates)
+    return Cell(words, "no" if words else "hatched", violates)
 
 
 def _darkness(step: Declared) -> str:
@@ -147,18 +147,18 @@ def _darkness(step: Declared) -> str:
     return "dark" if level >= _CONFIDENTIAL else "yes"
 
 
-def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
-    """Return a step that only says too little, and the declaration with which it would run."""
+def _advice(rows: Sequence[MatrixRow]) -> tuple[str, str] | None:
+    """Return a step with undeclared words only, and the declaration with which it would run."""
     for row in rows:
-        if row.refusal is None or row.refusal.does:
+        if row.denial is None or row.denial.does:
             continue
         words = {"forbids": ACTIONS, "excludes": CATEGORIES}
-        unsaid = {
-            argument: [name for name in row.refusal.unsaid if name in known]
+        undeclared = {
+            argument: [name for name in row.denial.undeclared if name in known]
             for argument, known in words.items()
         }
         return row.short, ", ".join(
-            f"{argument}={_literal(names)}" for argument, names in unsaid.items() if names
+            f"{argument}={_literal(names)}" for argument, names in undeclared.items() if names
         )
     return None
 

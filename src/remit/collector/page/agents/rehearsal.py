@@ -1,4 +1,4 @@
-"""Which steps of an agent `deny` would refuse, and by which steps data may leave.
+"""Which steps of an agent would be denied, and by which steps data may leave.
 
 The policy of the SDK decides the same about each call; `remit schema show --risk` and `remit lock`
 show the same.
@@ -15,16 +15,16 @@ from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
 from remit.collector.page.declared import Declaration, Declared
 
 
-class Refusal(NamedTuple):
-    """Why `deny` would refuse a step.
+class Expected(NamedTuple):
+    """Why a step would be denied.
 
     Attributes:
         does: The actions and categories that the agent rules out and the step declares.
-        unsaid: Those that the agent rules out and about which the step says nothing.
+        undeclared: Those that the agent rules out and the step does not declare.
     """
 
     does: list[str]
-    unsaid: list[str]
+    undeclared: list[str]
 
 
 class Exit(NamedTuple):
@@ -32,16 +32,16 @@ class Exit(NamedTuple):
 
     Attributes:
         takes: The steps by which they are declared to leave.
-        open: The steps that do not rule it out.
+        not_ruled_out: The steps that do not rule it out.
     """
 
     categories: list[str]
     takes: list[str]
-    open: list[str]
+    not_ruled_out: list[str]
 
 
-def refusal(own: Declared | None, step: Declared) -> Refusal | None:
-    """Return why the remit of *own* refuses a step under `deny`; None if it runs."""
+def denial(own: Declared | None, step: Declared) -> Expected | None:
+    """Return why a step violates the remit of *own*; None if it would run."""
     strict = step.kind not in WITHOUT_EFFECT
     limits = () if own is None else own.limits
     words: dict[str, set[str]] = {}
@@ -49,48 +49,51 @@ def refusal(own: Declared | None, step: Declared) -> Refusal | None:
         words.setdefault(limit.name, set()).add(word)
     if not words:
         return None
-    unsaid = [name for name, said in words.items() if said == {UNKNOWN}]
-    return Refusal([name for name in words if name not in unsaid], unsaid)
+    undeclared = [name for name, said in words.items() if said == {UNKNOWN}]
+    return Expected([name for name in words if name not in undeclared], undeclared)
 
 
-def refusals(declared: Declaration) -> Mapping[str, Refusal]:
-    """Return the steps that `deny` would refuse, those that declare what is ruled out first."""
-    refused = {
+def denials(declared: Declaration) -> Mapping[str, Expected]:
+    """Return the steps that would be denied, those that declare what is ruled out first."""
+    denied = {
         name: reason
         for name, step in declared.steps.items()
-        if (reason := refusal(declared.own, step)) is not None
+        if (reason := denial(declared.own, step)) is not None
     }
-    order = sorted(refused, key=lambda name: (not refused[name].does, name))
-    return {name: refused[name] for name in order}
+    order = sorted(denied, key=lambda name: (not denied[name].does, name))
+    return {name: denied[name] for name in order}
 
 
-def undeclared_refusals(declared: Declaration, ran: Iterable[str]) -> list[str]:
-    """Return the steps that ran and are not declared, and that `deny` would refuse."""
+def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
+    """Return the undeclared steps that ran and would be denied."""
     return [
         name
         for name in ran
-        if declared.named(name) is None and refusal(declared.own, Declared(name)) is not None
+        if declared.named(name) is None and denial(declared.own, Declared(name)) is not None
     ]
 
 
-def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:
+def exits(declared: Declaration, denied: Mapping[str, Expected]) -> list[Exit]:
     """Return by which steps the categories that the steps take or give may leave.
 
-    A step that is refused because of what it declares sends nothing.
+    A step that is denied because of what it declares sends nothing.
     """
     steps = [
         step.step
         for name, step in declared.steps.items()
-        if not (name in refused and refused[name].does)
+        if not (name in denied and denied[name].does)
     ]
     by_steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for category, ways in ways_out(steps).items():
-        takes, open_ = (
+        takes, not_ruled_out = (
             tuple(name for name, how in ways.items() if how is wanted)
             for wanted in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
         )
-        by_steps.setdefault((takes, open_), []).append(category)
-    exits_ = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
+        by_steps.setdefault((takes, not_ruled_out), []).append(category)
+    exits_ = [
+        Exit(names, [*takes], [*not_ruled_out])
+        for (takes, not_ruled_out), names in by_steps.items()
+    ]
     return sorted(exits_, key=lambda exit_: not exit_.takes)
 
 

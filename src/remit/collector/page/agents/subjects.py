@@ -1,4 +1,4 @@
-"""What a page about one agent reads: the agent, its versions, and what its steps did."""
+"""Reads an agent for its pages: the agent, its versions, and the numbers of its steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remit.collector.store.rows import SchemaVersionRow, VersionRow
 
 MOST_RUNS: Final = 10_000
 """Number of runs of an agent, the newest, of which the versions are counted."""
-Row = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 class Version(NamedTuple):
@@ -36,7 +36,7 @@ class Version(NamedTuple):
         return self.use.version_id[-4:] + self.use.schema_version_id[-4:]
 
     def is_named(self, key: str) -> bool:
-        """Return whether *key* names it, also if it was called otherwise then."""
+        """Return whether *key* names it, even if it had another name then."""
         return key.rpartition("~")[2] == self._tail
 
 
@@ -45,17 +45,16 @@ class Subject(NamedTuple):
 
     Attributes:
         versions: Its versions, the last used first.
-        declared: The declaration of the version that is shown.
         shown: That version; None if none was registered.
         counts: Numbers of its spans by type in the period.
     """
 
-    agent: Row
+    agent: Fields
     versions: list[Version]
     declared: Declaration
     shown: Version | None
     period: Period
-    counts: Mapping[str, Row]
+    counts: Mapping[str, Fields]
     runs: int
 
     @property
@@ -129,7 +128,7 @@ def versions_of(ctx: Context, agent_id: str) -> list[Version]:
     return versions
 
 
-def read_declaration(visit: Visit, agent: Row, version: Version | None) -> Declaration:
+def read_declaration(visit: Visit, agent: Fields, version: Version | None) -> Declaration:
     """Return the declaration of a version of an agent; an empty one without a version."""
     if version is None:
         return declaration_of(None, None)

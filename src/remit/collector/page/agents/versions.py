@@ -19,7 +19,13 @@ from remit.collector.page.agents.subjects import (
     subject_of,
     version_in,
 )
-from remit.collector.page.agents.widening import Change, Group, Kind, changes, new_exits
+from remit.collector.page.agents.widening import (
+    Change,
+    Group,
+    Kind,
+    changes,
+    new_exits,
+)
 from remit.collector.page.declared import short_names
 from remit.collector.page.visits import Answer, Data, Page, Visit
 from remit.collector.store.rows import SchemaVersionRow
@@ -48,7 +54,7 @@ def compare(visit: Visit, subject: Subject) -> Page:
             "groups": [
                 (group, [change for change in listed if change.group is group]) for group in Group
             ],
-            "verdict": _verdict(listed),
+            "widened": _widened(listed),
             "ways": ways,
             "short": short_names(names),
             "most": MOST_RUNS,
@@ -109,7 +115,7 @@ def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
     return f"{older.label} {words[0]}", f"{newer.label} {words[1]}"
 
 
-def _verdict(listed: Sequence[Change]) -> list[str]:
+def _widened(listed: Sequence[Change]) -> list[str]:
     """Return what widens, in words."""
     kinds = Counter(change.kind for change in listed if change.group is Group.WIDENS)
     texts = {

@@ -1,4 +1,4 @@
-"""What a version of an agent says otherwise than another one."""
+"""Differences between the declarations of two versions of an agent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remit._policy.words import (
     RESULT,
     UNKNOWN,
 )
-from remit.collector.page.agents.rehearsal import Refusal, exits, refusals
+from remit.collector.page.agents.rehearsal import Expected, denials, exits
 from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
 from remit.collector.page.formats import words
 
@@ -31,23 +31,23 @@ _SIDES: Final = {ACTION: "", PARAMS: " going in", RESULT: " coming out"}
 
 
 class Group(StrEnum):
-    """What a change means."""
+    """The meaning of a change."""
 
     WIDENS = "widens"
     NARROWS = "narrows"
-    OPEN = "leaves open"
+    WEAKENS = "weakens"
     SCHEMA = "schema"
 
 
 _GROUPS: Final = {
     Effect.WIDENS: Group.WIDENS,
     Effect.NARROWS: Group.NARROWS,
-    Effect.WEAKENS: Group.OPEN,
+    Effect.WEAKENS: Group.WEAKENS,
 }
 
 
 class Kind(StrEnum):
-    """What a change is in."""
+    """The part of a declaration that changed."""
 
     STEP = "step"
     WORD = "word"
@@ -56,10 +56,10 @@ class Kind(StrEnum):
 
 
 class Said(NamedTuple):
-    """What a version says.
+    """A word or a few of a version.
 
     Attributes:
-        text: A word or a few; None if it says nothing.
+        text: A word or a few; None if it is undeclared.
         rule: The rule that redacts the field.
     """
 
@@ -89,17 +89,17 @@ class Change(NamedTuple):
 
 
 def changes(old: Declaration, new: Declaration) -> list[Change]:
-    """Return what *new* says otherwise than *old*; the order is that of the groups."""
-    refused = refusals(new)
+    """Return how *new* differs from *old*, in the order of the groups."""
+    denied = denials(new)
     listed: list[Change] = []
     for name in sorted({*old.steps, *new.steps}):
         before, after = old.steps.get(name), new.steps.get(name)
         if before is None and after is not None:
-            listed += _added(new, after, refused.get(name))
+            listed += _added(new, after, denied.get(name))
         elif before is not None and after is None:
             listed.append(Change(Group.NARROWS, Kind.STEP, name, "", _summary(before), ABSENT))
         elif before is not None and after is not None:
-            listed += _together(_step_words(before, after, refused.get(name)))
+            listed += _together(_step_words(before, after, denied.get(name)))
             listed += _fields(before, after)
     known = old.own or new.own
     if known is not None:
@@ -113,7 +113,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
 
 
 def new_exits(old: Declaration, new: Declaration) -> dict[str, list[str]]:
-    """Return the categories that may leave by steps by which they could not, with the steps."""
+    """Return the categories that can newly leave, and the steps by which they leave."""
     before, after = _exits(old), _exits(new)
     ways: dict[str, list[str]] = {}
     for category, step in after:
@@ -126,26 +126,26 @@ def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
     """Return categories and the steps by which they may leave, in order."""
     return {
         (category, step): None
-        for way in exits(declared, refusals(declared))
+        for way in exits(declared, denials(declared))
         for category in way.categories
-        for step in (*way.takes, *way.open)
+        for step in (*way.takes, *way.not_ruled_out)
     }
 
 
-def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator[Change]:
+def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterator[Change]:
     follows = ""
     if reason is not None:
         follows = (
-            "refused under deny: the agent rules it out"
+            "would be denied: the agent rules it out"
             if reason.does
-            else (f"refused under deny: {len(reason.unsaid)} of its words are unsaid")
+            else (f"would be denied: {len(reason.undeclared)} of its words are undeclared")
         )
     elif new.own is not None and step.kind:
         follows = "runs under deny: it has no effect"
     yield Change(Group.WIDENS, Kind.STEP, step.name, "", ABSENT, _summary(step), follows)
-    if step.unsaid:
-        count = f"{step.unsaid} of {ALL_WORDS} words: ask its author"
-        yield Change(Group.OPEN, Kind.STEP, step.name, "", ABSENT, Said(None), count)
+    if step.undeclared:
+        count = f"{step.undeclared} of {ALL_WORDS} words: ask its author"
+        yield Change(Group.WEAKENS, Kind.STEP, step.name, "", ABSENT, Said(None), count)
 
 
 def _summary(step: Declared) -> Said:
@@ -159,15 +159,15 @@ def _summary(step: Declared) -> Said:
     return Said("; ".join(texts) or None)
 
 
-def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterator[Change]:
+def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterator[Change]:
     for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
             continue
         group = _GROUPS[of_step_word(name, before, after)]
         follows = ""
-        if reason is not None and name in (*reason.does, *reason.unsaid):
-            follows = "refused under deny: the agent rules it out"
+        if reason is not None and name in (*reason.does, *reason.undeclared):
+            follows = "would be denied: the agent rules it out"
         elif before in LIMITS and after == UNKNOWN:
             follows = "nothing yet: the agent does not rule it out"
         yield _word(group, old.name, part, name, (before, after), follows)
@@ -211,7 +211,7 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     effect = of_step_word(CLASSIFICATION, before, after)
     follows = "handles more confidential data" if effect is Effect.WIDENS else ""
     if effect is Effect.WEAKENS and after != UNKNOWN:
-        follows = "said to be less confidential"
+        follows = "declared less confidential"
     was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)
@@ -229,13 +229,19 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
             was, is_ = before.get(name, ABSENT), after.get(name, ABSENT)
             if was != is_:
                 yield Change(
-                    Group.SCHEMA, Kind.FIELD, old.name, f"{side}{name}", was, is_, _field(was, is_)
+                    Group.SCHEMA,
+                    Kind.FIELD,
+                    old.name,
+                    f"{side}{name}",
+                    was,
+                    is_,
+                    _field(was, is_),
                 )
 
 
 def _field(old: Said, new: Said) -> str:
     if old.rule and not new.rule and new.there:
-        return "redacted no more"
+        return "no longer redacted"
     return "redacted now" if new.rule and not old.rule and old.there else ""
 
 
@@ -265,4 +271,11 @@ def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
 
 def _owner(old: Declared, new: Declared) -> Iterator[Change]:
     if old.owner != new.owner:
-        yield Change(Group.SCHEMA, Kind.FIELD, old.name, "owner", Said(old.owner), Said(new.owner))
+        yield Change(
+            Group.SCHEMA,
+            Kind.FIELD,
+            old.name,
+            "owner",
+            Said(old.owner),
+            Said(new.owner),
+        )

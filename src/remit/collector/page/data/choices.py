@@ -18,7 +18,7 @@ _OF_TIME: Final = ("from", "to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class PageFilters:
     """The filters of a page.
 
     Attributes:
@@ -74,16 +74,16 @@ class Line:
             "errors": errors or {},
         }
 
-    def refused(self, visit: Visit, chosen: Chosen, refusal: RequestError) -> Page:
+    def rejected(self, visit: Visit, chosen: Chosen, rejection: RequestError) -> Page:
         """Return the form alone, with what is wrong in it.
 
         Raises:
-            RequestError: The refusal, if it is not about filters.
+            RequestError: The rejection, if it is not about filters.
         """
-        if not refusal.errors:
-            raise refusal
-        values = self.values(chosen, agent_names(visit), messages(refusal))
-        return Page(self.template, values, refusal.status)
+        if not rejection.errors:
+            raise rejection
+        values = self.values(chosen, agent_names(visit), messages(rejection))
+        return Page(self.template, values, rejection.status)
 
     def choose(self, visit: Visit) -> Answer:
         """Redirect to the address that has the filters of the form."""
@@ -91,8 +91,8 @@ class Line:
         usual = {"from": self.begin, "to": NOW}
         try:
             chosen["agent"] = agent_in(visit)
-        except RequestError as refusal:
-            return self.refused(visit, chosen, refusal)
+        except RequestError as rejection:
+            return self.rejected(visit, chosen, rejection)
         return Redirect(
             self.address({n: text for n, text in chosen.items() if text != usual.get(n)})
         )

@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.data.choices import Chosen, Line, agent_names
+from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.flows import (
     MOST_DRAWN,
     AgentFlows,
     Category,
     Flow,
-    Kind,
+    FlowKind,
     categories_of,
     drawn,
     flows_of,
@@ -29,7 +29,7 @@ from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Answer, Data, Page, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, Window
 
-LINE: Final = Line(
+FILTERS: Final = PageFilters(
     path="/map",
     template="map.html",
     names=("category", "agent", "show", "from"),
@@ -41,7 +41,7 @@ LINE: Final = Line(
         "show": {
             "": "everything",
             "leaves": "what leaves",
-            "open": "what nobody rules out",
+            "not_ruled_out": "not ruled out",
         },
         "from": {
             **{begin: BEGINS[begin] for begin in (LAST_DAY, "7d", "30d")},
@@ -59,14 +59,14 @@ _COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], objec
     "verdict": lambda row: row[2].kind.value,
     "steps": lambda row: " ".join(row[2].steps),
     "ran": lambda row: row[2].spans,
-    "refused": lambda row: row[2].refused,
+    "denied": lambda row: row[2].denied,
 }
 _ABOVE: Final = 40
 """Height of the heads of the columns in a saved drawing."""
 
 
 class _Map(NamedTuple):
-    """What the map is made from."""
+    """The data of the map."""
 
     window: Window
     declared: Sequence[AgentRemit]
@@ -76,21 +76,23 @@ class _Map(NamedTuple):
 
 def show(visit: Visit) -> Answer:
     """Show the map."""
-    chosen = LINE.chosen(visit)
+    chosen = FILTERS.chosen(visit)
     try:
         shown = _read(visit, chosen)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+    except RequestError as rejection:
+        return FILTERS.rejected(visit, chosen, rejection)
     whole = visit.query.get("all") == "1"
-    leaving = [category for category in shown.categories if category.of(Kind.LEAVES)]
-    through = [agent for agent in shown.agents if agent.of(Kind.LEAVES)]
-    unruled = [agent for agent in shown.agents if agent.of(Kind.OPEN) or agent.is_silent]
+    leaving = [category for category in shown.categories if category.of(FlowKind.LEAVES)]
+    through = [agent for agent in shown.agents if agent.of(FlowKind.LEAVES)]
+    unruled = [
+        agent for agent in shown.agents if agent.of(FlowKind.NOT_RULED_OUT) or agent.is_undeclared
+    ]
     values: dict[str, object] = {
-        **LINE.values(chosen, agent_names(visit)),
+        **FILTERS.values(chosen, agent_names(visit)),
         **_drawn(shown, whole=whole),
         "whole": None
         if whole or len(shown.agents) <= MOST_DRAWN
-        else f"{LINE.address(chosen, all='1')}#table",
+        else f"{FILTERS.address(chosen, all='1')}#table",
         "all_categories": CATEGORIES,
         "window": shown.window,
         "total": len(shown.declared),
@@ -99,22 +101,22 @@ def show(visit: Visit) -> Answer:
         "through": len(through),
         "unruled": len(unruled),
         "only": _only(leaving),
-        "csv": LINE.address(chosen, ".csv"),
-        "svg": LINE.address(chosen, ".svg"),
+        "csv": FILTERS.address(chosen, ".csv"),
+        "svg": FILTERS.address(chosen, ".svg"),
     }
     return Page("map.html", values)
 
 
 def csv(visit: Visit) -> Answer:
     """Return the map as a table for a spreadsheet."""
-    shown = _read(visit, LINE.chosen(visit))
+    shown = _read(visit, FILTERS.chosen(visit))
     rows = ((category, *flow) for category in shown.categories for flow in category.flows)
     return csv_file("data-map.csv", _COLUMNS, rows)
 
 
 def svg(visit: Visit) -> Answer:
     """Return the drawing as a separate file."""
-    shown = _read(visit, LINE.chosen(visit))
+    shown = _read(visit, FILTERS.chosen(visit))
     values = {**_drawn(shown), "above": _ABOVE, "left": 250, "across": WIDTH}
     return Data(render("map.svg", values), "image/svg+xml", "data-map.svg")
 
@@ -125,7 +127,7 @@ def _read(visit: Visit, chosen: Chosen) -> _Map:
     Raises:
         RequestError: 404, there is no such agent; 422, a filter is not valid.
     """
-    window = LINE.window(visit, chosen)
+    window = FILTERS.window(visit, chosen)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
     agent_id = chosen["agent"] or None
     groups = visit.api.get(COUNTS, of="runs", by="agent", agent_id=agent_id, **counted)["counts"]
@@ -143,7 +145,9 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
     category, show = chosen["category"], chosen["show"]
     if not category and not show:
         return list(agents)
-    kinds = {"leaves": (Kind.LEAVES,), "open": (Kind.OPEN,)}.get(show, tuple(Kind))
+    kinds = {"leaves": (FlowKind.LEAVES,), "not_ruled_out": (FlowKind.NOT_RULED_OUT,)}.get(
+        show, tuple(FlowKind)
+    )
     narrowed = [
         replace(
             agent,
@@ -152,11 +156,11 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
                 for flow in agent.flows
                 if flow.kind in kinds and category in {"", flow.category}
             ],
-            is_silent=agent.is_silent and not category and show != "leaves",
+            is_undeclared=agent.is_undeclared and not category and show != "leaves",
         )
         for agent in agents
     ]
-    return [agent for agent in narrowed if agent.flows or agent.is_silent]
+    return [agent for agent in narrowed if agent.flows or agent.is_undeclared]
 
 
 def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
@@ -174,7 +178,7 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
         "rest": rest,
         "untaken": _untaken(ruled_out, len(shown.declared)),
         "drawing": drawing(agents, few, len(rest)),
-        "Kind": Kind,
+        "FlowKind": FlowKind,
     }
 
 
@@ -191,9 +195,9 @@ def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], 
 
 
 def _only(leaving: Sequence[Category]) -> tuple[str, str, str] | None:
-    """Return the closest category that leaves through one agent only, the agent, and the steps."""
+    """Return the most sensitive category that leaves by one agent only, the agent and the steps."""
     for category in leaving:
-        flows = category.of(Kind.LEAVES)
+        flows = category.of(FlowKind.LEAVES)
         if category.classification in _CLOSE and len(flows) == 1:
             agent, flow = flows[0]
             return formats.words(category.name).capitalize(), agent.name, ", ".join(flow.steps)

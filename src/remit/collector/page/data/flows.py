@@ -16,20 +16,20 @@ MOST_DRAWN: Final = 12
 """Most agents that are drawn; the last row has all others together."""
 
 
-class Kind(StrEnum):
+class FlowKind(StrEnum):
     """What happens to a category in an agent."""
 
     LEAVES = "leaves"
     """It is declared to leave by a step."""
-    OPEN = "open"
+    NOT_RULED_OUT = "not ruled out"
     """A step does not rule out that it leaves."""
-    REFUSED = "refused"
-    """A step that takes it was refused."""
+    DENIED = "denied"
+    """A step that takes it was denied."""
     STAYS = "stays"
     """Each step rules out that it leaves."""
 
 
-ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.REFUSED, Kind.STAYS)
+ORDER: Final = (FlowKind.LEAVES, FlowKind.NOT_RULED_OUT, FlowKind.DENIED, FlowKind.STAYS)
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Flow:
     """A category in an agent.
 
     Attributes:
-        steps: The names of the steps by which it leaves, may leave, or was refused.
+        steps: The names of the steps by which it leaves, may leave, or was denied.
         spans: How many of the steps that hold it ran.
     """
 
     category: str
-    kind: Kind
+    kind: FlowKind
     steps: tuple[str, ...]
     spans: int
-    refused: int = 0
+    denied: int = 0
     agents: int = 1
 
 
@@ -55,7 +55,7 @@ class AgentFlows:
 
     Attributes:
         id: The agent; empty for several.
-        is_silent: Whether nothing was said about any category.
+        is_undeclared: Whether no category is declared.
         by_kind: For several agents, how many of them a kind concerns.
     """
 
@@ -64,15 +64,15 @@ class AgentFlows:
     runs: int
     spans: int
     flows: Sequence[Flow]
-    is_silent: bool = False
+    is_undeclared: bool = False
     agents: int = 1
-    by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+    by_kind: Mapping[FlowKind, int] = field(default_factory=dict[FlowKind, int])
 
-    def of(self, kind: Kind) -> list[Flow]:
+    def of(self, kind: FlowKind) -> list[Flow]:
         """Return the flows of a kind."""
         return [flow for flow in self.flows if flow.kind is kind]
 
-    def steps(self, kind: Kind) -> list[str]:
+    def steps(self, kind: FlowKind) -> list[str]:
         """Return the names of the steps of a kind."""
         return sorted({step for flow in self.of(kind) for step in flow.steps})
 
@@ -85,8 +85,10 @@ def flows_of(
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
     flows = [_flow(remit, category, spans, denied) for category in remit.categories]
-    silent = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
-    return AgentFlows(remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, silent)
+    undeclared = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
+    return AgentFlows(
+        remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, undeclared
+    )
 
 
 def _flow(
@@ -94,22 +96,22 @@ def _flow(
 ) -> Flow:
     holding = [step for step in remit.steps.values() if step.holds(category)]
     ran = sum(spans[step.name] for step in holding) or (0 if holding else sum(spans.values()))
-    # Each call of these was refused.
+    # Each call of these was denied.
     stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
-    refused = [step for step in stopped if step in holding]
+    stopped_here = [step for step in stopped if step in holding]
     sending = [step for step in remit.steps.values() if step not in stopped]
-    leaving, open_ = (
+    leaving, not_ruled_out = (
         [step for step in sending if may_leave(step.step, category) is how]
         for how in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
     )
-    if refused and (remit.forbids(category) or not (leaving or open_)):
-        times = sum(denied[step.name] for step in refused)
-        return Flow(category, Kind.REFUSED, _names(refused), ran, times)
+    if stopped_here and (remit.forbids(category) or not (leaving or not_ruled_out)):
+        times = sum(denied[step.name] for step in stopped_here)
+        return Flow(category, FlowKind.DENIED, _names(stopped_here), ran, times)
     if leaving:
-        return Flow(category, Kind.LEAVES, _names(leaving), ran)
-    if open_:
-        return Flow(category, Kind.OPEN, _names(open_), ran)
-    return Flow(category, Kind.STAYS, (), ran)
+        return Flow(category, FlowKind.LEAVES, _names(leaving), ran)
+    if not_ruled_out:
+        return Flow(category, FlowKind.NOT_RULED_OUT, _names(not_ruled_out), ran)
+    return Flow(category, FlowKind.STAYS, (), ran)
 
 
 def _names(steps: Iterable[Declared]) -> tuple[str, ...]:
@@ -122,7 +124,7 @@ def ordered(agents: Iterable[AgentFlows]) -> list[AgentFlows]:
     def rank(agent: AgentFlows) -> tuple[int, int, str]:
         kinds = [ORDER.index(flow.kind) for flow in agent.flows]
         first = min(kinds, default=len(ORDER) - 1)
-        first = ORDER.index(Kind.OPEN) + 1 if agent.is_silent else first
+        first = ORDER.index(FlowKind.NOT_RULED_OUT) + 1 if agent.is_undeclared else first
         return first, -agent.spans, agent.name
 
     return sorted(agents, key=rank)
@@ -137,14 +139,14 @@ def drawn(agents: Sequence[AgentFlows]) -> list[AgentFlows]:
 
 
 def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
-    by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in Kind}
-    alike: dict[tuple[str, Kind], list[Flow]] = {}
+    by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in FlowKind}
+    alike: dict[tuple[str, FlowKind], list[Flow]] = {}
     for flow in (flow for agent in agents for flow in agent.flows):
         alike.setdefault((flow.category, flow.kind), []).append(flow)
     flows: list[Flow] = []
     for (category, kind), same in alike.items():
-        spans, refused = sum(flow.spans for flow in same), sum(flow.refused for flow in same)
-        flows.append(Flow(category, kind, (), spans, refused, len(same)))
+        spans, denied = sum(flow.spans for flow in same), sum(flow.denied for flow in same)
+        flows.append(Flow(category, kind, (), spans, denied, len(same)))
     runs, spans = (sum(getattr(agent, name) for agent in agents) for name in ("runs", "spans"))
     name = f"{len(agents):,} other agents"
     return AgentFlows("", name, runs, spans, flows, agents=len(agents), by_kind=by_kind)
@@ -158,7 +160,7 @@ class Category:
     classification: str
     flows: Sequence[tuple[AgentFlows, Flow]]
 
-    def of(self, kind: Kind) -> list[tuple[AgentFlows, Flow]]:
+    def of(self, kind: FlowKind) -> list[tuple[AgentFlows, Flow]]:
         """Return the flows of a kind, each with its agent."""
         return [(agent, flow) for agent, flow in self.flows if flow.kind is kind]
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from remit.collector.page.data.flows import ORDER, AgentFlows, Category, Flow, Kind
+from remit.collector.page.data.flows import ORDER, AgentFlows, Category, Flow, FlowKind
 
 WIDTH: Final = 270
 """Width of the part between categories and agents."""
@@ -24,14 +24,14 @@ _BY_STEPS: Final = 1.55
 _GAP: Final = 0.6
 _MOST_THICK: Final = 14.0
 _CLASSES: Final = {
-    Kind.LEAVES: "leave",
-    Kind.OPEN: "un",
-    Kind.STAYS: "stay",
-    Kind.REFUSED: "ref",
+    FlowKind.LEAVES: "leave",
+    FlowKind.NOT_RULED_OUT: "un",
+    FlowKind.STAYS: "stay",
+    FlowKind.DENIED: "denied",
 }
 
 
-class Line(NamedTuple):
+class FlowLine(NamedTuple):
     """A line from a category to an agent."""
 
     css: str
@@ -43,36 +43,31 @@ class Out(NamedTuple):
     """A line through the wall.
 
     Attributes:
-        y: Where it is in its row.
         tip: The path of its arrow; empty without one.
     """
 
-    kind: Kind
+    kind: FlowKind
     css: str
     width: float
     y: float
     tip: str
 
 
-class Row(NamedTuple):
+class DrawnAgent(NamedTuple):
     """The row of an agent."""
 
     agent: AgentFlows
     top: int
     height: int
-    behind: Sequence[Line]
-    lines: Sequence[Line]
+    behind: Sequence[FlowLine]
+    lines: Sequence[FlowLine]
     out: Sequence[Out]
 
 
 class Drawing(NamedTuple):
-    """The map.
+    """The map."""
 
-    Attributes:
-        categories: The categories, each with the middle of its row.
-    """
-
-    rows: Sequence[Row]
+    rows: Sequence[DrawnAgent]
     height: int
     categories: Sequence[tuple[Category, float]]
 
@@ -86,8 +81,6 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
     """Return the map.
 
     Args:
-        agents: The agents in the order of their rows.
-        categories: The categories in the order of theirs.
         more: How many categories have no row; one row is theirs.
     """
     heights = [TALL if len(_kinds_out(agent)) > 2 else ROW for agent in agents]  # noqa: PLR2004 - two lines fit
@@ -98,32 +91,32 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
         for place, category in enumerate(categories)
     }
     begins = _begins(agents, middles)
-    rows: list[Row] = []
+    rows: list[DrawnAgent] = []
     top = 0
     for agent, tall in zip(agents, heights, strict=True):
         lines = _lines(agent, begins, top, tall)
-        behind = [line for line in lines if line.css == _CLASSES[Kind.STAYS]]
-        front = [line for line in lines if line.css != _CLASSES[Kind.STAYS]]
-        rows.append(Row(agent, top, tall, behind, front, _out(agent, tall)))
+        behind = [line for line in lines if line.css == _CLASSES[FlowKind.STAYS]]
+        front = [line for line in lines if line.css != _CLASSES[FlowKind.STAYS]]
+        rows.append(DrawnAgent(agent, top, tall, behind, front, _out(agent, tall)))
         top += tall
     return Drawing(rows, height, [(category, middles[category.name]) for category in categories])
 
 
-def _kinds_out(agent: AgentFlows) -> list[Kind]:
-    if agent.is_silent:
-        return [Kind.OPEN]
-    return [kind for kind in ORDER if kind is not Kind.STAYS and agent.of(kind)]
+def _kinds_out(agent: AgentFlows) -> list[FlowKind]:
+    if agent.is_undeclared:
+        return [FlowKind.NOT_RULED_OUT]
+    return [kind for kind in ORDER if kind is not FlowKind.STAYS and agent.of(kind)]
 
 
 def _begins(
     agents: Sequence[AgentFlows], middles: dict[str, float]
-) -> dict[tuple[str, str, Kind], float]:
+) -> dict[tuple[str, str, FlowKind], float]:
     """Return where the line of each category and agent begins: side by side around the middle."""
-    widths: dict[str, list[tuple[tuple[str, Kind], float]]] = defaultdict(list)
+    widths: dict[str, list[tuple[tuple[str, FlowKind], float]]] = defaultdict(list)
     for agent in agents:
         for flow in agent.flows:
             widths[flow.category].append(((agent.id, flow.kind), thickness(flow.spans)))
-    begins: dict[tuple[str, str, Kind], float] = {}
+    begins: dict[tuple[str, str, FlowKind], float] = {}
     for category, lines in widths.items():
         y = middles[category] - _together([width for _, width in lines]) / 2
         for (agent_id, kind), width in lines:
@@ -133,21 +126,21 @@ def _begins(
 
 
 def _lines(
-    agent: AgentFlows, begins: dict[tuple[str, str, Kind], float], top: int, height: int
-) -> list[Line]:
+    agent: AgentFlows, begins: dict[tuple[str, str, FlowKind], float], top: int, height: int
+) -> list[FlowLine]:
     widths = [thickness(flow.spans) for flow in agent.flows]
     whole = _together(widths)
-    # Many lines lie on each other rather than beside their row.
-    closer = min(1.0, (height - 4) / whole) if whole else 1.0
-    y = (height - whole * closer) / 2
-    lines: list[Line] = []
+    # Many lines lie on each other instead of outside their row.
+    scale = min(1.0, (height - 4) / whole) if whole else 1.0
+    y = (height - whole * scale) / 2
+    lines: list[FlowLine] = []
     by_begin = sorted(agent.flows, key=lambda flow: begins[flow.category, agent.id, flow.kind])
     for flow in by_begin:
         width = thickness(flow.spans)
-        begin, end = begins[flow.category, agent.id, flow.kind] - top, y + width * closer / 2
+        begin, end = begins[flow.category, agent.id, flow.kind] - top, y + width * scale / 2
         path = f"M0 {begin:.1f}C{WIDTH / 2:g} {begin:.1f} {WIDTH / 2:g} {end:.1f} {WIDTH} {end:.1f}"
-        lines.append(Line(_CLASSES[flow.kind], width, path))
-        y += (width + _GAP) * closer
+        lines.append(FlowLine(_CLASSES[flow.kind], width, path))
+        y += (width + _GAP) * scale
     return lines
 
 
@@ -159,7 +152,7 @@ def _out(agent: AgentFlows, height: int) -> list[Out]:
         width = _wide(agent.of(kind))
         half = width / 2 + 3
         shape = f"M84 {y - half:.1f}l{half:.1f} {half:.1f}-{half:.1f} {half:.1f}z"
-        tip = shape if kind is Kind.LEAVES else ""
+        tip = shape if kind is FlowKind.LEAVES else ""
         lines.append(Out(kind, _CLASSES[kind], width, y, tip))
     return lines
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
-from remit.collector.page.data.choices import Chosen, Line, agent_names
+from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
 from remit.collector.page.declared import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.formats import category, words
@@ -24,7 +24,7 @@ from remit.collector.times import format_us
 
 PER_PAGE: Final = 25
 """Agents on a page."""
-LINE: Final = Line(
+FILTERS: Final = PageFilters(
     path="/register",
     template="register.html",
     names=("agent", "missing", "category", "recipient", "from"),
@@ -62,8 +62,8 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
     "categories": lambda seen: "; ".join(map(words, seen.entry.included)),
     "class": lambda seen: seen.entry.classification,
     "ruled_out": lambda seen: "; ".join(map(words, seen.entry.excluded)),
-    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.unspoken)),
-    "categories_against": lambda seen: "; ".join(words(name) for name, _ in seen.entry.against),
+    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.undeclared)),
+    "categories_violated": lambda seen: "; ".join(words(name) for name, _ in seen.entry.violated),
     "recipients": lambda seen: "; ".join(seen.entry.recipients),
     "recipients_not_run": lambda seen: "; ".join(seen.entry.idle),
     "recipients_observed": lambda seen: "; ".join(name for name, _ in seen.entry.observed),
@@ -78,11 +78,11 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
 
 def show(visit: Visit) -> Answer:
     """Show the register."""
-    chosen = LINE.chosen(visit)
+    chosen = FILTERS.chosen(visit)
     try:
         window, every, chosen_ones = _read(visit, chosen)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+    except RequestError as rejection:
+        return FILTERS.rejected(visit, chosen, rejection)
     whole = visit.query.get("all") == "1"
     number = _page_number(visit.query.get("page", ""), len(chosen_ones))
     first = 0 if whole else (number - 1) * PER_PAGE
@@ -92,7 +92,7 @@ def show(visit: Visit) -> Answer:
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
     values: dict[str, object] = {
-        **LINE.values(chosen, agent_names(visit)),
+        **FILTERS.values(chosen, agent_names(visit)),
         "all_categories": CATEGORIES,
         "window": window,
         "total": len(every),
@@ -104,23 +104,25 @@ def show(visit: Visit) -> Answer:
         "most": MOST_AGENTS,
         "next": None
         if whole or first + PER_PAGE >= len(chosen_ones)
-        else LINE.address(chosen, page=str(number + 1)),
-        "before": LINE.address(chosen, page=str(number - 1)) if number > 1 and not whole else None,
+        else FILTERS.address(chosen, page=str(number + 1)),
+        "before": FILTERS.address(chosen, page=str(number - 1))
+        if number > 1 and not whole
+        else None,
         "gaps": gaps,
         "erasures": erasures,
         "kept": _kept_days(visit),
         "whole": whole,
         "now": format_us(visit.now_us),
-        "csv": LINE.address(chosen, ".csv"),
-        "printed": LINE.address(chosen, all="1"),
-        "begin": chosen["from"] or LINE.begin,
+        "csv": FILTERS.address(chosen, ".csv"),
+        "printed": FILTERS.address(chosen, all="1"),
+        "begin": chosen["from"] or FILTERS.begin,
     }
     return Page("register.html", values)
 
 
 def csv(visit: Visit) -> Answer:
     """Return all agents that the filters choose as a table for a spreadsheet."""
-    chosen = LINE.chosen(visit)
+    chosen = FILTERS.chosen(visit)
     seen = (_seen(visit, entry) for entry in _read(visit, chosen)[2])
     return csv_file("register.csv", _COLUMNS, seen)
 
@@ -131,7 +133,7 @@ def _read(visit: Visit, chosen: Chosen) -> tuple[Window, Sequence[Entry], Sequen
     Raises:
         RequestError: 404, there is no such agent; 422, a filter is not valid.
     """
-    window = LINE.window(visit, chosen)
+    window = FILTERS.window(visit, chosen)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
     if chosen["agent"]:
         visit.api.get(f"/api/v1/agent/{chosen['agent']}")

@@ -19,7 +19,7 @@ OF_DATA: Final = "categories"
 RECIPIENTS: Final = "recipients"
 GAPS: Final = {
     OWNER: "an owner",
-    OF_DATA: "categories nobody spoke about",
+    OF_DATA: "undeclared categories",
     PURPOSE: "a purpose",
     RECIPIENTS: "recipients",
 }
@@ -76,9 +76,9 @@ class Entry:
 
     @cached_property
     def included(self) -> Sequence[str]:
-        """The categories that are declared, without those that only its steps have against it."""
-        against = {name for name, _ in self.against}
-        return [name for name in self.declared.categories if name not in against]
+        """The declared categories, without those that the agent rules out."""
+        violated = {name for name, _ in self.violated}
+        return [name for name in self.declared.categories if name not in violated]
 
     @cached_property
     def excluded(self) -> Sequence[str]:
@@ -87,7 +87,7 @@ class Entry:
         return [name for name in CATEGORIES if name not in known and self.declared.rules_out(name)]
 
     @cached_property
-    def against(self) -> Sequence[tuple[str, int]]:
+    def violated(self) -> Sequence[tuple[str, int]]:
         """The categories that it rules out and that its steps hold, with how many of those ran."""
         own = self.declared.own
         if own is None:
@@ -103,8 +103,8 @@ class Entry:
         return [(name, spans) for name, spans in ran if spans]
 
     @cached_property
-    def unspoken(self) -> Sequence[str]:
-        """The categories of which nothing was said."""
+    def undeclared(self) -> Sequence[str]:
+        """The categories that are neither declared nor ruled out."""
         known = {*self.declared.categories, *self.excluded}
         return [name for name in CATEGORIES if name not in known]
 
@@ -123,14 +123,14 @@ class Entry:
         """The model calls and retrievers that ran and declare nothing about communication."""
         return [
             (step.short, self._ran(step))
-            for step in self._silent
+            for step in self._undeclared_senders
             if step.kind in CALLS_A_SERVICE and self._ran(step)
         ]
 
     @cached_property
-    def silent_steps(self) -> Sequence[str]:
+    def undeclared_steps(self) -> Sequence[str]:
         """The other steps that declare nothing about external communication."""
-        return [step.short for step in self._silent if step.kind not in CALLS_A_SERVICE]
+        return [step.short for step in self._undeclared_senders if step.kind not in CALLS_A_SERVICE]
 
     @property
     def sends_nothing(self) -> bool:
@@ -143,21 +143,21 @@ class Entry:
         missing = {
             OWNER: self.owner is None,
             PURPOSE: self.purpose is None,
-            OF_DATA: bool(self.unspoken),
+            OF_DATA: bool(self.undeclared),
             RECIPIENTS: not (self.sends_nothing or self._senders or self.observed),
         }
         return [name for name, is_missing in missing.items() if is_missing]
 
     @cached_property
     def questions(self) -> Sequence[str]:
-        """The gaps in words, with what contradicts."""
-        count = len(self.unspoken)
+        """The gaps in words, and the violations."""
+        count = len(self.undeclared)
         whole = "all " if count == len(CATEGORIES) else ""
         of_data = f"{whole}{count} {'category' if count == 1 else 'categories'}"
         named = {OF_DATA: of_data}
         texts = [named.get(gap, gap) for gap in self.gaps]
         met: dict[str, list[str]] = {}
-        for name, _ in self.against:
+        for name, _ in self.violated:
             steps = [step.short for step in self.declared.steps.values() if step.holds(name)]
             met.setdefault(" and ".join(steps), []).append(words(name))
         texts += [
@@ -181,7 +181,7 @@ class Entry:
         return [step for step in self._sending if step.word(ACTION, SENDING) == "allowed"]
 
     @cached_property
-    def _silent(self) -> Sequence[Declared]:
+    def _undeclared_senders(self) -> Sequence[Declared]:
         return [step for step in self._sending if step not in self._senders]
 
     def _ran(self, step: Declared) -> int:

@@ -30,7 +30,7 @@ from remit.collector.page.run.messages import (
 from remit.collector.page.run.values import Piece, folded, line_of
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
-"""Members of the steps of integrations that are no model calls."""
+"""Members of steps of integrations that are not model calls."""
 
 
 class Number(NamedTuple):
@@ -50,7 +50,6 @@ class Conversation:
     """A model call.
 
     Attributes:
-        chunks: Number of chunks of a streamed answer.
         omitted: Number of messages at the beginning that an earlier call recorded.
         shared: Number of messages at the beginning that the call before has as well.
     """
@@ -97,7 +96,7 @@ class Conversation:
 
 
 def conversation(span: Fields) -> Conversation | None:
-    """Return the messages of a step, as the API shows the step; None if it is no model call."""
+    """Return the messages of a step, as the API shows the step; None if it is not a model call."""
     payload, result = members(span.get("payload")), members(span.get("result_payload"))
     if any(name in payload for name in NO_CALLS):
         return None
@@ -215,7 +214,7 @@ _NOT_ANSWER: Final = frozenset({
 
 
 def _stream(result: Fields) -> list[Part]:
-    """Return the text of a stream; a value for each item if the items are no texts."""
+    """Return the text of a stream; a value for each item if the items are not strings."""
     items = result["items"]
     if not is_list(items):
         return content_of(items)

@@ -13,7 +13,7 @@ from remit.collector.domain.lists import spans_of_run
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node
-from remit.collector.page.run.facts import closed_value, read_run, read_span
+from remit.collector.page.run.facts import hidden_value, read_run, read_span
 from remit.collector.page.run.span_panel import Cause, Panel, panel_of
 from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
 from remit.collector.store.questions.span_lists import Position
@@ -53,8 +53,8 @@ def whole(visit: Visit, *, opened: bool) -> Answer:
     if wanted not in _PAYLOADS:
         raise invalid_field("of", f"must be one of {', '.join(_PAYLOADS)}")
     facts = read_span(visit, visit.named["span"])
-    if facts.closes(wanted) and not opened:
-        raise closed_value()
+    if facts.hides(wanted) and not opened:
+        raise hidden_value()
     value = facts.view[_PAYLOADS[wanted]]
     return Data(msgspec.json.format(msgspec.json.encode(value), indent=2), TEXT)
 
@@ -80,8 +80,8 @@ def _lines(api: Api, run_id: str, run: object) -> Iterator[bytes]:
     while True:
         try:
             page, after = api.read(partial(_page, run_id, after))
-        except RequestError as refusal:
-            end = {"type": "incomplete", "after": after and str(after), "code": refusal.code}
+        except RequestError as rejection:
+            end = {"type": "incomplete", "after": after and str(after), "code": rejection.code}
             yield msgspec.json.encode(end) + b"\n"
             return
         yield page
@@ -95,8 +95,8 @@ def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Pos
 
 
 def _failure(panel: Panel) -> Iterator[str]:
-    if panel.refusal is not None:
-        yield from map(str, panel.refusal.violations)
+    if panel.denial is not None:
+        yield from map(str, panel.denial.violations)
     if panel.process_ended:
         yield "its process ended"
     for cause in panel.chain:
@@ -112,7 +112,7 @@ def _failure(panel: Panel) -> Iterator[str]:
 def _cause(cause: Cause) -> Iterator[str]:
     if cause.how:
         yield cause.how
-    message = "the message is closed: confidential" if cause.closed else "no message"
+    message = "the message is hidden: confidential" if cause.hidden else "no message"
     if cause.message is not None:
         message = _plain(cause.message)
     yield f"{_plain(cause.type)}: {message}"

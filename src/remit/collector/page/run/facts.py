@@ -1,4 +1,4 @@
-"""What is read of a run for its page, from one state of the database."""
+"""Reads a run for its page, from one state of the database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Elsewhere(NamedTuple):
     """The runs of the agent that failed alike.
 
     Attributes:
-        fingerprint: What they have in common, as the API writes it.
+        fingerprint: That of their failure, as the API writes it.
         version: The version of the oldest, if the agent has older ones; else None.
     """
 
@@ -52,15 +52,12 @@ class RunFacts:
     """A run.
 
     Attributes:
-        version: Name of the agent's version.
-        subject: Hash of the person whom it is about.
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
-        far: Of a failed run, failed steps that are on other pages, and those around the first.
+        far: In a failed run, failed steps on other pages, and the ancestors of the first.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         outcome: The result of the root span.
-        elsewhere: The same failure in other runs.
     """
 
     row: RunRow
@@ -88,11 +85,11 @@ class RunFacts:
         return len(self.steps) >= self.total
 
     @property
-    def has_closed(self) -> bool:
-        """Whether it has steps, or in a run of pages may have, whose values are closed."""
-        closed = closed_types(self.types)
+    def has_hidden(self) -> bool:
+        """Whether it has, or in a run of pages may have, steps with hidden values."""
+        hidden = hidden_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
-        return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+        return not hidden.isdisjoint(used) if self.is_whole else bool(hidden)
 
     @property
     def counts(self) -> StepCounts:
@@ -107,8 +104,8 @@ class RunFacts:
         return step_counts(row.external_identifier, row.status, spans)
 
     @property
-    def is_open(self) -> bool:
-        """Whether the run goes on."""
+    def is_running(self) -> bool:
+        """Whether the run is running."""
         return self.row.status in UNFINISHED
 
     @property
@@ -141,8 +138,7 @@ class SpanFacts:
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
-        error: Its error; empty without one.
-        closed_errors: The exceptions of closed steps, which pass through others.
+        hidden_errors: The exceptions of hidden steps, which pass through others.
     """
 
     run: RunRow
@@ -153,7 +149,7 @@ class SpanFacts:
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
     error: Mapping[str, object]
-    closed_errors: HiddenErrors
+    hidden_errors: HiddenErrors
 
     @property
     def declared(self) -> Declared | None:
@@ -161,37 +157,37 @@ class SpanFacts:
         return self.types.get(self.row.schema_name)
 
     @property
-    def closed(self) -> bool:
+    def hidden(self) -> bool:
         """Whether its values are shown only on request."""
-        return self.declared is not None and self.declared.is_closed
+        return self.declared is not None and self.declared.is_hidden
 
-    def closes(self, part: str) -> bool:
+    def hides(self, part: str) -> bool:
         """Return whether the whole of a payload is shown only on request.
 
         Args:
             part: `payload` or `result`; the result of a failed step has messages of exceptions.
         """
         has_error = part == "result" and bool(self.error)
-        return self.closed or (has_error and self.closed_errors.any)
+        return self.hidden or (has_error and self.hidden_errors.any)
 
 
-def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
+def hidden_types(types: Mapping[str, Declared]) -> frozenset[str]:
     """Return the names of the span types whose values are shown only on request."""
-    return frozenset(name for name, declared in types.items() if declared.is_closed)
+    return frozenset(name for name, declared in types.items() if declared.is_hidden)
 
 
-def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> HiddenErrors:
-    """Return the exceptions of the steps of a run whose types are *closed*."""
-    if not closed or not run.spans_failed:
+def hidden_errors_in(ctx: Context, run: RunRow, hidden: Collection[str]) -> HiddenErrors:
+    """Return the exceptions of the steps of a run whose types are *hidden*."""
+    if not hidden or not run.spans_failed:
         return HiddenErrors()
     failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
-    return hidden_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
+    return hidden_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), hidden)
 
 
-def closed_value() -> RequestError:
-    """Return the refusal of a value that is shown only on request."""
-    message = "this value is confidential and closed: the page of its step opens it"
-    return RequestError(HTTPStatus.FORBIDDEN, "closed", message)
+def hidden_value() -> RequestError:
+    """Return the rejection of a value that is shown only on request."""
+    message = "this value is confidential and hidden: the page of its step shows it"
+    return RequestError(HTTPStatus.FORBIDDEN, "hidden", message)
 
 
 class RunRows:
@@ -244,7 +240,6 @@ def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS)
 
     Args:
         after: The step after which the page of a long run begins.
-        limit: The number of steps of such a page.
 
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
@@ -375,7 +370,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
         failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
         error=error_of(row),
-        closed_errors=hidden_errors_of(failed, closed_types(rows.types)),
+        hidden_errors=hidden_errors_of(failed, hidden_types(rows.types)),
     )
 
 

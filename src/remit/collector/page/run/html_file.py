@@ -37,7 +37,7 @@ HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
 """So many steps of a file have a panel below the tree."""
 MOST_BYTES: Final = 8 * 1024 * 1024
-"""After so many bytes of payloads, a file has no more panels."""
+"""Bytes of payloads after which a saved file gets no more panels."""
 _FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
 _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")

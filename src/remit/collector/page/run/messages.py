@@ -39,7 +39,6 @@ class Part:
     Attributes:
         kind: `text`, `value` (in the type of code), or `call` of a tool.
         left: Number of characters of the rest.
-        name: Name of the tool that is called.
         step: The step that was called, if it was looked up.
     """
 
@@ -63,7 +62,7 @@ class Message:
     """A message of a conversation.
 
     Attributes:
-        number: Its place in the conversation; None for instructions beside it.
+        number: Its place in the conversation; None for instructions outside it.
         role: Who wrote it; empty for a gap.
         gap: Number of messages that are not recorded here.
     """

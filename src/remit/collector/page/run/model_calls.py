@@ -1,4 +1,4 @@
-"""Model calls beside other steps: the calls before, and the steps that they called."""
+"""Model calls among other steps: the calls before, and the steps that they called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PAGES: Final = 10
 MOST_NODES: Final = 1_000
 LANGCHAIN: Final = "langchain:"
 AFTER_S: Final = 60
-"""The steps that a call leads to begin at most so long after its end."""
+"""Time after the end of a call in which the steps begin that it leads to."""
 
 
 class Earlier(NamedTuple):
@@ -34,10 +34,10 @@ def shown_in_panel(api: Api, span: Span) -> Conversation | None:
     """Return a model call with the call before it and the steps that it called.
 
     Returns:
-        The call; None if the step is no model call.
+        The call; None if the step is not a model call.
 
     Raises:
-        RequestError: The refusal.
+        RequestError: The rejection.
     """
     call = conversation(span)
     if call is None:
@@ -85,7 +85,7 @@ def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
 
 
 def _outside(parent: str | None, nodes: Mapping[str, str | None]) -> str | None:
-    """Return the nearest step around a call that is no node of a graph; None in a circle."""
+    """Return the nearest step around a call that is not a node of a graph; None in a circle."""
     seen: set[str] = set()
     while parent is not None and parent in nodes:
         if parent in seen:

@@ -1,4 +1,4 @@
-"""The sentence with which the page of a run begins, and the four facts of a complete run."""
+"""The banner of the page of a run, and the four facts of a complete run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EFFECTS: Final = (
     ("update_data", "data was changed"),
     ("create_data", "data was changed"),
 )
-"""What may have happened by an action of a failed step, the gravest first."""
+"""What may have happened by an action of a failed step, the most serious first."""
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
 _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
 """Actions that cannot be taken back."""
@@ -35,14 +35,13 @@ _MOST_NAMED: Final = 4
 
 
 class Notice(NamedTuple):
-    """What the page of a run says first.
+    """The banner of the page of a run.
 
     Attributes:
         kind: `bad` (red), `warn` (amber), or empty (ink).
-        case: What the sentence is about; the template words it.
-        step: Name of the step that it names.
-        text: What the step or the run said; None if it is closed or there is none.
-        effect: What is not recorded: `money moved`; empty for nothing.
+        case: The subject of the sentence; the template has its words.
+        text: Message of the step or the run; None if it is hidden or there is none.
+        effect: The effect that is not recorded, such as `money moved`; else empty.
     """
 
     kind: str
@@ -56,7 +55,7 @@ class Notice(NamedTuple):
 
 
 def effect_of(risks: Iterable[Declared]) -> str:
-    """Return the gravest thing that steps may have done; empty if they declare none."""
+    """Return the most serious effect that steps may have had; empty if they declare none."""
     allowed = {action for risk in risks for action in risk.allowed}
     return next((effect for action, effect in _EFFECTS if action in allowed), "")
 
@@ -84,7 +83,7 @@ def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
         return _cancelled(facts, tree)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
-        return Notice("bad", "refused", values={"count": row.denied, "names": names})
+        return Notice("bad", "denied", values={"count": row.denied, "names": names})
     return _handled(facts, tree) if row.handled and row.status == COMPLETE else None
 
 
@@ -149,7 +148,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     if step is None:
         return _not_here(facts)
     is_root = step.schema_name == ROOT_SPAN
-    closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
+    hidden = origin is not None and (origin.hidden or origin.hidden_errors.has(error))
     risks = [facts.declared(step.schema_name)]
     if not risks[0].data_risk:
         around = (facts.declared(above.schema_name) for above in tree.above(step))
@@ -160,7 +159,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
         "failed",
         step="" if is_root else formats.step(step.schema_name),
         place=_place(error.get("at") or row.failure_place),
-        text=None if closed else message,
+        text=None if hidden else message,
         effect=effect_of(risks),
         further=[*_group(origin), *_before(facts, tree, step)],
         values={"type": error.get("type") or row.failure_type or ""},
@@ -225,13 +224,13 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
     counts = Counter(action for risk in ended for action in risk.allowed)
     done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
     never = [VERBS[action] for action in _GRAVE if action not in counts]
-    silent = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
+    undeclared = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
     sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
     if never and ended:
-        says = "says" if silent == 1 else "say"
-        unsaid = f"; {silent:,} {says} nothing about it" if silent else ""
+        does = "does" if undeclared == 1 else "do"
+        more = f"; {undeclared:,} {does} not declare it" if undeclared else ""
         start = "None" if done else "No step before it"
-        sentences.append(f"{start} that may {formats.listed(never, 'or')}{unsaid}.")
+        sentences.append(f"{start} that may {formats.listed(never, 'or')}{more}.")
     return sentences
 
 
@@ -296,21 +295,17 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was redacted, how many violated it.
+    """Four facts: what steps may do, with which data, what was redacted, what violated the remit.
 
     Attributes:
-        allows: The numbers of steps by action that they declare.
-        data: The numbers of steps by category of data.
-        redacted: The numbers of values by rule.
-        violations: The number of steps that violated the remit.
-        undeclared: The number of steps without a declaration.
-        done: A sentence about steps with a grave action that ended well; empty for none.
+        violations: The number of steps that violated the remit and ran.
+        done: A sentence about completed steps with a serious action; empty for none.
     """
 
     allows: Mapping[str, int]
     data: Mapping[str, int]
     redacted: Mapping[str, int]
-    refused: int
+    denied: int
     violations: int
     undeclared: int
     done: str
@@ -325,7 +320,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     for span_type in risk["span_types"]:
         for category in dict.fromkeys((*span_type["takes"], *span_type["gives"])):
             data[category] += span_type["spans"]
-    # A refused step did nothing of what it declares.
+    # A denied step did nothing of what it declares.
     for step in facts.steps.values():
         if step.flags & DENIED:
             declared = facts.declared(step.schema_name)
@@ -343,7 +338,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
 
 
 def _done(facts: RunFacts) -> str:
-    """Return which steps ended well that may have had an effect outside; empty for none.
+    """Return which completed steps may have had an effect outside; empty for none.
 
     The step of the agent itself is left out: it declares what the steps below it may do.
     """
@@ -367,4 +362,4 @@ def _done(facts: RunFacts) -> str:
         ]
         if names:
             parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")
-    return f"Ended well: steps that may {formats.listed(parts)}." if parts else ""
+    return f"Succeeded: steps that may {formats.listed(parts)}." if parts else ""

@@ -18,7 +18,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.failures import shows_text
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
-from remit.collector.page.run.facts import closed_errors_in
+from remit.collector.page.run.facts import hidden_errors_in
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
@@ -77,9 +77,9 @@ def outline(visit: Visit) -> Data:
 def find(visit: Visit) -> Data:
     """Return steps of a run whose name, payload or result has a text.
 
-    What a step of a confidential type, or with data of article 9, has received is not searched: it
-    is closed until a reader opens it, and that is written down. If such a step failed, the results
-    of failed steps are not searched either: its message passes through the steps around it.
+    Hidden values are not searched: a reader has to open them, which the access log records.
+    If a step with hidden values failed, the results of failed steps are not searched either: its
+    message passes through the steps around it.
     """
     text = visit.query.get("q", "").strip()
     if not 0 < len(text) <= _MOST_CHARS:
@@ -89,7 +89,7 @@ def find(visit: Visit) -> Data:
     def work(ctx: Context) -> dict[str, object]:
         row, run = run_in(ctx, run_id)
         names = _Names(ctx, row)
-        errors = not closed_errors_in(ctx, row, names.closed).any
+        errors = not hidden_errors_in(ctx, row, names.hidden).any
         written = msgspec.json.encode(text).decode()[1:-1]
         hits: list[str] = []
         last: bytes | None = after
@@ -103,15 +103,15 @@ def find(visit: Visit) -> Data:
                 match.id.hex()
                 for match in page
                 if text.lower() in names.shown[match.type_ref].lower()
-                or (match.has_text and names.is_open(match.type_ref))
+                or (match.has_text and names.is_shown(match.type_ref))
             ]
             last = page[-1].id if len(page) == _FIND_STEPS else None
             if len(hits) >= MOST_HITS or time.monotonic() > until:
                 break
-        closed = sorted({names.shown[ref] for ref in names.shown if not names.is_open(ref)})
+        hidden = sorted({names.shown[ref] for ref in names.shown if not names.is_shown(ref)})
         return {
             "ids": hits[:MOST_HITS],
-            "closed": closed,
+            "hidden": hidden,
             "next": None if last is None else to_text(last),
         }
 
@@ -155,12 +155,12 @@ class _Names:
         return "call" if self.is_model_call(ref) else "step"
 
     @property
-    def closed(self) -> frozenset[str]:
+    def hidden(self) -> frozenset[str]:
         """The declared types whose values are shown only on request."""
         types = self.declared.types
         return frozenset(name for name in types if not shows_text(types[name]))
 
-    def is_open(self, ref: int) -> bool:
+    def is_shown(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
         return shows_text(self.declared.types.get(self._names[ref]))
 
@@ -214,7 +214,7 @@ class _Slice:
     def _parents(self) -> tuple[list[int], list[str]]:
         """Return the places of the parents in the slice, and the ids of those that are not in it.
 
-        The first of the latter is -2, the next -3; -1 is no parent.
+        The first of the latter is -2, the next -3; -1 means no parent.
         """
         places: dict[bytes | None, int] = {
             span_id: place for place, span_id in enumerate(self._spans.ids)
@@ -245,7 +245,7 @@ class _Slice:
         return {
             str(place): visible(summary.partition("\n")[0][:_LABEL_CHARS])
             for place, summary in enumerate(spans.summaries)
-            if summary and self._names.is_open(spans.type_refs[place])
+            if summary and self._names.is_shown(spans.type_refs[place])
         }
 
     def _calls(self) -> dict[str, list[object]]:

@@ -12,7 +12,7 @@ from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, help_page
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.exports import TEXT
-from remit.collector.page.run.facts import closed_value, read_span
+from remit.collector.page.run.facts import hidden_value, read_span
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
@@ -35,12 +35,12 @@ SHOWN: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A message with what stands beside it.
+class ReadMessage:
+    """A message with its notes in the margin.
 
     Attributes:
         at: When its call began, at the first message that is new in it.
-        notes: What is known of it: tokens, why something was redacted.
+        notes: Tokens, and why something was redacted.
         begins: Number of messages before, where the call that is read begins.
     """
 
@@ -63,7 +63,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
         opened: Whether to show that of a confidential step too; the access log has the request.
 
     Raises:
-        RequestError: The run has no such step, the step has no messages, or their text is closed.
+        RequestError: The run has no such step, the step has no messages, or their text is hidden.
     """
     show = visit.query.get("show", "")
     if show not in SHOWN:
@@ -78,16 +78,16 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     as_text = visit.query.get("as") == "text"
     us = formats.between(span["started_at"], span["finished_at"])
     took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
-    if facts.declared is not None and facts.closed and not opened:
+    if facts.declared is not None and facts.hidden and not opened:
         if as_text:
-            raise closed_value()
+            raise hidden_value()
         counts = [number for number in call.numbers if number.is_count]
         shape = {
             "call": call,
             "classification": facts.declared.classification,
             "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
         }
-        return Page("reading_closed.html", {"run": run, "span": span, **shape})
+        return Page("reading_hidden.html", {"run": run, "span": span, **shape})
     calls = joined(span, call, earlier_calls(visit.api, span))
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
@@ -125,14 +125,14 @@ def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
     return 0 if before is None else shared_with(call, before.call)
 
 
-def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[Line]:
+def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[ReadMessage]:
     """Return the messages of all calls, each with its margin."""
     latest = calls[-1]
-    lines: list[Line] = []
+    lines: list[ReadMessage] = []
     if latest.call.system is not None:
         same = sum(_same_system(each.call, latest.call) for each in calls)
         note = [f"the same in all {same} calls shown here"] if 1 < same == len(calls) else []
-        lines.append(Line(latest.call.system, notes=note))
+        lines.append(ReadMessage(latest.call.system, notes=note))
     for each in calls:
         is_latest = each is latest
         fresh = [one for one in each.call.all if not is_latest or (one.number or 0) > begins]
@@ -144,7 +144,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             notes = _answered(each.call, is_latest=is_latest) if number in answers else []
             notes += [help_page.why(rule) for rule in message.rules]
             lines.append(
-                Line(
+                ReadMessage(
                     linked(message, steps),
                     each.span["started_at"] if is_first else None,
                     notes,
@@ -161,15 +161,15 @@ def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
     return [f"{tokens} out"] if tokens else []
 
 
-def _first_only(lines: Sequence[Line]) -> list[Line]:
+def _first_only(lines: Sequence[ReadMessage]) -> list[ReadMessage]:
     """Return the lines, with each reason only where it first holds."""
-    told: set[str] = set()
-    kept: list[Line] = []
+    shown: set[str] = set()
+    kept: list[ReadMessage] = []
     for line in lines:
         reasons = {help_page.why(rule) for rule in line.message.rules}
-        notes = [note for note in line.notes if note not in told or note not in reasons]
-        told |= reasons
-        kept.append(Line(line.message, line.at, notes, line.begins))
+        notes = [note for note in line.notes if note not in shown or note not in reasons]
+        shown |= reasons
+        kept.append(ReadMessage(line.message, line.at, notes, line.begins))
     return kept
 
 
@@ -193,17 +193,17 @@ def _is_shown(message: Message, show: str, wanted: str) -> bool:
     return show != "tools" or message.role == "tool" or calls
 
 
-def _summary(lines: Sequence[Line], total: int) -> str:
+def _summary(lines: Sequence[ReadMessage], total: int) -> str:
     """Return how many messages there are: `60 messages: 1 system, 12 user`."""
     counts = Counter(line.message.role for line in lines if line.message.number is not None)
     roles = ", ".join(f"{count} {role}" for role, count in counts.items())
     redacted = sum(bool(line.message.rules) for line in lines)
     noun = "message" if total == 1 else "messages"
-    told = f"{total:,} {noun}" + (f": {roles}" if roles else "")
-    return told + (f" · {redacted} with redacted values" if redacted else "")
+    words = f"{total:,} {noun}" + (f": {roles}" if roles else "")
+    return words + (f" · {redacted} with redacted values" if redacted else "")
 
 
-def _plain(lines: Sequence[Line]) -> str:
+def _plain(lines: Sequence[ReadMessage]) -> str:
     """Return a conversation as plain text."""
     return "\n\n".join(
         f"{line.message.number or ''} {line.message.role}".strip() + f"\n{line.message.text}"

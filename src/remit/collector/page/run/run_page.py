@@ -10,6 +10,7 @@ from typing import Final
 from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
+from remit.collector.page.marks import MARKS
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (
     MOST_STEPS,
@@ -76,8 +77,8 @@ def _read(
     """Return what a page about a run shows, and the step of its panel; None without the run."""
     try:
         rows = RunRows(ctx, visit.named["id"])
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.NOT_FOUND:
+    except RequestError as rejection:
+        if rejection.status != HTTPStatus.NOT_FOUND:
             raise
         return None
     facts = run_facts(rows, visit.query.get("after"), MOST_STEPS if is_print else PAGE_STEPS)
@@ -96,6 +97,7 @@ def _read(
         "notice": notice_of(visit, facts, tree, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
+        "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
     }
     return values, chosen
 
@@ -118,7 +120,6 @@ def panel_values(
     """Return what the panel of a step shows.
 
     Args:
-        visit: The visit, whose address names the run.
         opened: Whether values of a confidential step are shown.
         redacted: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes
@@ -136,7 +137,7 @@ def panel_values(
             for name, payload in run["quality_payloads"].items()
         }
     panel = panel_of(facts, opened=opened, quality=quality, redacted=redacted)
-    call = None if panel.closed or panel.erased else conversation(facts.view)
+    call = None if panel.hidden or panel.erased else conversation(facts.view)
     if call is not None and not alone:
         call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))
     return {
@@ -168,11 +169,11 @@ def terminate(visit: Visit) -> Answer:
         return _dialog(visit, RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message), "")
     try:
         visit.api.post(f"/api/v1/agent_instance/{run_id}/terminate", {"reason": reason})
-    except RequestError as refusal:
-        return _dialog(visit, refusal, reason)
+    except RequestError as rejection:
+        return _dialog(visit, rejection, reason)
     return Redirect(f"/runs/{run_id}")
 
 
-def _dialog(visit: Visit, refusal: RequestError | None, reason: str) -> Page:
-    values = {**head_values(visit, read_run(visit)), "refusal": refusal, "reason": reason}
-    return Page("terminate.html", values, HTTPStatus.OK if refusal is None else refusal.status)
+def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Page:
+    values = {**head_values(visit, read_run(visit)), "rejection": rejection, "reason": reason}
+    return Page("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)

@@ -1,4 +1,4 @@
-"""The panel of a step: why it failed or was refused, what it received and returned, its words."""
+"""The panel of a step: why it failed or was denied, what it received and returned, its words."""
 
 from __future__ import annotations
 
@@ -43,15 +43,14 @@ class Cause(NamedTuple):
 
     Attributes:
         how: How it has to do with the one before; empty for the first.
-        message: Its message; None without one.
-        closed: Whether its message is shown only on request.
+        hidden: Whether its message is shown only on request.
     """
 
     how: str
     type: Node
     message: Node | None
     at: Node | None
-    closed: bool
+    hidden: bool
 
 
 class Frame(NamedTuple):
@@ -86,12 +85,11 @@ class Member(NamedTuple):
     cause: Cause
 
 
-class Group(NamedTuple):
+class FailedGroup(NamedTuple):
     """The group of exceptions in which a step failed.
 
     Attributes:
         members: Its members, in the order in which their steps ended.
-        cancelled: Names of the steps that the group cancelled.
     """
 
     cause: Cause
@@ -101,13 +99,12 @@ class Group(NamedTuple):
     cancelled: str
 
 
-class Refusal(NamedTuple):
+class Denial(NamedTuple):
     """Why a step was denied.
 
     Attributes:
         agent: Identifier of the agent that rules it out.
         verdict: The sentence; empty if the violations say it themselves.
-        violations: The violations as they were recorded.
     """
 
     agent: str
@@ -127,8 +124,8 @@ class Panel(NamedTuple):
     handled: bool
     process_ended: bool
     chain: Sequence[Cause]
-    group: Group | None
-    refusal: Refusal | None
+    group: FailedGroup | None
+    denial: Denial | None
     received: PayloadTree | None
     returned: PayloadTree | None
     stream: str
@@ -136,7 +133,7 @@ class Panel(NamedTuple):
     findings: Sequence[str]
     quality: Mapping[str, object]
     erased: bool
-    closed: bool
+    hidden: bool
     opened: bool
     is_root: bool
 
@@ -147,7 +144,7 @@ class Panel(NamedTuple):
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
-        if not self.facts.closes(part):
+        if not self.facts.hides(part):
             return f"whole?of={part}"
         return f"values/whole?of={part}" if self.opened else None
 
@@ -169,39 +166,39 @@ def panel_of(
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
     error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
-    closed = redacted or (facts.closed and not opened)
-    hidden = HiddenErrors() if opened else facts.closed_errors
+    hidden = redacted or (facts.hidden and not opened)
+    hidden_errors = HiddenErrors() if opened else facts.hidden_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
     is_root = row.schema_name == ROOT_SPAN
     if is_root:
-        # What a run was not given, and an end without a reason.
+        # A run that was started or ended without some values.
         payload, rest = _without_none(payload), _without_none(rest)
     violations = denied_by(result) if error else None
-    refusal = None if violations is None else _refusal(facts, violations)
-    has_causes = bool(error) and not process_ended and refusal is None
+    denial = None if violations is None else _denial(facts, violations)
+    has_causes = bool(error) and not process_ended and denial is None
     causes: Mapping[str, object] = error if has_causes else {}
     parent = facts.ancestors[0] if facts.ancestors else None
     return Panel(
         facts=facts,
         name=formats.step(row.schema_name),
-        status="refused" if refusal is not None else row.status,
+        status="denied" if denial is not None else row.status,
         took_us=_took(row),
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
-        chain=list(_chain(causes, closed=closed or hidden.has(causes))) if causes else (),
-        group=None if closed or not causes else _group(facts, error, hidden),
-        refusal=refusal,
-        received=None if closed or erased else tree_of(payload),
-        returned=None if closed or erased or not rest else tree_of(rest),
+        chain=list(_chain(causes, hidden=hidden or hidden_errors.has(causes))) if causes else (),
+        group=None if hidden or not causes else _group(facts, error, hidden_errors),
+        denial=denial,
+        received=None if hidden or erased else tree_of(payload),
+        returned=None if hidden or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[] if closed else list(map(str, items(view["schema_errors"]))),
+        findings=[] if hidden else list(map(str, items(view["schema_errors"]))),
         quality=quality if is_root else {},
         erased=erased,
-        closed=closed,
+        hidden=hidden,
         opened=opened,
         is_root=is_root,
     )
@@ -231,21 +228,21 @@ def _stream(result: Mapping[str, object]) -> str:
 # Failures
 
 
-def _chain(error: Mapping[str, object], *, closed: bool) -> Iterable[Cause]:
-    yield _cause(error, "", closed=closed)
+def _chain(error: Mapping[str, object], *, hidden: bool) -> Iterable[Cause]:
+    yield _cause(error, "", hidden=hidden)
     for cause in objects(error.get("causes")):
         how = _RELATIONS.get(str(cause.get("relation")), "with")
-        yield _cause(cause, how, closed=closed)
+        yield _cause(cause, how, hidden=hidden)
 
 
-def _cause(error: Mapping[str, object], how: str, *, closed: bool) -> Cause:
+def _cause(error: Mapping[str, object], how: str, *, hidden: bool) -> Cause:
     message, at = error.get("message"), error.get("at")
     return Cause(
         how,
         node_of(error.get("type") or "failed"),
-        None if closed or not message else node_of(message),
+        None if hidden or not message else node_of(message),
         None if at is None else node_of(at),
-        closed,
+        hidden,
     )
 
 
@@ -310,7 +307,9 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(facts: SpanFacts, error: Mapping[str, object], hidden: HiddenErrors) -> Group | None:
+def _group(
+    facts: SpanFacts, error: Mapping[str, object], hidden_errors: HiddenErrors
+) -> FailedGroup | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):
@@ -320,7 +319,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: HiddenErrors) 
     listed = objects(group.get("members"))
     if not listed:
         return None
-    closed = hidden.has(group)
+    hidden = hidden_errors.has(group)
     free = [row for row in facts.failed if "members" not in error_of(row)]
     listed_members: list[Member] = []
     for member in listed:
@@ -336,15 +335,15 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: HiddenErrors) 
                 after,
                 step,
                 step is not None and step.id == facts.row.id,
-                _cause(member, "", closed=closed),
+                _cause(member, "", hidden=hidden),
             )
         )
     count = group.get("of")
     cancelled = [
         formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
-    return Group(
-        _cause(group, "", closed=closed),
+    return FailedGroup(
+        _cause(group, "", hidden=hidden),
         sorted(
             listed_members,
             key=lambda member: member.after_us if member.after_us is not None else 2**62,
@@ -355,12 +354,12 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: HiddenErrors) 
     )
 
 
-# Refusals
+# Denials
 
 
-def _refusal(facts: SpanFacts, violations: Sequence[Violation]) -> Refusal:
+def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     named = of_one_agent(violations)
     agent = named[0].agent if named else ""
-    # In local mode, the folder of the project precedes the name.
+    # In local mode, the directory of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Refusal(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)
+    return Denial(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)

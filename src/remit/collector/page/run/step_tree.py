@@ -9,22 +9,15 @@ from typing import Final, NamedTuple
 
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
+from remit.collector.page.marks import MARKS
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import DENIED, INVALID, LOST, REDACTED, UNDECLARED, VIOLATION
+from remit.collector.store.rows import DENIED, VIOLATION
 from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4
 _NARROWEST: Final = 0.35
 """Width of the shortest bar, in percent."""
-_MARKS: Final = (
-    (DENIED, "denied"),
-    (VIOLATION, "violation"),
-    (REDACTED, "redacted"),
-    (INVALID, "invalid"),
-    (UNDECLARED, "undeclared"),
-    (LOST, "lost"),
-)
 
 
 class Bar(NamedTuple):
@@ -42,16 +35,13 @@ class Bar(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StepRow:
     """A step as a row of the tree.
 
     Attributes:
-        level: Its level, from 0 on.
-        parent: Whether there are steps below it.
-        kind: `denied`, `cancelled`, `handled` (it failed, and its parent ended well), `first` (it
+        kind: `denied`, `cancelled`, `handled` (it failed, and its parent succeeded), `first` (it
             failed first), `carrying` (it failed by another step), `ended` (the root of a run that
             was terminated), or empty.
-        took: How long it took, in words.
     """
 
     step: StepRecord
@@ -104,9 +94,9 @@ class Tree:
         return self.facts.process_ended
 
     @cached_property
-    def is_open(self) -> bool:
-        """Whether the run goes on."""
-        return self.facts.is_open
+    def is_running(self) -> bool:
+        """Whether the run is running."""
+        return self.facts.is_running
 
     @cached_property
     def origin(self) -> StepRecord | None:
@@ -158,7 +148,7 @@ class Tree:
         return list(above.values())
 
     def is_handled(self, step: StepRecord) -> bool:
-        """Return whether a failed step has a parent that ended well."""
+        """Return whether a failed step has a parent that succeeded."""
         parent = self.known.get(step.parent_id or "")
         return step.status == FAILED and parent is not None and parent.status == COMPLETE
 
@@ -172,13 +162,13 @@ class Tree:
             begins += [] if row.started_at is None else [row.started_at]
             ends += [] if row.finished_at is None else [row.finished_at]
         begin_us = min(begins, default=self.now_us)
-        end_us = self.now_us if self.is_open else max(ends, default=begin_us)
+        end_us = self.now_us if self.is_running else max(ends, default=begin_us)
         length_us = max(1, end_us - begin_us)
         if self.process_ended:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[StepRow]:
         """Yield the rows, each step before those below it."""
         shown: set[str] = set()
         tops = [*self.children.get(None, ()), *self.facts.steps.values()]
@@ -193,21 +183,21 @@ class Tree:
                 yield self._row(step, level, below)
                 waiting += [(child, level + 1) for child in reversed(below)]
 
-    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> Row:
+    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> StepRow:
         kind = self._kind(step)
-        return Row(
+        return StepRow(
             step=step,
             name=formats.step(step.schema_name),
             level=level,
             parent=bool(below),
             kind=kind,
-            marks=[mark for flag, mark in _MARKS if step.flags & flag],
+            marks=[name for name, kind in MARKS.items() if step.flags & kind.flag],
             bars=self._bars(step, thin=bool(below)),
             took=self._took(step, denied=kind == "denied"),
         )
 
     def _kind(self, step: StepRecord) -> str:
-        """Return what a row shows of its step; see `Row`."""
+        """Return what a row shows of its step; see `StepRow`."""
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:
@@ -251,7 +241,7 @@ class Tree:
         if step is self.root and self.facts.row.status == TERMINATED:
             kind = "warn"
         if step.finished_at is None:
-            kind = "now" if self.is_open else ""
+            kind = "now" if self.is_running else ""
         elif step.flags & VIOLATION and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]

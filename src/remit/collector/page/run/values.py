@@ -22,7 +22,7 @@ from remit.collector.page import formats
 from remit.collector.page.payload_tree import MOST_LEVELS
 
 LINES: Final = 12
-"""A text is folded above so many lines."""
+"""A text with more lines is folded."""
 COLUMNS: Final = 90
 """Characters of one line of the reading view, roughly."""
 
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
 
     @property
     def kind_word(self) -> str:
-        """What stands before the text of a piece that is no text."""
+        """Prefix of a piece that is not text."""
         return "redacted: " if self.kind == "redacted" else ""
 
 
@@ -54,7 +54,7 @@ def is_structured(value: object) -> bool:
 
 
 def json_of(value: object) -> object:
-    """Return the value of a JSON text, or *value* itself if it is none."""
+    """Return the value of a JSON text, or *value* itself if it is not JSON."""
     if isinstance(value, str):
         try:
             return msgspec.json.decode(value)

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
-from remit.collector.page.runs.comparison import Change, Pair, Run, changes_of, verdict_of
+from remit.collector.page.runs.comparison import Pair, Run, TypeChange, changes_of, summary_of
 from remit.collector.page.runs.rows import listed_run, steps_in
 from remit.collector.page.runs.sequences import (
+    AlignedRow,
     Ran,
-    Row,
     carriers_of,
     rows_of,
     sequence_of,
@@ -28,7 +28,7 @@ STEPS: Final = 2_000
 """Runs with more steps are compared by type only."""
 PAGE: Final = 1_000
 _LEAST_WIDTH: Final = 1.0
-_COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
+_COLUMNS: Final[Mapping[str, Callable[[TypeChange], object]]] = {
     "step": lambda change: change.older.name,
     "difference": lambda change: change.why,
     "older_count": lambda change: change.older.steps,
@@ -37,14 +37,14 @@ _COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
     "newer_time_us": lambda change: change.newer.duration_us,
     "older_failed": lambda change: change.older.failed,
     "newer_failed": lambda change: change.newer.failed,
-    "older_refused": lambda change: change.older.denied,
-    "newer_refused": lambda change: change.newer.denied,
+    "older_denied": lambda change: change.older.denied,
+    "newer_denied": lambda change: change.newer.denied,
     "older_redacted": lambda change: change.older.redacted,
     "newer_redacted": lambda change: change.newer.redacted,
 }
 
 
-class Bar(NamedTuple):
+class ComparedBar(NamedTuple):
     """The bar of a step, in percent of the longest step."""
 
     x: str
@@ -52,17 +52,17 @@ class Bar(NamedTuple):
     kind: str
 
 
-class Line(NamedTuple):
+class ComparedRow(NamedTuple):
     """A row of the sequences with its bars.
 
     Attributes:
         older: The bar of the older run; None if the step did not run.
     """
 
-    row: Row
+    row: AlignedRow
     kind: str
-    older: Bar | None = None
-    newer: Bar | None = None
+    older: ComparedBar | None = None
+    newer: ComparedBar | None = None
 
 
 def compare(visit: Visit) -> Answer:
@@ -76,13 +76,13 @@ def compare(visit: Visit) -> Answer:
         if first == second:
             raise invalid_field("b", "must be another run than the first one")
         return _compared(visit, first, second)
-    except RequestError as refusal:
-        return _form(visit, refusal)
+    except RequestError as rejection:
+        return _form(visit, rejection)
 
 
-def _form(visit: Visit, refusal: RequestError | None) -> Page:
-    values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "refusal": refusal}
-    return Page("compare_form.html", values, 200 if refusal is None else refusal.status)
+def _form(visit: Visit, rejection: RequestError | None) -> Page:
+    values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "rejection": rejection}
+    return Page("compare_form.html", values, 200 if rejection is None else rejection.status)
 
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
@@ -131,7 +131,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
                 for run in (older, newer)
             ],
             "agent": newer["agent"] if same_agent else None,
-            "verdict": verdict_of(pair, changes, rows),
+            "summary": summary_of(pair, changes, rows),
             "different": [change for change in changes if change.rank is not None],
             "same": [change for change in changes if change.rank is None],
             "lines": [_line(row, scale, least_us) for row in shown],
@@ -161,17 +161,17 @@ def _sequence(api: Api, run_id: str) -> list[Ran]:
     return sequence_of(list(spans))
 
 
-def _line(row: Row, scale: int, least_us: int) -> Line:
+def _line(row: AlignedRow, scale: int, least_us: int) -> ComparedRow:
     if row.skipped:
-        return Line(row, "gap")
+        return ComparedRow(row, "gap")
     kind = "first" if row.first else "eq" if row.is_same(least_us) else "dif"
-    return Line(row, kind, _bar(row.older, scale, from_end=True), _bar(row.newer, scale))
+    return ComparedRow(row, kind, _bar(row.older, scale, from_end=True), _bar(row.newer, scale))
 
 
-def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
+def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> ComparedBar | None:
     if step is None:
         return None
     width = max(100 * (step.took_us or 0) / scale, _LEAST_WIDTH) if scale else _LEAST_WIDTH
     kinds = {"failed": "bad", "cancelled": "off", "active": "now", "pending": "hat"}
-    kind = "hatred" if step.refused else kinds.get(step.status, "")
-    return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)
+    kind = "hatred" if step.denied else kinds.get(step.status, "")
+    return ComparedBar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)

@@ -1,4 +1,4 @@
-"""What is different in two runs: by type of step, and in a sentence."""
+"""Differences of two runs, by type of step and in a sentence."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.runs.sequences import LONGER, Row, differ
+from remit.collector.page.runs.sequences import LONGER, AlignedRow, differ
 from remit.collector.store.questions.run_types import TypeCounts
 from remit.collector.store.subjects import ROOT_SPAN
 
 Run: TypeAlias = Mapping[str, Any]
 NOTICED: Final = 0.01
-"""A difference of durations counts if it is such a part of the longer run."""
+"""Part of the longer run from which a difference of durations counts."""
 LEAST_US: Final = 1_000
 _TEN, _MOST = 10, 100
 ENDED_EARLY: Final = frozenset({"failed", "cancelled", "terminated"})
 
 
-class Change(NamedTuple):
+class TypeChange(NamedTuple):
     """One type of step in both runs.
 
     Attributes:
@@ -81,7 +81,7 @@ def changes_of(
     newer: Mapping[str, TypeCounts],
     carriers: Sequence[str],
     order: Sequence[str],
-) -> list[Change]:
+) -> list[TypeChange]:
     """Return the types of steps: those that differ in the order of cause, then the others.
 
     Args:
@@ -91,7 +91,7 @@ def changes_of(
     """
     names = [name for name in {**newer, **older} if name != ROOT_SPAN]
     least_us = pair.least_us([*older.values(), *newer.values()])
-    changes: list[Change] = []
+    changes: list[TypeChange] = []
     for name in names:
         known = newer.get(name) or older[name]
         none = TypeCounts(name, known.title, 0)
@@ -99,12 +99,12 @@ def changes_of(
         rank, why = _difference(pair, was, is_, carriers, least_us)
         otherwise = differ(was.duration_us, is_.duration_us, least_us)
         otherwise = otherwise or bool(was.timed) != bool(is_.timed)
-        changes.append(Change(was, is_, rank, why, otherwise))
+        changes.append(TypeChange(was, is_, rank, why, otherwise))
     places: dict[str, int] = {}
     for name in (*carriers, *order):
         places.setdefault(name, len(places))
 
-    def place(change: Change) -> tuple[int, int, str]:
+    def place(change: TypeChange) -> tuple[int, int, str]:
         name = change.name.casefold()
         if change.rank is None:
             return len(_ORDER), 0, name
@@ -115,9 +115,9 @@ def changes_of(
     return sorted(changes, key=place)
 
 
-_ORDER: Final = ("first", "carries", "failed", "refused", "new", "longer", "count", "gone", "marks")
+_ORDER: Final = ("first", "carries", "failed", "denied", "new", "longer", "count", "gone", "marks")
 """The differences in the order of cause."""
-_FIRST, _CARRIES, _FAILED, _REFUSED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = range(len(_ORDER))
+_FIRST, _CARRIES, _FAILED, _DENIED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = range(len(_ORDER))
 
 
 def _difference(  # noqa: PLR0911 - one for each difference
@@ -134,7 +134,7 @@ def _difference(  # noqa: PLR0911 - one for each difference
         return _FAILED, f"failed {formats.times(more.failed)} in the {run} run"
     if older.denied != newer.denied:
         more, run = (newer, "newer") if newer.denied > older.denied else (older, "older")
-        return _REFUSED, f"refused {formats.times(more.denied)} in the {run} run"
+        return _DENIED, f"denied {formats.times(more.denied)} in the {run} run"
     if not older.steps:
         early = pair.older["status"] in ENDED_EARLY
         never = "never reached in the older run" if early else "only in the newer run"
@@ -169,11 +169,11 @@ def _pace(older: TypeCounts, newer: TypeCounts, least_us: int) -> str:
 
 
 NAMED: Final = 3
-"""So many steps are named in a sentence."""
+"""Number of steps that are named in a sentence."""
 
 
-class Verdict(NamedTuple):
-    """What is different.
+class Difference(NamedTuple):
+    """The differences in a sentence.
 
     Attributes:
         below: What follows from it; empty if nothing does.
@@ -185,7 +185,7 @@ class Verdict(NamedTuple):
     bad: bool
 
 
-def verdict_of(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Verdict:
+def summary_of(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]) -> Difference:
     """Return the sentence about two runs; *rows* is empty if there are too many steps."""
     if pair.failed is not None:
         return _one_failed(pair, changes, rows)
@@ -202,10 +202,10 @@ def verdict_of(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Ve
             f"{slowest.name} took {formats.duration(slowest.newer.duration_us)} instead of "
             f"{formats.duration(slowest.older.duration_us)}."
         )
-    return Verdict(lead, more, _only(different), bad=False)
+    return Difference(lead, more, _only(different), bad=False)
 
 
-def _lead(pair: Pair, changes: Sequence[Change]) -> str:
+def _lead(pair: Pair, changes: Sequence[TypeChange]) -> str:
     """Return the answer about two runs of which none failed, or both."""
     older, newer = pair.older, pair.newer
     if older["status"] == newer["status"] == "failed":
@@ -237,14 +237,16 @@ def _both_failed(pair: Pair) -> str:
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
 
-def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Verdict:
+def _one_failed(
+    pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]
+) -> Difference:
     """Return the sentence about the run that failed."""
     is_newer = pair.failed_newer
     this, other = ("newer", "older") if is_newer else ("older", "newer")
     where = "" if is_newer else " in the older run"
     change = next((change for change in changes if change.older.name == pair.origin), None)
     if change is None:
-        return Verdict(f"The {this} run failed.", "", _unreached(changes, is_newer), bad=True)
+        return Difference(f"The {this} run failed.", "", _unreached(changes, is_newer), bad=True)
     mine, its = (change.newer, change.older) if is_newer else (change.older, change.newer)
     row = next((row for row in rows if row.first), None)
     failed, peer = (None, None) if row is None else (row.newer, row.older)
@@ -257,10 +259,10 @@ def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> V
         lead += f"in the {other} run it took {formats.duration(before)}."
     else:
         lead += f"the {other} run did not reach it."
-    return Verdict(lead, _before(pair, changes, rows), _unreached(changes, is_newer), bad=True)
+    return Difference(lead, _before(pair, changes, rows), _unreached(changes, is_newer), bad=True)
 
 
-def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
+def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]) -> str:
     """Return what both did before the failure."""
     at = next((index for index, row in enumerate(rows) if row.first), None)
     if at is None:
@@ -281,7 +283,7 @@ def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
     return f"{sentence}." if not one_only else ""
 
 
-def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
+def _unreached(changes: Sequence[TypeChange], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
     """Return which steps the run that failed never reached."""
     names = [
         change.name for change in changes if not (change.newer if is_newer else change.older).steps
@@ -291,7 +293,7 @@ def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT00
     return f"{_few(names)} {'was' if len(names) == 1 else 'were'} never reached."
 
 
-def _only(different: Sequence[Change]) -> str:
+def _only(different: Sequence[TypeChange]) -> str:
     """Return which steps only one of the runs has."""
     sentences: list[str] = []
     for run, names in (

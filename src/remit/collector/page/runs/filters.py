@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from remit._base.ids import is_pfid
 from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.marks import MARKS
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Page, Visit
 from remit.collector.page.windows import (
@@ -53,15 +54,7 @@ LINKED: Final = {
 }
 """The filters that only links set, and what they are called."""
 ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
-MARKS: Final = {
-    "denied": "refused",
-    "violation": "beyond the remit",
-    "redacted": "redacted",
-    "invalid": "not as declared",
-    "undeclared": "undeclared",
-    "lost": "lost",
-    "failed": "failed step",
-}
+MARKED: Final = {name: kind.words for name, kind in MARKS.items()} | {"failed": "failed step"}
 """Words of the API for the marks of a run, and as a reader sees them."""
 STATUSES: Final = {
     "pending": "not started",
@@ -166,16 +159,16 @@ class Filters(NamedTuple):
 
 @contextmanager
 def noting(errors: dict[str, Sequence[str]]) -> Generator[None]:
-    """Note what is wrong with a filter, instead of refusing the request."""
+    """Note what is wrong with a filter, instead of rejecting the request."""
     try:
         yield
-    except RequestError as refusal:
-        errors |= refusal.errors or {}
+    except RequestError as rejection:
+        errors |= rejection.errors or {}
 
 
-def messages(refusal: RequestError) -> dict[str, str]:
+def messages(rejection: RequestError) -> dict[str, str]:
     """Return what is wrong by name of the filter in an address, for the form."""
-    errors = refusal.errors or {}
+    errors = rejection.errors or {}
     return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
 
 
@@ -268,13 +261,13 @@ def agent_called(visit: Visit, text: str) -> str:
     raise invalid_field("agent", "must be the name, the identifier or the id of an agent with runs")
 
 
-REFUSED: Final = (
+REJECTED: Final = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.BAD_REQUEST,
 )
-"""Statuses of refusals that are about the filters."""
+"""Statuses of rejections that are about the filters."""
 
 
 class Known(NamedTuple):
@@ -304,7 +297,7 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
         "agents": known.agents,
         "statuses": STATUSES,
         "purposes": PURPOSES,
-        "marks": MARKS,
+        "marked": MARKED,
         "orders": ORDERS,
         "begins": begins,
         "ends": ends,
@@ -313,15 +306,15 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
             for name, words in LINKED.items()
             if filters.get(name)
         ],
-        "is_open": bool(filters.get("more")),
+        "is_unfolded": bool(filters.get("more")),
         "more": filters.but(more="1").address(),
     }
 
 
-def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
+def form_again(visit: Visit, filters: Filters, rejection: RequestError) -> Page:
     """Return the form with what is wrong in it."""
     field = "agent" if filters.get("agent") else "environment"
-    errors = messages(refusal) or {field: refusal.message}
+    errors = messages(rejection) or {field: rejection.message}
     values = {**form(visit, filters, Known()), "errors": errors}
     return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
 

@@ -12,7 +12,7 @@ from remit.collector.page.windows import HOUR_US, Window, local
 from remit.collector.times import US_PER_S, parse_us
 
 MOST_HOURS: Final = 3 * 24 + 1
-"""Above so many hours a bar is a day."""
+"""Hours above which a bar is a day."""
 MOST_BARS: Final = 120
 WIDTH: Final = 960
 _UP: Final = 66
@@ -32,13 +32,8 @@ _FEW_HOURS: Final = 8
 _ONE_DAY: Final = 30
 
 
-class Bar(NamedTuple):
-    """The runs of an hour or some days, and the place of their bars in the drawing.
-
-    Attributes:
-        height: The height of the bar above the line.
-        depth: The height of the bar below it.
-    """
+class PeriodBar(NamedTuple):
+    """The runs of an hour or some days, and the place of their bars in the drawing."""
 
     words: str
     since_us: int
@@ -63,7 +58,7 @@ class Bars(NamedTuple):
         end: Words at the end of the axis; empty if a tick is too near.
     """
 
-    bars: Sequence[Bar]
+    bars: Sequence[PeriodBar]
     unit: str
     most: int
     failed: int
@@ -117,16 +112,18 @@ def bars_of(
 
 def _by_hour(
     numbers: Mapping[int, tuple[int, int]], first_us: int, hours: int, zone: ZoneInfo
-) -> list[Bar]:
+) -> list[PeriodBar]:
     return [
-        Bar(f"{local(at_us, zone):%H:%M}", at_us, at_us + HOUR_US, *numbers.get(at_us, (0, 0)))
+        PeriodBar(
+            f"{local(at_us, zone):%H:%M}", at_us, at_us + HOUR_US, *numbers.get(at_us, (0, 0))
+        )
         for at_us in range(first_us, first_us + hours * HOUR_US, HOUR_US)
     ]
 
 
 def _by_day(
     numbers: Mapping[int, tuple[int, int]], first_us: int, end_us: int, zone: ZoneInfo
-) -> tuple[list[Bar], int]:
+) -> tuple[list[PeriodBar], int]:
     """Return bars of days, and of how many days each is."""
     first, last = local(first_us, zone).date(), local(end_us - 1, zone).date()
     days = -(-((last - first).days + 1) // MOST_BARS)
@@ -136,16 +133,18 @@ def _by_day(
         total = sums.setdefault(place, [0, 0])
         total[0] += runs
         total[1] += failed
-    bars: list[Bar] = []
+    bars: list[PeriodBar] = []
     for place in range(-(-((last - first).days + 1) // days)):
         begin, end = (first + timedelta(days=days * (place + more)) for more in (0, 1))
         words = day_name(begin) if days == 1 else f"{days} days from {day_name(begin)}"
         runs, failed = sums.get(place, (0, 0))
-        bars.append(Bar(words, _midnight_us(begin, zone), _midnight_us(end, zone), runs, failed))
+        bars.append(
+            PeriodBar(words, _midnight_us(begin, zone), _midnight_us(end, zone), runs, failed)
+        )
     return bars, days
 
 
-def _drawn(bars: Sequence[Bar], most: int, failed: int) -> tuple[str, list[Bar]]:
+def _drawn(bars: Sequence[PeriodBar], most: int, failed: int) -> tuple[str, list[PeriodBar]]:
     """Return how high failed runs are drawn, in words, and the bars with their places."""
     unit = _UP / max(most, 1)
     unit = min(unit, _DOWN / failed) if failed else unit

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
-from remit.collector.errors import RequestError, not_found
+from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.marks import MARKS
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions.run_lists import run_of
@@ -23,14 +23,6 @@ MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "remit.errors.DeniedError"
-_MARKS: Final = {
-    "denied": "refused",
-    "violation": "beyond the remit",
-    "redacted": "redacted values",
-    "invalid": "not as declared",
-    "undeclared": "undeclared",
-    "lost": "lost",
-}
 _OPEN: Final = ("pending", "active")
 
 
@@ -47,7 +39,7 @@ class Outcome(NamedTuple):
     text: str
 
 
-class Mark(NamedTuple):
+class RunMark(NamedTuple):
     """A mark of a run; its number is None where only its presence is known."""
 
     name: str
@@ -60,8 +52,6 @@ class ListedRow(NamedTuple):
 
     Attributes:
         began: When it began; when it was opened, if it has not.
-        outcome: What failed, or how it went; None if nothing is known.
-        tokens: Tokens of prompts and completions; None if none were counted.
         took_us: How long it took, or has taken; None if that is not known.
     """
 
@@ -72,7 +62,7 @@ class ListedRow(NamedTuple):
     agent_id: str
     agent: str
     outcome: Outcome | None
-    marks: Sequence[Mark]
+    marks: Sequence[RunMark]
     steps: StepCounts
     tokens: int | None
     took_us: int | None
@@ -103,12 +93,12 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         agent=run["agent"]["name"],
         outcome=Outcome("quiet", "", f"now in {short_name(step)}") if step else outcome_of(run),
         marks=[
-            Mark(
+            RunMark(
                 name,
                 run["denied"] if name == "denied" else None,
-                words if name != "lost" or steps.recorded is None else missing(steps),
+                kind.words if name != "lost" or steps.recorded is None else missing(steps),
             )
-            for name, words in _MARKS.items()
+            for name, kind in MARKS.items()
             if name in run["flags"]
         ],
         steps=steps,
@@ -148,7 +138,7 @@ def outcome_of(run: Run) -> Outcome | None:
     if failure is not None and (status == "failed" or (denied and failure["type"] == _DENIED)):
         return _failed(failure)
     if denied:
-        return Outcome("failed", f"refused: {denied} step{'s' if denied > 1 else ''}", "")
+        return Outcome("failed", f"denied: {denied} step{'s' if denied > 1 else ''}", "")
     if failure is not None and not run["summary"]:
         handled = "handled " if status == "complete" else ""
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
@@ -157,11 +147,8 @@ def outcome_of(run: Run) -> Outcome | None:
 
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
-    try:
-        answer = visit.api.get(SPANS, run_id=run_id, status="active", limit="1")
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
-            raise
+    answer = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
+    if answer is None:
         return None
     names = [span["schema_name"] for span in answer["spans"]]
     return names[0] if names and names[0] != ROOT_SPAN else None
@@ -174,7 +161,7 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
             "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
     if failure["type"] == _DENIED and step:
-        return Outcome("failed", f"refused: {short_name(step)}", failure["text"] or "")
+        return Outcome("failed", f"denied: {short_name(step)}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 

@@ -21,7 +21,7 @@ from remit.collector.page.formats import day
 from remit.collector.page.runs.filters import (
     COUNTED,
     PAGE_ROWS,
-    REFUSED,
+    REJECTED,
     Filters,
     Known,
     form,
@@ -31,7 +31,7 @@ from remit.collector.page.runs.filters import (
     of_address,
     of_form,
 )
-from remit.collector.page.runs.hours import Bar, Bars, bars_of
+from remit.collector.page.runs.hours import Bars, PeriodBar, bars_of
 from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
 from remit.collector.page.runs.without import WORDS, Dropped, without_each
 from remit.collector.page.shell import render
@@ -115,10 +115,10 @@ def runs(visit: Visit) -> Answer:
         cursor = visit.api.get(CHANGES)["cursor"]
         listed = _listed(visit, filters, window)
         numbers = _numbers(visit, filters, window)
-    except RequestError as refusal:
-        if refusal.status not in REFUSED:
+    except RequestError as rejection:
+        if rejection.status not in REJECTED:
             raise
-        return form_again(visit, filters, refusal)
+        return form_again(visit, filters, rejection)
     is_ranked = filters.order != "newest"
     without: Sequence[Dropped] = ()
     if not listed.runs and listed.until_us is None and not filters.get("before"):
@@ -127,7 +127,7 @@ def runs(visit: Visit) -> Answer:
             return Page("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
         without = () if is_ranked else without_each(visit, filters, window)
 
-    def bar_address(bar: Bar) -> str:
+    def bar_address(bar: PeriodBar) -> str:
         begin, end = address_of(bar.since_us), address_of(bar.until_us)
         return filters.but(**{"from": begin, "to": end, "order": None}).address()
 
@@ -174,8 +174,8 @@ def choose(visit: Visit) -> Answer:
     try:
         filters = of_form(visit)
         filters.window(visit)
-    except RequestError as refusal:
-        if refusal.status not in REFUSED:
+    except RequestError as rejection:
+        if rejection.status not in REJECTED:
             raise
         typed = {
             **visit.form,
@@ -186,7 +186,7 @@ def choose(visit: Visit) -> Answer:
                 if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
             },
         }
-        return form_again(visit, Filters.of(typed), refusal)
+        return form_again(visit, Filters.of(typed), rejection)
     return Redirect(filters.address())
 
 
@@ -220,10 +220,10 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
         query = _query(filters, window)
         try:
             ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
-        except RequestError as refusal:
-            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+        except RequestError as rejection:
+            if rejection.status != HTTPStatus.GATEWAY_TIMEOUT:
                 raise
-            raise invalid_field("order", _TOO_LONG) from refusal
+            raise invalid_field("order", _TOO_LONG) from rejection
         return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
     answer = visit.api.get_in_time(RUNS, **criteria, before=before)
@@ -251,8 +251,8 @@ def _found_in_time(
                 before=before,
                 limit=str(PAGE_ROWS - len(runs)),
             )
-        except RequestError as refusal:
-            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
+        except RequestError as rejection:
+            if rejection.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
                 break
             length_us //= 8
             continue
@@ -357,7 +357,7 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "recorded_steps": lambda run: steps_in(run).recorded,
     "failed_steps": lambda run: steps_in(run).failed,
     "handled_steps": lambda run: run["handled"],
-    "refused_steps": lambda run: run["denied"],
+    "denied_steps": lambda run: run["denied"],
     "marks": lambda run: " ".join(run["flags"]),
     "tokens_in": lambda run: run["tokens"]["in"],
     "tokens_out": lambda run: run["tokens"]["out"],
@@ -379,7 +379,7 @@ def csv(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
     filters = of_address(visit)
     pages = visit.api.pages(RUNS, **filters.criteria(filters.window(visit)))
-    # The first page is read now, so that a filter that is not valid is refused.
+    # The first page is read now, so that a filter that is not valid is rejected.
     runs = (page["runs"] for page in islice(chain([next(pages)], pages), MOST_ROWS // PAGE_ROWS))
     return Pieces(csv_parts(COLUMNS, runs), CSV, "runs.csv")
 

@@ -10,7 +10,7 @@ from remit.collector.page import formats
 from remit.collector.store.subjects import ROOT_SPAN
 
 LONGER: Final = 1.5
-"""A step took longer or shorter if one duration is so many times the other."""
+"""Ratio of two durations from which a step counts as slower or faster."""
 Places: TypeAlias = tuple[int | None, int | None]
 """Places of one name in both lists; None where it is in one list only."""
 _LATEST: Final = "9"
@@ -20,23 +20,19 @@ AROUND: Final = 2
 
 
 class Ran(NamedTuple):
-    """A step in a sequence.
-
-    Attributes:
-        took_us: How long it took, if that is known.
-    """
+    """A step in a sequence."""
 
     id: str
     name: str
     depth: int
     status: str
-    refused: bool
+    denied: bool
     took_us: int | None
     is_parent: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AlignedRow:
     """A row of both sequences: one step of each, or a step that only one of them has.
 
     Attributes:
@@ -59,7 +55,7 @@ class Row:
         older, newer = self.older, self.newer
         if older is None or newer is None or self.first:
             return False
-        ends = (older.status, older.refused) == (newer.status, newer.refused)
+        ends = (older.status, older.denied) == (newer.status, newer.denied)
         return ends and not differ(older.took_us, newer.took_us, least_us)
 
 
@@ -76,17 +72,17 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
 
     Parallel steps are in the order of their names: which of them began first tells nothing.
     """
-    beneath: dict[str | None, list[Mapping[str, Any]]] = {}
+    below: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
     root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
     for span in sorted(spans, key=lambda span: (span["started_at"] or _LATEST, span["id"])):
         parent = span["parent_span_id"]
-        beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
+        below.setdefault(parent if parent in known and parent != root else None, []).append(span)
     sequence: list[Ran] = []
-    waiting = [(span, 0) for span in reversed(_in_order(beneath.get(None, [])))]
+    waiting = [(span, 0) for span in reversed(_in_order(below.get(None, [])))]
     while waiting:
         span, depth = waiting.pop()
-        under = beneath.get(span["id"], []) if span["id"] != root else []
+        under = below.get(span["id"], []) if span["id"] != root else []
         if span["id"] != root:
             sequence.append(_ran(span, depth, is_parent=bool(under)))
         waiting += [(child, depth + 1) for child in reversed(_in_order(under))]
@@ -138,13 +134,13 @@ def carriers_of(sequence: Sequence[Ran], origin: str | None) -> Sequence[str]:
 
 def rows_of(
     older: Sequence[Ran], newer: Sequence[Ran], origin: str | None, *, failed_newer: bool
-) -> list[Row]:
+) -> list[AlignedRow]:
     """Return both sequences side by side, aligned on the names of their types."""
     at = _failed_at(newer if failed_newer else older, origin)
-    rows: list[Row] = []
+    rows: list[AlignedRow] = []
     for one, other in aligned([step.name for step in older], [step.name for step in newer]):
         rows.append(
-            Row(
+            AlignedRow(
                 None if one is None else older[one],
                 None if other is None else newer[other],
                 first=at is not None and at == (other if failed_newer else one),
@@ -162,7 +158,7 @@ def _failed_at(sequence: Sequence[Ran], origin: str | None) -> int | None:
     return next(failed, None)
 
 
-def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
+def without_the_same(rows: Sequence[AlignedRow], least_us: int) -> list[AlignedRow]:
     """Return the rows of differences with those around them, and one row for each gap."""
     same = [row.is_same(least_us) for row in rows]
     kept = {
@@ -171,8 +167,8 @@ def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
         if not is_same
         for near in range(index - AROUND, index + AROUND + 1)
     }
-    shown: list[Row] = []
-    skipped: list[Row] = []
+    shown: list[AlignedRow] = []
+    skipped: list[AlignedRow] = []
     for index, row in enumerate(rows):
         if index in kept:
             shown += [*_gap(skipped), row]
@@ -182,8 +178,8 @@ def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
     return [*shown, *_gap(skipped)]
 
 
-def _gap(rows: Sequence[Row]) -> Sequence[Row]:
-    return rows if len(rows) <= AROUND else [Row(skipped=len(rows))]
+def _gap(rows: Sequence[AlignedRow]) -> Sequence[AlignedRow]:
+    return rows if len(rows) <= AROUND else [AlignedRow(skipped=len(rows))]
 
 
 def aligned(first: Sequence[str], second: Sequence[str]) -> list[Places]:

@@ -1,4 +1,4 @@
-"""What a list without a run would show without one of its filters."""
+"""How many runs an empty list would show without one of its filters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS: Final = {
     "fingerprint": "failure",
     "from": "time",
 }
-"""What the filters are called."""
+"""Names of the filters."""
 _EXACT: Final = {*COUNTED, "status"}
 _NOT_KNOWN: Final = (None, "not known how many")
 
@@ -32,7 +32,7 @@ class Dropped(NamedTuple):
     """A filter, and the runs that a list without it would have.
 
     Attributes:
-        runs: The number of runs; a hundred if there are at least so many; None if it is not known.
+        runs: The number of runs; at most a hundred; None if it is not known.
     """
 
     name: str

@@ -8,7 +8,7 @@ export const PENDING = 4;
 /** The marks of a step, in bits of its flags. */
 export const MARKS = { denied: 512, violation: 2048, lost: 4096, redacted: 1024, invalid: 80, undeclared: 256 };
 const MARKED = MARKS.denied | MARKS.violation | MARKS.lost | MARKS.invalid;
-/** From so many steps on, the levels below the third are closed and the axis fits the rows in view. */
+/** From this number of steps on, the levels below the third are closed and the axis fits the rows in view. */
 export const MANY = 2000;
 const GROUP = 50;
 const GROUP_OF_CALLS = 10;
@@ -157,7 +157,7 @@ export class Outline {
     const next = new Int32Array(count).fill(NONE);
     for (let at = count - 1; at >= 0; at--) {
       const step = this.byStart[at];
-      // Of a step without a parent the one above is the last place, which is no step.
+      // For a step without a parent, the one above is the last place, which is not a step.
       const above = parent[step] === NONE ? count : parent[step];
       next[step] = first[above];
       first[above] = step;

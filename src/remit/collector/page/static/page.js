@@ -33,7 +33,7 @@ export const parsed = (html) =>
 /** Whether a click has no key with it, which would open a link in another tab. */
 export const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey);
 
-/** What a script tells when the session has ended. */
+/** Message of a script when the session has ended. */
 export const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
 
 const live = document.getElementById("live");
@@ -74,7 +74,7 @@ export function poll(ask, everyMs) {
   next();
 }
 
-const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/refused", w: "/register" };
+const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/denied", w: "/register" };
 let before = "";
 
 const changeTheme = () => {

@@ -11,11 +11,6 @@ const LIVE_MS = 2000;
 const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
-/** The marks in their order, and their words. */
-const WORDS = { failed: "failed", denied: "refused", violation: "beyond its remit", lost: "lost",
-  redacted: "redacted values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
-const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
-
 const NOT_SHOWN = "this step cannot be shown now";
 const NO_ANSWER = "the server does not answer";
 const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
@@ -45,6 +40,9 @@ function stretched(attributes, ...children) {
 const percent = (share) => `${(share * 100).toFixed(3)}%`;
 
 const tree = document.getElementById("tree");
+/** The marks in their order, each with its words for one and for several. */
+const WORDS = { failed: ["failed", "failed"], ...JSON.parse(tree.dataset.marks),
+  hits: ["hit of the search", "hits of the search"] };
 const panel = document.getElementById("panel");
 const tools = document.querySelector(".tools");
 const run = tree.dataset.run;
@@ -260,8 +258,8 @@ function stepName(step, isClosed) {
   const below = outline.after[step] - outline.at[step] - 1;
   if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
   else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
-  const shape = isDenied(step) ? "refused" : outline.isOrigin(step) ? "failed" : null;
-  const word = isDenied(step) ? "refused: " : status === FAILED ? "failed: " : null;
+  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : null;
+  const word = isDenied(step) ? "denied: " : status === FAILED ? "failed: " : null;
   return [
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
@@ -280,14 +278,15 @@ function groupName(code) {
 
 /** A mark: shape, the number only above 1, words for screen readers. */
 function mark(name, count) {
-  const said = `${number(count)} ${WORDS[name]}`;
-  const drawn = name === "redacted" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
+  const words = WORDS[name][count === 1 ? 0 : 1];
+  const said = `${number(count)} ${words}`;
+  const drawn = name === "redacted" || name === "hits" ? "" : icon(name);
   const isShown = count > 1 || name === "hits";
-  return make("span", { class: `m ${SHAPES[name] && name !== "denied" ? SHAPES[name] : name}`, title: said }, drawn,
-    isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
+  return make("span", { class: `m ${name}`, title: said }, drawn,
+    isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${words}` : said));
 }
 
-/** What is grave is told of all steps below a closed one; the rest only of itself. */
+/** Serious marks count for all steps below a closed one; the others only for itself. */
 function stepMarks(step, isClosed) {
   const count = {};
   for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
@@ -717,19 +716,19 @@ async function search(text, { move = true } = {}) {
   state.q = text;
   remember();
   const found = [];
-  let closed = [];
+  let hidden = [];
   for (let after = ""; text && after !== null; ) {
     const asks = new URLSearchParams({ q: text, ...(after && { after }) });
     const answer = await get(`/runs/${run}/find?${asks}`);
     if (state.q !== text || !answer.ok) return;
     const part = await answer.json();
     found.push(...part.ids);
-    closed = part.closed;
+    hidden = part.hidden;
     after = found.length < 1000 ? part.next : null;
   }
   outline.found(found);
   refold();
-  const unsearched = closed.length ? `; what ${closed.join(", ")} received is closed and was not searched` : "";
+  const unsearched = hidden.length ? `; hidden values of ${hidden.join(", ")} were not searched` : "";
   tell(text && (unsearched || found.length >= 1000) ? `${number(found.length)} hits${unsearched}` : "");
   if (move && found.length && !outline.hits.has(state.selected)) go("hits", 1);
 }

@@ -1,4 +1,4 @@
-"""Refused: the cases by time, and one of them whole."""
+"""Denied: the cases by time, and one of them whole."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from itertools import groupby
 from typing import Any, Final
 
 from remit.collector.errors import RequestError
-from remit.collector.page.data import refusals
-from remit.collector.page.data.choices import Chosen, Line, agent_names
-from remit.collector.page.data.refusals import KINDS, MOST_CASES, Case, Detail
+from remit.collector.page.data import denials
+from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
+from remit.collector.page.data.denials import KINDS, MOST_CASES, Case, Detail
 from remit.collector.page.formats import day
+from remit.collector.page.marks import MARKS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Answer, Page, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
 
 MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
-LINE: Final = Line(
-    path="/refused",
-    template="refused.html",
+FILTERS: Final = PageFilters(
+    path="/denied",
+    template="denied.html",
     names=("agent", "kind", "from", "to"),
     options={
         "kind": {"": "any", **KINDS},
@@ -43,18 +44,18 @@ _COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
 
 def show(visit: Visit) -> Answer:
     """Show the cases."""
-    chosen, before = LINE.chosen(visit), visit.query.get("before", "")
+    chosen, before = FILTERS.chosen(visit), visit.query.get("before", "")
     try:
         window, wanted = _wanted(visit, chosen)
         names = agent_names(visit)
-        page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
-    except RequestError as refusal:
-        return LINE.refused(visit, chosen, refusal)
+        page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
+    except RequestError as rejection:
+        return FILTERS.rejected(visit, chosen, rejection)
     cases = page.cases
     detail = _detail(visit, names, cases)
     numbers = _numbers(visit, wanted)
     values: dict[str, object] = {
-        **LINE.values(chosen, names),
+        **FILTERS.values(chosen, names),
         "window": window,
         "days": [
             (name, list(of_day))
@@ -66,25 +67,25 @@ def show(visit: Visit) -> Answer:
         "often": _often(visit, wanted, detail),
         "numbers": numbers,
         "known": _known(visit),
-        "own": partial(LINE.address, chosen, before=before),
-        "older": LINE.address(chosen, before=page.next) if page.next else None,
-        "newest": LINE.address(chosen) if before else None,
-        "csv": LINE.address(chosen, ".csv"),
+        "own": partial(FILTERS.address, chosen, before=before),
+        "older": FILTERS.address(chosen, before=page.next) if page.next else None,
+        "newest": FILTERS.address(chosen) if before else None,
+        "csv": FILTERS.address(chosen, ".csv"),
     }
-    return Page("refused.html", values)
+    return Page("denied.html", values)
 
 
 def csv(visit: Visit) -> Answer:
     """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
-    chosen = LINE.chosen(visit)
+    chosen = FILTERS.chosen(visit)
     _, wanted = _wanted(visit, chosen)
     names = agent_names(visit)
-    page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
+    page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
     cases = list(page.cases)
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
         cases.append(Case("", "", "", "", "", None, "", end))
-    return csv_file("refused.csv", _COLUMNS, cases)
+    return csv_file("denied.csv", _COLUMNS, cases)
 
 
 def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]]:
@@ -93,7 +94,7 @@ def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]
     Raises:
         RequestError: 422, a filter is not valid.
     """
-    window = LINE.window(visit, chosen)
+    window = FILTERS.window(visit, chosen)
     agent_id = chosen["agent"] or None
     return window, {"agent_id": agent_id, "since": window.since, "until": window.until}
 
@@ -105,7 +106,7 @@ def _detail(visit: Visit, names: Mapping[str, str], cases: Sequence[Case]) -> De
     span_id = wanted or next(iter(known), None)
     if span_id is None:
         return None
-    return refusals.detail(visit.api, names, span_id, known.get(span_id))
+    return denials.detail(visit.api, names, span_id, known.get(span_id))
 
 
 def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, str]]:
@@ -114,17 +115,20 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
     runs = visit.api.get(COUNTS, of="runs", by="status", **wanted)["counts"]
     sums = {
         kind: sum(int(group[kind]) for group in spans)
-        for kind in (refusals.DENIED, refusals.VIOLATION, refusals.INVALID)
+        for kind in (denials.DENIED, denials.VIOLATION, denials.INVALID)
     }
-    sums[refusals.TERMINATED] = sum(
-        int(group["runs"]) for group in runs if group["status"] == refusals.TERMINATED
+    sums[denials.TERMINATED] = sum(
+        int(group["runs"]) for group in runs if group["status"] == denials.TERMINATED
     )
-    shown = {**KINDS, refusals.VIOLATION: "beyond the remit"}
-    return [(sums[kind], words) for kind, words in shown.items()]
+    plural = {name: kind.plural for name, kind in MARKS.items()}
+    return [
+        (sums[name], words if sums[name] == 1 else plural.get(name, words))
+        for name, words in KINDS.items()
+    ]
 
 
 def _known(visit: Visit) -> dict[str, list[str]]:
-    """Return the names of the agents that refused a step at any time, and that observed one.
+    """Return the names of the agents that denied a step at any time, and that observed one.
 
     The setting of an agent is not recorded: what it does with a violation tells it.
     """
@@ -134,8 +138,8 @@ def _known(visit: Visit) -> dict[str, list[str]]:
         group["agent"]["name"] for group in groups if group["violation"] and not group["denied"]
     ]
     known = {*denying, *observing}
-    silent = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]
-    return {"deny": denying, "observe": observing, "silent": silent}
+    unknown = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]
+    return {"deny": denying, "observe": observing, "unknown": unknown}
 
 
 def _often(
@@ -150,4 +154,4 @@ def _often(
     of_type = (group for group in groups if group["type"] == detail.schema_name)
     times = sum(int(group[case.kind]) for group in of_type)
     shown = {"agent": case.agent_id, "kind": case.kind, "from": visit.query.get("from", "")}
-    return times, LINE.address(shown)
+    return times, FILTERS.address(shown)

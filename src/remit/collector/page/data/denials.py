@@ -1,8 +1,9 @@
-"""What the policy refused, what exceeded a remit, what was terminated, what is not as declared."""
+"""Denied steps, violations, terminated runs, and steps that are not as declared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from remit._policy.violations import denied_by, violations_in
@@ -10,6 +11,7 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import short_name
+from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
 from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.visibility import run_in
@@ -27,10 +29,8 @@ VIOLATION: Final = "violation"
 INVALID: Final = "invalid"
 TERMINATED: Final = "terminated"
 KINDS: Final = {
-    DENIED: "refused",
-    VIOLATION: "violation",
-    TERMINATED: "terminated",
-    INVALID: "not as declared",
+    name: MARKS[name].words if name in MARKS else name
+    for name in (DENIED, VIOLATION, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
 _MOST_CHARS: Final = 300
@@ -46,7 +46,6 @@ class Case(NamedTuple):
         at: When the step began, or the run was registered.
         span_id: The span; None for a terminated run.
         step: The name of the step; empty for a terminated run.
-        text: What happened, after the name of the step.
         ended: When the run was terminated; None for a span.
     """
 
@@ -72,14 +71,12 @@ class Detail(NamedTuple):
     """One case whole.
 
     Attributes:
-        setting: The setting of `on_violation`, as far as the record tells it.
+        setting: The setting of `on_violation`, as far as it is known.
         verdict: How the step violates the words of its agent.
-        violations: The violations as they were recorded.
         sides: Both declarations; None if no violation names a word.
-        agent_said: The agent that ruled it out.
-        told: What the model was told; None if it was told nothing.
-        differences: How the span differs from its declaration.
-        closed: Whether its class or article 9 keeps the differences from being shown.
+        agent_said: The agent whose remit it violates.
+        message: The message to the model; None without one.
+        hidden: Whether its class or article 9 keeps the differences from being shown.
     """
 
     case: Case
@@ -90,13 +87,13 @@ class Detail(NamedTuple):
     violations: Sequence[Violation]
     sides: Sides | None
     agent_said: str
-    told: str | None
+    message: str | None
     differences: Sequence[str]
-    closed: bool
+    hidden: bool
 
 
 class _Registered(NamedTuple):
-    """What a run was registered with: its agent, version and span types."""
+    """Agent, version and span types of a run."""
 
     agent: AgentRow | None
     version: str | None
@@ -120,7 +117,6 @@ class _Record(NamedTuple):
     Attributes:
         kind: A key of `KINDS`.
         at_us: When the span began, or the run was registered: the lists of the API have this order.
-        fields: The span or run as the API lists it.
     """
 
     kind: str
@@ -194,17 +190,9 @@ def _after(place: str) -> tuple[dict[str, str], dict[str, str]]:
 def _newest(
     api: Api, what: str, query: Mapping[str, str | None], most: int
 ) -> list[dict[str, Any]]:
-    """Return the newest runs or spans, up to a number, in pages of the API."""
-    records: list[dict[str, Any]] = []
-    before = query.get("before")
-    while len(records) < most:
-        limit = str(min(most - len(records), _PAGE))
-        answer = api.get(f"/api/remit/v1/{what}", **{**query, "limit": limit, "before": before})
-        records += answer[what]
-        before = answer["next"]
-        if before is None:
-            break
-    return records
+    """Return the newest runs or spans, up to a number."""
+    pages = api.pages(f"/api/remit/v1/{what}", **{**query, "limit": str(min(most, _PAGE))})
+    return list(islice((record for page in pages for record in page[what]), most))
 
 
 def _case(api: Api, names: Mapping[str, str], record: _Record) -> Case:
@@ -245,7 +233,7 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
-        text = "violates the remit of the agent; why is not kept any more"
+        text = "violates the remit of the agent; the violations are no longer kept"
     return f"{text}. It ran: observe" if kind == VIOLATION else text
 
 
@@ -277,8 +265,8 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     violations = _violations(span, kind)
     named = of_one_agent(violations)
     step = registered.declaration(None).named(span["schema_name"])
-    told = members(members(span["result_payload"]).get("error")).get("message")
-    closed = step is not None and step.is_closed
+    message = members(members(span["result_payload"]).get("error")).get("message")
+    hidden = step is not None and step.is_hidden
     return Detail(
         case=case,
         version=registered.version,
@@ -288,9 +276,9 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
-        told=told if kind == DENIED and isinstance(told, str) else None,
-        differences=[] if closed or kind != INVALID else span["schema_errors"],
-        closed=closed and kind == INVALID,
+        message=message if kind == DENIED and isinstance(message, str) else None,
+        differences=[] if hidden or kind != INVALID else span["schema_errors"],
+        hidden=hidden and kind == INVALID,
     )
 
 

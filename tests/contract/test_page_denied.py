@@ -1,4 +1,4 @@
-"""The list of what was refused, as a table for a spreadsheet."""
+"""The list of what was denied, as a table for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def http(store: Store) -> httpx.Client:
 
 
 def _rows(http: httpx.Client) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(http.get("/refused.csv?kind=terminated&from=all").text)))
+    return list(csv.DictReader(io.StringIO(http.get("/denied.csv?kind=terminated&from=all").text)))
 
 
 def test_the_table_goes_on_after_the_first_page(
@@ -38,7 +38,7 @@ def test_the_table_goes_on_after_the_first_page(
     api = world.account()
     runs = {api.instance("terminated")["id"] for _ in range(103)}
     assert {row["run"] for row in _rows(http)} == runs
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_LINES", 102)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_LINES", 102)
     *rows, last = _rows(http)
     assert len(rows) == 102
     assert last["what"].startswith("only the newest 102 are here")
@@ -57,8 +57,8 @@ def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, na
 AT = datetime.now(UTC).replace(microsecond=123_000)
 
 
-def _refusals(api: Api, count: int, began: datetime) -> set[str]:
-    """Return the ids of refused steps that began at one time."""
+def _denials(api: Api, count: int, began: datetime) -> set[str]:
+    """Return the ids of denied steps that began at one time."""
     run = api.instance()["id"]
     api.post(f"/agent_instance/{run}/start", {})
     result = denial("desk:pay", Violation("it may not"))
@@ -85,16 +85,16 @@ def test_cases_of_one_moment_are_each_on_one_page(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither lost nor repeated where a page ends between them, whatever their kind is."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 2)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 2)
     api = world.account()
     spans = {
-        *_refusals(api, 5, AT),
-        *_refusals(api, 2, AT - timedelta(microseconds=1)),
-        *_refusals(api, 1, AT - timedelta(days=200)),
+        *_denials(api, 5, AT),
+        *_denials(api, 2, AT - timedelta(microseconds=1)),
+        *_denials(api, 1, AT - timedelta(days=200)),
     }
     runs = {api.instance("terminated")["id"] for _ in range(3)}
 
-    pages = _pages(http, "/refused?from=all")
+    pages = _pages(http, "/denied?from=all")
 
     listed = [case for page in pages for case in page]
     assert sorted(listed) == sorted([*spans, *runs])
@@ -105,19 +105,19 @@ def test_a_run_that_is_terminated_late_is_not_repeated(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its place is that of its begin, as in the list of runs."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 1)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 1)
     api = world.account()
     first, second = api.instance()["id"], api.instance()["id"]
     for run in (second, first):
         api.post(f"/agent_instance/{run}/terminate", {"reason": "enough"})
 
-    assert _pages(http, "/refused?kind=terminated&from=all") == [[second], [first]]
+    assert _pages(http, "/denied?kind=terminated&from=all") == [[second], [first]]
 
 
 @pytest.mark.parametrize("before", ["x", "1-x", "01"])
 def test_a_page_begins_after_a_case(http: httpx.Client, before: str) -> None:
     """The form says so if the address names none."""
-    answer = http.get(f"/refused?before={before}")
+    answer = http.get(f"/denied?before={before}")
     assert answer.status_code == 422
     assert "must be that of a link to older ones" in answer.text
 
@@ -126,9 +126,9 @@ def test_a_span_of_two_kinds_is_on_one_page(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its position is one."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 1)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 1)
     api = world.account()
-    (span,) = _refusals(api, 1, AT)
+    (span,) = _denials(api, 1, AT)
     run = api.instance()["id"]
     payload = {"$remit": {"violations": [{"sentence": "it may not"}]}}
     result = denial("desk:pay", Violation("it may not"))
@@ -136,7 +136,7 @@ def test_a_span_of_two_kinds_is_on_one_page(
         run, schema_name="desk:pay", status="failed", payload=payload, result_payload=result
     )["id"]
 
-    pages = _pages(http, "/refused?from=all")
+    pages = _pages(http, "/denied?from=all")
 
     assert sorted(pages) == sorted([[both, both], [span]])
 
@@ -146,7 +146,7 @@ def test_a_step_that_waits_is_listed_when_it_was_sent(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has not begun, and is not as declared."""
-    monkeypatch.setattr("remit.collector.page.data.refused.MOST_CASES", 2)
+    monkeypatch.setattr("remit.collector.page.data.denied.MOST_CASES", 2)
     api = world.account()
     schema = {"type": "object", "required": ["question"]}
     types = [{"name": "desk:answer", "params_schema": schema}]
@@ -154,7 +154,7 @@ def test_a_step_that_waits_is_listed_when_it_was_sent(
     run = api.instance(agent_schema_version=declared)["id"]
     waiting = {"schema_name": "desk:answer", "status": "pending", "payload": {"x": 1}}
     sent = {api.span(run, **waiting)["id"] for _ in range(3)}
-    pages = _pages(http, "/refused?kind=invalid&from=all")
+    pages = _pages(http, "/denied?kind=invalid&from=all")
     assert [len(page) for page in pages] == [2, 1]
     assert {span for page in pages for span in page} == sent
 
@@ -162,12 +162,12 @@ def test_a_step_that_waits_is_listed_when_it_was_sent(
 @pytest.mark.parametrize(
     "address",
     [
-        "/refused?before=253402300800000000-{run}",
+        "/denied?before=253402300800000000-{run}",
         "/runs/{run}/outline?changed=" + "9" * 23,
         "/runs/{run}/outline?changed=" + "9" * 5000,
     ],
 )
-def test_a_time_that_no_clock_shows_is_refused(
+def test_a_time_that_no_clock_shows_is_rejected(
     world: World, http: httpx.Client, address: str
 ) -> None:
     """It says what is valid."""

@@ -1,0 +1,46 @@
+"""The marks of steps and runs: their flags, their words and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from remit.collector.store.rows import DENIED, INVALID, LOST, REDACTED, UNDECLARED, VIOLATION
+
+
+class MarkKind(NamedTuple):
+    """One kind of mark, by its name in the API."""
+
+    flag: int
+    words: str
+    plural: str
+    meaning: str
+
+
+MARKS: Final[Mapping[str, MarkKind]] = {
+    "denied": MarkKind(DENIED, "denied", "denied", "the policy denied the step"),
+    "violation": MarkKind(
+        VIOLATION, "violation", "violations", "the step violates the remit of its agent, and ran"
+    ),
+    "redacted": MarkKind(
+        REDACTED, "redacted values", "redacted values", "a value in it was not recorded"
+    ),
+    "invalid": MarkKind(
+        INVALID,
+        "not as declared",
+        "not as declared",
+        "payload or result differ from what the step declares",
+    ),
+    "undeclared": MarkKind(
+        UNDECLARED,
+        "undeclared",
+        "undeclared",
+        "the step has no declaration: what it may do is not known",
+    ),
+    "lost": MarkKind(
+        LOST,
+        "lost",
+        "lost",
+        "the run could not record everything, or some of its steps are not here",
+    ),
+}
