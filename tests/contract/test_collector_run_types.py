@@ -80,7 +80,7 @@ def panel(api: Api, span: str) -> str:
     """Return a model call as HTML."""
     reader = cast("Any", Reader(api))
     shown = shown_in_panel(reader, reader.get(f"/api/v1/agent_spans/{span}")["details"])
-    step = SimpleNamespace(facts=SimpleNamespace(closed=False))
+    step = SimpleNamespace(facts=SimpleNamespace(hidden=False))
     return render("model_call.html", {"call": shown, "panel": step}).decode()
 
 

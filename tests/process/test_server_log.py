@@ -59,7 +59,7 @@ def test_each_event_has_a_line(tmp_path: Path) -> None:
         f"schema {VERSION}, {collector.url}"
     )
     assert re.fullmatch(
-        r"INFO remit erased 1 run by token \w{32}: 1 span, \d+ answers", lines[1]
+        r"INFO remit erased 1 run by token \w{32}: 1 span, \d+ responses", lines[1]
     ), lines[1]
     assert lines[2] == (
         "WARNING remit a token was rejected: GET /api/v1/agent from 127.0.0.1; others from there "

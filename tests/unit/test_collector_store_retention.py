@@ -339,7 +339,7 @@ def test_the_command_deletes_payloads_alone(
     [
         ([], "Give --days, --payloads or both."),
         (["--payloads", "10m"], "is not between 1h and 36500d"),
-        (["--payloads", "x"], "give 90d or 12h"),
+        (["--payloads", "x"], "write it as 90d or 12h"),
     ],
 )
 def test_an_age_that_makes_no_sense_is_refused(words: list[str], told: str, tmp_path: Path) -> None:
