@@ -172,8 +172,8 @@ class SpanRecorder(Struct, eq=False):
         ceilings: Ceilings,
         key: bytes | None = None,
         started_ns: int | None = None,
-        announced: bool = True,  # noqa: FBT001, FBT002 - as above
-        judged: bool = True,  # noqa: FBT001, FBT002 - as above
+        announced: bool = True,  # noqa: FBT001, FBT002 - a call without keywords is faster
+        judged: bool = True,  # noqa: FBT001, FBT002
     ) -> OpenSpan:
         """Open a span under *parent* with captured arguments, now or as of *started_ns*.
 

@@ -589,7 +589,7 @@ class _Call:
     __slots__ = ("_answer", "_outer", "call_id", "name", "span")
 
     def __init__(self, name: str, call_id: str | None) -> None:
-        """Keep the callback manager of the call."""
+        """Keep the name of the tool and the id of the call."""
         self.name: Final = name
         self.call_id: Final = call_id
         self.span: ManualSpan | None = None

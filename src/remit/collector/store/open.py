@@ -20,14 +20,14 @@ _POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql"})
 
 
 def open_store(database: Path | str, *, create: bool = True) -> Store:
-    """Open the database that *database* names, brought up to date if need be.
+    """Open the database that *database* names.
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
         create: Whether to create a missing file, or missing tables.
 
     Raises:
-        SettingsError: It is not a remit database, holds a newer schema, or does not exist.
+        SettingsError: It is not a remit database, has another version, or does not exist.
     """
     if is_postgres(database):
         store: Store = _of_extra(_POSTGRES, "PostgresStore")(str(database), create=create)

@@ -145,16 +145,17 @@ class PostgresStore(Store):
         clock: Clock | None = None,
         waits: Waits | None = None,
     ) -> None:
-        """Connect to the database at *url* and upgrade its schema if it is older.
+        """Connect to the database at *url*.
 
         Args:
             url: As libpq reads it, `postgresql://user@host/database`.
             create: Whether to create missing tables.
-            read_only: Whether to change nothing; an older schema is rejected then.
+            read_only: Whether to change nothing.
             clock: Tells for which times there must be partitions.
 
         Raises:
-            SettingsError: It cannot be reached, is not a remit database, or has a newer schema.
+            SettingsError: It cannot be reached, is not a remit database, or has another version of
+                the schema.
         """
         self.path = shown(url)
         try:

@@ -124,7 +124,7 @@ class SchemaVersionRow(Row, frozen=True, gc=False):
 
 
 def content_hash(span_type_schemas: str, quality_schemas: str) -> str:
-    """Return the `content_hash` of a schema version; migrations compute it too."""
+    """Return the `content_hash` of a schema version."""
     return hashlib.sha256(f"{span_type_schemas}\n{quality_schemas}".encode()).hexdigest()
 
 

@@ -61,12 +61,12 @@ class Summary(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it did nothing; a run may have begun before the time, and its steps in it."""
+        """Whether it did nothing; steps of an earlier run count too."""
         return self.worst == "well" and not self.count("runs") and not self.spans_with("spans")
 
     @property
     def worst(self) -> str:
-        """The worst that happened: `failed`, `denied`, `violation`, `lost` or `well`."""
+        """`failed`, `denied`, `violation`, `terminated`, `lost` or `well`: the worst that happened."""
         if self.count("failed"):
             return "failed"
         for flag, word in (("denied", "denied"), ("violation", "violation")):

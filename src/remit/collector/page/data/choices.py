@@ -23,7 +23,7 @@ class PageFilters:
 
     Attributes:
         options: The words of those that have a few, each with what a reader sees.
-        begin: The begin of the time without a choice.
+        begin: The default start of the period.
     """
 
     path: str

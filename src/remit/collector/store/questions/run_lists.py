@@ -34,7 +34,7 @@ FEW_FINDINGS: Final = 1000
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 MOST_RANKED: Final = 20_000
-"""Runs among which the longest ones are looked for, newest first."""
+"""Number of newest runs among which those with the largest measures are found."""
 MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
