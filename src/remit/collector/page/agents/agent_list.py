@@ -66,7 +66,7 @@ class Summary(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """`failed`, `denied`, `violation`, `terminated`, `lost` or `well`: the worst that happened."""
+        """The worst: `failed`, `denied`, `violation`, `terminated`, `lost` or `well`."""
         if self.count("failed"):
             return "failed"
         for flag, word in (("denied", "denied"), ("violation", "violation")):
