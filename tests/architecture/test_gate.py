@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.sources import ROOT
+from tests.delivering import wait_for
 from tests.subtests import each
 
 pytestmark = pytest.mark.gate
@@ -97,5 +99,15 @@ def test_a_test_that_fails_leaves_no_process_behind(tmp_path: Path) -> None:
     )
     test = TEST.format(decoration="", body=body)
     assert run(tmp_path, test, "-p", "tests.conftest").returncode == FAILED
-    with pytest.raises(ProcessLookupError):
-        os.killpg(int((tmp_path / "pid").read_text()), 0)
+    group = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not runs_in(group))
+
+
+def runs_in(group: int) -> bool:
+    """Return whether a process of a group runs; one that has ended may wait to be reaped."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, of, *_ = path.read_text().rpartition(")")[2].split()
+            if int(of) == group and state != "Z":
+                return True
+    return False

@@ -294,7 +294,7 @@ def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
         main, ["spool", "purge", "--yes"], env={"REMIT_DATA_DIR": str(tmp_path / "data")}
     )
 
-    assert "Nothing waits" in status.output
+    assert "No items wait" in status.output
     assert "nothing to delete" in purged.output
     assert content(foreign.parent) == before
 

@@ -136,7 +136,7 @@ CASES = [
         ("api_url", "host name"),
     ),
     Case("wrong port", nobody, ("api_url", "nothing listens there")),
-    Case("https to http", lambda: at(plain, scheme="https://"), ("api_url", "https at all")),
+    Case("https to http", lambda: at(plain, scheme="https://"), ("api_url", "supports https")),
     Case("http to https", lambda: at(tls), ("api_url", "http or https")),
     Case(
         "wrong path",
@@ -162,7 +162,7 @@ CASES = [
         nullcontext,
         ("the extra `collector`", "REMIT_API_URL", "REMIT_MODE"),
         {"REMIT_MODE": "local", "REMIT_API_TOKEN": None},
-        ("starlette",),
+        ("jsonschema_rs",),
     ),
     Case("agent id", answers(needs_agent), ("agent_id",)),
     Case("mistyped value", good, ("REMIT_FLUSH_ON",), {"REMIT_FLUSH_ON": "never"}),

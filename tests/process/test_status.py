@@ -295,7 +295,7 @@ def test_people_can_read_it(tmp_path: Path) -> None:
     assert lines[0] == f"mode remote, to {url}: ok"
     counts = "2,004 sent, 0 pending, 0 of them on disk, "
     assert lines[1] == f"{counts}1 (bad_request 1) set aside, 0 dropped"
-    assert str(flushed).startswith(f"{counts}1 set aside, 0 dropped; last error: the server ref")
+    assert str(flushed).startswith(f"{counts}1 set aside, 0 dropped; last error: the server rej")
     assert lines[2] == "writer behind by 0.0 s, 0 bytes in memory"
     assert lines[3].startswith("spool ")
     assert lines[4].startswith("last error: the server rejected an item")

@@ -192,9 +192,9 @@ def test_a_later_process_delivers_what_a_killed_one_left(served: Served, tmp_pat
     """Its run is ended, no file is left, and commands read it from the server."""
     windows = Windows.in_(tmp_path, REMIT_API_URL=served.url, REMIT_API_TOKEN=served.token)
     waiting = int(windows.program(KILLED))
-    assert "waits" in windows.run(*REMIT, "spool", "status")
+    assert "waiting" in windows.run(*REMIT, "spool", "status")
     assert windows.program(DELIVERING, str(waiting)) == "{}\n"
-    assert "Nothing waits" in windows.run(*REMIT, "spool", "status")
+    assert "No items wait" in windows.run(*REMIT, "spool", "status")
     assert windows.spool == []
     windows.program(SPAWNING)
     assert windows.run(*REMIT, "runs", "list").count("Clerk") == RUNS

@@ -148,7 +148,7 @@ def test_a_database_of_another_encoding_is_refused() -> None:
     [
         ("postgresql://remit@/no_such_database?host={}", "does not exist"),
         ("postgresql://remit@127.0.0.1:1/remit", "refused"),
-        ("postgresql://remit@/remit?nonsense=1", "is no URL"),
+        ("postgresql://remit@/remit?nonsense=1", "is not the URL"),
     ],
 )
 def test_what_cannot_be_reached_is_refused_with_the_reason(named: str, reason: str) -> None:
