@@ -149,7 +149,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
         "financial transactions whether money moves it does this never",
         "financial information goes in and comes out never, in neither",
     ]
-    expect(panel.locator("blockquote")).to_contain_text("Policy refused this step")
+    expect(panel.locator("blockquote")).to_contain_text("Policy denied this step")
     expect(panel).to_contain_text("3 times in 7 days.")
     panel.get_by_role("link", name="Show them").click()
     expect(page.locator("tbody .s")).to_have_count(3)
