@@ -103,7 +103,7 @@ KINDS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
 
 
 def recorded(kind: str, count: int) -> None:
-    """Make *count* calls in a run, into a buffer that nobody empties."""
+    """Make *count* calls in a run; the buffer is never emptied."""
     import remit  # noqa: PLC0415 - as above
     from remit import config  # noqa: PLC0415 - as above
     from remit._base.clock import SystemClock  # noqa: PLC0415 - as above

@@ -345,7 +345,7 @@ class ManualSpan:
         error: BaseException | None = None,
         ended_ns: float | None = None,
     ) -> None:
-        """End the span, once; it is no longer current in the context of any caller.
+        """End the span; later calls have no effect. It stops being current for every caller.
 
         In a finalizer that runs on a thread of remit, the writer ends it at its next pass.
 

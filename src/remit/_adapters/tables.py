@@ -122,7 +122,7 @@ class SpanTable(Generic[K]):
 
     @guarded("a table of spans")
     def end(self, key: K, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
-        """End the span of *key*, as `ManualSpan.end`; one that has ended is no longer current."""
+        """End the span of *key*, as `ManualSpan.end` does; it stops being current."""
         with self._lock:
             span = self._spans.get(key)
             self._aliases.pop(key, None)

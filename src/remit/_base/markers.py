@@ -50,7 +50,7 @@ def cut_keys(of: int, head: Mapping[str, object]) -> Marker:
 
 
 def cut_items(of: int) -> Marker:
-    """Return the marker in a list of *of* items, in place of those that are left out."""
+    """Return the marker that replaces the omitted items of a list of *of* items."""
     return {KEY: CUT, "of": of, "unit": "items"}
 
 
@@ -135,7 +135,7 @@ def markers_in(payload: object) -> Iterator[Marker]:
 
 
 def may_hold(text: str) -> bool:
-    """Return whether the JSON *text* may hold the reserved key, also if it is written escaped."""
+    """Return whether the JSON *text* may contain the reserved key, escaped or not."""
     return KEY in text or "\\u00" in text
 
 

@@ -1,4 +1,4 @@
-"""Compares two locks: what a change lets an agent do, and what is no longer declared or redacted.
+"""Compares two locks: new permissions of an agent, and lost declarations and redaction.
 
 A lock is the file that `remit lock` writes. The comparison imports no program.
 """
