@@ -44,14 +44,14 @@ NEEDS = {
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
-    "run-under-gevent.md": "gevent",
-    "use-it-with-anthropic.md": "anthropic",
-    "use-it-with-langchain.md": "langchain",
-    "use-it-with-mcp.md": "mcp",
-    "use-it-with-openai.md": "openai",
-    "use-it-with-openai-agents.md": "agents",
-    "use-it-with-pydantic-ai.md": "pydantic_ai",
-    "use-it-with-opentelemetry.md": "pydantic_ai",
+    "gevent.md": "gevent",
+    "anthropic.md": "anthropic",
+    "langchain.md": "langchain",
+    "mcp.md": "mcp",
+    "openai.md": "openai",
+    "openai-agents.md": "agents",
+    "pydantic-ai.md": "pydantic_ai",
+    "opentelemetry.md": "pydantic_ai",
 }
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""

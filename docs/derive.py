@@ -32,6 +32,9 @@ from remit.collector.api.openapi import document
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TOCTREE = re.compile(
+    r"^```\{toctree\}\n:hidden:\n:caption: ([^\n]*)\n\n(.*?)^```", re.DOTALL | re.MULTILINE
+)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
 HELP_WIDTH = 88
 SHOWN_EXAMPLES = 3
@@ -234,6 +237,20 @@ def interface_rows(name: str, member: object) -> Iterator[str]:
             yield from interface_rows(f"{name}.{attribute}", value)
 
 
+def contents() -> str:
+    """Return the sections of the navigation and their pages as a table of links."""
+    toctrees = TOCTREE.findall((DOCS / "index.md").read_text())
+    rows = [
+        f"| {caption} | " + " · ".join(f"[{_title(name)}]({name}.md)" for name in names.split())
+        for caption, names in toctrees
+    ]
+    return "\n".join(["| section | pages |", "|---|---|", *(f"{row} |" for row in rows)])
+
+
+def _title(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text().partition("\n")[0].removeprefix("# ")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "actions": partial(words, ActionProfile),
     "categories": partial(words, DataCategories),
@@ -289,6 +306,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.collector.models.deployment",
         "remit.collector.models.service",
     ),
+    "contents": contents,
 }
 
 

@@ -33,7 +33,7 @@ from tests.stores import on_each_store
 
 T = TypeVar("T")
 
-GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "expose-a-collector.md"
+GUIDE: Final = Path(__file__).parents[2] / "docs" / "operate" / "expose.md"
 
 FOREIGN: Final[tuple[dict[str, str], ...]] = (
     {"sec-fetch-site": "cross-site"},

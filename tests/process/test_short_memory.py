@@ -74,7 +74,7 @@ def test_a_decorated_program_survives_while_memory_is_short(
     """No process ends, and no call raises, while blocks of *least* bytes are no longer to be had.
 
     One process of 20 may get a `MemoryError`: there may be no room for a frame of remit's, or to
-    make the run current (docs/explanation/guarantees.md).
+    make the run current (docs/understand/guarantees.md).
     """
     program = (
         PROGRAM.replace("CALLS", str(CALLS))

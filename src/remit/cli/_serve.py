@@ -38,7 +38,7 @@ ACTIVE: Final = "active"
 MOST_WORKERS: Final = 64
 FIRST: Final = 4
 """Number of the most important options: address, port, database, processes."""
-EXPOSED: Final = "docs/how-to/expose-a-collector.md"
+EXPOSED: Final = "docs/operate/expose.md"
 
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
 """Before the name of an option in capitals: the variable that sets it."""

@@ -1,6 +1,6 @@
 """Lists of runs and spans, numbers, and changes: endpoints that only remit has.
 
-docs/reference/remit-api.md describes them.
+docs/reference/lists.md describes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- Version 1. Explained in docs/reference/schema.md.
+-- Version 1. Explained in docs/reference/tables.md.
 --
 -- Times are microseconds since 1970 in UTC. The ids of runs and spans are PFIDs in 20 bytes, whose
 -- order is that of their texts; other ids are texts. JSON is stored as the text that was received.
