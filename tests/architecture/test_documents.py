@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from docs import derive
+from docs import derive, navigation
 from remit import errors
 from remit.config import Settings
 from tests.architecture.sources import ROOT, package, package_with
@@ -209,12 +209,8 @@ def _is_member(of: str, name: str) -> bool:
 
 def test_each_page_has_one_place_in_the_navigation() -> None:
     """A page that no navigation has is not found."""
+    placed = [name for _, names in navigation.sections() for name in names]
     docs = ROOT / "docs"
-    placed = [
-        name
-        for _, names in derive.TOCTREE.findall((docs / "index.md").read_text())
-        for name in names.split()
-    ]
     pages = [
         page.relative_to(docs).with_suffix("").as_posix() for page in PAGES if docs in page.parents
     ]
