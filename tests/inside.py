@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from remit import _adapters
-from remit import _runtime as _runtime
 from remit._base import guard as guard
 from remit._base import ids as ids
 from remit._base import version as version

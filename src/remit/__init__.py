@@ -10,7 +10,7 @@ from remit._decorators import agent, span, span_type
 from remit._inspect.marks import Sensitive, Skip
 from remit._record.blocks import current_run, current_span, trace_headers
 from remit._record.propagation import ContextExecutor, copy_context
-from remit._runtime import aflush, configure, flush, shutdown, status
+from remit._runtime.process import aflush, configure, flush, shutdown, status
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [

@@ -31,7 +31,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.mcp import Recorded, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import FakeClock, RecordingSink, isolated
-from tests.inside import _runtime, adapters, registration
+from tests.inside import adapters, process, registration
 from tests.scenarios import (
     CANARY,
     PAYS,
@@ -697,7 +697,7 @@ def test_an_idle_run_ends() -> None:
             for _ in range(2):
                 await client.call_tool("look_up", {"order_id": "A"}, meta=sent(1))
                 clock.advance(70)
-                _runtime.current().tick()
+                process.current().tick()
         assert [each.status for each in recorder.runs] == ["complete", "complete"]
 
     clock = FakeClock()

@@ -30,7 +30,6 @@ from remit.config import OnViolation, Settings
 from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.inside import (
-    _runtime,
     adapters,
     contributed_interrupts,
     current_context,
@@ -398,11 +397,11 @@ def test_what_an_integration_declares_at_its_import_stays(
         "model = adapters.declare('imported:llm', 'llm')\n"
     )
     before = list(contributed_interrupts)
-    monkeypatch.setattr(process.state, "registry", _runtime.registry().copy())
+    monkeypatch.setattr(process.state, "registry", process.registry().copy())
     with isolated():
         exec(compile(module.read_text(), str(module), "exec"), {"__name__": "imported"})
         adapters.declare("fake:in_a_test", "tool")
-    declared = {span_type.name for span_type in _runtime.registry().span_types()}
+    declared = {span_type.name for span_type in process.registry().span_types()}
     assert "imported:llm" in declared
     assert "fake:in_a_test" not in declared
     assert "remit-imported@1" in version.sdk_header()
@@ -436,7 +435,7 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
         runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
         sessions = adapters.declare_agent("fake.server:sessions")
         tool = adapters.declare("fake:tool", "tool")
-        runtime = _runtime.current()
+        runtime = process.current()
         for key in ("a", "b"):
             adapters.start(tool, {}, parent=runs.context(key, sessions.open)).end()
         clock.advance(40)
@@ -461,7 +460,7 @@ def test_an_idle_run_that_has_ended_is_not_held() -> None:
         assert context is not None
         run = weakref.ref(context.run)
         clock.advance(70)
-        _runtime.current().tick()
+        process.current().tick()
         runs.context("b", sessions.open)
         del context
         gc.collect()
@@ -475,7 +474,7 @@ def test_open_spans_are_cancelled_at_the_exit() -> None:
         sessions = adapters.declare_agent("fake.server:sessions")
         tool = adapters.declare("fake:tool", "tool")
         adapters.start(tool, {}, parent=runs.context("session", sessions.open))
-        _runtime.current().at_exit()
+        process.current().at_exit()
         assert [span.status for span in recorder.spans()] == ["cancelled"]
         assert [run.status for run in recorder.runs] == ["failed"]
 
@@ -486,7 +485,7 @@ def test_a_session_that_is_idle_at_the_exit_is_complete() -> None:
         runs: adapters.SessionTable[str] = adapters.SessionTable()
         sessions = adapters.declare_agent("fake.server:sessions")
         adapters.start(tool_of(), {}, parent=runs.context("session", sessions.open)).end()
-        _runtime.current().at_exit()
+        process.current().at_exit()
         assert [run.status for run in recorder.runs] == ["complete"]
 
 
@@ -792,13 +791,13 @@ def test_a_session_does_not_end_while_a_step_runs() -> None:
         runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
         span = adapters.start(tool_of(), {}, parent=runs.context("a", sessions.open))
         clock.advance(70)
-        _runtime.current().tick()
+        process.current().tick()
         span.end({"said": 42})
         clock.advance(40)
-        _runtime.current().tick()
+        process.current().tick()
         assert recorder.runs[0].status == "active"
         clock.advance(40)
-        _runtime.current().tick()
+        process.current().tick()
         assert [run.status for run in recorder.runs] == ["complete"]
         assert recorder.spans()[0].result == {"said": 42}
 
@@ -1061,7 +1060,7 @@ def test_a_generator_that_is_collected_by_remit_ends_its_span_later(
         thread.start()
         thread.join()
         assert [span.status for span in recorder.spans()] == ["active"]
-        _runtime.current().tick()
+        process.current().tick()
         assert [span.status for span in recorder.spans()] == ["cancelled"]
 
 
@@ -1313,9 +1312,9 @@ def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
         )
 
     first = make()
-    grown = _runtime.registry().version
+    grown = process.registry().version
     assert all(make() is first for _ in range(100))
-    assert _runtime.registry().version == grown
+    assert process.registry().version == grown
 
 
 def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> None:
@@ -1340,9 +1339,9 @@ def test_two_tools_of_one_name_are_declared_each(caplog: pytest.LogCaptureFixtur
     with isolated(on_violation="deny"):
         pays = adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1")
         pays_not = adapters.declare("fake:search", "tool", data_risk=PAYS_NOT, place="b.py:2")
-        grown = _runtime.registry().version
+        grown = process.registry().version
         assert adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1") is pays
-        assert _runtime.registry().version == grown
+        assert process.registry().version == grown
         with careful.run():
             adapters.start(pays_not, {}).end()
             with pytest.raises(DeniedError):
@@ -1517,7 +1516,7 @@ def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
             patched.setattr("remit._record.runs.is_own_thread", lambda: True)
             span.end({"said": "so far"}, status="cancelled")
             assert recorder.spans()[0].status == "active"
-        _runtime.current().tick()
+        process.current().tick()
         (recorded,) = recorder.spans()
         assert (recorded.status, recorded.result) == ("cancelled", {"said": "so far"})
 

@@ -15,13 +15,12 @@ from msgspec import structs
 
 import remit
 from remit import _adapters as adapters
-from remit import _runtime
 from remit._base import guard
 from remit._policy.limits import Ceiling, Limit
 from remit._record.context import use_context
 from remit._record.items import Item
 from remit._record.runs import current_context
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
@@ -82,7 +81,7 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
     with recording(on_violation):
         unreadable = declared(lambda: None)
         span_type = replace(unreadable.span_type, data_risk=odd)
-        _runtime.registry().add_agent(replace(unreadable, span_type=span_type))
+        process.registry().add_agent(replace(unreadable, span_type=span_type))
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []

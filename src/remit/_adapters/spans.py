@@ -23,7 +23,6 @@ from typing import (
 
 from msgspec.structs import replace
 
-from remit import _runtime
 from remit._adapters.declare import classified_tools
 from remit._base.guard import guarded
 from remit._base.ids import new_key
@@ -53,6 +52,7 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder
+from remit._runtime import process
 from remit.errors import DeniedError
 
 P = ParamSpec("P")
@@ -500,7 +500,7 @@ def start(
     run = opened(agent.open)
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
-        if ceiling is not None and not _runtime.is_permissive():
+        if ceiling is not None and not process.is_permissive():
             raise DeniedError(recorder.name, (not_compared(recorder.name),))
         return ManualSpan()
     try:

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
-from remit import _runtime
 from remit._base.guard import guarded, logger
 from remit._base.ids import is_pfid
 from remit._base.text import describe_value
@@ -29,6 +28,7 @@ from remit._record.context import check_terminated, open_context
 from remit._record.runs import OpenRun, RunOptions
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
+from remit._runtime import process
 from remit.errors import DeclarationError, UsageError
 from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
@@ -127,7 +127,7 @@ def _decorate(
     info = callable_info(target, "agent", takes_self=takes_self)
     declared = _declare(info, name, options, declared_in)
     _log_shared_name(declared)
-    _runtime.registry().add_agent(declared)
+    process.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
         info.function,
@@ -139,7 +139,7 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.span_type.declared_in
     )
-    check_by_value = partial(_runtime.check_pickled_by_value, declared.span_type.name)
+    check_by_value = partial(process.check_pickled_by_value, declared.span_type.name)
     config = WrapperConfig(
         CALLS[info.kind](tracer),
         info.binding,
@@ -149,7 +149,7 @@ def _decorate(
         tracer.recorder,
     )
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    register = partial(_runtime.registration, declared)
+    register = partial(process.registration, declared)
     return agent_class(info.wrapped, config, runs.block, register)
 
 
@@ -179,9 +179,7 @@ def _declare(
 def _log_shared_name(declared: AgentType) -> None:
     """Log that another agent has the same display name, at the first declaration of *declared*."""
     name = declared.explicit_name
-    named = [
-        agent for agent in _runtime.registry().agents() if name and agent.explicit_name == name
-    ]
+    named = [agent for agent in process.registry().agents() if name and agent.explicit_name == name]
     if named and all(agent.external_identifier != declared.external_identifier for agent in named):
         logger.warning(
             "two agents have the display name %r, %s and %s; give each its own (both are recorded, "
@@ -289,7 +287,7 @@ class AgentRuns:
         """
         if arguments:
             self._check(**arguments)
-        runtime, outer = _runtime.current(), open_context()
+        runtime, outer = process.current(), open_context()
         if outer is not None:
             check_terminated(outer)
         resume = arguments.get("resume")

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, overload
 
-from remit import _runtime
 from remit._base import guard
 from remit._capture.plan import Capture
 from remit._declare import inference
@@ -18,6 +17,7 @@ from remit._policy.limits import Ceiling, not_compared
 from remit._record.calls import CALLS
 from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
+from remit._runtime import process
 from remit.errors import DeniedError
 from remit.models.data_risk import DataRisk
 
@@ -117,7 +117,7 @@ def _decorate(
         return wrapping.rewrap(inner)
     info = callable_info(target, "span_type", takes_self=takes_self)
     declared = declare(info, "span_type", name, options, declared_in)
-    _runtime.registry().add_span_type(declared)
+    process.registry().add_span_type(declared)
     recorder = recorder_of(declared)
     tracer = StepTracer(
         info.function,
@@ -128,7 +128,7 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
     )
-    check_by_value = partial(_runtime.check_pickled_by_value, declared.name)
+    check_by_value = partial(process.check_pickled_by_value, declared.name)
     config = WrapperConfig(
         CALLS[info.kind](tracer),
         info.binding,
@@ -165,7 +165,7 @@ def outside(recorder: SpanRecorder, *, deny: bool = True) -> nullcontext[None]:
         RecursionError: The program is too deep in a recursion to decide.
     """
     try:
-        _runtime.current().outside(recorder, deny=deny)
+        process.current().outside(recorder, deny=deny)
     except DeniedError:
         raise
     except Exception as error:
@@ -180,7 +180,7 @@ def outside_after(recorder: SpanRecorder, error: Exception, *, deny: bool = True
         DeniedError: The settings do not let every step run.
         RecursionError: As `outside`.
     """
-    permissive = not deny or _runtime.is_permissive()
+    permissive = not deny or process.is_permissive()
     if isinstance(error, RecursionError) and not permissive:
         raise error
     guard.contain("a call outside any run", error)

@@ -12,7 +12,7 @@ from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
 
-from remit import _runtime, config
+from remit import config
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
 from remit._base.outcomes import FAILED
@@ -25,7 +25,7 @@ from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
 from remit._record.spans import OpenSpan, SpanRecorder
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit.errors import UsageError, Violation
 from remit.models.data_risk import Action, Category, DataRisk
 from remit.testing._effects import (
@@ -66,7 +66,7 @@ def isolated(
     sink = RecordingSink()
     merged = config.from_overrides({**setup.configured(), **settings})
     with setup.isolated(merged, sink=sink, clock=clock):
-        sink.registry = _runtime.registry()
+        sink.registry = process.registry()
         yield sink
 
 
