@@ -12,7 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from remit import _adapters
+from remit._adapters.declare import add_to_header as add_to_header
+from remit._adapters.declare import ceiling_of as ceiling_of
+from remit._adapters.declare import declarations as declarations
+from remit._adapters.declare import declare as declare
+from remit._adapters.declare import declare_agent as declare_agent
+from remit._adapters.declare import interrupts as interrupts
+from remit._adapters.declare import name_tool as name_tool
+from remit._adapters.declare import step_of as step_of
+from remit._adapters.declare import undeclared as undeclared
+from remit._adapters.spans import ManualSpan as ManualSpan
+from remit._adapters.spans import collect_denials as collect_denials
+from remit._adapters.spans import inside as inside
+from remit._adapters.spans import judging as judging
+from remit._adapters.spans import permit as permit
+from remit._adapters.spans import start as start
+from remit._adapters.spans import traceparent as traceparent
+from remit._adapters.spans import within as within
+from remit._adapters.tables import SessionTable as SessionTable
+from remit._adapters.tables import SpanTable as SpanTable
 from remit._base import guard as guard
 from remit._base import ids as ids
 from remit._base import version as version
@@ -109,6 +127,7 @@ from remit._record.items import RunFeed as RunFeed
 from remit._record.items import Sink as Sink
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
+from remit._record.spans import SpanRecorder as SpanRecorder
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
@@ -130,7 +149,6 @@ from remit.testing import FakeClock
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
-adapters = _adapters
 
 # Client
 

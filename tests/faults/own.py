@@ -31,7 +31,7 @@ from typing import Annotated, Any, NamedTuple
 import remit
 from tests.fake_api import FakeApi
 from tests.faults.unguarded import UNCOUNTED, UNGUARDED, is_listed
-from tests.inside import adapters, guard, guarded, null_run
+from tests.inside import guard, guarded, judging, null_run, undeclared
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -41,7 +41,7 @@ ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit
 
 GUARD = guarded("")(pkgutil.walk_packages).__code__
 """The code around a guarded function."""
-JUDGING = adapters.judging(adapters.undeclared("", "tool"))(pkgutil.walk_packages).__code__
+JUDGING = judging(undeclared("", "tool"))(pkgutil.walk_packages).__code__
 """The code around a function that decides whether a step may run."""
 MOST_FAULTS = 200
 """Most calls of one function that raise: a walk over types calls some of them very often."""
@@ -195,7 +195,7 @@ def guard_of(value: object) -> Callable[[Any], Any] | None:
     given = inspect.getclosurevars(value).nonlocals
     default, passes = given["default"], given["passes"]
     if value.__code__ is JUDGING:
-        return adapters.judging(given["recorder"], default, passes=passes)
+        return judging(given["recorder"], default, passes=passes)
     return guarded(str(given["where"]), default, passes=passes)
 
 

@@ -71,7 +71,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     Raises:
         DeclarationError: The name is reserved or a function's, or an argument is wrong.
     """
-    checked_name(name, "adapters.declare")
+    checked_name(name, "declare")
     where = f"the step {name}"
     if kind not in get_args(StepKind):
         raise DeclarationError(

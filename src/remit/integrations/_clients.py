@@ -22,8 +22,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
-from remit import _adapters as adapters
-from remit._base.guard import guarded
+from remit._adapters import spans
+from remit._adapters.spans import ManualSpan, Status
+from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
 from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
@@ -209,9 +210,9 @@ class _Watched:
         try:
             call = self._call(options)
         except Exception as error:
-            adapters.contain("the operation of a request", error)
+            contain("the operation of a request", error)
             # It may be a model call, which a terminated run does not make.
-            adapters.permit(self._provider.recorder)
+            spans.permit(self._provider.recorder)
             return None
         return call if call is not None and call.start() else None
 
@@ -240,7 +241,7 @@ class _Call:
         self._history = history
         self._options = options
         self._parent = open_context()
-        self._span = adapters.ManualSpan()
+        self._span = ManualSpan()
         self._joined: Joined | None = None
         self._began_ns = 0
         self._first_ns: int | None = None
@@ -251,7 +252,7 @@ class _Call:
     def start(self) -> bool:
         """Start the span; return whether the call is recorded."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        self._span = adapters.start(self._provider.recorder, self._payload, parent=self._parent)
+        self._span = spans.start(self._provider.recorder, self._payload, parent=self._parent)
         self._began_ns = time.perf_counter_ns()
         return self._span.context is not None
 
@@ -359,7 +360,7 @@ class _Call:
             is_finished = self._joined is not None and self._joined.is_finished
             self._end(self._of_stream, "complete" if is_finished else "cancelled")
 
-    def _end(self, answer: Callable[[], Answer], status: adapters.Status = "complete") -> None:
+    def _end(self, answer: Callable[[], Answer], status: Status = "complete") -> None:
         self._span.end(partial(self._result, answer), status=status)
 
     def _result(self, read: Callable[[], Answer]) -> Mapping[str, object]:
