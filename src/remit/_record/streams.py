@@ -136,6 +136,8 @@ class DeferredSpan:
 
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
+        if not hasattr(self, "_span"):
+            return  # `__init__` failed, as at the recursion limit
         if self.unawaited is not None:
             self.unawaited.close()  # so that only the caller's coroutine warns
         self._close()
@@ -292,14 +294,14 @@ class GeneratorSpan(StreamSpan):
         kwargs: Mapping[str, Any],
     ) -> None:
         """Bind a call of the function on *instance* to the current context."""
-        parent = tracer.parent()
-        super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
         self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
         self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
+        parent = tracer.parent()
+        super().__init__(parent)
         if parent is not None and parent.run.recording:
             self._reserve(parent.run)
 
