@@ -599,7 +599,7 @@ class _GovernedList:
 
     def __set__(self, agent: Agent[Any], items: list[object]) -> None:
         """Keep a list; another one if something in it has to be governed, as others may use it."""
-        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
             governed = [*map(self._govern, items)]
             if any(one is not other for one, other in zip(items, governed, strict=True)):
                 items = governed
