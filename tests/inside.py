@@ -78,10 +78,6 @@ from remit._deliver.delivery import Delivery as Delivery
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
-from remit._deliver.records import Registration as Registration
-from remit._deliver.records import RunRecord as RunRecord
-from remit._deliver.records import RunState as RunState
-from remit._deliver.records import unpack as unpack
 from remit._deliver.sender import Sender
 from remit._deliver.spool.files import Files as Files
 from remit._deliver.spool.files import OnLoss as OnLoss
@@ -95,6 +91,10 @@ from remit._deliver.spool.store import SpoolFile as SpoolFile
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
+from remit._deliver.stored import Registration as Registration
+from remit._deliver.stored import RunRecord as RunRecord
+from remit._deliver.stored import RunState as RunState
+from remit._deliver.stored import unpack as unpack
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remit._deliver.records import RunState
 from remit._deliver.spool.folder import modified_ns
+from remit._deliver.stored import RunState
 from remit.cli import main
 from remit.cli._terminal import size
 from tests.fake_api import FakeApi, error, named, refusal

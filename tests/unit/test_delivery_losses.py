@@ -12,7 +12,7 @@ from remit._base.ids import key_text
 from remit._declare.registry import LOSS_TYPE
 from remit._deliver.delivery import Delivery
 from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_span, with_loss_count
-from remit._deliver.records import RunRecord
+from remit._deliver.stored import RunRecord
 from remit._record.items import Item, ItemKind
 from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.records import Registration, RunState
 from remit._deliver.spool import store
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.store import SpoolFile
+from remit._deliver.stored import Registration, RunState
 from tests.delivering import NEVER_S, wait_for
 from tests.spooling import (
     ROOT,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import RunState
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record
 
 OTHER = "01m87w83jttgb1tsy0aqwcmb8s"

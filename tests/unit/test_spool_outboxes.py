@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from remit._deliver.losses import ITEM_BYTES
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import RunState
 from tests.inside import Item, spool_outbox
 from tests.spooling import RUN, Spooled, item, numbers, record
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import RunState
 from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
 from tests.subtests import each
 

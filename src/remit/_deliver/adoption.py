@@ -6,12 +6,12 @@ from collections import Counter
 
 from remit._base.clock import NS_PER_S
 from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
-from remit._deliver.records import RunRecord
 from remit._deliver.run_delivery import RunDeliveries
 from remit._deliver.sender import Sender
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.store import SpoolFile, is_damage
+from remit._deliver.stored import RunRecord
 from remit._deliver.window import SenderContext
 from remit._record.items import Item
 

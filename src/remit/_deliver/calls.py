@@ -24,7 +24,7 @@ from remit._base.guard import attempt
 from remit._base.ids import key_text
 from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
-from remit._deliver.records import Registration, RunRecord
+from remit._deliver.stored import Registration, RunRecord
 from remit._record.items import Item
 from remit.client.endpoints.endpoint import Call, Endpoint
 from remit.client.endpoints.responses import lenient, output_error

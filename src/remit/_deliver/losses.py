@@ -20,7 +20,7 @@ from remit._base.ids import derived_key
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
-from remit._deliver.records import RunRecord
+from remit._deliver.stored import RunRecord
 from remit._record.items import Item, ItemKind
 
 # Memory of an item besides its payload and result, measured: the structure and its integers, its

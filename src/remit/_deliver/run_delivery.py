@@ -21,9 +21,9 @@ from remit._deliver import calls
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
 from remit._deliver.reactions import Rejection
-from remit._deliver.records import Registration, RunRecord, RunState, digest_of
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.status import Tally
+from remit._deliver.stored import Registration, RunRecord, RunState, digest_of
 from remit._record.items import AgentRef, RunFeed
 from remit.errors import (
     ApiError,

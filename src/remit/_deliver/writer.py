@@ -9,9 +9,9 @@ from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import DRAIN_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
-from remit._deliver.records import RunRecord
 from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import RunRecord
 from remit._record.items import Item, ItemKind
 
 

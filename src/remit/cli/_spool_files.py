@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from remit._base import sqlite
-from remit._deliver.records import DamagedError
 from remit._deliver.spool.folder import (
     ASIDE,
     DAMAGED,
@@ -30,6 +29,7 @@ from remit._deliver.spool.store import (
     read_chunks,
     read_runs,
 )
+from remit._deliver.stored import DamagedError
 
 
 class FileState(StrEnum):

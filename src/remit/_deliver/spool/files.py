@@ -17,7 +17,6 @@ from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.sqlite import open_file
 from remit._deliver.losses import Loss
-from remit._deliver.records import DamagedError, RunState, pack, split, unpack
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
     ASIDE,
@@ -39,6 +38,7 @@ from remit._deliver.spool.store import (
     read_rows,
     read_runs,
 )
+from remit._deliver.stored import DamagedError, RunState, pack, split, unpack
 
 OnLoss: TypeAlias = Callable[[Loss, int, Sequence[str]], None]
 """Counts lost items for a reason, and lost spans for the keys of their runs, one for each span."""

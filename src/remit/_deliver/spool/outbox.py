@@ -15,17 +15,6 @@ from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
 from remit._deliver.losses import ITEM_BYTES, Loss, cost
-from remit._deliver.records import (
-    CHUNK_BYTES,
-    ROW_BYTES,
-    DamagedError,
-    Packed,
-    RunRecord,
-    RunState,
-    SizedItems,
-    pack,
-    split,
-)
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.store import (
@@ -35,6 +24,17 @@ from remit._deliver.spool.store import (
     Chunk,
     Row,
     SpoolFile,
+)
+from remit._deliver.stored import (
+    CHUNK_BYTES,
+    ROW_BYTES,
+    DamagedError,
+    Packed,
+    RunRecord,
+    RunState,
+    SizedItems,
+    pack,
+    split,
 )
 from remit._record.items import Item, ItemKind
 

@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from remit._base import sqlite
 from remit._base.clock import NS_PER_S
-from remit._deliver.records import (
+from remit._deliver.spool.folder import Claim, Folder, Identity
+from remit._deliver.stored import (
     DamagedError,
     Packed,
     Registration,
@@ -31,7 +32,6 @@ from remit._deliver.records import (
     unpack_registration,
     unpack_run,
 )
-from remit._deliver.spool.folder import Claim, Folder, Identity
 from remit._record.items import Item
 
 T = TypeVar("T")
