@@ -92,8 +92,8 @@ from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
 from remit._deliver.stored import Registration as Registration
-from remit._deliver.stored import RunRecord as RunRecord
 from remit._deliver.stored import RunState as RunState
+from remit._deliver.stored import StoredRun as StoredRun
 from remit._deliver.stored import unpack as unpack
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING

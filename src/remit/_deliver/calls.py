@@ -24,7 +24,7 @@ from remit._base.guard import attempt
 from remit._base.ids import key_text
 from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
-from remit._deliver.stored import Registration, RunRecord
+from remit._deliver.stored import Registration, StoredRun
 from remit._record.items import Item
 from remit.client.endpoints.endpoint import Call, Endpoint
 from remit.client.endpoints.responses import lenient, output_error
@@ -263,25 +263,25 @@ class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
         return {"idempotency_key": self.key, **self.fields}
 
 
-def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> InstanceOperation:
+def register(run: StoredRun, agent_id: str | None, *, kept: bool = False) -> InstanceOperation:
     """Return the operation that registers a run; its bytes depend only on the arguments.
 
     If the server has *kept* the schema version, only its identifier is sent.
     """
-    registration = record.registration
+    registration = run.registration
     fields = {
         "agent_version": Raw(registration.version),
         "agent_schema_version": _identifier_alone(registration)
         if kept
         else Raw(registration.schema),
         "schema_kept": kept or None,
-        "purpose": record.purpose,
-        "update_current_version": record.purpose == LIVE,
-        "external_identifier": record.key,
+        "purpose": run.purpose,
+        "update_current_version": run.purpose == LIVE,
+        "external_identifier": run.key,
         "agent_id": agent_id,
         "environment_id": registration.environment_id,
     }
-    return InstanceOperation(REGISTER_INSTANCE, f"reg-{record.key}", None, fields)
+    return InstanceOperation(REGISTER_INSTANCE, f"reg-{run.key}", None, fields)
 
 
 def alone(operation: InstanceOperation) -> Call[Instance]:
@@ -300,10 +300,10 @@ def start_key(run_key: str) -> str:
     return f"start-{run_key}"
 
 
-def start(record: RunRecord, instance_id: str) -> InstanceOperation:
+def start(run: StoredRun, instance_id: str) -> InstanceOperation:
     """Return the operation that starts a run."""
-    fields = {"timestamp": iso8601(record.started_ns)}
-    return InstanceOperation(START_INSTANCE, start_key(record.key), instance_id, fields)
+    fields = {"timestamp": iso8601(run.started_ns)}
+    return InstanceOperation(START_INSTANCE, start_key(run.key), instance_id, fields)
 
 
 def finish(item: Item, instance_id: str) -> InstanceOperation:

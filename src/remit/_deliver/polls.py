@@ -58,7 +58,7 @@ class RunPolls:
 
         The server stops at an instance that it does not know; the others are read in later rounds.
         """
-        operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
+        operations = [calls.show(run.stored.key, run.stored.instance_id or "") for run in runs]
         answer: calls.Instances = {}
         with suppress(RejectedError):
             answer = self._context.client.call(calls.in_bulk(operations))
@@ -79,4 +79,4 @@ class RunPolls:
         client = self._context.client
         run.answered_ns = self._context.clock.monotonic_ns()
         with suppress(RejectedError):
-            run.note_instance(client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(client.call(calls.get_instance(run.stored.instance_id or "")))

@@ -36,8 +36,8 @@ class SingleCalls:
 
     def start(self, runs: Sequence[RunDelivery]) -> None:
         """Start runs by requests of their own, side by side."""
-        due = [run for run in runs if not self._window.is_waiting(run.record.key)]
-        starts = [calls.start(run.record, run.record.instance_id or "").call() for run in due]
+        due = [run for run in runs if not self._window.is_waiting(run.stored.key)]
+        starts = [calls.start(run.stored, run.stored.instance_id or "").call() for run in due]
         outcomes = self._client.call_side_by_side(starts)
         for run, outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, RejectedError):

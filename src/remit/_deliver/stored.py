@@ -1,4 +1,4 @@
-"""The records of a spool file and their encoding: items, registrations, runs.
+"""The content of a spool file and its encoding: items, registrations, runs.
 
 Items are stored in chunks of up to 1,000, because each row of SQL takes a step of SQLite. A step
 releases the interpreter's lock, which a computing program may then hold for 5 ms. What cannot be
@@ -84,10 +84,10 @@ def no_losses() -> dict[str, int]:
 _NO_LOSSES: Final[dict[str, int]] = {}
 
 
-class RunRecord(msgspec.Struct, array_like=True, gc=False):
+class StoredRun(msgspec.Struct, array_like=True, gc=False):
     """The data needed to deliver one run, also by a later process.
 
-    `gc=False` spares the garbage collector from examining the records of all runs that wait.
+    `gc=False` spares the garbage collector from examining all runs that wait.
 
     Attributes:
         root: Key of its root span.
@@ -132,7 +132,7 @@ class Packed(NamedTuple):
     content: bytes
 
 
-_REGISTRATION: Final = RunRecord.__struct_fields__.index("registration")
+_REGISTRATION: Final = StoredRun.__struct_fields__.index("registration")
 _encode: Final = growing(msgspec.msgpack.Encoder())
 _items: Final = msgspec.msgpack.Decoder(list[Item | None])
 _run: Final = msgspec.msgpack.Decoder(list[Any])
@@ -168,21 +168,21 @@ def unpack(crc: object, content: object) -> list[Item]:
     return [item for item in _decode(_items, content) if item is not None]
 
 
-def pack_run(record: RunRecord) -> bytes:
-    """Return *record* as it is stored, with the digest of its registration."""
-    fields = list(astuple(record))
-    fields[_REGISTRATION] = digest_of(record.registration)
+def pack_run(run: StoredRun) -> bytes:
+    """Return *run* as it is stored, with the digest of its registration."""
+    fields = list(astuple(run))
+    fields[_REGISTRATION] = digest_of(run.registration)
     return _encode(fields)
 
 
-def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunRecord:
-    """Return the record that `pack_run` packed; *registrations* are by their digests."""
+def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> StoredRun:
+    """Return the run that `pack_run` packed; *registrations* are by their digests."""
     fields = _decode(_run, content)
     try:
         fields[_REGISTRATION] = registrations[fields[_REGISTRATION]]
-        return msgspec.convert(fields, RunRecord)
+        return msgspec.convert(fields, StoredRun)
     except (LookupError, TypeError, msgspec.ValidationError) as error:
-        raise DamagedError(f"the record of a run cannot be read: {error}") from error
+        raise DamagedError(f"a run cannot be read: {error}") from error
 
 
 @lru_cache
@@ -214,4 +214,4 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-        raise DamagedError(f"a record cannot be read: {error}") from error
+        raise DamagedError(f"a row cannot be read: {error}") from error

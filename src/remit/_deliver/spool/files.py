@@ -154,9 +154,9 @@ class Files:
     def _bring_back(self, file: SpoolFile) -> None:
         items = file.aside()
         first = max(file.chunks, default=0) + 1
-        rejected = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
-        for record in rejected:
-            record.state = RunState.NEW
+        rejected = [run for run in file.runs.values() if run.state is RunState.SET_ASIDE]
+        for run in rejected:
+            run.state = RunState.NEW
         file.write(
             runs=rejected,
             chunks=[

@@ -30,9 +30,9 @@ from remit._deliver.stored import (
     ROW_BYTES,
     DamagedError,
     Packed,
-    RunRecord,
     RunState,
     SizedItems,
+    StoredRun,
     pack,
     split,
 )
@@ -49,7 +49,7 @@ RETRY_S: Final = 1.0
 
 
 class Outbox:
-    """Rows in the order of their ids, and the records of their runs. One writer, one sender.
+    """Rows in the order of their ids, and their runs. One writer, one sender.
 
     Rows are in a file when `put` returns. Those that cannot be written stay in memory until a later
     `put` or `close` writes them; without a spool all rows are in memory.
@@ -81,21 +81,21 @@ class Outbox:
         # Reentrant, because methods call each other with the lock held.
         self._lock = SignalSafeLock() if files is None else files.lock
         self._chunks: dict[int, Chunk] = {} if file is None else file.chunks
-        self._runs: dict[str, RunRecord] = {} if file is None else file.runs
+        self._runs: dict[str, StoredRun] = {} if file is None else file.runs
         self._last_chunk = max(self._chunks, default=0)
         # What differs from the file: items that are only in memory, by chunk; settled chunks; run
-        # records that changed or, with None, were removed.
+        # runs that changed or, with None, were removed.
         self._unwritten: dict[int, Sequence[Item]] = {}
         self._settled: list[int] = []
-        self._changed: dict[str, RunRecord | None] = {}
-        # Keys of runs whose record was never written.
+        self._changed: dict[str, StoredRun | None] = {}
+        # Keys of runs that were never written.
         self._new_runs: set[str] = set()
         self._next_check_s = self._next_write_s = self._next_erase_s = 0.0
         # Adoption handles the errors of the file of an ended process.
         self._warned = file is not None
         self._closed = False
 
-    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[StoredRun]) -> None:
         """Add *runs*, then *items* in order; if the folder is full, without the spans."""
         with self._lock:
             for run in runs:
@@ -185,33 +185,31 @@ class Outbox:
             self.settle([row.id])
         return kept
 
-    def run(self, key: str) -> RunRecord | None:
-        """Return the record of a run."""
+    def run(self, key: str) -> StoredRun | None:
         return self._runs.get(key)
 
-    def runs(self) -> list[RunRecord]:
-        """Return the records of all runs."""
+    def runs(self) -> list[StoredRun]:
         return list(self._runs.values())
 
-    def open_runs(self) -> list[RunRecord]:
+    def open_runs(self) -> list[StoredRun]:
         """Return the runs that the file's process opened and did not end."""
-        return [record for record in self.runs() if not (record.ended or record.inherited)]
+        return [run for run in self.runs() if not (run.ended or run.inherited)]
 
-    def save_run(self, record: RunRecord) -> None:
-        """Save *record*; it is written with the next settled rows."""
+    def save_run(self, run: StoredRun) -> None:
+        """Save *run*; it is written with the next settled rows."""
         with self._lock:
-            self._runs[record.key] = self._changed[record.key] = record
+            self._runs[run.key] = self._changed[run.key] = run
 
-    def write_run(self, record: RunRecord) -> None:
-        """Save *record*, and write it now if there is a file."""
+    def write_run(self, run: StoredRun) -> None:
+        """Save *run*, and write it now if there is a file."""
         with self._lock:
-            self.save_run(record)
+            self.save_run(run)
             if self._file is not None:
                 with suppress(*STORAGE_ERRORS):
                     self._save(self._file)
 
     def forget_run(self, key: str) -> None:
-        """Remove a run's record; it is deleted with the next settled rows."""
+        """Remove a run; it is deleted with the next settled rows."""
         with self._lock:
             if self._runs.pop(key, None) is None:
                 return
@@ -387,12 +385,12 @@ class Outbox:
     ) -> None:
         """Write chunks and open spans, together with what was settled and changed before."""
         file.write(
-            runs=[record for record in self._changed.values() if record is not None],
+            runs=[run for run in self._changed.values() if run is not None],
             chunks=chunks,
             started=started,
             ended=ended,
             settled=self._settled,
-            forgotten=[key for key, record in self._changed.items() if record is None],
+            forgotten=[key for key, run in self._changed.items() if run is None],
         )
         self._settled, self._changed, self._new_runs = [], {}, set()
 
