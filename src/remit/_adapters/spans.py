@@ -283,7 +283,7 @@ class ManualSpan:
             set_context(current.previous)
 
     def narrow(self, ceiling: Ceiling | None) -> None:
-        """Add what an agent of the framework forbids to the steps that begin below the span.
+        """Add the limits of an agent of the framework to the steps that begin below the span.
 
         Raises:
             RunTerminated: As `start`, after a fault.
@@ -479,7 +479,7 @@ def start(
         payload: The payload, or a function that returns it, which is called only if it is recorded.
         parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
-        ceiling: What an agent of the framework forbids to the steps below the span.
+        ceiling: The limits of an agent of the framework for the steps below the span.
         deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.

@@ -58,7 +58,7 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     )
 
 
-def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
+def open_read_only(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
     """Return a connection that reads a file without changing it or its folder.
 
     It sees what is committed now. A file without a log is read without locks and without the index

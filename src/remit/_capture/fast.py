@@ -53,7 +53,7 @@ class CallPlan(Plan):
             # Without `gc`: it lives for one encoding only.
             struct = attempt(lambda: defstruct("Args", fields, gc=False))
             self._struct = None if isinstance(struct, Exception) else struct
-        out = self.outcome
+        out = self.result_plan
         # What is excluded or marked is found by the keys of a mapping, which a scalar has not.
         self._plain_scalars = out.rule is None
         self._plain_results = out.rule is None and not out.excluded and not out.declared
@@ -145,7 +145,7 @@ class FieldsPlan(Plan):
     def __init__(self, signature: SignatureInfo, **declared: Any) -> None:
         """Prepare the fast path; the arguments are those of `Plan`."""
         super().__init__(signature, **declared)
-        parameters, out = self._parameters, self.outcome
+        parameters, out = self._parameters, self.result_plan
         open_parameters = not any(each.any_rule or each.excluded for each in parameters)
         self._plain_fields = self._labelled is None and not self.excludes and open_parameters
         self._plain_results = out.rule is None and not out.excluded and not out.declared

@@ -239,7 +239,7 @@ class Plan:
     """The capture plan of one callable.
 
     Attributes:
-        outcome: The plan of the result, and of the items of a stream.
+        result_plan: The plan of the result, and of the items of a stream.
         error_rule: The rule that redacts the message of every error, else None. Marks and types
             of the result do not concern errors.
         redacted: Rules by which the declaration redacts every value of a parameter, by its name.
@@ -275,12 +275,12 @@ class Plan:
         parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self._parameters = parameters
         self.excludes = _without_off(params_excluded, params.off)
-        self.outcome = _result_plan(signature.returns, signature.returns_category, result)
-        self.error_rule = self.outcome.declared_rule
+        self.result_plan = _result_plan(signature.returns, signature.returns_category, result)
+        self.error_rule = self.result_plan.declared_rule
         self.redacted = {each.name: each.rule for each in parameters if each.rule is not None}
         self.rules_off = {
             "": tuple(sorted(params.off)),
-            RETURN: self.outcome.rules_off,
+            RETURN: self.result_plan.rules_off,
             **{each.name: each.rules_off for each in parameters},
         }
         # Arguments that do not fit the signature. One may be a second value of a parameter, and is
@@ -423,9 +423,9 @@ class Plan:
         return arguments, surplus
 
     def _result_payload(self, walk: Walk, value: object) -> object:
-        self.outcome.apply(walk)
-        rule = None if self.outcome.rule in walk.off else self.outcome.rule
-        category, inner = self.outcome.category, value
+        self.result_plan.apply(walk)
+        rule = None if self.result_plan.rule in walk.off else self.result_plan.rule
+        category, inner = self.result_plan.category, value
         reader = reader_of(type(inner))
         for _ in range(MAX_INNER):
             if reader.kind is not ValueKind.UNWRAP:

@@ -176,7 +176,7 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             span_type.kind,
             redact=redact,
             declared=span_type.result,
-            redacted=plan.outcome.rule,
+            redacted=plan.result_plan.rule,
             rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=None if risk is None else risk.model_dump(mode="json"),

@@ -204,7 +204,7 @@ class AgentRuns:
     """Opens the runs of one agent.
 
     Attributes:
-        ceiling: What the agent forbids; None if nothing.
+        ceiling: The limits of the agent; None if it has none.
     """
 
     __slots__ = ("_agent", "_malformed_logged", "_unused_logged", "ceiling")

@@ -136,14 +136,14 @@ class DeadlineClient:
 
     def call_side_by_side(self, requests: Sequence[Call[T]]) -> list[T | Exception]:
         """Send *requests* on several threads; return for each its answer or its exception."""
-        outcomes: list[T | Exception] = [OutOfTimeError()] * len(requests)
+        results: list[T | Exception] = [OutOfTimeError()] * len(requests)
         numbers = deque(range(len(requests)))
 
         def work() -> None:
             with suppress(IndexError):
                 while True:
                     number = numbers.popleft()
-                    outcomes[number] = attempt(partial(self.call, requests[number]))
+                    results[number] = attempt(partial(self.call, requests[number]))
 
         threads = list[threading.Thread]()
         with suppress(RuntimeError):  # no thread starts while the interpreter exits
@@ -154,7 +154,7 @@ class DeadlineClient:
         work()
         for thread in threads:
             thread.join()
-        return outcomes
+        return results
 
     def _count(self) -> None:
         with self._counting:

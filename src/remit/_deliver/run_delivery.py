@@ -345,11 +345,11 @@ class RunRegistrar:
             answer = {runs[0].stored.key: error}
         rejected: list[tuple[RunDelivery, ApiError]] = []
         for run in runs:
-            outcome = answer.get(run.stored.key)
-            if isinstance(outcome, Instance):
-                self._registered(run, outcome)
-            elif outcome is not None and not self._corrects(run.stored.registration, outcome):
-                rejected.append((run, outcome))
+            result = answer.get(run.stored.key)
+            if isinstance(result, Instance):
+                self._registered(run, result)
+            elif result is not None and not self._corrects(run.stored.registration, result):
+                rejected.append((run, result))
         return rejected
 
     def _prepare(self, run: RunDelivery) -> bool:
@@ -389,7 +389,7 @@ class RunRegistrar:
         }
         if not answered:
             raise ContractError(calls.NAMES_NONE)
-        if any(isinstance(outcome, Instance) for outcome in answered.values()):
+        if any(isinstance(result, Instance) for result in answered.values()):
             self._support.registrations = True
         return answered
 

@@ -134,7 +134,7 @@ class Packed(NamedTuple):
 
 _REGISTRATION: Final = StoredRun.__struct_fields__.index("registration")
 _encode: Final = growing(msgspec.msgpack.Encoder())
-_items: Final = msgspec.msgpack.Decoder(list[Item | None])
+_items: Final = msgspec.msgpack.Decoder(list[Item])
 _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
@@ -164,8 +164,7 @@ def unpack(crc: object, content: object) -> list[Item]:
     """Return the items that `pack` packed; in a damaged file the two may be anything."""
     if not isinstance(content, bytes) or _crc(content) != crc:
         raise DamagedError("the checksum of items does not fit")
-    # An earlier version left None in place of settled items.
-    return [item for item in _decode(_items, content) if item is not None]
+    return _decode(_items, content)
 
 
 def pack_run(run: StoredRun) -> bytes:

@@ -383,9 +383,9 @@ def _is_skipped(annotation: object) -> bool:
     return alias is not MISSING and _is_skipped(alias)
 
 
-def is_injected(marker: object) -> bool:
-    """Return whether *marker*, a default or metadata, marks a value that a framework injects."""
-    return not _INJECTED.isdisjoint(classes_of(type(marker)))
+def is_injected(mark: object) -> bool:
+    """Return whether *mark*, a default or metadata, marks a value that a framework injects."""
+    return not _INJECTED.isdisjoint(classes_of(type(mark)))
 
 
 def annotated(annotation: object, *metadata: object) -> object:

@@ -98,7 +98,7 @@ class SpanRecorder(Struct, eq=False):
 
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
+        ceiling: The ceiling that a call of an agent adds, if the agent rules anything out.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
         cached_plan: The capture plan, once `plan` has made it.
@@ -402,7 +402,7 @@ class SpanRecorder(Struct, eq=False):
         span.end(FAILED, denial_payload(error, rules))
 
     @guarded("the log of a step that violates a remit")
-    def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
+    def _warn(self, verdict: Verdict, recorder: Recorder, effect: str) -> None:
         """Count that the step violates a remit, and log once where both are declared."""
         topic = "; ".join(map(str, verdict.violations))
         self._count(recorder)
@@ -410,7 +410,7 @@ class SpanRecorder(Struct, eq=False):
             return
         places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
         why = "; ".join(causes(verdict.violations, places))
-        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, outcome)
+        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, effect)
 
     def _count(self, recorder: Recorder) -> None:
         violations = recorder.violations

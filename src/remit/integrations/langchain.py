@@ -926,7 +926,7 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Nothing is known of `langchain:tool`, so it is denied where the remit forbids something.
+    Nothing is known of `langchain:tool`, so it is denied where the remit rules anything out.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.

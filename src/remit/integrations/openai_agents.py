@@ -472,7 +472,7 @@ class _Rules:
 
     Attributes:
         governance: The call of `govern`.
-        ceilings: What the agent forbids to its tools.
+        ceilings: The limits of the agent for its tools.
     """
 
     governance: _Governance

@@ -6,7 +6,7 @@ A user adds the capability `Remit` to an agent::
 
     agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
 
-The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
+The agent, its model calls and its tools become spans. A tool that violates the remit is not called:
 the model reads the denial as its result. Outside any run, the agent opens a run.
 """
 

@@ -158,11 +158,11 @@ def schemas_of(types: Sequence[object]) -> tuple[list[Json], Definitions]:
 
 def _or_note(annotation: object) -> object:
     """Return the type if pydantic supports it, else a type whose schema is a note."""
-    outcome = attempt(lambda: _call_pydantic(annotation))
-    if not isinstance(outcome, Exception):
+    built = attempt(lambda: _call_pydantic(annotation))
+    if not isinstance(built, Exception):
         return annotation
-    missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
-    reason = type(outcome).__name__ if missing is None else missing.group()
+    missing = _MISSING_PACKAGE.match(str(built)) if isinstance(built, ImportError) else None
+    reason = type(built).__name__ if missing is None else missing.group()
     return _noted(f"{_described(annotation)} has no schema ({reason}); recorded as it is")
 
 
