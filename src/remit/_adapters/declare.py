@@ -239,7 +239,7 @@ def undeclared(name: str, kind: StepKind) -> SpanRecorder:
 
 
 def declarations() -> object:
-    """Return what holds the declarations of now; in a block of `isolated` another object."""
+    """Return the registry in use; `isolated` has its own."""
     return process.registry()
 
 

@@ -259,7 +259,6 @@ class ManualSpan:
 
     @property
     def is_open(self) -> bool:
-        """Whether the span has not ended."""
         context = self.context
         return context is not None and context.run.reported.get(context.key) is self
 
@@ -297,7 +296,6 @@ class ManualSpan:
             set_context(replace(current, ceilings=self.context.ceilings))
 
     def __enter__(self) -> Self:
-        """Make the span current."""
         return self.make_current()
 
     def __exit__(
@@ -306,7 +304,6 @@ class ManualSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the span."""
         self.end(error=error)
 
     @guarded("the description of a span")

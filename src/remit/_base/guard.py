@@ -64,7 +64,6 @@ class Faults:
     """
 
     def __init__(self, *, strict: bool = False) -> None:
-        """Start with no faults."""
         self.counts: Counter[str] = Counter()
         self.strict = strict
 

@@ -105,7 +105,6 @@ def application_id(connection: sqlite3.Connection) -> int:
 
 
 def _tables(connection: sqlite3.Connection) -> frozenset[str]:
-    """Return the names of the tables."""
     # A name that is not UTF-8 belongs to another program.
     connection.text_factory = bytes
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

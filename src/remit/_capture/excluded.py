@@ -97,7 +97,6 @@ class _Search:
     """
 
     def __init__(self, by_word: _ByWord, plan: Excluding, off: frozenset[str]) -> None:
-        """Search for texts *by_word*."""
         self.categories: set[str] = set()
         self._by_word = by_word
         self._plan = plan

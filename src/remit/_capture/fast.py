@@ -151,7 +151,6 @@ class FieldsPlan(Plan):
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
-        """Return the payload of a step."""
         plain = self._plain_fields and not args and all(map(self._is_plain_field, kwargs))
         # The parameters first, as the walk has them.
         first = {name: kwargs[name] for name in self._by_keyword if name in kwargs}
@@ -159,7 +158,6 @@ class FieldsPlan(Plan):
         return data or super().params(args, kwargs, rules)
 
     def result(self, value: Any, rules: Rules) -> bytes:
-        """Return the result of a step."""
         fields = cast("dict[str, object]", value)
         plain = self._plain_results and type(fields) is dict and all_plain((), fields)
         data = _encoded_plain(fields, rules) if plain else b""

@@ -87,8 +87,8 @@ def follow(
         rule: The rule by which a step of the run redacted a value, if one did: replaces contents.
         tools: Rules that redact the arguments of calls, by the name of the tool.
         max_bytes: Most bytes of the JSON.
-        is_model_call: Of a model call, roles, names and ids of messages and calls stay; of any
-            other step nothing in `inputs` and `outputs` does.
+        is_model_call: Roles, names and ids of messages and calls stay; without it, nothing in
+            `inputs` and `outputs` stays.
     """
     payload = cast("dict[str, object]", decode(data))
     if rule is not None and markers.is_marker(payload):

@@ -403,7 +403,7 @@ class Plan:
             name: value for name, value in zip(self._names, args, strict=False) if name is not None
         }
         surplus: dict[str, object] = {}
-        # A list: two that have no names are no pair.
+        # A list: a tuple of two would be redacted as a pair of name and value.
         extra_args = list(args[len(self._names) :])
         if self._var_positional is not None:
             arguments[self._var_positional] = extra_args

@@ -95,18 +95,15 @@ class RedactedTexts:
     __slots__ = ("_index", "_texts", "categorized")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        """Begin with *texts*."""
         self._texts: dict[str, tuple[str, ...]] = {}
         self.categorized: list[CategorizedText] = []
         self._index = TextIndex(self.categorized)
         self.update(texts)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._texts)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over a copy of the texts."""
         return iter(tuple(self._texts))
 
     def add(self, value: object, category: str | None = None) -> None:

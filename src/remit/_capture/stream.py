@@ -23,7 +23,6 @@ class Stream:
     __slots__ = ("_hidden", "_item_plan", "_items", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: Plan) -> None:
-        """Begin a stream of the callable of *plan*."""
         self.count = 0
         self._rules = rules
         self._item_plan = plan.result_plan
@@ -102,7 +101,6 @@ class _StreamWalk(Walk):
     """
 
     def __init__(self, rules: Rules) -> None:
-        """Begin with the budget of one payload."""
         super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 

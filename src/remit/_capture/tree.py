@@ -264,7 +264,6 @@ class Drawing:
         ).rstrip()
 
     def _details(self, span: Step) -> Iterator[Detail]:
-        """Yield the lines below a span."""
         given, violations = split_violations(span.payload or {})
         if self.full and not is_marker(given):
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())

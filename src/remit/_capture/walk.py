@@ -175,7 +175,7 @@ class Walk:
         return copy
 
     def text(self, value: str) -> object:
-        """Return *value*, or its marker; of a long one maybe a `LongText`."""
+        """Return *value*, its marker, or a `LongText` if it is read later."""
         size = len(value)
         if size < SHORTEST and SIGN not in value and size <= self.chars and value.isascii():
             self.chars -= size
@@ -676,7 +676,7 @@ def _text_of_bytes(key: bytes) -> str | None:
 
 
 def _judged_name(key: object, name: str) -> str:
-    """Return the text of *key* that the rules by name judge: of a tuple, the last text in it."""
+    """Return the text of *key* that the rules by name judge; for a tuple, the last text in it."""
     if not is_a(key, tuple):
         return name
     for part in reversed(tuple(TUPLE.__iter__(key))):

@@ -116,7 +116,6 @@ _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDiction
 
 
 def plan_of(span_type: SpanType) -> Plan:
-    """Return the capture plan of *span_type*."""
     plan = _PLANS.get(span_type)
     if plan is None:
         make = FieldsPlan if span_type.of_adapter == "step" else CallPlan
@@ -252,8 +251,8 @@ def _category_of_class(cls: type) -> str | None:
 def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:
     """Yield the places in a value of a resolved annotation, outer ones first.
 
-    Each type is read where it first occurs, so that one that contains itself has an end. Of an
-    annotation that cannot be resolved, only the *category* of its mark is known.
+    Each type is read where it first occurs, so that one that contains itself has an end. An
+    annotation that cannot be resolved has only the *category* of its mark.
     """
     pending = deque([TypePath(name, annotation, name)])
     if annotation is MISSING and category is not None:

@@ -151,7 +151,6 @@ class SpanType:
     module_spec: object = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read what does not depend on annotations."""
         body = unwrapped(self.function)
         module, name = module_name(self.named_after or body), qualname(self.named_after or body)
         code = getattr(body, "__code__", None)
@@ -276,7 +275,6 @@ class AgentType:
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
-        """Check the members of `span_types`."""
         for selector in self.span_types:
             if isinstance(selector, type) or not (
                 isinstance(selector, str | ModuleType) or callable(selector)
@@ -293,7 +291,6 @@ class AgentType:
 
     @property
     def name(self) -> str:
-        """The display name."""
         own = self.span_type
         return self.explicit_name or own.title or display_name(own.qualname)
 
@@ -336,8 +333,8 @@ class AgentType:
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the registration of the agent includes *span_type*.
 
-        It includes the steps of the agent's top-level package and those of adapters. Beside them
-        it includes what `span_types` names; if it names nothing, the steps of all modules that
+        It includes the steps of the agent's top-level package and those of adapters. It
+        also includes what `span_types` names; if it names nothing, the steps of all modules that
         have the source root of the agent's module.
         """
         top = self.span_type.module.partition(".")[0]
@@ -476,7 +473,6 @@ class Registry:
         return self._span_types.get(name)
 
     def span_types(self) -> tuple[SpanType, ...]:
-        """Return every declared span type, sorted by name."""
         with self._lock:
             return tuple(self._span_types[name] for name in sorted(self._span_types))
 

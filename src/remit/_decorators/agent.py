@@ -210,7 +210,6 @@ class AgentRuns:
     __slots__ = ("_agent", "_malformed_logged", "_unused_logged", "ceiling")
 
     def __init__(self, agent: AgentType) -> None:
-        """Prepare to open runs of *agent*."""
         self._agent = agent
         self._unused_logged = self._malformed_logged = False
         self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)

@@ -25,9 +25,7 @@ from remit.models.data_risk import DataRisk
 class Descriptor(Protocol):
     """An object with `__get__`, such as a class method or a property."""
 
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        """Return the attribute."""
-        ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
 
 T = TypeVar("T", bound=Callable[..., object] | Descriptor)

@@ -109,7 +109,6 @@ class Batch:
         return sorted([*self.rows.values(), *self.silent], key=attrgetter("id"))
 
     def keys(self) -> set[str]:
-        """Return the idempotency keys of the operations."""
         starts = map(calls.start_key, self.starts)
         return {*self.rows, *self.losses, *starts}
 
@@ -171,7 +170,6 @@ class Batch:
 
 
 def encode_bulk(operations: Sequence[Operation]) -> bytes:
-    """Return the body of a bulk request."""
     return _encode(_Bulk(operations))
 
 

@@ -66,9 +66,7 @@ class Client(Protocol):
         """Send *call* once and return its parsed answer."""
         ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
+    def close(self) -> None: ...
 
 
 class OutOfTimeError(Exception):

@@ -89,7 +89,6 @@ class Losses:
     """Counts of losses, by reason and by run; any thread may add to them."""
 
     def __init__(self) -> None:
-        """Start with nothing lost."""
         self._counts: Counter[str] = Counter()
         # Losses that are not in their run yet.
         self._of_runs: dict[str, Counter[str]] = {}
@@ -113,7 +112,6 @@ class Losses:
             known[reason.value] += count
 
     def by_reason(self) -> dict[str, int]:
-        """Return a copy of the counts."""
         with self._lock:
             return dict(self._counts)
 

@@ -73,7 +73,6 @@ class Registrations:
     """
 
     def __init__(self) -> None:
-        """Start with none."""
         self._built: dict[str, tuple[AgentRef, Registration]] = {}
 
     def stored_run(self, feed: RunFeed, started_ns: int, *, inherited: bool = False) -> StoredRun:
@@ -145,7 +144,6 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
 
     @property
     def agent(self) -> str:
-        """The identifier of the agent."""
         return self.stored.registration.external_identifier
 
     @property
@@ -300,7 +298,7 @@ class RunRegistrar:
         return taken
 
     def _size_bytes(self, run: RunDelivery) -> int:
-        """Return about how long the registration of a run is as JSON."""
+        """Return the approximate size of a registration as JSON."""
         registration = run.stored.registration
         schema_bytes = 0 if self._is_kept(registration) else len(registration.schema)
         return REGISTRATION_BYTES + len(registration.version) + schema_bytes

@@ -59,7 +59,6 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         external_identifier: `module:qualname`.
-        description: In a sentence, or None.
         agent_id: Id on the server, if the declaration or a setting gave it.
         version: `agent_version` as JSON.
         schema: `agent_schema_version` as JSON.
@@ -134,7 +133,7 @@ class Packed(NamedTuple):
 
 _REGISTRATION: Final = StoredRun.__struct_fields__.index("registration")
 _encode: Final = growing(msgspec.msgpack.Encoder())
-_items: Final = msgspec.msgpack.Decoder(list[Item])
+_items: Final = msgspec.msgpack.Decoder(list[Item | None])
 _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
@@ -164,7 +163,8 @@ def unpack(crc: object, content: object) -> list[Item]:
     """Return the items that `pack` packed; in a damaged file the two may be anything."""
     if not isinstance(content, bytes) or _crc(content) != crc:
         raise DamagedError("the checksum of items does not fit")
-    return _decode(_items, content)
+    # An earlier version left None in place of settled items.
+    return [item for item in _decode(_items, content) if item is not None]
 
 
 def pack_run(run: StoredRun) -> bytes:

@@ -271,7 +271,6 @@ def _method_maker_info(target: Any) -> CallableInfo:
 
 
 def call_kind_of(function: AnyCallable) -> CallKind:
-    """Return how a call of *function* runs."""
     if inspect.isasyncgenfunction(function):
         return CallKind.ASYNC_GENERATOR
     if inspect.isgeneratorfunction(function):

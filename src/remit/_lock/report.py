@@ -69,7 +69,6 @@ class Names:
     """Short names of agents and steps: without their module, if that names one of them."""
 
     def __init__(self, old: Lock, new: Lock) -> None:
-        """Collect the names of both locks."""
         agents = [old["agents"].keys(), new["agents"].keys()]
         steps = [old["steps"].keys(), new["steps"].keys()]
         ids = {name for names in (*agents, *steps) for name in names}

@@ -38,7 +38,6 @@ class Run:
     __slots__ = ("__weakref__", "_run")
 
     def __init__(self, run: OpenRun) -> None:
-        """Hold *run*."""
         self._run = run
 
     @property
@@ -156,7 +155,6 @@ class Run:
         return Contained(self._run.feed)
 
     def __repr__(self) -> str:
-        """Show the agent, the key and the status."""
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
@@ -169,13 +167,11 @@ class Contained:
     __slots__ = ("_ended", "_feed", "reason")
 
     def __init__(self, feed: RunFeed) -> None:
-        """Contain the termination of the run of *feed*."""
         self._feed = feed
         self._ended = False
         self.reason: str | None = None
 
     def __bool__(self) -> bool:
-        """Return whether the termination ended the block."""
         return self._ended
 
     def __enter__(self) -> Self:
@@ -257,7 +253,6 @@ class RunBlock:
         self._entered: use_context | None = None
 
     def __enter__(self) -> Run:
-        """Open the run and make it current."""
         if self._open is None:
             message = "a run's block was entered twice: call agent.run() again for another run"
             raise UsageError(message)
@@ -273,7 +268,6 @@ class RunBlock:
         self._exit(error, awaited=False)
 
     async def __aenter__(self) -> Run:
-        """Open the run and make it current."""
         return self.__enter__()
 
     async def __aexit__(
@@ -335,7 +329,6 @@ class Span:
     __slots__ = ("_key", "_run", "name")
 
     def __init__(self, key: bytes, name: str, run: OpenRun | None) -> None:
-        """Hold key, name and run of a span."""
         self._key = key
         self._run = run
         self.name = name
@@ -385,15 +378,12 @@ class Span:
         run.overrides[self._key] = (result, captured) if failed else (captured, failure)
 
     def __eq__(self, other: object) -> bool:
-        """Compare by the key."""
         return isinstance(other, Span) and self._key == other._key
 
     def __hash__(self) -> int:
-        """Hash by the key."""
         return hash(self._key)
 
     def __repr__(self) -> str:
-        """Show the name and the key."""
         return f"<Span {self.name} {self.key}>"
 
 
@@ -447,7 +437,6 @@ class SpanBlock:
         self._used = False
 
     def __enter__(self) -> Span:
-        """Start the span and make it current."""
         if self._used:
             message = "a remit.span(...) block was entered twice: make a new one for each block"
             raise UsageError(message)
@@ -478,7 +467,6 @@ class SpanBlock:
                 span.fail(error)
 
     async def __aenter__(self) -> Span:
-        """Start the span and make it current."""
         return self.__enter__()
 
     async def __aexit__(

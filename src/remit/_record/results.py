@@ -1,8 +1,8 @@
 """Results that outlive their call: the span stays open until the returned object has ended.
 
 The type of the result decides. Generators and coroutines are wrapped by real ones of the same kind,
-other iterators by proxies. A streaming response stays the same object, and its body is wrapped. Of
-any other result, also of a context manager, the span ends with the call.
+other iterators by proxies. A streaming response stays the same object, and its body is wrapped. The
+span of any other result, also of a context manager, ends with the call.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class SpanRecorder(Struct, eq=False):
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
         ceiling: The ceiling that a call of an agent adds, if the agent rules anything out.
-        kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
+        kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
         cached_plan: The capture plan, once `plan` has made it.
     """
@@ -117,7 +117,6 @@ class SpanRecorder(Struct, eq=False):
     )
 
     def plan(self) -> Plan | BlockPlan:
-        """Return the capture plan."""
         if self.cached_plan is None:
             self.cached_plan = self.make_plan()
         return self.cached_plan
@@ -138,8 +137,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
-        In mode `off` and after a fault the span records nothing; the remit of an agent holds in its
-        call all the same.
+        In mode `off` and after a fault the span records nothing; an agent's remit still applies.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -321,7 +319,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> SpanContext:
         """Return *parent* with the *ceiling* of an agent added, the context of its call.
 
-        Nothing of it is about recording: the ceiling holds whether or not a span is open.
+        The ceiling applies whether or not a span is open.
 
         Raises:
             RunTerminated: As `permit`, after a fault.
@@ -366,7 +364,6 @@ class SpanRecorder(Struct, eq=False):
             self._deny(parent, verdict, params)
 
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
-        """Deny the step under `deny` or `terminate`."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
@@ -534,7 +531,7 @@ class StepTracer(Struct, frozen=True, eq=False):
 
     Attributes:
         self_parameter: Whether the arguments of a call begin with the object or class.
-        outside: Returns the block around a call outside any run; of an agent, that of a new run.
+        outside: Returns the block around a call outside any run; for an agent, that of a new run.
             May raise `DeniedError`.
         open_run: For an agent, opens a run without making it current.
     """

@@ -116,14 +116,13 @@ class DeferredSpan:
         """Act on the termination of the run, which ends only streams at once."""
 
     def _result(self) -> bytes | None:
-        """Return the result of a cancelled call: of a stream, the items so far."""
+        """Return the result of a cancelled call; for a stream, the items so far."""
         return None
 
     def _ended(self, error: BaseException | None) -> None:
         """Called when the span has ended, with the exception that ended it."""
 
     def _is_pending(self) -> bool:
-        """Return whether there is anything left to end."""
         return self._span is not None
 
     @guarded("the end of a closed call")
@@ -149,7 +148,6 @@ class StreamSpan(DeferredSpan):
     __slots__ = ("_first_ms", "_stream", "_waiting")
 
     def __init__(self, context: SpanContext | None) -> None:
-        """Wait for the first item."""
         super().__init__(context)
         self._stream: Stream | None = None
         self._first_ms: float | None = None
@@ -189,7 +187,6 @@ class StreamSpan(DeferredSpan):
         return None
 
     def _contain(self, error: Exception) -> None:
-        """Contain a fault before a step."""
         guard.contain("a step of a stream", error)
 
     def _admit(self, consumer: SpanContext | None) -> None:
@@ -314,7 +311,7 @@ class GeneratorSpan(StreamSpan):
         self._reserved_key = key
 
     def begin(self) -> None:
-        """Begin the span; of an agent outside any run, in a new run.
+        """Begin the span; for an agent outside any run, in a new run.
 
         Raises:
             RunTerminated: The run was terminated.

@@ -154,7 +154,7 @@ class StepFunction(_Function):
         attribute: object = wrapped.__get__(instance, owner)
         if type(attribute) is MethodType and attribute.__func__ is wrapped:
             config.self_parameter.on_bind()
-            return MethodType(self, instance)  # as of a function: `lru_cache` binds so
+            return MethodType(self, instance)  # as for a function: `lru_cache` binds this way
         return self._self_like(
             attribute, config._replace(call=call, binding=Binding.NONE, self_parameter=NO_SELF)
         )
@@ -167,7 +167,6 @@ class StepFunction(_Function):
             cast("Any", wrapped).__set_name__(owner, name)
 
     def __repr__(self) -> str:
-        """Show the wrapped callable."""
         return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:

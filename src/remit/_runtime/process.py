@@ -97,7 +97,6 @@ def restored(*names: str) -> Generator[None]:
 
 
 def registry() -> Registry:
-    """Return the registry that decorators fill."""
     return state.registry
 
 

@@ -93,7 +93,6 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
 
 
 def _differences(one: Settings, other: Settings) -> list[str]:
-    """Return the names of the settings whose values differ."""
     return [name for name in Settings.model_fields if getattr(one, name) != getattr(other, name)]
 
 

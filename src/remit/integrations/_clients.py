@@ -299,7 +299,6 @@ class _Call:
 
     @guarded("a part of a streamed answer")
     def add(self, item: object) -> None:
-        """Add an item of a streamed answer."""
         if self._joined is None:
             if self._operation.joined is None:
                 return

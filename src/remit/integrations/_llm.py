@@ -168,7 +168,6 @@ def message(
     tool_calls: Sequence[Mapping[str, object]] = (),
     tool_call_id: object = None,
 ) -> Message:
-    """Return one message."""
     return {
         "role": str(role),
         "content": content,
@@ -207,7 +206,6 @@ class History:
     """The messages of the last model call below each parent; the next one records only new ones."""
 
     def __init__(self, capture: CaptureMessages) -> None:
-        """Capture messages in this way."""
         self.capture: Final = capture
         self._last: WeakKeyDictionary[OpenRun, dict[bytes, list[int]]] = WeakKeyDictionary()
 

@@ -445,7 +445,7 @@ class RemitHandler(GraphCallbackHandler):
     # Recorded states
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
-        """Return the inputs or outputs of a chain; of its messages the last, or all."""
+        """Return the inputs or outputs of a chain, with the last of its messages or all of them."""
         if self._capture == "none":
             return {}
         messages, others = _messages_in(value)
@@ -593,7 +593,6 @@ class _Call:
     __slots__ = ("_answer", "_outer", "call_id", "name", "span")
 
     def __init__(self, name: str, call_id: str | None) -> None:
-        """Keep the name of the tool and the id of the call."""
         self.name: Final = name
         self.call_id: Final = call_id
         self.span: ManualSpan | None = None
@@ -601,7 +600,6 @@ class _Call:
         self._outer: _Call | None = None
 
     def __enter__(self) -> Self:
-        """Make the span current."""
         self._outer = _called.get()
         _called.set(self)
         if self.span is not None:
@@ -626,7 +624,6 @@ class _Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the span."""
         _called.set(self._outer)
         if self.span is None:
             return

@@ -243,8 +243,8 @@ class _Tools:
 def _risk_of(hints: ToolAnnotations | None, *, trusted: bool) -> Mapping[str, object] | None:
     """Return the data risk that the hints of a server say.
 
-    A hint that a tool does something counts from any server, one that it does not from a trusted
-    one.
+    A hint that a tool does something counts from any server; a hint that it does not counts from a
+    trusted one only.
     """
     if hints is None:
         return None

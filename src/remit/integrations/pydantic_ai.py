@@ -156,7 +156,7 @@ class Remit(AbstractCapability[Any]):
             risks: Data risks of tools, by the name that the model uses. A tool whose function is
                 decorated has the risk that its decorator declares.
             data_risk: The agent's remit: no step below the agent may violate it.
-            capture_messages: `new` records of each model call the messages that the previous one
+            capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
 
         Raises:
@@ -321,7 +321,7 @@ class Remit(AbstractCapability[Any]):
     ) -> Any:
         """Record an output function, or deny it: the model reads the denial.
 
-        At the last attempt, and of a part of a stream, the denial reaches the caller.
+        At the last attempt, and for a part of a stream, the denial reaches the caller.
         """
         if not output_context.has_function:
             return await handler(output)
@@ -459,7 +459,7 @@ class _Declared:
     def output(self, context: OutputContext) -> SpanRecorder | None:
         """Return the recorder of an output function; None if it is decorated.
 
-        Of several that are one output of the model, the name is not known.
+        The name is not known if several functions are one output of the model.
         """
         name, definition = context.function_name, context.tool_def
         functions = [each for each in self.outputs if name in {None, _function_name(each)}]

@@ -217,7 +217,7 @@ class Bridge(SpanProcessor):
         except DeclarationError:
             if tool in self._risks:
                 raise
-            return RECORDERS["tool"]  # its name is none of a span type
+            return RECORDERS["tool"]  # its name is not valid for a span type
 
     # The end
 

@@ -89,7 +89,6 @@ class Step:
         return f"{' and '.join(verbs)} {listed(words)}"
 
     def __str__(self) -> str:
-        """Return name and place."""
         known = self.place and not self.place.startswith(UNKNOWN_FILE)
         return f"{self.name} ({self.place})" if known else self.name
 

@@ -78,7 +78,6 @@ class FakeClock:
     """
 
     def __init__(self, start: datetime = START) -> None:
-        """Start at *start*."""
         self._wall_ns = int(start.timestamp()) * NS_PER_S
         self._monotonic_ns = 0
 
@@ -244,7 +243,6 @@ class RecordingSink:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self.runs: list[RecordedRun] = []
         self.registry = Registry()
         self._by_key: dict[str, RecordedRun] = {}

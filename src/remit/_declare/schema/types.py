@@ -179,7 +179,6 @@ def _call_pydantic(*types: object) -> tuple[list[Json], Definitions]:
 
 
 def _noted(note: str) -> object:
-    """Return a type whose schema is a note."""
     return Annotated[Any, WithJsonSchema({"$comment": note})]
 
 
@@ -209,7 +208,6 @@ class TypeNormalizer:
     """Normalizes the types of one callable; a class that occurs twice has one replacement."""
 
     def __init__(self) -> None:
-        """Start without replaced classes."""
         self._replaced: dict[object, object] = dict(_REPLACED)
 
     def normalize(self, annotation: object) -> Any:

@@ -210,7 +210,6 @@ class SpoolFile:
         )
 
     def read(self, chunk: Chunk) -> list[Item]:
-        """Return the items of a chunk."""
         statement = "SELECT crc, body FROM chunk WHERE id = ?"
         row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
@@ -223,11 +222,9 @@ class SpoolFile:
         return read_open_spans(self._connection)
 
     def set_aside(self, item: Item, reason: str) -> None:
-        """Store a rejected item with the reason."""
         self._execute([*_insert("aside", [(None, item.run_key, reason, *_pack_one(item))])])
 
     def has_aside(self) -> bool:
-        """Return whether the file has rejected items."""
         return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
     def aside(self) -> list[Item]:
