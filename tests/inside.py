@@ -40,6 +40,7 @@ from remit._base.clock import SystemClock as SystemClock
 from remit._base.guard import Faults as Faults
 from remit._base.guard import counting as counting
 from remit._base.guard import guarded as guarded
+from remit._base.guard import handing_faults_to as handing_faults_to
 from remit._base.ids import key_text as key_text
 from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition

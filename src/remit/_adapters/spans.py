@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from types import TracebackType
 from typing import (
     Final,
@@ -18,13 +18,12 @@ from typing import (
     TypeVar,
     Unpack,
     get_args,
-    overload,
 )
 
 from msgspec.structs import replace
 
 from remit._adapters.declare import classified_tools
-from remit._base.guard import guarded
+from remit._base.guard import guarded, handing_faults_to
 from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
@@ -128,47 +127,15 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
-@overload
 def judging(
-    recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
-) -> Callable[[Callable[P, T]], Callable[P, T | None]]: ...
-@overload
-def judging(
-    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = ...
-) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
-def judging(
-    recorder: SpanRecorder,
-    default: D | None = None,
-    *,
-    passes: tuple[type[Exception], ...] = (DeniedError,),
-) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
+    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = (DeniedError,)
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
     It is for what comes before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
-
-    Args:
-        recorder: The recorder that a denial is recorded by, as the step is not known.
-        default: What the decorated function returns after a fault that denies nothing.
-        passes: Exception types that are raised to the caller.
     """
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
-        @wraps(function)
-        def judged(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
-            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            try:
-                return function(*args, **kwargs)
-            except passes:
-                raise
-            except Exception as error:
-                fault = error
-            deny_after(fault, recorder)
-            return default
-
-        return judged
-
-    return decorate
+    return handing_faults_to(partial(deny_after, recorder=recorder), default, passes=passes)
 
 
 def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:

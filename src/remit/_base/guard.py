@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Final, ParamSpec, TypeVar, overload
 
@@ -204,19 +204,30 @@ def guarded(
         default: What the decorated function returns after a fault.
         passes: Exception types that are raised to the caller instead of being contained.
     """
+    return handing_faults_to(partial(contain, where), default, passes=passes)
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
+
+def handing_faults_to(
+    react: Callable[[Exception], object], default: D, *, passes: tuple[type[Exception], ...]
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
+    """Return a decorator that calls *react* with a fault, and then returns *default*."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D]:
         @wraps(function)
-        def contained(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
+        def guarding(*args: P.args, **kwargs: P.kwargs) -> T | D:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             try:
                 return function(*args, **kwargs)
             except passes:
                 raise
             except Exception as error:
-                faults.contain(where, error)
-                return default
+                fault = error
+            try:
+                react(fault)
+            finally:
+                del fault  # its traceback refers to this frame
+            return default
 
-        return contained
+        return guarding
 
     return decorate

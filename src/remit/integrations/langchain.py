@@ -195,7 +195,7 @@ class RemitHandler(GraphCallbackHandler):
 
     # Chains and agents
 
-    @spans.judging(AGENT, passes=(DeclarationError, DeniedError))
+    @spans.judging(AGENT, None, passes=(DeclarationError, DeniedError))
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
@@ -410,7 +410,7 @@ class RemitHandler(GraphCallbackHandler):
         """End the span with the documents."""
         _end(run_id, lambda: {OUTPUTS: {"documents": _plain(documents)}})
 
-    @spans.judging(TOOL)
+    @spans.judging(TOOL, None)
     def on_tool_start(
         self,
         serialized: dict[str, Any] | None,
@@ -554,7 +554,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         except DeniedError as error:
             return _denial(request, error)
 
-    @spans.judging(TOOL, passes=(DeclarationError, DeniedError))
+    @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
     def _begin(self, request: ToolCallRequest) -> _Call:
         """Start the span of a call."""
         tool, asked = request.tool, request.tool_call

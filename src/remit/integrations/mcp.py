@@ -316,7 +316,7 @@ class _GovernedClient:
         finally:
             _calling.reset(token)
 
-    @spans.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _begin(
         self, name: str, arguments: dict[str, Any] | None, meta: Mapping[str, Any]
     ) -> ManualSpan | None:
@@ -532,7 +532,7 @@ class Recorded(Extension):
         table.add(await self._server.list_tools())
         table.check()
 
-    @spans.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _session(self, ctx: ServerRequestContext[Any, Any]) -> _Session | None:
         meta: Mapping[str, Any] = ctx.meta or {}
         for key in (META_KEY, "traceparent"):

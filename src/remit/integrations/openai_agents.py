@@ -653,7 +653,7 @@ class _Guard:
             return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
         return ToolGuardrailFunctionOutput.allow()
 
-    @spans.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _start(self, call: ToolContext[Any]) -> None:
         """Judge the tool, and start its span.
 
