@@ -415,17 +415,17 @@ class _Proxy:
     def __repr__(self) -> str:
         return repr(self._wrapped)
 
+    def close(self) -> Any:
+        try:
+            return self._wrapped.close()
+        finally:
+            self._call.leave()
+
 
 class _Response(_Proxy):
     """The response of a stream, which the helpers of the client close."""
 
     __slots__ = ()
-
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
-        finally:
-            self._call.leave()
 
     async def aclose(self) -> None:
         try:
@@ -477,12 +477,6 @@ class _Stream(_StreamBase):
     def __exit__(self, *exception: object) -> Any:
         try:
             return self._wrapped.__exit__(*exception)
-        finally:
-            self._call.leave()
-
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
         finally:
             self._call.leave()
 
@@ -587,12 +581,6 @@ class _Body(_Parsed):
             self._call.collect(f"{chunk}\n" if lines else chunk)
             yield chunk
         self._call.read()
-
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
-        finally:
-            self._call.leave()
 
 
 class _AsyncBody(_Parsed):
