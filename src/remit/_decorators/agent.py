@@ -13,7 +13,7 @@ from remit._base.text import describe_value
 from remit._base.traceparent import known_part
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
-from remit._decorators.span_type import recorder_of
+from remit._decorators.span_type import config_of, recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
@@ -23,11 +23,10 @@ from remit._inspect.decorated import (
 from remit._inspect.introspection import is_a, is_mapping
 from remit._policy.limits import Ceiling, under
 from remit._record.blocks import RunBlock
-from remit._record.calls import CALLS
 from remit._record.context import check_terminated, open_context
 from remit._record.runs import OpenRun, RunOptions
 from remit._record.spans import StepTracer
-from remit._record.wrappers import Agent, AgentObject, WrapperConfig
+from remit._record.wrappers import Agent, AgentObject
 from remit._runtime import process
 from remit.errors import DeclarationError, UsageError
 from remit.models._types import Purpose
@@ -139,15 +138,7 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.span_type.declared_in
     )
-    check_by_value = partial(process.check_pickled_by_value, declared.span_type.name)
-    config = WrapperConfig(
-        CALLS[info.kind](tracer),
-        info.binding,
-        redecorate,
-        check_by_value,
-        info.self_parameter,
-        tracer.recorder,
-    )
+    config = config_of(info, tracer, redecorate)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
     register = partial(process.registration, declared)
     return agent_class(info.wrapped, config, runs.block, register)

@@ -12,7 +12,7 @@ from remit._capture.plan import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
-from remit._inspect.decorated import callable_info, unwrap_descriptor
+from remit._inspect.decorated import CallableInfo, callable_info, unwrap_descriptor
 from remit._policy.limits import Ceiling, not_compared
 from remit._record.calls import CALLS
 from remit._record.spans import SpanRecorder, StepTracer
@@ -126,16 +126,23 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
     )
-    check_by_value = partial(process.check_pickled_by_value, declared.name)
-    config = WrapperConfig(
+    config = config_of(info, tracer, redecorate)
+    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
+
+
+def config_of(
+    info: CallableInfo, tracer: StepTracer, redecorate: Callable[[object], object]
+) -> WrapperConfig:
+    """Return how a declared callable is called, bound and decorated again."""
+    check_by_value = partial(process.check_pickled_by_value, tracer.recorder.name)
+    return WrapperConfig(
         CALLS[info.kind](tracer),
         info.binding,
         redecorate,
         check_by_value,
         info.self_parameter,
-        recorder,
+        tracer.recorder,
     )
-    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 
 
 def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecorder:
