@@ -166,8 +166,8 @@ def _quotes(text: str, redacted: str) -> bool:
     start = text.find(redacted)
     while start >= 0:
         end = start + len(redacted)
-        beside = text[max(start - 1, 0) : start], text[end : end + 1]
-        if not any(map(WORD.match, beside)):
+        neighbours = text[max(start - 1, 0) : start], text[end : end + 1]
+        if not any(map(WORD.match, neighbours)):
             return True
         start = text.find(redacted, start + 1)
     return False

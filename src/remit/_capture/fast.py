@@ -167,9 +167,9 @@ class FieldsPlan(Plan):
         """Return whether the name of a parameter, or of a field next to them, redacts nothing."""
         if key in self._by_keyword:
             return True
-        if type(key) is not str or self._beside is None or key in LABELS:
+        if type(key) is not str or self._next_to_params is None or key in LABELS:
             return False
-        return self._field(key, self._beside).any_rule is None
+        return self._field(key, self._next_to_params).any_rule is None
 
 
 def _encoded_plain(fields: Mapping[str, object], rules: Rules) -> bytes:

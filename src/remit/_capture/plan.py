@@ -297,8 +297,8 @@ class Plan:
             },
             off=params.off,
         )
-        beside = Direction(excluded=params_excluded, off=params.off)
-        self._beside = beside if self.open_ended else None
+        direction = Direction(excluded=params_excluded, off=params.off)
+        self._next_to_params = direction if self.open_ended else None
         self._fields: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
@@ -366,10 +366,10 @@ class Plan:
             if each.name in arguments or each.name in unsure or each.default is not MISSING
         ]
         names = [each.name for each, _ in values]
-        if self._beside is not None:
+        if self._next_to_params is not None:
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
-                values.append((self._field(key, self._beside), value))
+                values.append((self._field(key, self._next_to_params), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
@@ -386,11 +386,11 @@ class Plan:
             walk.hide_labelled(out)
         return out
 
-    def _field(self, key: str, beside: Direction) -> ParameterPlan:
+    def _field(self, key: str, direction: Direction) -> ParameterPlan:
         """Return the plan of a field next to the parameters; adapters use few names."""
         plan = self._fields.get(key)
         if plan is None:
-            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
+            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), direction)
             if len(self._fields) < MAX_FLAT_KEYS:
                 self._fields[key] = plan
         return plan

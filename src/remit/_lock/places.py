@@ -83,14 +83,14 @@ def result_places(schema: Json) -> dict[str, str]:
 
 def _value(schema: Json) -> Json:
     """Return the schema of the value that was returned, from that of the object recorded for it."""
-    beside = {key: schema[key] for key in (REDACTED, RULES_OFF) if key in schema}
+    rules = {key: schema[key] for key in (REDACTED, RULES_OFF) if key in schema}
     if members := _list(schema, "anyOf"):
-        return {"anyOf": [_value(each) if _is_schema(each) else each for each in members], **beside}
+        return {"anyOf": [_value(each) if _is_schema(each) else each for each in members], **rules}
     properties = _dict(schema, "properties")
     for names, name in _VALUES.items():
         if properties.keys() == names:
-            return {"allOf": [properties[name]], **beside}
-    return beside if schema.keys() <= {"$comment", "type", *beside} else schema
+            return {"allOf": [properties[name]], **rules}
+    return rules if schema.keys() <= {"$comment", "type", *rules} else schema
 
 
 def _is_schema(value: object) -> TypeGuard[Json]:

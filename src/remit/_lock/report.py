@@ -24,9 +24,9 @@ from remit._policy.words import ACTIONS, CATEGORIES
 
 RECORDED: Final = "recorded"
 MAX_REASONS: Final = 3
-"""More words that a step no longer leaves open, or exceeds, are counted."""
+"""More words of a step are counted, not listed."""
 MAX_PLACES: Final = 8
-"""More places of a new step are counted."""
+"""More places of a new step are counted, not listed."""
 MAX_JSON_COLUMNS: Final = 120
 MAX_DESCRIPTION_COLUMNS: Final = 60
 NO_MORE: Final = "no more"
@@ -180,8 +180,8 @@ def _place(change: Change) -> str:
     if change.old is None:
         return f"{place} is new: {change.new}"
     if change.new is None:
-        beside = " while an open place was added" if change.effect is Effect.WEAKENS else ""
-        return f"{place} is gone{beside}: {change.old}"
+        reason = " while an open place was added" if change.effect is Effect.WEAKENS else ""
+        return f"{place} is gone{reason}: {change.old}"
     return f"{place}: {change.old} -> {change.new}"
 
 

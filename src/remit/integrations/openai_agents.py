@@ -169,13 +169,13 @@ class RemitProcessor(TracingProcessor):
         result: Content | None = None
         if RECORDERS.get(data.type) is LLM:
             parent = _spans.context(span.parent_id or "")
-            started.describe(lambda: _asked(data, self._history, parent))
-            result = lambda: _answered(data, self._history, parent)  # noqa: E731 - beside the other
+            started.describe(partial(_asked, data, self._history, parent))
+            result = partial(_answered, data, self._history, parent)
             error = _error_of_call(span, error)
         else:
             started.describe(partial(_started, data))
             if isinstance(data, GuardrailSpanData):
-                result = lambda: {"outputs": {"triggered": data.triggered}}  # noqa: E731
+                result = {"outputs": {"triggered": data.triggered}}
         _spans.end(key, result, error=error)
 
     def shutdown(self) -> None:
