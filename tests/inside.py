@@ -353,7 +353,7 @@ class SteppedDelivery:
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._client.limit = Deadline.after(seconds, self.clock)
+        self._client.deadline = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""

@@ -97,13 +97,13 @@ class DeadlineClient:
     """Sends calls with the timeout of a request and the deadline of a shutdown.
 
     Attributes:
-        limit: Deadline of a shutdown; None before one.
+        deadline: Deadline of a shutdown; None before one.
         answered: Number of calls that the API answered, rejections included.
     """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
         """Send through *client*, each call at most *timeout_s* seconds long."""
-        self.limit: Deadline | None = None
+        self.deadline: Deadline | None = None
         self.answered = 0
         self._client = client
         self._timeout_s = timeout_s
@@ -125,7 +125,7 @@ class DeadlineClient:
             self._count()
             raise
         except UnavailableError as error:
-            if self.limit is not None and self.limit.remaining_s() <= 0:
+            if self.deadline is not None and self.deadline.remaining_s() <= 0:
                 # The process ends; the server did not fail.
                 raise OutOfTimeError from error
             raise
@@ -159,9 +159,9 @@ class DeadlineClient:
             self.answered += 1
 
     def _remaining_s(self) -> float:
-        if self.limit is None:
+        if self.deadline is None:
             return self._timeout_s
-        left_s = self.limit.remaining_s()
+        left_s = self.deadline.remaining_s()
         if left_s <= 0:
             raise OutOfTimeError
         return min(self._timeout_s, left_s)

@@ -274,13 +274,13 @@ class Delivery:
     def _send_on_this_thread(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread, because no thread can be started any more."""
         worker, client = self._sender_thread, self._client
-        before, client.limit = client.limit, deadline
+        before, client.deadline = client.deadline, deadline
         while not done():
             wait_s = worker.run_once()
             if wait_s >= deadline.remaining_s():
                 break
             worker.wait(lambda: False, wait_s)
-        client.limit = before
+        client.deadline = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
         """Return the counts as the result of a flush.
@@ -320,14 +320,14 @@ class Delivery:
             if self._closed:
                 return self._result()
             self._closed = True
-        self._client.limit = deadline
+        self._client.deadline = deadline
         self._writer.begin_shutdown()
         try:
             if self._has_work:
                 self._flush_last(deadline, exiting=exiting)
         except KeyboardInterrupt:
             # After Ctrl-C nothing more is waited for; what is on disk is kept.
-            deadline = self._client.limit = Deadline.after(0, self._clock)
+            deadline = self._client.deadline = Deadline.after(0, self._clock)
             raise
         finally:
             self._stop(deadline)

@@ -31,7 +31,7 @@ class RunPolls:
         """Poll the runs that are due, in bulk where the server takes it."""
         context = self._context
         now_ns = context.clock.monotonic_ns()
-        if context.client.limit is not None or now_ns < self._next_round_ns:
+        if context.client.deadline is not None or now_ns < self._next_round_ns:
             return
         self._next_round_ns = now_ns + int(context.stream_interval_s * NS_PER_S)
         due = [run for run in self._runs.running() if self._due_ns(run) <= now_ns]
