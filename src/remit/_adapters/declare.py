@@ -42,7 +42,7 @@ DEFINITIONS: Final = "$defs"
 UNKNOWN_PLACE: Final = "<unknown>:0"
 
 
-def declare(  # noqa: PLR0913 - what a decorator takes
+def declare(  # noqa: PLR0913 - the arguments of a decorator
     name: str,
     kind: StepKind = "step",
     *,

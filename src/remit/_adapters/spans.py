@@ -132,7 +132,7 @@ def judging(
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
-    It is for what comes before `start` or `permit`. A fault denies the step, under the name of
+    It is for code before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
     """
     return handing_faults_to(partial(deny_after, recorder=recorder), default, passes=passes)
@@ -243,7 +243,7 @@ class ManualSpan:
         return self
 
     def make_previous_current(self) -> None:
-        """Make current what was before the span, in the context of the caller; it stays open."""
+        """Restore the context before the span, for the caller; the span stays open."""
         current = open_context()
         if isinstance(current, ReportedContext) and is_same_span(current, self.context):
             set_context(current.previous)

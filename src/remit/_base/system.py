@@ -117,7 +117,7 @@ def is_readable(socket: int) -> bool:
 
 
 def state_folder() -> Path:
-    """Return the folder for what programs of this user keep: `~/.local/state`, or `AppData/Local`.
+    """Return the folder for the state of a user's programs: `~/.local/state`, or `AppData/Local`.
 
     Raises:
         RuntimeError: The user has no home folder.

@@ -134,7 +134,7 @@ class _Search:
         return self._marker_of_keys(members) or copy
 
     def _marker(self, members: markers.Marker) -> object:
-        """Return a marker; of a cut text or object, what is left of it is searched."""
+        """Return a marker, after searching the kept part of a cut text or object."""
         copy = dict(members)
         for name in ("head", "tail"):
             if name in members:

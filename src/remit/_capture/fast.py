@@ -54,7 +54,7 @@ class CallPlan(Plan):
             struct = attempt(lambda: defstruct("Args", fields, gc=False))
             self._struct = None if isinstance(struct, Exception) else struct
         out = self.result_plan
-        # What is excluded or marked is found by the keys of a mapping, which a scalar has not.
+        # Excluded and marked values are found by the keys of a mapping; a scalar has none.
         self._plain_scalars = out.rule is None
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
@@ -125,7 +125,7 @@ class CallPlan(Plan):
         counts: list[str] = []
         for place, parameter, rule, marker in self._hidden:
             value, values[place] = values[place], None
-            # What is `UNSET` fails to be encoded.
+            # Encoding `UNSET` fails.
             if value is not UNSET and (parameter.rule is not None or not is_harmless(value)):
                 setattr(payload, parameter.name, marker)
                 counts.append(rule)

@@ -22,7 +22,7 @@ OUTPUTS: Final = "outputs"
 CONTENTS: Final = (INPUTS, OUTPUTS)
 """The fields of a payload and a result that hold contents; those next to them stay."""
 HEAD: Final = "head"
-"""The member of a marker with what stays of a payload that was too large."""
+"""The member of a marker that holds the kept part of a payload that was too large."""
 NAME: Final = "name"
 ARGS: Final = "args"
 
@@ -172,7 +172,7 @@ def _fields(value: object) -> dict[str, object]:
 
 
 def _closed(value: object, rule: str) -> object:
-    """Return the marker that replaces *value*; what is empty or redacted already stays."""
+    """Return the marker that replaces *value*, or *value* if it is empty or redacted already."""
     is_empty = value is None or value in ({}, [])
     return value if is_empty or markers.is_redacted(value) else markers.redacted(rule)
 

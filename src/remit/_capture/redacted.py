@@ -67,7 +67,7 @@ class TextIndex(Struct):
     )
 
     def update(self) -> None:
-        """Read what was added; threads that do so at once add a text twice."""
+        """Read the new texts; two threads that do so at once add a text twice."""
         total = len(self.redacted)
         for text, category in self.redacted[self.read : total]:
             # The last word of a cut text may be incomplete.

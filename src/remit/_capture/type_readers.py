@@ -251,7 +251,7 @@ def category_of(info: AnnotationInfo, name: str) -> str | None:
 
 
 class MarkedKey(Struct, frozen=True):
-    """What a declaration says of the values under a key.
+    """The declaration of the values under a key.
 
     Attributes:
         category: Their data category, None if it is not known.

@@ -200,7 +200,7 @@ def inferred(span_type: SpanType) -> tuple[Inferred, ...]:
     findings: list[Inferred] = []
     for side, name, annotation, category in _values(span_type):
         if annotation is MISSING and category is not None:
-            annotation = Sensitive(category)  # noqa: PLW2901 - what is known of it
+            annotation = Sensitive(category)  # noqa: PLW2901 - the known part
         shown = _shown_by_type(annotation)
         findings += (Inferred(each, side, f"{name}{path}", text) for each, path, text in shown)
     return tuple(dict.fromkeys(findings))

@@ -141,7 +141,7 @@ def _prepare(span_type: SpanType) -> None:
 
 
 _SCHEMAS: Final[WeakKeyDictionary[SpanType, str]] = WeakKeyDictionary()
-"""By declaration, what was built with `REDACT`, as JSON."""
+"""By declaration, the JSON that was built with `REDACT`."""
 
 
 def _span_type_schema(span_type: SpanType, redact: Redact) -> Entry:

@@ -117,7 +117,7 @@ class SpanType:
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
         owner: The person or team that is responsible for it, if it is an agent.
-        step_kind: What the step is, if an adapter declares it.
+        step_kind: The kind of the step, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         body: The function inside decorators, partials and objects.

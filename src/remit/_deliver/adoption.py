@@ -1,4 +1,4 @@
-"""Adoption: sends what ended processes left in the spool, and ends their runs."""
+"""Adoption: sends the items that ended processes left in the spool, and ends their runs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Adoption:
             self._outbox.abandon()
 
     def close(self, timeout_s: float) -> None:
-        """Release the file; a later process sends what is left. Wait at most *timeout_s*."""
+        """Release the file; a later process sends the rest. Wait at most *timeout_s*."""
         self._closed = True
         outbox = self._outbox
         if outbox is not None:

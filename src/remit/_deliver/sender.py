@@ -205,7 +205,7 @@ class Sender:
             if again is None and following:
                 (batch,) = following
                 continue
-            # What becomes of the following rows may depend on those that were not delivered.
+            # The following rows may depend on rows that were not delivered.
             for unsent in following:
                 queue.extendleft(reversed(unsent.all_rows()))
             queue.extendleft(reversed(again or []))

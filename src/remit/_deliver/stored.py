@@ -1,8 +1,8 @@
 """The content of a spool file and its encoding: items, registrations, runs.
 
 Items are stored in chunks of up to 1,000, because each row of SQL takes a step of SQLite. A step
-releases the interpreter's lock, which a computing program may then hold for 5 ms. What cannot be
-unpacked raises `DamagedError`.
+releases the interpreter's lock, which a computing program may then hold for 5 ms. Content that
+cannot be unpacked raises `DamagedError`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SizedItems: TypeAlias = tuple[Sequence[Item], int]
 
 CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
-# What an item takes on disk besides its payload and result, about.
+# Approximate size of an item on disk, without its payload and result.
 ROW_BYTES: Final = 128
 # zlib releases the interpreter's lock for more than this.
 CRC_BYTES: Final = 5 * 1024
 
 
 class DamagedError(Exception):
-    """The content of a spool file is not what was written. It is caught in delivery."""
+    """The content of a spool file is damaged. It is caught in delivery."""
 
 
 class RunState(StrEnum):
@@ -96,7 +96,7 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
         inherited: The parent process opened the run; it starts and ends it.
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.
-        lost: What it lost, by reason; replaced, never changed.
+        lost: Its losses, by reason; replaced, never changed.
         alone: Whether it is registered by a single request, and not by a bulk request. A server may
             scope idempotency keys by endpoint, so a registration is repeated in its first form.
     """

@@ -215,7 +215,7 @@ class Window:
             return True
         if row_id in self._retries and self.is_waiting(row_id):
             return True
-        # An end must not overtake what belongs before it.
+        # An end must not overtake the rows before it.
         if item.kind == ItemKind.FINISH or item.kind in END_KINDS:
             if item.run_key not in self._held_runs:
                 return False

@@ -37,7 +37,7 @@ MISSING: Final = inspect.Parameter.empty
 """No annotation, or none that can be resolved."""
 
 SECRETS: Final = "authentication_and_secrets"
-"""Category of what pydantic's secret types hold."""
+"""Category of the values in pydantic's secret types."""
 
 MAX_PARTS: Final = 2_000
 """An annotation with more parts is not read to its end, and its values are redacted."""
@@ -177,7 +177,7 @@ class Scope(Struct, frozen=True):
         return [self._value_of(node) for node in _nodes(text, ast.Name, ast.Attribute)]
 
     def _evaluable(self, text: str) -> list[object]:
-        """Return what can be evaluated of an annotation: its names, and its calls, as of marks."""
+        """Return the parts of an annotation that can be evaluated: its names and its calls."""
         calls = map(ast.unparse, _nodes(text, ast.Call))
         return [*self._named(text), *map(self.resolve, calls)]
 

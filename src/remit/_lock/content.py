@@ -1,4 +1,4 @@
-"""The content of a lock: what agents and their steps declare, from registrations alone."""
+"""The content of a lock: declarations of agents and their steps, from registrations alone."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Entry = Mapping[str, Any]
 
 
 class RiskWords(TypedDict, total=False):
-    """A data risk as a lock has it: the arguments of `remit.risk`, and what these cannot say."""
+    """A data risk as a lock has it: the arguments of `remit.risk`, and the rest."""
 
     allows: list[str]
     forbids: list[str]
@@ -83,7 +83,7 @@ class Lock(TypedDict):
 
 
 class Kind(StrEnum):
-    """What the subject of a change is."""
+    """The kind of a change's subject."""
 
     AGENT = "agent"
     STEP = "step"
@@ -115,8 +115,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
         subject: Id of the agent or step.
         name: The action, category, step or place within that part.
         by: For `leaves`, the step by which the category may leave.
-        old: What the old lock says; None if nothing.
-        new: What the new lock says; None if nothing.
+        old: The value in the old lock; None without one.
+        new: The value in the new lock; None without one.
         cause: For `may take` and `leaves`, the agents and steps whose own changes are the cause.
     """
 

@@ -49,7 +49,7 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Place:
-    """What the schemas of one place say together; a member of a union is one of several."""
+    """The combined schemas of one place; a member of a union is one of several."""
 
     types: set[str] = field(default_factory=set[str])
     redacted: set[str | None] = field(default_factory=set[str | None])
@@ -175,7 +175,7 @@ def _inside(path: str, schema: Json) -> Iterator[tuple[str, object, bool]]:
 
 
 def _target(root: Json, ref: str) -> object:
-    """Return what a reference within *root* refers to; a schema of anything if nothing is there."""
+    """Return the target of a reference within *root*; a schema of anything if it is missing."""
     target: object = root
     for key in ref.removeprefix("#/").split("/"):
         name = key.replace("~1", "/").replace("~0", "~")

@@ -85,7 +85,7 @@ class Names:
         return ", ".join(sorted(self._short.get(name, name) for name in ids))
 
     def heading(self, kind: Kind, ids: Collection[str]) -> str:
-        """Return the heading of what is the same for *ids*."""
+        """Return the heading of the lines that are the same for *ids*."""
         if kind is Kind.LOCK:
             return "the lock"
         if len(ids) == 1:
@@ -236,7 +236,7 @@ def _state(state: Mapping[str, object] | None) -> str:
 
 
 def _moved(change: Change) -> tuple[str, str]:
-    """Return how the state of a step moved, else its reasons: what is before and after its name."""
+    """Return how a step's state moved, else its reasons: the text before and after its name."""
     old, new = _state(change.old), _state(change.new)
     if old != new:
         return "may take ", f": {old} -> {new}"
@@ -334,7 +334,7 @@ def sizes(lock: Lock) -> str:
 
 
 def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
-    """Return what was compared, how the locks were made, and what no lock holds."""
+    """Return the compared locks, how they were made, and the limits of a lock."""
     compared = (
         f"{source} ({sizes(lock)})" for source, lock in ((old_source, old), (new_source, new))
     )

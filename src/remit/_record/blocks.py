@@ -264,7 +264,7 @@ class RunBlock:
         return _null_handle if self._run is None else handle_of(self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
-        """End the run's block, and restore what was current before."""
+        """End the run's block, and restore the previous context."""
         self._exit(error, awaited=False)
 
     async def __aenter__(self) -> Run:
@@ -347,7 +347,7 @@ class Span:
         """Set the span's result, instead of what the call returns.
 
         Args:
-            result: What to record; redacted and bounded like the result of a call, by the
+            result: The value to record; redacted and bounded like the result of a call, by the
                 declaration of the span type if there is one.
         """
         self._override(result, failed=False)

@@ -39,7 +39,7 @@ else:
     _Proxy = ObjectProxy
 
 ResultWrapper: TypeAlias = Callable[[Any, Any], object]
-"""Takes a result and the span that it keeps open; returns what the caller gets instead."""
+"""Takes a result and the span that it keeps open; returns its replacement for the caller."""
 
 BODY: Final = "body_iterator"
 """The attribute that streaming responses, of starlette and others, iterate over."""
@@ -106,7 +106,7 @@ def end_with_result(
     if recorder.ceiling is None:
         guard.contain(_WHERE, fault)
     else:
-        # What was returned would run without the remit of the agent.
+        # The returned object would run without the remit of the agent.
         no_params = partial(capture_mapping, {}, span.context.run.rules)
         recorder.deny_after(fault, span.context, no_params)
     return value

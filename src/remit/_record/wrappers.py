@@ -236,7 +236,7 @@ class Agent(StepFunction, Generic[P, R]):
 
         # On a class, the parameters are left open: mypy cannot tell methods, class methods and
         # static methods apart that are decorated by a class.
-        @overload  # type: ignore[override] # what is bound is an agent
+        @overload  # type: ignore[override] # it binds an agent
         def __get__(self, instance: None, owner: type, /) -> Agent[..., R]: ...
         @overload
         def __get__(

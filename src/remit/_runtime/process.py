@@ -54,7 +54,7 @@ class Forced(Struct, frozen=True):
 
 
 class ProcessState(Struct):
-    """The declarations, the runtime and what it is made from.
+    """The declarations, the runtime and its settings.
 
     Attributes:
         runtime: The current runtime, if there is one.

@@ -527,7 +527,7 @@ class _AsyncStream(_StreamBase):
 
 
 class _Parsed(_Proxy):
-    """A raw response whose body is read by what `parse` returns."""
+    """A raw response whose body is read by the result of `parse`."""
 
     __slots__ = ("_is_parsed",)
 

@@ -1,7 +1,7 @@
 """Payloads and results of model calls, the same for all integrations.
 
 A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `outputs`,
-`token_usage` and what else is known. docs/reference/payloads.md lists the fields.
+`token_usage` and other known fields. docs/reference/payloads.md lists the fields.
 """
 
 from __future__ import annotations

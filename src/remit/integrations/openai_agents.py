@@ -451,7 +451,7 @@ class _Governance:
         self._agents.add(agent.name)
         self._tools.update(tool.name for tool in governed.tools if isinstance(tool, FunctionTool))
         is_late = (_target(item) is None for item in governed.handoffs)
-        # The tools of servers, and of what an agent in a sandbox can do, are made at each turn.
+        # The tools of servers and of an agent in a sandbox are made at each turn.
         if agent.mcp_servers or getattr(agent, "capabilities", None) or any(is_late):
             self._all_known = False
         return governed
@@ -627,7 +627,7 @@ class _Guard:
     """Opens and ends the span of one tool of one agent, as guardrails of the tool."""
 
     def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
-        """Declare the tool; what an *earlier* guard of it held holds as well."""
+        """Declare the tool; the limits of an *earlier* guard of it apply as well."""
         self.rules = rules
         risk = rules.risks.get(tool.name)
         self.risk: DataRisk | None = risk or (None if earlier is None else earlier.risk)

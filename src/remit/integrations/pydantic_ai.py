@@ -138,7 +138,7 @@ class Remit(AbstractCapability[Any]):
     agent, whose word counts. Every remit holds.
 
     Attributes:
-        declared: What was declared of the agent and its tools.
+        declared: The declarations of the agent and its tools.
     """
 
     id: str | None = "remit"

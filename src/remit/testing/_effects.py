@@ -132,7 +132,7 @@ class History(Struct, Generic[S], frozen=True):
 
 
 def check_word(method: str, word: object, words: Collection[str], expected: str) -> None:
-    """Check that *word* is one of *words*, which are what *method* takes.
+    """Check that *word* is one of *words*, the words for *method*.
 
     Raises:
         UsageError: It is another one.

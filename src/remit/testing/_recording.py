@@ -116,7 +116,7 @@ class RecordedSpan:
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.
-        step: What is declared of it: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
+        step: Its declaration: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
     """
 
     name: str

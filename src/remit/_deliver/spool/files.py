@@ -144,7 +144,7 @@ class Files:
         return file
 
     def bring_back(self) -> None:
-        """Make what was set aside ready to be sent again."""
+        """Make items that were set aside ready to be sent again."""
         with self.lock:
             for path in self.folder.files(ASIDE):
                 file = self._take_path(path)
@@ -170,7 +170,7 @@ class Files:
         file.close().rename(DATABASE)
 
     def _copy(self, damaged: sqlite3.Connection, file: SpoolFile) -> tuple[int, int]:
-        """Copy what can be read to *file*; return the numbers of items and of unreadable items."""
+        """Copy readable items to *file*; return the numbers of items and of unreadable items."""
         file.write(
             runs=read_runs(damaged, UNREADABLE), started=read_open_spans(damaged, UNREADABLE)
         )

@@ -34,7 +34,7 @@ ENDINGS: Final = (DATABASE, ASIDE, DAMAGED)
 LOCK: Final = ".lock"
 LOG: Final = "-wal"
 COMPANIONS: Final = (LOG, "-shm", "-journal")
-"""What SQLite puts next to a database."""
+"""Endings of the files that SQLite puts next to a database."""
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8

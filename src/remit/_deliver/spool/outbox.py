@@ -42,7 +42,7 @@ from remit._record.items import Item, ItemKind
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
 # Between two checks whether the file was deleted.
 CHECK_FILE_S: Final = 1.0
-# Between two erasures of what was settled: each one waits for the disk.
+# Between two erasures of settled rows: each one waits for the disk.
 ERASE_S: Final = 0.5
 # Between two attempts to write, after one that failed.
 RETRY_S: Final = 1.0
@@ -155,7 +155,7 @@ class Outbox:
             self._release(freed_bytes)
 
     def erase_settled(self) -> float:
-        """If all rows are settled, remove what is left of them on disk.
+        """If all rows are settled, erase their content on disk.
 
         Returns:
             Seconds until the next call may have something to do; infinite if only a new row can
@@ -253,7 +253,7 @@ class Outbox:
         return next((chunk.put_ns for chunk in chunks if chunk.id not in self._unwritten), None)
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Write what is only in memory; delete the file if it has no rows, else leave it.
+        """Write the rows in memory; delete the file if it has no rows, else leave it.
 
         A later process sends the rows that are left. What takes longer than *timeout_s* is not
         done.
@@ -355,7 +355,7 @@ class Outbox:
 
     @guarded("writing to the spool")
     def _write(self, file: SpoolFile, *, measure: bool, until_s: float = math.inf) -> None:
-        """Write what is only in memory, chunk by chunk, until *until_s*.
+        """Write the rows in memory, chunk by chunk, until *until_s*.
 
         With *measure* it stays in memory while the folder has no room for it. After a fault it
         stays there too, like after an error of the disk. If the fault ended `put`, the writer would
@@ -383,7 +383,7 @@ class Outbox:
         started: Sequence[Item] = (),
         ended: Sequence[bytes] = (),
     ) -> None:
-        """Write chunks and open spans, together with what was settled and changed before."""
+        """Write chunks and open spans, with the earlier changes."""
         file.write(
             runs=[run for run in self._changed.values() if run is not None],
             chunks=chunks,
@@ -396,7 +396,7 @@ class Outbox:
 
     @contextmanager
     def _failing_to_memory(self) -> Generator[None]:
-        """End the block at an error of the disk; what is not written yet stays in memory."""
+        """End the block at an error of the disk; unwritten rows stay in memory."""
         try:
             yield
         except STORAGE_ERRORS as error:

@@ -253,7 +253,7 @@ class SpoolFile:
         return left_bytes >= 0
 
     def erase_deleted(self) -> bool:
-        """Remove what deleted chunks left in the file and its log; the file must have no chunk.
+        """Erase deleted chunks from the file and its log; the file must have no chunk.
 
         Pages that an outage filled are released. Returns whether the log was emptied: it stays
         while another process reads the file.
