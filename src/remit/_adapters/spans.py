@@ -439,9 +439,7 @@ def start(
     an *agent* with a ceiling cannot be opened, the step is denied too.
 
     Args:
-        recorder: The recorder that `declare` returned.
         payload: The payload, or a function that returns it, which is called only if it is recorded.
-        parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
         ceiling: The limits of an agent of the framework for the steps below the span.
         deny: False records a step that cannot be stopped: its violations are noted.

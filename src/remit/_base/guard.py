@@ -59,7 +59,6 @@ class Faults:
     """Counts faults inside remit, by place.
 
     Attributes:
-        counts: Number of faults for each place.
         strict: Raise faults instead of containing them.
     """
 

@@ -83,10 +83,8 @@ def follow(
     """Return a captured payload or result without what later rules redact.
 
     Args:
-        data: The payload or result, as JSON.
         rule: The rule by which a step of the run redacted a value, if one did: replaces contents.
         tools: Rules that redact the arguments of calls, by the name of the tool.
-        max_bytes: Most bytes of the JSON.
         is_model_call: Roles, names and ids of messages and calls stay; without it, nothing in
             `inputs` and `outputs` stays.
     """

@@ -104,9 +104,6 @@ class ParameterPlan(Struct, frozen=True):
     """How the values of one parameter, or the result, are captured.
 
     Attributes:
-        kind: An `inspect.Parameter.kind`.
-        default: The default, or `MISSING`.
-        rule: The rule that redacts every value.
         declared_rule: The rule by which the declaration redacts every value, whatever its type.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category of its values: of their mark, type, name or rule.
@@ -268,7 +265,6 @@ class Plan:
         Args:
             params_rule: The rule by which the declaration redacts every parameter.
             params_excluded: Data categories that the parameters are declared not to hold.
-            keep: The option `capture=`.
         """
         params = Direction.of(params_rule, params_excluded, keep or {})
         result = Direction.of(result_rule, result_excluded, keep or {})

@@ -175,7 +175,6 @@ class Drawing:
             steps: The spans, in the order of their starts.
             around: These with the root span.
             first: Id of the one that failed first.
-            begin: When the run began.
             home: The beginning of names that is left out.
             depth: How many levels are shown; None for all.
         """

@@ -78,7 +78,6 @@ class FieldRules(Struct, frozen=True):
     """One field of a class, with its rules.
 
     Attributes:
-        rule: The rule that redacts every value.
         name_rule: The rule of its name, which does not redact None and booleans.
         category: The data category of its mark, type or name.
         generic: Its type is a type variable without an argument; the annotation of the parameter

@@ -93,7 +93,6 @@ class Walk:
             follows something that was too large.
         off: Rules that are off for the current value.
         ever_off: Rules that were off for any value of the walk.
-        excluded: Data categories whose values are redacted.
         declared: The fields that a declaration marks, by key.
         counts: The rule of each value redacted so far.
     """

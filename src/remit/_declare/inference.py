@@ -86,7 +86,6 @@ class Inferred(Struct, frozen=True):
     """A data category that follows from a type.
 
     Attributes:
-        category: Field of `remit.DataCategories`.
         path: Path in the signature: `order.customers[].email`, `return.address`.
         type: Name of the type, or text of the mark.
     """

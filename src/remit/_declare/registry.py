@@ -109,7 +109,6 @@ class SpanType:
             function, called at the first use, if this is not known when it is declared.
         explicit_name: The name that the author chose, else None.
         title: Title for people, if the author gave one.
-        description: Description, if the author gave one.
         params: Model or JSON Schema in place of the signature's, or None.
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
@@ -410,7 +409,6 @@ class Registry:
 
         Args:
             content: All that is declared, as one value that can be compared.
-            make: Makes the span type or the agent.
             lasting: Whether the declaration is for the whole process: it is made while a module is
                 imported.
 

@@ -35,7 +35,6 @@ def declare(
 
     Args:
         decorator: `span_type` or `agent`, for messages.
-        name: The explicit name, or None for `module:qualname`.
         options: The other arguments of `span_type`, by name.
         declared_in: The module that decorated the original, for a copy of a decorated callable.
 

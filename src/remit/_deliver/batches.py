@@ -76,12 +76,10 @@ class Batch:
     """Rows for one bulk request, in the order of sending.
 
     Attributes:
-        limits: Most items and bytes.
         rows: The rows that are sent, by idempotency key.
         starts: The runs that are started before their rows, by key.
         losses: The runs whose losses are sent before their end, by idempotency key.
         silent: Rows of which nothing is sent; they are delivered with the others.
-        runs: The runs of the rows, by key.
         size_bytes: Upper bound of the size as JSON.
     """
 

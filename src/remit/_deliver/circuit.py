@@ -121,7 +121,6 @@ class CircuitBreaker:
         """Record that nothing can be sent now; return the seconds until the next try.
 
         Args:
-            error: The failure.
             after_success: Something was delivered just before, so the server is not down: the waits
                 begin again.
         """

@@ -210,7 +210,6 @@ class Delivery:
 
         Args:
             deadline: Latest time of the return.
-            adopting: Deliver files of ended processes too.
             forced: Try even if the last tries failed; otherwise a failing server is not called, and
                 everything is only moved to the spool.
         """

@@ -58,10 +58,7 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     It may be a megabyte long, and is compared by identity, or by its digest.
 
     Attributes:
-        external_identifier: `module:qualname`.
         agent_id: Id on the server, if the declaration or a setting gave it.
-        version: `agent_version` as JSON.
-        schema: `agent_schema_version` as JSON.
         complete: Whether it could be built; the runs of one that could not are set aside.
     """
 
@@ -89,10 +86,7 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
     `gc=False` spares the garbage collector from examining all runs that wait.
 
     Attributes:
-        root: Key of its root span.
         started_ns: Wall time, nanoseconds since 1970.
-        purpose: `live`, `smoke_test` or `eval`.
-        instance_id: The server's id, once known.
         inherited: The parent process opened the run; it starts and ends it.
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.

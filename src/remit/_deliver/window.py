@@ -26,8 +26,6 @@ class SenderContext:
     """The objects and settings that all senders of one process share.
 
     Attributes:
-        limits: Most items and bytes of one bulk request.
-        support: Which operations the target takes in bulk.
         poll_interval_s: Seconds without an answer about a run before it is polled.
         stream_interval_s: The same while a stream of the run is open; also the least time between
             two rounds of polls.

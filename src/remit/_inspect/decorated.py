@@ -185,7 +185,6 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         wrapped: The object to wrap: a callable, or a descriptor that returns one.
         function: The callable with the signature of a call.
-        binding: How it binds in a class.
         skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.
         is_settled: `skip_first` is final.

@@ -112,7 +112,6 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: Whether the subject is an agent or a step, or `lock` for anything else.
-        subject: Id of the agent or step.
         name: The action, category, step or place within that part.
         by: For `leaves`, the step by which the category may leave.
         old: The value in the old lock; None without one.

@@ -321,8 +321,6 @@ class Span:
     Handles are equal if their keys are.
 
     Attributes:
-        key: 26 characters, made here.
-        name: Its span type.
         run: The `Run` it belongs to; None outside any run.
     """
 

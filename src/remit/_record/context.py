@@ -18,11 +18,7 @@ from remit.errors import DeniedError, RunTerminated
 
 
 class ReportedContext(SpanContext, frozen=True, eq=False):
-    """The context inside an adapter's span, while it is current.
-
-    Attributes:
-        previous: The context that was current before.
-    """
+    """The context inside an adapter's span, while it is current."""
 
     previous: SpanContext | None = None
 

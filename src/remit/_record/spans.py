@@ -101,7 +101,6 @@ class SpanRecorder(Struct, eq=False):
         ceiling: The ceiling that a call of an agent adds, if the agent rules anything out.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
-        cached_plan: The capture plan, once `plan` has made it.
     """
 
     name: str
@@ -419,7 +418,6 @@ class OpenSpan(Struct, eq=False):
     """One span from its start to its end; made by `SpanRecorder`.
 
     Attributes:
-        recorder: The declaration that it belongs to.
         context: The context inside this span; current while the user's code runs.
         offset_ns: Wall time minus monotonic time, fixed so that it never ends before it starts.
     """
@@ -509,7 +507,6 @@ class NullSpan(Struct, eq=False):
     """A span that records nothing: in mode `off`, and after a fault.
 
     Attributes:
-        recorder: The declaration that it belongs to.
         context: The context of the call: that of the caller, with the ceiling of an agent added.
     """
 

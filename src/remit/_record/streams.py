@@ -40,7 +40,6 @@ class DeferredSpan:
     Attributes:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
-        unawaited: The returned coroutine, before it is awaited.
         unrecorded: The span in whose place nothing is recorded, and in whose context the steps run.
     """
 

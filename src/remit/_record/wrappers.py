@@ -92,7 +92,6 @@ class WrapperConfig(NamedTuple):
     """How a decorated callable is called, bound and decorated again.
 
     Attributes:
-        binding: How it binds in a class.
         redecorate: Decorates a copy in the same way; can be pickled.
         check_by_value: Called when a function is pickled by value, and may raise.
         self_parameter: Whether its first argument is the object or class it is called on.

@@ -57,14 +57,9 @@ class ProcessState(Struct):
     """The declarations, the runtime and its settings.
 
     Attributes:
-        runtime: The current runtime, if there is one.
-        ended: The runtime that was shut down last.
-        configured: Settings of the last `configure()`.
         forced: Decided by a test or a command.
         ignored: Environment variables that do not count, in test sessions.
-        exit_hooked: Whether the exit handler is registered.
         hooked_pid: The process whose other exit hooks are registered.
-        lock: Held while the runtime is replaced.
     """
 
     registry: Registry

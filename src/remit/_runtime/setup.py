@@ -208,10 +208,8 @@ def isolated(
     stays after the block.
 
     Args:
-        settings: The settings of the runtime.
         sink: Receives the items instead of delivery, even after `configure()`; without one the
             block behaves like a separate program.
-        clock: The time.
     """
     with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         outer = current_context()

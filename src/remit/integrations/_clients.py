@@ -60,11 +60,7 @@ class Answer(NamedTuple):
 
 
 class Joined(Protocol):
-    """Joins the items of a streamed answer.
-
-    Attributes:
-        is_finished: The model has finished its answer.
-    """
+    """Joins the items of a streamed answer."""
 
     is_finished: bool
 
@@ -83,7 +79,6 @@ class Operation:
 
     Attributes:
         name: As in the payload, such as `chat`.
-        request: Reads the body of a request.
         answer: Reads an answer, which is an object of the client's or a mapping.
         joined: Returns an empty streamed answer; None if answers are not streamed.
     """

@@ -109,7 +109,6 @@ class _Node:
     Attributes:
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
-        first_token_ms: When the first token of a model came.
     """
 
     scope: SpanContext | None

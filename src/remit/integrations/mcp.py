@@ -195,10 +195,8 @@ class _Tools:
     def recorder(self, name: str, *, is_known: bool) -> SpanRecorder:
         """Return the recorder of a tool.
 
-        Args:
-            name: The tool.
-            is_known: Whether the listed tools are all that there are. Another name, which a model
-                may have made up, is not declared.
+        With *is_known*, the listed tools are all tools:
+        another name, which a model may have made up, is not declared.
         """
         recorder = self._recorder(name, is_known=is_known)
         return recorder or declare(self._prefix, "tool", place=self._place)
@@ -269,12 +267,7 @@ def _risk_of(hints: ToolAnnotations | None, *, trusted: bool) -> Mapping[str, ob
 
 
 class _GovernedClient:
-    """Wraps two methods of one client.
-
-    Attributes:
-        call: The `call_tool` of the client itself.
-        list: Its `list_tools`.
-    """
+    """Wraps two methods of one client."""
 
     call: Callable[..., Awaitable[Any]]
     list: Callable[..., Awaitable[Any]]

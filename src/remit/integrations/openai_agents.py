@@ -471,7 +471,6 @@ class _Rules:
     """State of one agent and its copies.
 
     Attributes:
-        governance: The call of `govern`.
         ceilings: The limits of the agent for its tools.
     """
 

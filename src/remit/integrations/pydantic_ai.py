@@ -354,10 +354,8 @@ class _Declared:
     """Declarations of one agent and its tools.
 
     Attributes:
-        risks: Data risks of tools, by name.
         remits: The remits of the agent; the first is registered, and all hold.
         place: File and line that messages name.
-        outputs: The output functions of the agent.
     """
 
     def __init__(self, risks: Mapping[str, DataRisk], remits: _Remits, place: str | None) -> None:

@@ -62,7 +62,6 @@ class _Opened:
 
     Attributes:
         manual: Its span of remit; without a context if nothing is recorded.
-        kind: Its kind at its start.
         asked: The values of attributes that its payload was made of.
         outer: Id of its parent in OpenTelemetry.
     """

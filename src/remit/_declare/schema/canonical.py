@@ -79,7 +79,6 @@ class Canonicalizer:
     """Redacts a schema and puts it in order.
 
     Attributes:
-        redact: Redacts every default, example and enumerated value.
         generated: pydantic made the schema, so that differences without meaning are removed: the
             order of unions (`typing` caches equal unions, so the order depends on which was made
             first) and `0.0` for `0`. False for a schema that the author wrote.

@@ -185,11 +185,9 @@ class SpoolFile:
         """Insert and delete rows; all or nothing.
 
         Args:
-            runs: Those to insert or replace.
             chunks: Id, time and content of chunks to insert or replace.
             started: Starts of spans that have no end yet; their payloads are not stored.
             ended: Keys of spans that have an end now.
-            settled: Ids of chunks to delete.
             forgotten: Keys of runs to delete, unless a rejected item belongs to them.
         """
         registrations = {run.registration: None for run in runs}
