@@ -195,8 +195,8 @@ class _Tools:
     def recorder(self, name: str, *, is_known: bool) -> SpanRecorder:
         """Return the recorder of a tool.
 
-        With *is_known*, the listed tools are all tools:
-        another name, which a model may have made up, is not declared.
+        With *is_known*, all tools were listed: another name, which a model may have made up, is
+        not declared.
         """
         recorder = self._recorder(name, is_known=is_known)
         return recorder or declare(self._prefix, "tool", place=self._place)
