@@ -70,7 +70,6 @@ from remit._declare.risk import coerce as coerce
 from remit._declare.schema.build import params_schema as params_schema
 from remit._declare.schema.build import result_schema as result_schema
 from remit._declare.schema.canonical import canonical as canonical
-from remit._decorators import Agent as Agent
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import BulkSupport as BulkSupport
 from remit._deliver.calls import DeadlineClient
@@ -129,6 +128,7 @@ from remit._record.items import Sink as Sink
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
 from remit._record.spans import SpanRecorder as SpanRecorder
+from remit._record.wrappers import Agent as Agent
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets

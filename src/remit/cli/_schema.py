@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, cast
 
 import click
 
-from remit._decorators import Agent
+from remit._record.wrappers import Agent
 from remit._runtime import process
 from remit.cli._failing import Failed
 from remit.cli._modules import imported, submodules
