@@ -431,10 +431,10 @@ class Plan:
             if inside is not None:
                 rule, category = inside, walk.category_of(reader.fields[0])
             reader = reader_of(type(inner))
-        if reader.kind is ValueKind.RECORD and rule is not None:
+        if reader.kind is ValueKind.FIELDS and rule is not None:
             walk.collect(inner, category)
             return {each.name: walk.redact(rule, None) for each in reader.fields}
-        if reader.kind in {ValueKind.MAPPING, ValueKind.RECORD} or reader.is_iterator:
+        if reader.kind in {ValueKind.MAPPING, ValueKind.FIELDS} or reader.is_iterator:
             # The keys of a dict are data as well: all of it is redacted, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
             return walk.value(inner, 0) if rule is None else walk.redact(rule, inner, category)

@@ -196,7 +196,7 @@ def _inside(value: object, reader: TypeReader) -> Iterable[tuple[object, str | N
             if inner is value
             else ((inner, reader.fields[0].category if reader.fields else None),)
         )
-    if reader.kind in {ValueKind.SECRET, ValueKind.RECORD}:
+    if reader.kind in {ValueKind.SECRET, ValueKind.FIELDS}:
         attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
         slots = [(item, each.category) for each, item in stored_fields(value, reader) if each.slot]
         categories = {each.name: each.category for each in reader.fields}

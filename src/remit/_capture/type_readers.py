@@ -64,7 +64,7 @@ class ValueKind(IntEnum):
     ITEMS = 3
     SET = 4
     MAPPING = 5
-    RECORD = 6
+    FIELDS = 6
     """An object with declared fields."""
     NAMED_TUPLE = 7
     """Written as a list, redacted by its fields."""
@@ -215,7 +215,7 @@ def _dict_of_proxy(value: object) -> object:
     return behind if is_a(behind, dict) else value
 
 
-def _record(cls: type) -> TypeReader | None:
+def _with_fields(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
     name = _safe_name(cls)
@@ -226,7 +226,7 @@ def _record(cls: type) -> TypeReader | None:
         )
     extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return TypeReader(
-        ValueKind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra
+        ValueKind.FIELDS, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra
     )
 
 
@@ -339,7 +339,7 @@ _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _opaque_kind,
     _secret,
     _unwrapped,
-    _record,
+    _with_fields,
     _scalar,
     _container,
     _array,

@@ -586,7 +586,7 @@ class Walk:
         copy = self._pairs(snapshot(reader.iterate(value), self.nodes), depth)
         return self._keyed(copy, total)
 
-    def record(self, value: object, depth: int, reader: TypeReader) -> object:
+    def by_fields(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
         stored = list(stored_fields(value, reader))
         extra = extra_fields(value) if reader.extra else {}
@@ -649,7 +649,7 @@ _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] =
     Walk.items,
     Walk.unordered,
     Walk.mapping,
-    Walk.record,
+    Walk.by_fields,
     Walk.named_tuple,
 )
 """By `ValueKind`."""

@@ -276,9 +276,9 @@ class TypeNormalizer:
             return self._replaced[cls]
         fields = fields_of(cls)
         is_known = hasattr(cls, "__pydantic_fields__") or _has_schema_hook(cls)
-        return _other_class(cls) if fields is None or is_known else self._record(cls, fields)
+        return _other_class(cls) if fields is None or is_known else self._with_fields(cls, fields)
 
-    def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
+    def _with_fields(self, cls: type, fields: tuple[Field, ...]) -> object:
         """Return a class with the same fields, for which pydantic runs no code of *cls*."""
         infos = {field.name: field.read() for field in fields}
         new = _like(cls, fields, infos)
