@@ -57,7 +57,7 @@ _INJECTED: Final = frozenset(
         ("dependency_injector", "Provide"),
     }
 )
-"""(top-level package, class) of the markers by which frameworks inject an argument."""
+"""(top-level package, class) of the marks by which frameworks inject an argument."""
 
 TypeArguments: TypeAlias = Mapping[object, tuple[object, ...]]
 """The arguments of each type variable."""
@@ -71,7 +71,7 @@ class AnnotationInfo(Struct, frozen=True):
     Attributes:
         annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
         note: Why it cannot be resolved, else None.
-        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
+        skip: The value is never recorded: a `Skip`, or a mark of a framework that injects it.
         category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
             None without either.
         generic: It contains a type variable without a type argument.
@@ -371,7 +371,7 @@ def _category(part: object) -> str | None:
 
 
 def _is_skipped(annotation: object) -> bool:
-    """Return whether a `Skip` or an injection marker concerns the whole value."""
+    """Return whether a `Skip` or an injection mark concerns the whole value."""
     if is_annotated(annotation):
         return _is_skipped(annotation.__origin__) or any(
             mark is Skip or type(mark) is Skip or is_injected(mark)
