@@ -251,9 +251,7 @@ class ManualSpan:
     def narrow(self, ceiling: Ceiling | None) -> None:
         """Add the limits of an agent of the framework to the steps that begin below the span.
 
-        Raises:
-            RunTerminated: As `start`, after a fault.
-            DeniedError: As `start`, after a fault.
+        After a fault, raises what `start` raises.
         """
         context, current = self.context, open_context()
         if context is None or self._recorder is None or ceiling is None:
@@ -448,8 +446,7 @@ def start(
         started_ns: When it began, as wall time; None is now.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step violates it.
-        DeniedError: The step violates the agent's remit.
+        RunTerminated, DeniedError: As `permit`.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent

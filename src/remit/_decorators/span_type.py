@@ -183,7 +183,6 @@ def outside_after(recorder: SpanRecorder, error: Exception, *, deny: bool = True
 
     Raises:
         DeniedError: The settings do not let every step run.
-        RecursionError: As `outside`.
     """
     permissive = not deny or process.is_permissive()
     if isinstance(error, RecursionError) and not permissive:

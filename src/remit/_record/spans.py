@@ -137,10 +137,7 @@ class SpanRecorder(Struct, eq=False):
         """Start the span of a call, after checking whether it may run.
 
         In mode `off` and after a fault the span records nothing; an agent's remit still applies.
-
-        Raises:
-            RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny.
+        Raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
@@ -318,12 +315,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> SpanContext:
         """Return *parent* with the *ceiling* of an agent added, the context of its call.
 
-        The ceiling applies whether or not a span is open.
-
-        Raises:
-            RunTerminated: As `permit`, after a fault.
-            DeniedError: As `permit`, after a fault.
-            RecursionError: As `permit`.
+        The ceiling applies with or without an open span. After a fault, raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
