@@ -315,7 +315,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> SpanContext:
         """Return *parent* with the *ceiling* of an agent added, the context of its call.
 
-        The ceiling applies with or without an open span. After a fault, raises what `permit` raises.
+        The ceiling applies with or without a span. After a fault, raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
