@@ -144,7 +144,7 @@ class _Tools:
                 f"at most {MAX_SERVER_CHARS} printable characters"
             )
         self.risks: Final[Risks] = {} if risks is None else risks
-        if not isinstance(self.risks, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.risks, Mapping):
             raise DeclarationError(
                 f"{where}: risks is {describe_value(risks)}; expected a mapping of names of tools "
                 "to data risks"
@@ -409,7 +409,7 @@ class Recorded(Extension):
         Raises:
             DeclarationError: It is not an `MCPServer`, or another one was given before.
         """
-        if not isinstance(server, MCPServer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(server, MCPServer):
             raise DeclarationError(
                 f"Recorded.of: saw {describe_value(server)}; expected an MCPServer of mcp"
             )

@@ -386,7 +386,7 @@ def govern(
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
     for name, given in (("risks", risks), ("remits", remits)):
-        if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if given is not None and not isinstance(given, Mapping):
             raise DeclarationError(
                 f"govern: {name} is {describe_value(given)}; expected a mapping of names"
             )
@@ -591,14 +591,14 @@ class _GovernedList:
         if agent is None or self._name not in vars(agent):
             raise AttributeError(self._name)
         items = cast("list[object]", vars(agent)[self._name])
-        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
+        if isinstance(items, list):
             for index, item in enumerate(items):
                 items[index] = self._govern(item)
         return items
 
     def __set__(self, agent: Agent[Any], items: list[object]) -> None:
         """Keep a list; another one if something in it has to be governed, as others may use it."""
-        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
+        if isinstance(items, list):
             governed = [*map(self._govern, items)]
             if any(one is not other for one, other in zip(items, governed, strict=True)):
                 items = governed
