@@ -31,7 +31,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.mcp import Recorded, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import FakeClock, RecordingSink, isolated
-from tests.inside import _runtime, adapters, registration
+from tests.inside import process, registration, traceparent
 from tests.scenarios import (
     CANARY,
     PAYS,
@@ -222,7 +222,7 @@ def test_a_call_of_a_client_is_a_span_and_carries_its_trace(mode: str) -> None:
         async with Client(shop.server, mode=mode) as bare:
             expected = await bare.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         async with connected(shop, mode) as client, desk.run():
-            outer = adapters.traceparent() or ""
+            outer = traceparent() or ""
             result = await client.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         assert result.model_dump(exclude={"meta"}) == expected.model_dump(exclude={"meta"})
         (span,) = recorder.spans("mcp:tool:orders:look_up")
@@ -697,7 +697,7 @@ def test_an_idle_run_ends() -> None:
             for _ in range(2):
                 await client.call_tool("look_up", {"order_id": "A"}, meta=sent(1))
                 clock.advance(70)
-                _runtime.current().tick()
+                process.current().tick()
         assert [each.status for each in recorder.runs] == ["complete", "complete"]
 
     clock = FakeClock()
@@ -917,7 +917,7 @@ def test_a_trace_of_opentelemetry_does_not_hide_the_run() -> None:
         async with connected(shop, "legacy") as client, desk.run():
             with use_span(NonRecordingSpan(other)):
                 await client.call_tool("look_up", {"order_id": "A"})
-            outer = adapters.traceparent() or ""
+            outer = traceparent() or ""
         assert int(shop.metas[0]["traceparent"].split("-")[1], 16) == 5
         linked = recorder.runs[1].root.payload["traceparent"]
         assert linked.split("-")[1] == outer.split("-")[1]

@@ -17,7 +17,7 @@ import remit
 from remit.errors import DeclarationError
 from remit.integrations.openai import watch
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import adapters
+from tests.inside import declare, start
 from tests.model_clients import FakeServer, HandWritten, all_of, http_library, outcome, resolved
 from tests.scenarios import LOOK_UP, Scenario, Turn, check, desk, each_scenario_of
 
@@ -781,9 +781,9 @@ def test_a_client_that_is_watched_twice_is_recorded_once() -> None:
 def test_a_call_beneath_the_model_call_of_a_framework_is_not_recorded_again() -> None:
     """Tokens are counted once where both a framework and its client are recorded."""
     with isolated() as recorder, desk.run():
-        recorder_of_framework = adapters.declare("fake:llm", "llm")
+        recorder_of_framework = declare("fake:llm", "llm")
         client = client_of(openai.OpenAI)
-        with adapters.start(recorder_of_framework, {}):
+        with start(recorder_of_framework, {}):
             client.chat.completions.create(**ASKED)
             list(streamed(client))
         assert [span.name for span in recorder.spans()] == ["fake:llm"]

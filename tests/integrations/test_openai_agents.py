@@ -57,7 +57,7 @@ from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
-from tests.inside import adapters, guard
+from tests.inside import guard
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
 MODEL: Final = "gpt-5"
@@ -728,7 +728,7 @@ def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @WITH_AND_WITHOUT_TRACES
-@pytest.mark.parametrize("broken", ["declare_agent", "declare", "within", "step_of"])
+@pytest.mark.parametrize("broken", ["declare_agent", "declare", "spans.within", "step_of"])
 def test_a_fault_lifts_no_remit(
     broken: str, tracing: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
 ) -> None:  # fmt: skip
@@ -741,7 +741,7 @@ def test_a_fault_lifts_no_remit(
     agent = Agent(name="Desk", model=model, tools=[function_tool(scenarios.spend)])
     with isolated(on_violation="deny"):
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr(adapters, broken, fail)
+        monkeypatch.setattr(f"remit.integrations.openai_agents.{broken}", fail)
         governed = govern(agent, risks={"spend": PAYS}, remits={"Desk": PAYS_NOT})
         result = asyncio.run(run_agent(governed, tracing=tracing))
         assert result.final_output == scenarios.TOLD

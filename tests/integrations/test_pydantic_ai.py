@@ -35,7 +35,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.pydantic_ai import Remit
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import adapters, guard
+from tests.inside import declare, guard, start
 from tests.scenarios import (
     CANARY,
     DONE,
@@ -324,8 +324,8 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 
     with isolated(on_violation="deny") as recorder:
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr(adapters, "declare_agent", broken)
-        monkeypatch.setattr(adapters, "declare", broken)
+        monkeypatch.setattr("remit.integrations.pydantic_ai.declare_agent", broken)
+        monkeypatch.setattr("remit.integrations.pydantic_ai.declare", broken)
         turns = [PAY_OUT, PAY_OUT, DONE]
         remit_of_agent = Remit(risks=risks_of(pay_out), data_risk=None if of_run else PAYS_NOT)
         agent = Agent(Script(turns).model, tools=[pay_out], capabilities=[remit_of_agent])
@@ -477,10 +477,10 @@ def test_a_client_that_is_watched_as_well_records_nothing(
     recorder: RecordingSink,
 ) -> None:
     """A stream is opened in another task than its span."""
-    client = adapters.declare("client:llm", "llm")
+    client = declare("client:llm", "llm")
 
     def call(_number: int) -> None:
-        adapters.start(client, {}).end()
+        start(client, {}).end()
 
     async def main() -> None:
         async with desk.run():

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 
 import remit
-from remit import _runtime
+from remit._runtime import process
 from remit.config import SERVERLESS, load
 from tests.delivering import wait_for
 from tests.fake_api import FakeApi
@@ -377,6 +377,6 @@ def test_streams_in_flight_at_the_exit_cost_no_flush_each(tmp_path: Path) -> Non
 
     api.rules.append(linger)
     began_s = time.monotonic()
-    _runtime.current().at_exit()
+    process.current().at_exit()
     assert time.monotonic() - began_s < RUNS * SHORT_S / 2
     over.set()

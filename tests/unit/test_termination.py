@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 import remit
-from remit import _runtime
 from remit._record.blocks import Run
+from remit._runtime import process
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
@@ -175,7 +175,7 @@ def test_the_cleanup_of_a_stream_is_not_cancelled(
             ending = asyncio.create_task(end(items))
             await asyncio.sleep(0)
             terminate(recorder)
-            await asyncio.to_thread(_runtime.current().tick)
+            await asyncio.to_thread(process.current().tick)
             with suppress(RunTerminated):
                 await ending
 

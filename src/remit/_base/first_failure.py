@@ -18,7 +18,7 @@ class FailedSpan(NamedTuple):
     """A failed span; times are numbers of any unit.
 
     Attributes:
-        origins: What the exception may come from: itself, its causes, the members of a group.
+        origins: The possible sources of the exception: itself, its causes, the members of a group.
     """
 
     id: str

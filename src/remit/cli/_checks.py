@@ -290,7 +290,7 @@ def _database(path: Path) -> Outcome:
         if not path.exists():
             return ok("database", f"{path}, created at the first run")
         sqlite.check_ours(path, sqlite.COLLECTOR)
-        with closing(sqlite.reader(path)) as opened:
+        with closing(sqlite.open_read_only(path)) as opened:
             (found,) = opened.execute("PRAGMA user_version").fetchone()
     except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
         message = f"{path} cannot be opened: {error}"

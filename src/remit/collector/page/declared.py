@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec import Raw
 
-from remit._policy.leaving import handled
+from remit._policy.leaving import declared_categories
 from remit._policy.limits import Limit, limits_in
 from remit._policy.words import (
     ACTION,
@@ -230,7 +230,7 @@ class Declaration:
     @cached_property
     def categories(self) -> Sequence[str]:
         """The categories that the agent or one of its steps takes or gives."""
-        return handled(step.words for step in self.all)
+        return declared_categories(step.words for step in self.all)
 
     def rules_out(self, category: str) -> bool:
         """Return whether the agent rules out a category, or each of its steps does."""

@@ -304,7 +304,7 @@ class SqliteReader(Reader):
         self.path = str(path)
         try:
             _check_ours(path)
-            with closing(sqlite.reader(path)) as connection:
+            with closing(sqlite.open_read_only(path)) as connection:
                 version = _schema_version(connection)
         except _CANNOT_OPEN as error:
             raise SettingsError(
@@ -327,7 +327,7 @@ class SqliteReader(Reader):
         path = Path(self.path)
         before, logged = _state(path), sqlite.has_log(path)
         try:
-            with unavailable(self.path), closing(sqlite.reader(path)) as connection:
+            with unavailable(self.path), closing(sqlite.open_read_only(path)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except StoreUnavailableError:
