@@ -32,7 +32,7 @@ from remit.collector.domain.failures import is_hidden
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.windows import Window
 from remit.collector.store.questions.count_lists import CountCriteria, StepCount, step_counts
 from remit.collector.store.questions.records import AgentRecord, agents

@@ -10,7 +10,7 @@ from remit._policy.words import CLASSES
 from remit.collector.domain.context import Context
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
 from remit.collector.page.windows import PERIODS, Period, local, period_of
 from remit.collector.store.questions.versions import agents_of, last_runs, newest_declarations

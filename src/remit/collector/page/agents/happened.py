@@ -11,7 +11,7 @@ from remit.collector.domain.context import Context
 from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.page.windows import DAY_US
 from remit.collector.store.questions.durations import last_durations

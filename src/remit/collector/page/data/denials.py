@@ -13,8 +13,8 @@ from remit.collector.page.declared import Declaration, Declared, declaration_of,
 from remit.collector.page.formats import short_name
 from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
+from remit.collector.page.scope import run_in
 from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
-from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions.span_lists import Position

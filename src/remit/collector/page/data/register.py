@@ -14,8 +14,8 @@ from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
 from remit.collector.page.declared import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.formats import category, words
+from remit.collector.page.scope import erased_runs
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visibility import erased_runs
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
 from remit.collector.page.windows import HOUR_US, Window, days_in
 from remit.collector.store.questions.records import erasures

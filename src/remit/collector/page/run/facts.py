@@ -18,7 +18,7 @@ from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members
-from remit.collector.page.visibility import run_in, scope_in
+from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run

@@ -19,7 +19,7 @@ from remit.collector.domain.failures import shows_text
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.run.facts import hidden_errors_in
-from remit.collector.page.visibility import run_in
+from remit.collector.page.scope import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions import outlines, run_lists

@@ -27,7 +27,7 @@ from remit.collector.page.run.model_calls import shown_in_panel
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
 from remit.collector.store.questions.run_lists import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN

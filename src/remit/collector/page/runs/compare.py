@@ -19,8 +19,8 @@ from remit.collector.page.runs.sequences import (
     sequence_of,
     without_the_same,
 )
+from remit.collector.page.scope import run_in
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
 from remit.collector.store.questions.run_types import TypeCounts, run_types
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from remit._base.ids import is_pfid
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.marks import MARKS
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import COUNTS, Page, Visit
 from remit.collector.page.windows import (
     ANY,

@@ -10,7 +10,7 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.marks import MARKS
-from remit.collector.page.visibility import run_in
+from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions.run_lists import run_of
 from remit.collector.store.subjects import ROOT_SPAN
