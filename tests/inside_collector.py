@@ -41,6 +41,7 @@ from remit.collector.page.declared import declaration_of as declaration_of
 from remit.collector.page.help_page import KEYS as KEYS
 from remit.collector.page.help_page import RULES as RULES
 from remit.collector.page.help_page import why as why
+from remit.collector.page.hiding import OPENED as OPENED
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of

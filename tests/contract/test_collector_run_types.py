@@ -12,7 +12,7 @@ import pytest
 from remit.collector import Store
 from tests.collecting import Api, World
 from tests.conversing import Program, complete_and_failed, conversation, error, says
-from tests.inside_collector import TypeCounts, render, run_ref_of, run_types, shown_in_panel
+from tests.inside_collector import OPENED, TypeCounts, render, run_ref_of, run_types, shown_in_panel
 from tests.stores import on_each_store
 
 
@@ -80,7 +80,7 @@ def panel(api: Api, span: str) -> str:
     """Return a model call as HTML."""
     reader = cast("Any", Reader(api))
     shown = shown_in_panel(reader, reader.get(f"/api/v1/agent_spans/{span}")["details"])
-    step = SimpleNamespace(facts=SimpleNamespace(hidden=False))
+    step = SimpleNamespace(facts=SimpleNamespace(hidden=OPENED))
     return render("model_call.html", {"call": shown, "panel": step}).decode()
 
 

@@ -24,9 +24,18 @@ from remit.collector.domain.params import check_names
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.page import shell
 from remit.collector.page.account.sessions import SESSION, Sessions
-from remit.collector.page.run.facts import MOST_STEPS, read_run, read_span
+from remit.collector.page.run.facts import (
+    MOST_STEPS,
+    RunFacts,
+    RunRows,
+    SpanFacts,
+    failure_facts,
+    in_run,
+    run_facts,
+    span_facts,
+)
 from remit.collector.page.run.notice import ledger_of, notice_of
-from remit.collector.page.run.run_page import head_values, panel_values
+from remit.collector.page.run.run_page import for_panel, head_values, panel_values
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
@@ -84,28 +93,34 @@ def _visit(
 
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:
-    facts = read_run(visit, limit=MOST_STEPS)
+    def run(_: Visit, rows: RunRows) -> tuple[RunFacts, SpanFacts | None]:
+        facts = run_facts(rows, limit=MOST_STEPS)
+        return facts, failure_facts(rows, facts)
+
+    def panel(visit: Visit, rows: RunRows, span_id: str) -> SpanFacts:
+        span = span_facts(rows, span_id)
+        return for_panel(visit, span, opened=False, alone=True) if values else span
+
+    facts, failed = in_run(visit, run)
     tree = Tree(facts, visit.now_us)
-    failed = None if tree.failed is None else read_span(visit, tree.failed.id)
-    rows = list(tree.rows())
-    notice = notice_of(visit, facts, tree, failed)
+    lines = list(tree.rows())
+    notice = notice_of(visit, facts, failed)
     if notice is not None and not values:
         is_reason = notice.case == "terminated" and notice.text is not None
         notice = notice._replace(text="left out" if is_reason else None)
-    shown = [row.step.id for row in rows[:MOST_PANELS]]
-    if tree.chosen is not None and tree.chosen.id not in shown:
+    shown = [line.step.id for line in lines[:MOST_PANELS]]
+    if facts.chosen is not None and facts.chosen.id not in shown:
         # The step that the notice names is there, also of a file that is full.
-        shown.insert(0, tree.chosen.id)
+        shown.insert(0, facts.chosen.id)
     panels: list[dict[str, object]] = []
     size = 0
     for step in shown:
         if size > MOST_BYTES:
             break
-        span = read_span(visit, step)
-        panel = panel_values(visit, span, opened=False, redacted=not values, alone=True)
-        panels.append(panel)
-        row = span.row
-        size += len(row.payload or "") + len(row.result_payload or "") if values else 0
+        span = in_run(visit, partial(panel, span_id=step))
+        panels.append(panel_values(span, opened=False, redacted=not values))
+        row = span.span.row
+        size += len(row.payload) + len(row.result_payload or "") if values else 0
     policy, style = _style()
     html = shell.render(
         "run_file.html",
@@ -116,7 +131,7 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
             "theme": None,
             "path": visit.path,
             "tree": tree,
-            "rows": rows,
+            "rows": lines,
             "chosen": None,
             "notice": notice,
             "ledger": ledger_of(visit, facts),

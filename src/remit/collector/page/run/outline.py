@@ -15,10 +15,9 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import shows_text
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
-from remit.collector.page.run.facts import hidden_errors_in
+from remit.collector.page.hiding import hidden_types, hides_errors
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
@@ -89,7 +88,7 @@ def find(visit: Visit) -> Data:
     def work(ctx: Context) -> dict[str, object]:
         row, run = run_in(ctx, run_id)
         names = _Names(ctx, row)
-        errors = not hidden_errors_in(ctx, row, names.hidden).any
+        errors = not hides_errors(ctx, row, names.hidden)
         written = msgspec.json.encode(text).decode()[1:-1]
         hits: list[str] = []
         last: bytes | None = after
@@ -134,6 +133,7 @@ class _Names:
     def __init__(self, ctx: Context, row: RunRow) -> None:
         self._ctx = ctx
         self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
+        self.hidden = hidden_types(self.declared.types)
         self._names: dict[int, str] = {}
         self.shown: dict[int, str] = {}
 
@@ -154,15 +154,9 @@ class _Names:
             return "root"
         return "call" if self.is_model_call(ref) else "step"
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """The declared types whose values are shown only on request."""
-        types = self.declared.types
-        return frozenset(name for name in types if not shows_text(types[name]))
-
     def is_shown(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
-        return shows_text(self.declared.types.get(self._names[ref]))
+        return self._names[ref] not in self.hidden
 
 
 class _Slice:

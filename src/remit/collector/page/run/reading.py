@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, help_page
+from remit.collector.page.hiding import hidden_value
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.exports import TEXT
-from remit.collector.page.run.facts import hidden_value, read_span
+from remit.collector.page.run.facts import in_run, span_facts
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
@@ -68,8 +69,8 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
-    facts = read_span(visit, visit.named["span"])
-    span: Mapping[str, Any] = facts.view
+    facts = in_run(visit, lambda _, rows: span_facts(rows, visit.named["span"]))
+    span: Mapping[str, Any] = facts.span.fields
     run = listed_run(visit.api, visit.named["id"])
     call = conversation(span)
     if call is None:
@@ -78,7 +79,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     as_text = visit.query.get("as") == "text"
     us = formats.between(span["started_at"], span["finished_at"])
     took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
-    if facts.declared is not None and facts.hidden and not opened:
+    if facts.declared is not None and facts.hidden.values and not opened:
         if as_text:
             raise hidden_value()
         counts = [number for number in call.numbers if number.is_count]

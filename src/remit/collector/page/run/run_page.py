@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -18,8 +19,8 @@ from remit.collector.page.run.facts import (
     RunFacts,
     RunRows,
     SpanFacts,
-    read_run,
-    read_span,
+    failure_facts,
+    in_run,
     run_facts,
     span_facts,
 )
@@ -53,8 +54,11 @@ def values(visit: Visit) -> Answer:
 
 def part(visit: Visit) -> Answer:
     """Answer the panel of a step, for the script of the page."""
-    facts = read_span(visit, visit.named["span"])
-    return Page("span_panel.html", panel_values(visit, facts, opened=False))
+
+    def work(visit: Visit, rows: RunRows) -> SpanFacts:
+        return for_panel(visit, span_facts(rows, visit.named["span"]), opened=False)
+
+    return Page("span_panel.html", panel_values(in_run(visit, work), opened=False))
 
 
 def printed(visit: Visit) -> Answer:
@@ -63,16 +67,17 @@ def printed(visit: Visit) -> Answer:
 
 
 def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
-    found = visit.at_once(partial(_read, wanted=wanted, is_print=template == _PRINT))
+    work = partial(_read, wanted=wanted, opened=opened, is_print=template == _PRINT)
+    found = visit.at_once(work)
     if found is None:
         return Page("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
     values, chosen = found
-    panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
+    panel = {} if chosen is None else panel_values(chosen, opened=opened)
     return Page(template, {**values, "panel": None, **panel})
 
 
 def _read(
-    visit: Visit, ctx: Context, *, wanted: str | None, is_print: bool
+    visit: Visit, ctx: Context, *, wanted: str | None, opened: bool, is_print: bool
 ) -> tuple[dict[str, object], SpanFacts | None] | None:
     """Return what a page about a run shows, and the step of its panel; None without the run."""
     try:
@@ -83,9 +88,9 @@ def _read(
         return None
     facts = run_facts(rows, visit.query.get("after"), MOST_STEPS if is_print else PAGE_STEPS)
     tree = Tree(facts, visit.now_us)
-    shown = wanted or (None if tree.chosen is None else tree.chosen.id)
-    failed = None if tree.failed is None else span_facts(rows, tree.failed.id)
-    is_failed = failed is not None and failed.row.id == shown
+    shown = wanted or (None if facts.chosen is None else facts.chosen.id)
+    failed = failure_facts(rows, facts)
+    is_failed = failed is not None and failed.span.row.id == shown
     chosen = failed if shown is None or is_failed else span_facts(rows, shown)
     # A script draws all of them; to make many rows first takes longer than to draw those in view.
     values = {
@@ -94,12 +99,12 @@ def _read(
         "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
         "chosen": shown,
         "beside": runs_beside(ctx.tx, scope_in(ctx, facts.row.agent_id), facts.row.id),
-        "notice": notice_of(visit, facts, tree, failed),
+        "notice": notice_of(visit, facts, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
         "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
     }
-    return values, chosen
+    return values, None if chosen is None else for_panel(visit, chosen, opened=opened)
 
 
 def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
@@ -114,20 +119,16 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     }
 
 
-def panel_values(
-    visit: Visit, facts: SpanFacts, *, opened: bool, redacted: bool = False, alone: bool = False
-) -> dict[str, object]:
-    """Return what the panel of a step shows.
+def for_panel(visit: Visit, facts: SpanFacts, *, opened: bool, alone: bool = False) -> SpanFacts:
+    """Return a step with its model call, and the quality of its run if it is the root.
 
     Args:
         opened: Whether values of a confidential step are shown.
-        redacted: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes
             reading up to a thousand of them.
     """
-    quality: dict[str, object] = {}
-    if facts.row.schema_name == ROOT_SPAN and not redacted:
-        run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
+    if facts.span.row.schema_name == ROOT_SPAN:
+        run = visit.api.get(f"/api/v1/agent_instance/{facts.run.id}")["details"]
         quality = {
             name: {
                 "payload": payload,
@@ -136,15 +137,26 @@ def panel_values(
             }
             for name, payload in run["quality_payloads"].items()
         }
-    panel = panel_of(facts, opened=opened, quality=quality, redacted=redacted)
-    call = None if panel.hidden or panel.erased else conversation(facts.view)
-    if call is not None and not alone:
-        call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))
+        facts = replace(facts, quality=quality)
+    if facts.run.erased_at is not None or (facts.hidden.values and not opened):
+        return facts
+    fields = facts.span.fields
+    call = conversation(fields) if alone else shown_in_panel(visit.api, fields)
+    return replace(facts, call=call)
+
+
+def panel_values(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> dict[str, object]:
+    """Return what the panel of a step shows.
+
+    Args:
+        opened: Whether values of a confidential step are shown.
+        redacted: Whether all values are left out.
+    """
     return {
-        "panel": panel,
-        "call": call,
-        "run_id": visit.named["id"],
-        "span_id": facts.row.id,
+        "panel": panel_of(facts, opened=opened, redacted=redacted),
+        "call": facts.call,
+        "run_id": facts.run.id,
+        "span_id": facts.span.row.id,
         "iso": format_us,
     }
 
@@ -175,5 +187,6 @@ def terminate(visit: Visit) -> Answer:
 
 
 def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Page:
-    values = {**head_values(visit, read_run(visit)), "rejection": rejection, "reason": reason}
+    facts = in_run(visit, lambda _, rows: run_facts(rows))
+    values = {**head_values(visit, facts), "rejection": rejection, "reason": reason}
     return Page("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)
