@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.conformance import schema_errors
@@ -56,7 +56,7 @@ class ReadSpan:
         return members(self.result.get("error"))
 
     @property
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, Any]:
         """The span as the API lists it, as far as a conversation needs it."""
         row = self.row
         return {

@@ -17,19 +17,20 @@ from remit.collector.domain.lists import RunsQuery, rank_runs
 from remit.collector.domain.params import validated
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.filters import Filters, kept_agent, noting
 from remit.collector.page.formats import day
 from remit.collector.page.runs.filters import (
     COUNTED,
+    FILTERS,
     PAGE_ROWS,
     REJECTED,
-    Filters,
     Known,
+    counts_query,
     form,
     form_again,
-    kept_agent,
-    noting,
+    narrowing,
     of_address,
-    of_form,
+    query_of,
 )
 from remit.collector.page.runs.hours import Bars, PeriodBar, bars_of
 from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
@@ -106,7 +107,7 @@ def _database(visit: Visit) -> str:
 
 def runs(visit: Visit) -> Answer:
     """Show the runs that the filters of the address choose, the newest ones first."""
-    filters = Filters.of(visit.query)
+    filters = FILTERS.of(visit.query)
     try:
         if (hashed := of_address(visit)) != filters:
             # The hash does not name the person, in bookmarks and in the history of the browser.
@@ -152,16 +153,16 @@ def runs(visit: Visit) -> Answer:
         "is_whole": listed.is_whole,
         "most_ranked": MOST_RANKED,
         "most_csv": MOST_ROWS,
-        "csv": filters.but().address("/runs.csv"),
+        "csv": filters.but().address(".csv"),
         "without": without,
         "window": window,
         "bars": numbers.bars,
         "bar_address": bar_address,
-        "all_counted": [WORDS[name] for name in filters.narrowing if name not in COUNTED],
+        "all_counted": [WORDS[name] for name in narrowing(filters) if name not in COUNTED],
         "worst": numbers.worst,
         "worst_address": worst_address,
         "others": numbers.others,
-        "live": filters.but().address("/runs/new") if is_live else None,
+        "live": filters.but().address("/new") if is_live else None,
         "cursor": cursor,
         "asof": format_us(visit.now_us),
         "again": filters.but().address(),
@@ -172,7 +173,7 @@ def runs(visit: Visit) -> Answer:
 def choose(visit: Visit) -> Answer:
     """Redirect to the address that has the filters of the form."""
     try:
-        filters = of_form(visit)
+        filters = FILTERS.of_form(visit)
         filters.window(visit)
     except RequestError as rejection:
         if rejection.status not in REJECTED:
@@ -186,7 +187,7 @@ def choose(visit: Visit) -> Answer:
                 if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
             },
         }
-        return form_again(visit, Filters.of(typed), rejection)
+        return form_again(visit, FILTERS.of(typed), rejection)
     return Redirect(filters.address())
 
 
@@ -201,8 +202,6 @@ def _checked(visit: Visit, filters: Filters) -> Window:
     with noting(errors):
         window = filters.window(visit)
     with noting(errors):
-        _ = filters.order
-    with noting(errors):
         _query(filters, window)
     if errors:
         raise invalid(errors)
@@ -210,12 +209,12 @@ def _checked(visit: Visit, filters: Filters) -> Window:
 
 
 def _query(filters: Filters, window: Window) -> RunsQuery:
-    values = {name: value for name, value in filters.criteria(window).items() if value}
+    values = {name: value for name, value in query_of(filters, window).items() if value}
     return validated(RunsQuery, values)
 
 
 def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
-    criteria = filters.criteria(window)
+    criteria = query_of(filters, window)
     if filters.order != "newest":
         query = _query(filters, window)
         try:
@@ -274,7 +273,7 @@ def _wire(runs: object) -> list[Run]:
 
 def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     """Return the bars and the agents that failed most; nothing if that takes too long."""
-    counted = filters.counted(window)
+    counted = counts_query(filters, window)
     by_hour = visit.api.get_in_time(COUNTS, of="runs", by="hour", **counted)
     by_agent = by_hour and visit.api.get_in_time(COUNTS, of="runs", by="agent", **counted)
     if not by_hour or not by_agent:
@@ -316,7 +315,7 @@ def new_runs(visit: Visit) -> Answer:
     if newest and not is_pfid(newest):
         raise invalid_field("newest", "must be the id of a run")
     since = visit.query.get("asof") if not newest else format_us(ms_of(newest) * 1000)
-    criteria = filters.criteria(window) | {"since": since}
+    criteria = query_of(filters, window) | {"since": since}
     fresh = [run["id"] for run in visit.api.get(RUNS, **criteria)["runs"] if run["id"] > newest]
     changed, cursor = _changed(visit, visit.query.get("cursor") or "")
     if not fresh and not changed and cursor == visit.query.get("cursor"):
@@ -378,7 +377,7 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
 def csv(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
     filters = of_address(visit)
-    pages = visit.api.pages(RUNS, **filters.criteria(filters.window(visit)))
+    pages = visit.api.pages(RUNS, **query_of(filters, filters.window(visit)))
     # The first page is read now, so that a filter that is not valid is rejected.
     runs = (page["runs"] for page in islice(chain([next(pages)], pages), MOST_ROWS // PAGE_ROWS))
     return Pieces(csv_parts(COLUMNS, runs), CSV, "runs.csv")
