@@ -126,7 +126,7 @@ class Filters(NamedTuple):
             RequestError: 422, with all that is wrong in the filters.
         """
         errors: dict[str, Sequence[str]] = {
-            name: [f"must be one of {', '.join(filter(None, words))}"]
+            name: [f"must be one of {', '.join(shown for word, shown in words.items() if word)}"]
             for name, words in self.line.options.items()
             if name not in _OF_TIME and self.get(name) and self.get(name) not in words
         }
