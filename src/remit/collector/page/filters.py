@@ -1,4 +1,4 @@
-"""The filters of a list: what its address and the form above it choose."""
+"""The filters of a list, from its address or from the form above it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.visits import COUNTS, Answer, Page, Redirect, Visit
+from remit.collector.page.visits import COUNTS, Html, Redirect, Response, Visit
 from remit.collector.page.windows import ANY, AT, NOW, Window, at, window_of
 
 API_NAMES: Final = {
@@ -38,7 +38,7 @@ class FilterLine:
     Attributes:
         template: The line alone, if a filter of it is not valid.
         names: All filters, in the order of an address.
-        options: The words of those that have a few, each with what a reader sees.
+        options: The words of filters with a few choices, each as a reader sees it.
         begin: The begin of the time if an address has none.
         of_few: Filters that few runs meet: with one of them, the time has no begin.
         readers: What reads the text of a filter in a form.
@@ -62,7 +62,7 @@ class FilterLine:
         """Return the filters of a form.
 
         Raises:
-            RequestError: 422, with all that is wrong in them.
+            RequestError: 422, with the errors of all filters.
         """
         texts = {name: visit.form.get(name, "").strip() for name in self.names}
         errors: dict[str, Sequence[str]] = {}
@@ -77,7 +77,7 @@ class FilterLine:
             raise invalid(errors)
         return self.of(texts)
 
-    def choose(self, visit: Visit) -> Answer:
+    def choose(self, visit: Visit) -> Response:
         """Redirect to the address that has the filters of the form."""
         try:
             return Redirect(self.of_form(visit).address())
@@ -123,7 +123,7 @@ class Filters(NamedTuple):
         """Return the time.
 
         Raises:
-            RequestError: 422, with all that is wrong in the filters.
+            RequestError: 422, with the errors of all filters.
         """
         errors: dict[str, Sequence[str]] = {
             name: [f"must be one of {', '.join(shown for word, shown in words.items() if word)}"]
@@ -144,7 +144,7 @@ class Filters(NamedTuple):
         return self._replace(chosen={name: text for name in names if (text := left.get(name))})
 
     def address(self, suffix: str = "") -> str:
-        """Return the address of the list, without what is usual, or of another form of it."""
+        """Return the address of the list, or of another form of it, without defaults."""
         usual = {"from": self.usual_begin, "to": NOW, "order": "newest"}
         shown = {name: text for name, text in self.chosen.items() if usual.get(name) != text}
         return f"{self.line.path}{suffix}" + (f"?{urlencode(shown)}" if shown else "")
@@ -152,7 +152,7 @@ class Filters(NamedTuple):
     def values(
         self, agents: Mapping[str, str], errors: Mapping[str, str] | None = None
     ) -> dict[str, object]:
-        """Return what the line shows."""
+        """Return the values of the line."""
         agent = self.get("agent")
         return {
             "chosen": {name: self.get(name) for name in self.line.names},
@@ -163,8 +163,8 @@ class Filters(NamedTuple):
             "errors": errors or {},
         }
 
-    def rejected(self, visit: Visit, rejection: RequestError) -> Page:
-        """Return the line alone, with what is wrong in it.
+    def rejected(self, visit: Visit, rejection: RequestError) -> Html:
+        """Return the line alone, with its errors.
 
         Raises:
             RequestError: The rejection, if it is not about filters.
@@ -172,12 +172,12 @@ class Filters(NamedTuple):
         if not rejection.errors:
             raise rejection
         values = self.values(agent_names(visit), messages(rejection))
-        return Page(self.line.template, values, rejection.status)
+        return Html(self.line.template, values, rejection.status)
 
 
 @contextmanager
 def noting(errors: dict[str, Sequence[str]]) -> Generator[None]:
-    """Note what is wrong with a filter, instead of rejecting the request."""
+    """Collect the errors of a filter, instead of rejecting the request."""
     try:
         yield
     except RequestError as rejection:
@@ -185,7 +185,7 @@ def noting(errors: dict[str, Sequence[str]]) -> Generator[None]:
 
 
 def messages(rejection: RequestError) -> dict[str, str]:
-    """Return what is wrong by name of the filter in an address, for the form."""
+    """Return the errors by name of the filter in an address, for the form."""
     errors = rejection.errors or {}
     return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
 

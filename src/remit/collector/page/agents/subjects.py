@@ -20,7 +20,7 @@ Fields = Mapping[str, Any]
 
 
 class Version(NamedTuple):
-    """A version of an agent together with what it declares."""
+    """A version of an agent and its declaration."""
 
     use: VersionUse
     label: str
@@ -28,7 +28,7 @@ class Version(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its name in an address: `1.4.2~7k3m9x2q`; what is before the tilde is for people."""
+        """Its name in an address: `1.4.2~7k3m9x2q`; the part before the tilde is for people."""
         return f"{self.label}~{self._tail}"
 
     @property

@@ -26,7 +26,7 @@ from remit.collector.page.declared import MOST_AGENTS, AgentRemit, counted_steps
 from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.shell import render
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import COUNTS, Answer, Data, Page, Visit
+from remit.collector.page.visits import COUNTS, Data, Html, Response, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, Window
 
 FILTERS: Final = FilterLine(
@@ -56,7 +56,7 @@ _COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], objec
     "class": lambda row: row[0].classification,
     "agent_id": lambda row: row[1].id,
     "agent": lambda row: row[1].name,
-    "verdict": lambda row: row[2].kind.value,
+    "flow": lambda row: row[2].kind.value,
     "steps": lambda row: " ".join(row[2].steps),
     "ran": lambda row: row[2].spans,
     "denied": lambda row: row[2].denied,
@@ -74,7 +74,7 @@ class _Map(NamedTuple):
     categories: Sequence[Category]
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the map."""
     filters = FILTERS.of(visit.query)
     try:
@@ -104,17 +104,17 @@ def show(visit: Visit) -> Answer:
         "csv": filters.address(".csv"),
         "svg": filters.address(".svg"),
     }
-    return Page("map.html", values)
+    return Html("map.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return the map as a table for a spreadsheet."""
     shown = _read(visit, FILTERS.of(visit.query))
     rows = ((category, *flow) for category in shown.categories for flow in category.flows)
     return csv_file("data-map.csv", _COLUMNS, rows)
 
 
-def svg(visit: Visit) -> Answer:
+def svg(visit: Visit) -> Response:
     """Return the drawing as a separate file."""
     shown = _read(visit, FILTERS.of(visit.query))
     values = {**_drawn(shown), "above": _ABOVE, "left": 250, "across": WIDTH}
@@ -125,7 +125,7 @@ def _read(visit: Visit, filters: Filters) -> _Map:
     """Return the map of the filters.
 
     Raises:
-        RequestError: 404, there is no such agent; 422, a filter is not valid.
+        RequestError: 404, the agent does not exist; 422, a filter is not valid.
     """
     window = filters.window(visit)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
@@ -141,7 +141,7 @@ def _read(visit: Visit, filters: Filters) -> _Map:
 
 
 def _narrowed(agents: Sequence[AgentFlows], filters: Filters) -> list[AgentFlows]:
-    """Return the agents with the flows that the filters choose, without those that have none."""
+    """Return the agents with flows that pass the filters, and those flows."""
     category, show = filters.get("category"), filters.get("show")
     if not category and not show:
         return list(agents)
@@ -164,7 +164,7 @@ def _narrowed(agents: Sequence[AgentFlows], filters: Filters) -> list[AgentFlows
 
 
 def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
-    """Return what the drawing shows, and the table: the same agents, or all."""
+    """Return the values of the drawing and of the table: the same agents, or all."""
     agents = drawn(shown.agents)
     classes = shown.categories
     few = categories_of(agents, shown.declared)
@@ -183,7 +183,7 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
 
 
 def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
-    """Return the categories that all agents rule out, and those that some do not.
+    """Return the categories that all agents rule out, and the others.
 
     Returns:
         With each group the smallest and the largest number of agents that rule one of it out.

@@ -14,7 +14,7 @@ from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.formats import day
 from remit.collector.page.marks import MARKS
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import COUNTS, Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, Html, Response, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
 
 MOST_LINES: Final = 1_000
@@ -42,7 +42,7 @@ _COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
 }
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the cases."""
     filters, before = FILTERS.of(visit.query), visit.query.get("before", "")
     try:
@@ -72,10 +72,10 @@ def show(visit: Visit) -> Answer:
         "newest": filters.address() if before else None,
         "csv": filters.address(".csv"),
     }
-    return Page("denied.html", values)
+    return Html("denied.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
     filters = FILTERS.of(visit.query)
     _, wanted = _wanted(visit, filters)
@@ -130,7 +130,7 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
 def _known(visit: Visit) -> dict[str, list[str]]:
     """Return the names of the agents that denied a step at any time, and that observed one.
 
-    The setting of an agent is not recorded: what it does with a violation tells it.
+    The setting of an agent is not recorded: a denied or observed violation shows it.
     """
     groups: list[dict[str, Any]] = visit.api.get(COUNTS, by="agent")["counts"]
     denying = [group["agent"]["name"] for group in groups if group["denied"]]

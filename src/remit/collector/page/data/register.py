@@ -1,4 +1,4 @@
-"""The register: which agents touch whose data, on whose word, and what is not declared."""
+"""The register: the agents, their data, their owners, and gaps in their declarations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.formats import category, words
 from remit.collector.page.scope import erased_runs
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, RUNS, Html, Response, Visit
 from remit.collector.page.windows import HOUR_US, Window, days_in
 from remit.collector.store.questions.records import erasures
 from remit.collector.store.rows import ErasureRow
@@ -76,7 +76,7 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
 }
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the register."""
     filters = FILTERS.of(visit.query)
     try:
@@ -115,10 +115,10 @@ def show(visit: Visit) -> Answer:
         "printed": filters.but(all="1").address(),
         "begin": filters.begin,
     }
-    return Page("register.html", values)
+    return Html("register.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return all agents that the filters choose as a table for a spreadsheet."""
     filters = FILTERS.of(visit.query)
     seen = (_seen(visit, entry) for entry in _read(visit, filters)[2])
@@ -126,10 +126,10 @@ def csv(visit: Visit) -> Answer:
 
 
 def _read(visit: Visit, filters: Filters) -> tuple[Window, Sequence[Entry], Sequence[Entry]]:
-    """Return the time, all agents that ran in it, and those that the filters choose.
+    """Return the time, all agents that ran in it, and the agents that pass the filters.
 
     Raises:
-        RequestError: 404, there is no such agent; 422, a filter is not valid.
+        RequestError: 404, the agent does not exist; 422, a filter is not valid.
     """
     window = filters.window(visit)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}

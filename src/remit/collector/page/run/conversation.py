@@ -1,7 +1,7 @@
-"""The messages of a model call, read from what a step recorded.
+"""The messages of a model call, read from the payloads of a step.
 
-Steps of remit's integrations have `inputs` and `outputs` (docs/reference/payloads.md). Of any other
-step, an argument that is a list of chat messages makes it a model call too.
+Steps of remit's integrations have `inputs` and `outputs` (docs/reference/payloads.md). Any
+other step with an argument that is a list of chat messages is a model call too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "g
 
 
 class Number(NamedTuple):
-    """A number of a model call: what is recorded, and what it is.
+    """A number of a model call, and its label.
 
     Attributes:
         is_count: Whether it is a number, without a text of the model call.
@@ -83,7 +83,7 @@ class Conversation:
 
     @property
     def total(self) -> int:
-        """The number of messages, with those that earlier calls recorded and the answer."""
+        """The number of messages, with the answer and the messages of earlier calls."""
         return max((message.number or 0 for message in self.all), default=self.omitted)
 
     def linked(self, steps: Mapping[str, Step]) -> Conversation:
@@ -145,7 +145,7 @@ def shared_with(call: Conversation, before: Conversation) -> int:
 
 
 def _numbers(result: Fields, usage: Fields) -> list[Number]:
-    """Return what is recorded, in the order in which it is shown."""
+    """Return the recorded numbers, in the order in which they are shown."""
     details, cost = members(result.get("usage_details")), members(result.get("cost"))
     outputs = members(result.get("outputs"))
     numbers: list[Number] = []
@@ -190,7 +190,7 @@ def _answer(result: Fields, before: int) -> list[Message]:
 
 
 def _returned(value: object, before: int) -> list[Message]:
-    """Return the messages of what a step returned: messages, choices, one message, or a value."""
+    """Return the messages in the result of a step: messages, choices, one message, or a value."""
     fields = members(value)
     choices = fields.get("choices")
     if is_list(choices):

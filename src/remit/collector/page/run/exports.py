@@ -23,7 +23,7 @@ from remit.collector.page.run.facts import (
     span_facts,
 )
 from remit.collector.page.run.span_panel import Cause, Panel, panel_of
-from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
+from remit.collector.page.visits import Api, Data, Pieces, Response, Visit
 from remit.collector.store.questions.span_lists import Position
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -33,8 +33,8 @@ _PAGE: Final = 1000
 _PAYLOADS: Final = ("payload", "result")
 
 
-def as_text(visit: Visit) -> Answer:
-    """Answer a step as text: its failure, where in the code, and the address."""
+def as_text(visit: Visit) -> Response:
+    """Return a step as text: its failure, where in the code, and the address."""
 
     def work(_: Visit, rows: RunRows) -> tuple[SpanFacts, RunFacts]:
         return span_facts(rows, visit.named["span"]), run_facts(rows)
@@ -52,8 +52,8 @@ def as_text(visit: Visit) -> Answer:
     return Data(formats.visible("\n".join(lines) + "\n").encode(), TEXT)
 
 
-def whole(visit: Visit, *, opened: bool) -> Answer:
-    """Answer a whole payload as text, as it was recorded.
+def whole(visit: Visit, *, opened: bool) -> Response:
+    """Return a whole payload as text, as it was recorded.
 
     Args:
         opened: Whether the payload of a confidential step is shown; the access log has the request.
@@ -72,8 +72,8 @@ def whole(visit: Visit, *, opened: bool) -> Answer:
     return Data(msgspec.json.format(text.encode(), indent=2), TEXT)
 
 
-def export(visit: Visit) -> Answer:
-    """Answer a run and its steps as NDJSON, as the API shows them, oldest first.
+def export(visit: Visit) -> Response:
+    """Return a run and its steps as NDJSON, as the API shows them, oldest first.
 
     Raises:
         RequestError: 404, there is none for this person.

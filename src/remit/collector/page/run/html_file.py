@@ -37,14 +37,14 @@ from remit.collector.page.run.facts import (
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.run_page import for_panel, head_values, panel_values
 from remit.collector.page.run.step_tree import Tree
-from remit.collector.page.visits import Answer, Api, Data, Visit
+from remit.collector.page.visits import Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.store.rows import SessionRow
 
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
-"""So many steps of a file have a panel below the tree."""
+"""Steps of a file that have a panel below the tree."""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of payloads after which a saved file gets no more panels."""
 _FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
@@ -52,8 +52,8 @@ _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")
 
 
-def saved(visit: Visit, *, values: bool) -> Answer:
-    """Answer a run as one HTML file, with the values of its steps or without."""
+def saved(visit: Visit, *, values: bool) -> Data:
+    """Return a run as one HTML file, with the values of its steps or without."""
     return Data(_rendered(visit, values=values), HTML, f"{visit.named['id']}.html")
 
 
@@ -64,7 +64,7 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
         values: Whether to add the values of its steps; those of confidential steps stay out.
 
     Raises:
-        RequestError: The database has no such run, or does not answer.
+        RequestError: The database has no such run, or does not respond.
     """
     clock = SystemClock()
     caller = Caller(account_id, TokenScope.ACCOUNT)
@@ -176,7 +176,7 @@ VALUES: Final = f"{FILE}/values"
 
 
 def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
-    """Return the routes that answer a run as one HTML file, without values and with them."""
+    """Return the routes of a run as one HTML file, without values and with them."""
     sessions = Sessions(store, clock)
 
     def read(request: Request, *, values: bool) -> bytes:
@@ -186,7 +186,7 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
         visit = _visit(service, sessions, clock, caller, request.path_params["id"])
         return _rendered(visit, values=values)
 
-    async def answer(route: str, request: Request) -> Response:
+    async def respond(route: str, request: Request) -> Response:
         request.scope[ROUTE] = route
         try:
             html = await executor.run(partial(read, request, values=route == VALUES))
@@ -194,4 +194,4 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
             raise UNAVAILABLE from error
         return Response(html, headers=shell.file_headers(HTML, f"{request.path_params['id']}.html"))
 
-    return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]
+    return [Route(path, partial(respond, path), methods=["GET"]) for path in (FILE, VALUES)]

@@ -24,7 +24,7 @@ AFTER_S: Final = 60
 
 
 class Earlier(NamedTuple):
-    """A call before, and what it is."""
+    """An earlier step, and its model call."""
 
     span: Span
     call: Conversation
@@ -71,17 +71,17 @@ def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[
 def _spans(api: Api, span: Span, pages: int, query: Mapping[str, str]) -> Iterator[Span]:
     """Yield the steps of the run of a step, the latest first, with their payloads."""
     limits = {"limit": str(PAGE), "payloads": "true"}
-    answers = api.pages(SPANS, run_id=span["agent_instance_id"], **limits, **query)
-    for answer in islice(answers, pages):
-        yield from answer["spans"]
+    listed = api.pages(SPANS, run_id=span["agent_instance_id"], **limits, **query)
+    for response in islice(listed, pages):
+        yield from response["spans"]
 
 
 def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
     """Return the parents of the nodes of graphs in a run."""
-    answer = api.get(
+    response = api.get(
         SPANS, run_id=span["agent_instance_id"], type=f"{LANGCHAIN}chain", limit=str(MOST_NODES)
     )
-    return {node["id"]: node["parent_span_id"] for node in answer["spans"]}
+    return {node["id"]: node["parent_span_id"] for node in response["spans"]}
 
 
 def _outside(parent: str | None, nodes: Mapping[str, str | None]) -> str | None:
@@ -127,7 +127,7 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
 
 
 def _is_named(step: Span, tool: str, span: Span) -> bool:
-    """Return whether a step beside a model call has the name of a tool."""
+    """Return whether a step with the parent of a model call has the name of a tool."""
     name = step["schema_name"].rpartition(":")[2]
     return tool in {name, name.rpartition(".")[2]} and (
         step["parent_span_id"] == span["parent_span_id"]
@@ -140,7 +140,7 @@ def _step(step: Span) -> Step:
 
 
 def joined(span: Span, call: Conversation, earlier: Iterator[Earlier]) -> list[Earlier]:
-    """Return a call after those that recorded its first messages, as far as they are found.
+    """Return a call after the calls that recorded its first messages, as far as they are found.
 
     Returns:
         The calls in order; of each, only the messages that belong to this conversation.

@@ -108,8 +108,8 @@ def _quiet(facts: RunFacts) -> Notice | None:
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
-    answer = visit.api.get("/api/remit/v1/erasures", run_id=facts.row.id)
-    records = answer["erasures"]
+    response = visit.api.get("/api/remit/v1/erasures", run_id=facts.row.id)
+    records = response["erasures"]
     step = facts.row.failure_step if facts.row.status == FAILED else None
     return Notice(
         "",
@@ -188,7 +188,7 @@ def _failed(facts: RunFacts, origin: SpanFacts | None) -> Notice:
 
 
 def _not_here(facts: RunFacts) -> Notice:
-    """Return what a run keeps of the step that failed first, which is not in the database."""
+    """Return the failure that a run keeps, if the step that failed first is not kept any more."""
     row = facts.row
     if row.failure_us is None:
         return Notice("bad", "failed_run", text=facts.result.get("reason"))
@@ -227,7 +227,7 @@ def _place(place: object) -> str:
 
 
 def _group(origin: SpanFacts | None) -> list[str]:
-    """Return what happened to the other steps of a group."""
+    """Return how the other steps of a group ended."""
     if origin is None:
         return []
     group = next((span for span in origin.ancestors if "members" in span.error), None)
@@ -250,7 +250,7 @@ def _group(origin: SpanFacts | None) -> list[str]:
 
 
 def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
-    """Return what steps that ended before the failure may have done, as they declare it."""
+    """Return the declared actions of steps that began before the failure."""
     if not facts.is_whole or failed.finished_at is None:
         return []
     around = {step.id for step in facts.above(failed)}
@@ -336,7 +336,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was redacted, what violated the remit.
+    """Four facts: declared actions, data, redacted values, violations of the remit.
 
     Attributes:
         violations: The number of steps that violated the remit and ran.
@@ -361,7 +361,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     for span_type in risk["span_types"]:
         for category in dict.fromkeys((*span_type["takes"], *span_type["gives"])):
             data[category] += span_type["spans"]
-    # A denied step did nothing of what it declares.
+    # A denied step did not run.
     for step in facts.steps.values():
         if step.flags & DENIED:
             declared = facts.declared(step)
@@ -381,7 +381,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
 def _done(facts: RunFacts) -> str:
     """Return which completed steps may have had an effect outside; empty for none.
 
-    The step of the agent itself is left out: it declares what the steps below it may do.
+    The step of the agent itself is left out: it declares the actions of the steps below it.
     """
     if not facts.is_whole:
         return ""

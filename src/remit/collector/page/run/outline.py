@@ -1,4 +1,4 @@
-"""The outline of a run, from which a browser draws its tree; a text in it; what has changed.
+"""The outline of a run, from which a browser draws its tree; search; changes.
 
 An outline is sent in slices in the order of the ids, as columns: the server remembers nothing
 between two slices. Ids are the hexadecimal digits of their stored form, which cost nothing to make;
@@ -31,7 +31,7 @@ FIRST: Final = 500
 """Steps of the first slice, which is to be drawn soon."""
 SLICE: Final = 5_000
 MOST_CALLS: Final = 500
-"""Model calls of a slice whose model and tokens are read; with more, those of none are."""
+"""Model calls of a slice whose model and tokens are read; with more, none are read."""
 MOST_HITS: Final = 1_000
 FIND_S: Final = 0.2
 """How long one request searches."""
@@ -118,17 +118,17 @@ def find(visit: Visit) -> Data:
 
 
 def live(visit: Visit) -> Data:
-    """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
+    """Return the changes after a cursor: 204, or the state of the runs and the next cursor."""
     since = visit.query.get("since")
-    answer = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
-    if since and not answer["runs"]:
+    response = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
+    if since and not response["runs"]:
         return Data(None)
-    runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]
-    return Data(msgspec.json.encode({"cursor": answer["cursor"], "runs": runs}))
+    runs = [{"id": run["id"], "status": run["status"]} for run in response["runs"]]
+    return Data(msgspec.json.encode({"cursor": response["cursor"], "runs": runs}))
 
 
 class _Names:
-    """The names of the types of a run, and what was declared of them."""
+    """The names of the types of a run, and their declarations."""
 
     def __init__(self, ctx: Context, row: RunRow) -> None:
         self._ctx = ctx
@@ -206,7 +206,7 @@ class _Slice:
         }
 
     def _parents(self) -> tuple[list[int], list[str]]:
-        """Return the places of the parents in the slice, and the ids of those that are not in it.
+        """Return the places of the parents in the slice, and the ids of parents outside it.
 
         The first of the latter is -2, the next -3; -1 means no parent.
         """
@@ -243,7 +243,7 @@ class _Slice:
         }
 
     def _calls(self) -> dict[str, list[object]]:
-        """Return model and tokens of model calls by place; what is not recorded is None."""
+        """Return model and tokens of model calls by place; None if not recorded."""
         calls: dict[str, list[object]] = {}
         if not self._usages:
             return calls
@@ -268,8 +268,8 @@ def _facts(row: RunRow) -> dict[str, object]:
 
 
 def _after(visit: Visit) -> bytes:
-    """Return the id after which the answer begins."""
+    """Return the id after which the response begins."""
     text = visit.query.get("after", "")
     if text and not is_pfid(text):
-        raise invalid_field("after", "must be the `next` of an answer")
+        raise invalid_field("after", "must be the `next` of a response")
     return to_bytes(text) if text else b""

@@ -22,7 +22,7 @@ from remit.collector.page.run.model_calls import (
     joined,
 )
 from remit.collector.page.runs.rows import listed_run
-from remit.collector.page.visits import Answer, Data, Page, Visit
+from remit.collector.page.visits import Data, Html, Response, Visit
 
 MESSAGES: Final = 200
 """Messages of one page."""
@@ -57,7 +57,7 @@ class ReadMessage:
         return role if role in {"system", "user", "assistant", "tool"} else "other"
 
 
-def read(visit: Visit, *, opened: bool) -> Answer:
+def read(visit: Visit, *, opened: bool) -> Response:
     """Show a conversation, or return it as plain text; of a confidential step only its numbers.
 
     Args:
@@ -88,7 +88,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
             "classification": facts.declared.classification,
             "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
         }
-        return Page("reading_hidden.html", {"run": run, "span": span, **shape})
+        return Html("reading_hidden.html", {"run": run, "span": span, **shape})
     calls = joined(span, call, earlier_calls(visit.api, span))
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
@@ -99,7 +99,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     pages = max(1, -(-len(matching) // MESSAGES))
     number = min(visit.number("page", 1, "must be a whole number from 1"), pages)
     model = Number(call.model or "not recorded", "model")
-    return Page(
+    return Html(
         "reading.html",
         {
             "run": run,
@@ -183,7 +183,7 @@ def _same_system(one: Conversation, other: Conversation) -> bool:
 
 
 def _is_shown(message: Message, show: str, wanted: str) -> bool:
-    """Return whether a message is one of those that are looked for."""
+    """Return whether a message is searched for."""
     if wanted and wanted.casefold() not in message.text.casefold():
         return False
     if show == "redacted":

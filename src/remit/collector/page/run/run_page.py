@@ -29,7 +29,7 @@ from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.scope import scope_in
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.store.questions.run_lists import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
@@ -37,49 +37,51 @@ from remit.collector.times import format_us
 _PRINT: Final = "run_print.html"
 
 
-def run(visit: Visit) -> Answer:
+def run(visit: Visit) -> Response:
     """Show a run, with the step that the address names, else the one that matters most."""
     return _page(visit, visit.query.get("span"), opened=False)
 
 
-def span(visit: Visit) -> Answer:
+def span(visit: Visit) -> Response:
     """Show a run with one of its steps."""
     return _page(visit, visit.named["span"], opened=False)
 
 
-def values(visit: Visit) -> Answer:
+def values(visit: Visit) -> Response:
     """Show the values of a confidential step; the access log has the request."""
     return _page(visit, visit.named["span"], opened=True)
 
 
-def part(visit: Visit) -> Answer:
-    """Answer the panel of a step, for the script of the page."""
+def part(visit: Visit) -> Response:
+    """Return the panel of a step, for the script of the page."""
 
     def work(visit: Visit, rows: RunRows) -> SpanFacts:
         return for_panel(visit, span_facts(rows, visit.named["span"]), opened=False)
 
-    return Page("span_panel.html", panel_values(in_run(visit, work), opened=False))
+    return Html("span_panel.html", panel_values(in_run(visit, work), opened=False))
 
 
-def printed(visit: Visit) -> Answer:
+def printed(visit: Visit) -> Response:
     """Show a run for printing: up to 2,000 steps, and the step that matters most."""
     return _page(visit, visit.query.get("span"), opened=False, template=_PRINT)
 
 
-def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
+def _page(
+    visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html"
+) -> Response:
     work = partial(_read, wanted=wanted, opened=opened, is_print=template == _PRINT)
-    found = visit.at_once(work)
-    if found is None:
-        return Page("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
-    values, chosen = found
+    read = visit.at_once(work)
+    if read is None:
+        return Html("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
+    values, chosen = read
     panel = {} if chosen is None else panel_values(chosen, opened=opened)
-    return Page(template, {**values, "panel": None, **panel})
+    return Html(template, {**values, "panel": None, **panel})
 
 
 def _read(
     visit: Visit, ctx: Context, *, wanted: str | None, opened: bool, is_print: bool
 ) -> tuple[dict[str, object], SpanFacts | None] | None:
-    """Return what a page about a run shows, and the step of its panel; None without the run."""
+    """Return the values of a page about a run, and the step of its panel; None without the run."""
     try:
         rows = RunRows(ctx, visit.named["id"])
     except RequestError as rejection:
@@ -108,7 +110,7 @@ def _read(
 
 
 def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
-    """Return what the head of a page about a run names."""
+    """Return the values of the head of a page about a run."""
     row = facts.row
     return {
         "run": facts,
@@ -124,8 +126,8 @@ def for_panel(visit: Visit, facts: SpanFacts, *, opened: bool, alone: bool = Fal
 
     Args:
         opened: Whether values of a confidential step are shown.
-        alone: Whether a model call is shown without the steps that it has to do with, which takes
-            reading up to a thousand of them.
+        alone: Whether a model call is shown without the call before it and the steps that it
+            called, of which up to a thousand are read otherwise.
     """
     if facts.span.row.schema_name == ROOT_SPAN:
         run = visit.api.get(f"/api/v1/agent_instance/{facts.run.id}")["details"]
@@ -146,7 +148,7 @@ def for_panel(visit: Visit, facts: SpanFacts, *, opened: bool, alone: bool = Fal
 
 
 def panel_values(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> dict[str, object]:
-    """Return what the panel of a step shows.
+    """Return the values of the panel of a step.
 
     Args:
         opened: Whether values of a confidential step are shown.
@@ -167,12 +169,12 @@ def _first_step(facts: RunFacts) -> str | None:
     return steps[-1] if steps and not facts.is_whole else None
 
 
-def ask_to_terminate(visit: Visit) -> Answer:
+def ask_to_terminate(visit: Visit) -> Response:
     """Show the dialog that terminates a run, also as a page without scripts."""
     return _dialog(visit, None, "")
 
 
-def terminate(visit: Visit) -> Answer:
+def terminate(visit: Visit) -> Response:
     """Terminate the run; the program learns of it at its next step."""
     run_id = visit.named["id"]
     reason = visit.form.get("reason", "").strip()
@@ -186,7 +188,7 @@ def terminate(visit: Visit) -> Answer:
     return Redirect(f"/runs/{run_id}")
 
 
-def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Page:
+def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Html:
     facts = in_run(visit, lambda _, rows: run_facts(rows))
     values = {**head_values(visit, facts), "rejection": rejection, "reason": reason}
-    return Page("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)
+    return Html("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)

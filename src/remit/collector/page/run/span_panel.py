@@ -1,4 +1,4 @@
-"""The panel of a step: why it failed or was denied, what it received and returned, its words."""
+"""The panel of a step: its failure or denial, its payloads, its frames, its declaration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from remit.collector.page.payload_tree import (
     tree_of,
 )
 from remit.collector.page.run.facts import FAILED, SpanFacts, seconds_after
-from remit.collector.page.sides import Sides, of_one_agent, sides_of, verdict_of
+from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of
 from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 from remit.errors import Violation
@@ -35,7 +35,7 @@ class Cause(NamedTuple):
     """An exception of a chain.
 
     Attributes:
-        how: How it has to do with the one before; empty for the first.
+        how: Its relation to the one before; empty for the first.
         hidden: Whether its message is shown only on request.
     """
 
@@ -97,11 +97,11 @@ class Denial(NamedTuple):
 
     Attributes:
         agent: Identifier of the agent that rules it out.
-        verdict: The sentence; empty if the violations say it themselves.
+        reason: The sentence; empty if the violations say it themselves.
     """
 
     agent: str
-    verdict: str
+    reason: str
     sides: Sides
     violations: Sequence[Violation]
 
@@ -334,4 +334,4 @@ def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     agent = named[0].agent if named else ""
     # In local mode, the directory of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Denial(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)
+    return Denial(agent, reason_of(named), sides_of(facts.declared, remit, named), violations)

@@ -137,7 +137,7 @@ class Tree:
         )
 
     def _kind(self, step: StepRecord) -> str:
-        """Return what a row shows of its step; see `StepRow`."""
+        """Return the kind of a row; see `StepRow`."""
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:

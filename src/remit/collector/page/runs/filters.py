@@ -1,4 +1,4 @@
-"""The filters of the list of runs: the line above it, and what the API reads of them."""
+"""The filters of the list of runs: the line above it, and the parameters of the API."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.filters import API_NAMES, FilterLine, Filters, messages
 from remit.collector.page.marks import MARKS
 from remit.collector.page.scope import scope_in
-from remit.collector.page.visits import Page, Visit
+from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import ANY, BEGINS, LAST_DAY, NOW, Window, local, window_of
 from remit.collector.store.questions.run_lists import subjects_from
 from remit.collector.store.subjects import hash_of_subject
 
 PAGE_ROWS: Final = 100
-"""Runs of a page, the most that one question answers."""
+"""Runs of a page, the most that one request returns."""
 COUNTED: Final = ("agent", "environment", "purpose")
 """The filters by which runs are counted."""
 LINKED: Final = {
@@ -27,7 +27,7 @@ LINKED: Final = {
     "caused_by": "caused by the trace",
     "fingerprint": "the same failure",
 }
-"""The filters that only links set, and what they are called."""
+"""The filters that only links set, and their names."""
 ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
 MARKED: Final = {name: kind.words for name, kind in MARKS.items()} | {"failed": "failed step"}
 """Words of the API for the marks of a run, and as a reader sees them."""
@@ -124,7 +124,7 @@ class Known(NamedTuple):
 
 
 def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
-    """Return what the line of filters shows."""
+    """Return the values of the line of filters."""
     begins = dict(BEGINS)
     if filters.begin not in begins:
         begins[filters.begin] = _time_words(filters.begin, visit)
@@ -153,16 +153,16 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
     }
 
 
-def form_again(visit: Visit, filters: Filters, rejection: RequestError) -> Page:
-    """Return the form with what is wrong in it."""
+def form_again(visit: Visit, filters: Filters, rejection: RequestError) -> Html:
+    """Return the form with its errors."""
     field = "agent" if filters.get("agent") else "environment"
     errors = messages(rejection) or {field: rejection.message}
     values = {**form(visit, filters, Known()), "errors": errors}
-    return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return Html("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def _agent_name(visit: Visit, filters: Filters, known: Known) -> str:
-    """Return the name of the agent that is chosen; its id, or what was typed, if it has none."""
+    """Return the name of the agent that is chosen; else its id, or the text that was typed."""
     agent = filters.get("agent")
     if not is_pfid(agent):
         return agent

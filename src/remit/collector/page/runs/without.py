@@ -71,8 +71,8 @@ def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, 
         status = filters.get("status")
         runs = sum(group["runs"] for group in counts["counts"] if status in {"", group["status"]})
         return runs, number(runs)
-    answer = visit.api.get_in_time(RUNS, **query_of(filters, window))
-    if answer is None:
+    response = visit.api.get_in_time(RUNS, **query_of(filters, window))
+    if response is None:
         return _NOT_KNOWN
-    runs = len(answer["runs"])
-    return runs, f"{number(runs)} or more" if answer["next"] else number(runs)
+    runs = len(response["runs"])
+    return runs, f"{number(runs)} or more" if response["next"] else number(runs)
