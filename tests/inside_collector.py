@@ -41,14 +41,13 @@ from remit.collector.page.declared import declaration_of as declaration_of
 from remit.collector.page.help_page import KEYS as KEYS
 from remit.collector.page.help_page import RULES as RULES
 from remit.collector.page.help_page import why as why
-from remit.collector.page.hiding import OPENED as OPENED
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
 from remit.collector.page.run.html_file import html_of_run as html_of_run
-from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel
+from remit.collector.page.run.spans import ListedSpan as ListedSpan
 from remit.collector.page.runs.sequences import aligned as aligned
 from remit.collector.page.runs.sequences import rows_of as rows_of
 from remit.collector.page.runs.sequences import sequence_of as sequence_of

@@ -27,6 +27,7 @@ from remit.collector.page.run.messages import (
     messages_of,
     value_part,
 )
+from remit.collector.page.run.spans import ListedSpan
 from remit.collector.page.run.values import Piece, folded, line_of
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
@@ -95,9 +96,9 @@ class Conversation:
         )
 
 
-def conversation(span: Fields) -> Conversation | None:
+def conversation(span: ListedSpan) -> Conversation | None:
     """Return the messages of a step, as the API shows the step; None if it is not a model call."""
-    payload, result = members(span.get("payload")), members(span.get("result_payload"))
+    payload, result = span.payload, span.result
     if any(name in payload for name in NO_CALLS):
         return None
     inputs = members(payload.get("inputs"))
@@ -112,7 +113,7 @@ def conversation(span: Fields) -> Conversation | None:
     usage = members(result.get("token_usage"))
     instructions = inputs.get("system") or payload.get("system")
     return Conversation(
-        read=f"/runs/{span['agent_instance_id']}/spans/{span['id']}/read",
+        read=f"/runs/{span.run_id}/spans/{span.id}/read",
         model=_first_text(
             payload.get("model_name"),
             inputs.get("model"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.conformance import schema_errors
@@ -18,13 +18,15 @@ from remit.collector.page.declared import Declared
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.payload_tree import members
 from remit.collector.page.run.conversation import Conversation
-from remit.collector.page.scope import run_in
+from remit.collector.page.run.spans import ListedSpan, ReadSpan
+from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
+from remit.collector.store.ids import to_bytes
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
-from remit.collector.store.rows import DENIED, RunRow, SpanRow, VersionRow, all_spans
+from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
+from remit.collector.store.rows import DENIED, RunRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
-from remit.collector.times import format_us
 
 T = TypeVar("T")
 MOST_STEPS: Final = 2000
@@ -32,43 +34,7 @@ MOST_STEPS: Final = 2000
 PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
 _MOST_ANCESTORS: Final = 64
-
-
-@dataclass(frozen=True)
-class ReadSpan:
-    """A span with its payloads, each decoded once."""
-
-    row: SpanRow
-
-    @cached_property
-    def payload(self) -> dict[str, object]:
-        """What it received."""
-        return members(read_json(self.row.payload))
-
-    @cached_property
-    def result(self) -> dict[str, object]:
-        """What it returned; empty without a result."""
-        return members(read_json(self.row.result_payload or "{}"))
-
-    @cached_property
-    def error(self) -> dict[str, object]:
-        """Its error; empty without one."""
-        return members(self.result.get("error"))
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The span as the API lists it, as far as a conversation needs it."""
-        row = self.row
-        return {
-            "id": row.id,
-            "agent_instance_id": row.agent_instance_id,
-            "parent_span_id": row.parent_span_id,
-            "schema_name": row.schema_name,
-            "payload": self.payload,
-            "result_payload": self.result,
-            "started_at": None if row.started_at is None else format_us(row.started_at),
-            "finished_at": None if row.finished_at is None else format_us(row.finished_at),
-        }
+_LISTED: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +93,13 @@ class RunFacts:
     def counts(self) -> StepCounts:
         """The numbers of its steps."""
         row = self.row
-        spans = {
+        numbers = {
             "total": self.total,
             "failed": row.spans_failed,
             "active": row.spans_active,
             "recorded": self.recorded,
         }
-        return step_counts(row.external_identifier, row.status, spans)
+        return step_counts(row.external_identifier, row.status, numbers)
 
     @property
     def is_running(self) -> bool:
@@ -275,10 +241,51 @@ class RunRows:
         """Return the spans that ended with a status, at most `MOST_FAILED`."""
         if status not in self._by_status:
             wanted = SpanFilter(agent_instance_id=self.run.id, status=status)
-            spans = tuple(map(ReadSpan, self.ctx.tx.some_spans(wanted, MOST_FAILED)))
-            self._by_status[status] = spans
-            self._spans |= {span.row.id: span for span in spans}
+            ended = tuple(map(ReadSpan, self.ctx.tx.some_spans(wanted, MOST_FAILED)))
+            self._by_status[status] = ended
+            self._spans |= {span.row.id: span for span in ended}
         return self._by_status[status]
+
+    def listed(
+        self,
+        pages: int,
+        *,
+        schema_name: str | None = None,
+        before: str | None = None,
+        until_us: int | None = None,
+    ) -> Iterator[ListedSpan]:
+        """Yield the spans of the run with their payloads, the latest first.
+
+        Args:
+            pages: The most pages of a hundred that are read.
+            before: The span before which they begin.
+        """
+        wanted = SpanCriteria(
+            scope=scope_in(self.ctx), run=self.ref, schema_name=schema_name, until_us=until_us
+        )
+        place = None if before is None else Position(None, to_bytes(before))
+        most = self.ctx.settings.max_response_bytes
+        for _ in range(pages):
+            page = spans(self.ctx.tx, wanted, before=place, limit=_LISTED, most_chars=most)
+            for span in page.spans:
+                yield ListedSpan(
+                    span.id,
+                    span.run_id,
+                    span.parent_id,
+                    span.schema_name,
+                    span.started_at,
+                    span.finished_at,
+                    members(read_json(span.payload or "{}")),
+                    members(read_json(span.result_payload or "{}")),
+                )
+            place = page.next
+            if place is None:
+                return
+
+    def parents(self, schema_name: str, most: int) -> dict[str, str | None]:
+        """Return the parents of the latest spans of a type, by id."""
+        wanted = SpanCriteria(scope=scope_in(self.ctx), run=self.ref, schema_name=schema_name)
+        return {span.id: span.parent_id for span in spans(self.ctx.tx, wanted, limit=most).spans}
 
     def around(self, span: ReadSpan) -> list[ReadSpan]:
         """Return the spans around a span, the nearest first."""

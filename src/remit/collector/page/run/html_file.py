@@ -99,7 +99,7 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
 
     def panel(visit: Visit, rows: RunRows, span_id: str) -> SpanFacts:
         span = span_facts(rows, span_id)
-        return for_panel(visit, span, opened=False, alone=True) if values else span
+        return for_panel(visit, rows, span, opened=False, alone=True) if values else span
 
     facts, failed = in_run(visit, run)
     tree = Tree(facts, visit.now_us)

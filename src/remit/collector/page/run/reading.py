@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from remit.collector.page import formats, help_page
 from remit.collector.page.hiding import hidden_value
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.exports import TEXT
-from remit.collector.page.run.facts import in_run, span_facts
+from remit.collector.page.run.facts import RunRows, in_run, span_facts
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
@@ -21,8 +22,10 @@ from remit.collector.page.run.model_calls import (
     earlier_calls,
     joined,
 )
+from remit.collector.page.run.spans import ListedSpan
 from remit.collector.page.runs.rows import listed_run
 from remit.collector.page.visits import Data, Html, Response, Visit
+from remit.collector.times import format_us
 
 MESSAGES: Final = 200
 """Messages of one page."""
@@ -46,7 +49,7 @@ class ReadMessage:
     """
 
     message: Message
-    at: str | None = None
+    at: int | None = None
     notes: Sequence[str] = ()
     begins: int | None = None
 
@@ -69,16 +72,19 @@ def read(visit: Visit, *, opened: bool) -> Response:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
-    facts = in_run(visit, lambda _, rows: span_facts(rows, visit.named["span"]))
-    span: Mapping[str, Any] = facts.span.fields
+    return in_run(visit, partial(_read, opened=opened, show=show))
+
+
+def _read(visit: Visit, rows: RunRows, *, opened: bool, show: str) -> Response:
+    facts = span_facts(rows, visit.named["span"])
+    span = facts.span.listed
     run = listed_run(visit.api, visit.named["id"])
     call = conversation(span)
     if call is None:
         why = "the run was erased" if run["erased_at"] else "it called no model"
         raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
     as_text = visit.query.get("as") == "text"
-    us = formats.between(span["started_at"], span["finished_at"])
-    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
+    took = Number(formats.duration(span.took_us), "took, streamed" if call.chunks else "took")
     if facts.declared is not None and facts.hidden.values and not opened:
         if as_text:
             raise hidden_value()
@@ -89,9 +95,9 @@ def read(visit: Visit, *, opened: bool) -> Response:
             "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
         }
         return Html("reading_hidden.html", {"run": run, "span": span, **shape})
-    calls = joined(span, call, earlier_calls(visit.api, span))
-    begins = call.omitted or _begins(visit, span, call)
-    lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
+    calls = joined(span, call, earlier_calls(rows, span))
+    begins = call.omitted or _begins(rows, span, call)
+    lines = _lines(calls, begins, called_steps(rows, span, [each.call for each in calls]))
     if as_text:
         return Data(_plain(lines).encode(), TEXT)
     wanted = visit.query.get("q", "").strip()
@@ -116,13 +122,14 @@ def read(visit: Visit, *, opened: bool) -> Response:
             "q": wanted,
             "number": number,
             "pages": pages,
+            "iso": format_us,
         },
     )
 
 
-def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
+def _begins(rows: RunRows, span: ListedSpan, call: Conversation) -> int:
     """Return how many messages of a whole list the call before has as well."""
-    before = next(earlier_calls(visit.api, span, pages=2), None)
+    before = next(earlier_calls(rows, span, pages=2), None)
     return 0 if before is None else shared_with(call, before.call)
 
 
@@ -147,7 +154,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             lines.append(
                 ReadMessage(
                     linked(message, steps),
-                    each.span["started_at"] if is_first else None,
+                    each.span.started_at if is_first else None,
                     notes,
                     begins if is_first and is_latest and begins else None,
                 )

@@ -56,7 +56,7 @@ def part(visit: Visit) -> Response:
     """Return the panel of a step, for the script of the page."""
 
     def work(visit: Visit, rows: RunRows) -> SpanFacts:
-        return for_panel(visit, span_facts(rows, visit.named["span"]), opened=False)
+        return for_panel(visit, rows, span_facts(rows, visit.named["span"]), opened=False)
 
     return Html("span_panel.html", panel_values(in_run(visit, work), opened=False))
 
@@ -106,7 +106,7 @@ def _read(
         "first_step": _first_step(facts),
         "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
     }
-    return values, None if chosen is None else for_panel(visit, chosen, opened=opened)
+    return values, None if chosen is None else for_panel(visit, rows, chosen, opened=opened)
 
 
 def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
@@ -121,7 +121,9 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     }
 
 
-def for_panel(visit: Visit, facts: SpanFacts, *, opened: bool, alone: bool = False) -> SpanFacts:
+def for_panel(
+    visit: Visit, rows: RunRows, facts: SpanFacts, *, opened: bool, alone: bool = False
+) -> SpanFacts:
     """Return a step with its model call, and the quality of its run if it is the root.
 
     Args:
@@ -142,8 +144,8 @@ def for_panel(visit: Visit, facts: SpanFacts, *, opened: bool, alone: bool = Fal
         facts = replace(facts, quality=quality)
     if facts.run.erased_at is not None or (facts.hidden.values and not opened):
         return facts
-    fields = facts.span.fields
-    call = conversation(fields) if alone else shown_in_panel(visit.api, fields)
+    span = facts.span.listed
+    call = conversation(span) if alone else shown_in_panel(rows, span)
     return replace(facts, call=call)
 
 
