@@ -53,7 +53,6 @@ from remit.collector.page.runs.sequences import rows_of as rows_of
 from remit.collector.page.runs.sequences import sequence_of as sequence_of
 from remit.collector.page.runs.sequences import without_the_same as without_the_same
 from remit.collector.page.screens import SCREENS as SCREENS
-from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
 from remit.collector.server.access_log import AccessLog as AccessLog

@@ -180,7 +180,7 @@ class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
 
     Attributes:
-        findings: The differences from its declaration.
+        differences: The differences from its declaration.
         types: The declarations of the span types of the run by name.
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
@@ -191,7 +191,7 @@ class SpanFacts:
 
     run: RunRow
     span: ReadSpan
-    findings: Sequence[str]
+    differences: Sequence[str]
     types: Mapping[str, Declared]
     ancestors: Sequence[ReadSpan]
     failed: Sequence[ReadSpan]
@@ -379,7 +379,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
     return SpanFacts(
         run=rows.run,
         span=span,
-        findings=schema_errors(rows.version, span.row, rows.ctx.budget),
+        differences=schema_errors(rows.version, span.row, rows.ctx.budget),
         types=rows.types,
         ancestors=rows.around(span) if has_failed else (),
         failed=failed,

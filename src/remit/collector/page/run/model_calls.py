@@ -37,14 +37,16 @@ def shown_in_panel(rows: RunRows, span: ListedSpan) -> Conversation | None:
     call = conversation(span)
     if call is None:
         return None
-    before = next(earlier_calls(rows, span, pages=2), None)
+    before = call_before(rows, span)
     if before is not None:
-        call = replace(
-            call,
-            before=before.span.address,
-            shared=shared_with(call, before.call),
-        )
+        shared = shared_with(call, before.call)
+        call = replace(call, before=before.span.address, shared=shared)
     return call.linked(called_steps(rows, span, [call]))
+
+
+def call_before(rows: RunRows, span: ListedSpan) -> Earlier | None:
+    """Return the model call before a step, if it is near."""
+    return next(earlier_calls(rows, span, pages=2), None)
 
 
 def earlier_calls(rows: RunRows, span: ListedSpan, *, pages: int = MOST_PAGES) -> Iterator[Earlier]:

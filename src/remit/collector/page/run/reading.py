@@ -18,11 +18,11 @@ from remit.collector.page.run.facts import RunRows, in_run, span_facts
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
+    call_before,
     called_steps,
     earlier_calls,
     joined,
 )
-from remit.collector.page.run.spans import ListedSpan
 from remit.collector.page.runs.rows import listed_run
 from remit.collector.page.visits import Data, Html, Response, Visit
 from remit.collector.times import format_us
@@ -96,7 +96,8 @@ def _read(visit: Visit, rows: RunRows, *, opened: bool, show: str) -> Response:
         }
         return Html("reading_hidden.html", {"run": run, "span": span, **shape})
     calls = joined(span, call, earlier_calls(rows, span))
-    begins = call.omitted or _begins(rows, span, call)
+    before = None if call.omitted else call_before(rows, span)
+    begins = call.omitted if before is None else shared_with(call, before.call)
     lines = _lines(calls, begins, called_steps(rows, span, [each.call for each in calls]))
     if as_text:
         return Data(_plain(lines).encode(), TEXT)
@@ -125,12 +126,6 @@ def _read(visit: Visit, rows: RunRows, *, opened: bool, show: str) -> Response:
             "iso": format_us,
         },
     )
-
-
-def _begins(rows: RunRows, span: ListedSpan, call: Conversation) -> int:
-    """Return how many messages of a whole list the call before has as well."""
-    before = next(earlier_calls(rows, span, pages=2), None)
-    return 0 if before is None else shared_with(call, before.call)
 
 
 def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[ReadMessage]:

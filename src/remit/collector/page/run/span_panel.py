@@ -123,7 +123,7 @@ class Panel(NamedTuple):
     returned: PayloadTree | None
     stream: str
     frames: Frames | None
-    findings: Sequence[str]
+    differences: Sequence[str]
     erased: bool
     hidden: bool
     opened: bool
@@ -179,7 +179,7 @@ def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel
         returned=None if hidden or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts) if has_causes else None,
-        findings=() if hidden else facts.findings,
+        differences=() if hidden else facts.differences,
         erased=erased,
         hidden=hidden,
         opened=opened,
