@@ -47,13 +47,12 @@ from remit.collector.page.payload_tree import tree_of as tree_of
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
 from remit.collector.page.run.html_file import html_of_run as html_of_run
-from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel
+from remit.collector.page.run.spans import ListedSpan as ListedSpan
 from remit.collector.page.runs.sequences import aligned as aligned
 from remit.collector.page.runs.sequences import rows_of as rows_of
 from remit.collector.page.runs.sequences import sequence_of as sequence_of
 from remit.collector.page.runs.sequences import without_the_same as without_the_same
 from remit.collector.page.screens import SCREENS as SCREENS
-from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
 from remit.collector.server.access_log import AccessLog as AccessLog

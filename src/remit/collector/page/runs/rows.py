@@ -10,7 +10,7 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.marks import MARKS
-from remit.collector.page.visibility import run_in
+from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions.run_lists import run_of
 from remit.collector.store.subjects import ROOT_SPAN
@@ -130,7 +130,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
 
 
 def outcome_of(run: Run) -> Outcome | None:
-    """Return what failed in a run, or how it went; None if nothing is known."""
+    """Return the failure or the outcome of a run; None if nothing is known."""
     failure, status, denied = run["failure"], run["status"], run["denied"]
     if status == "terminated":
         reason = run["termination_reason"]
@@ -147,10 +147,10 @@ def outcome_of(run: Run) -> Outcome | None:
 
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
-    answer = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
-    if answer is None:
+    response = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
+    if response is None:
         return None
-    names = [span["schema_name"] for span in answer["spans"]]
+    names = [span["schema_name"] for span in response["spans"]]
     return names[0] if names and names[0] != ROOT_SPAN else None
 
 

@@ -1,6 +1,6 @@
-"""Limits what a person may see on pages that read the database and not the API.
+"""Which agents and runs a person may see on pages that read the database and not the API.
 
-No other module of the page asks which agent, environment or run that is.
+No other module of the page reads the agent or the environment of a token.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
 def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, RunRow | None]:
     """Return the erased runs that the caller sees, by id; None for one that is gone.
 
-    The record of a run that is gone says nothing of its agent: only the account sees it.
+    The record of a run that is gone does not name its agent: only tokens of the account see it.
     """
     caller = ctx.caller
     ids = {record.agent_instance_id for record in records}
