@@ -413,7 +413,7 @@ def pictures(results: Results) -> dict[str, str]:
 
 
 def write(results: Results, page: Path) -> None:
-    """Write the figures and pictures into *page*; its text is that of `docs/understand/benchmarks.md`."""
+    """Write figures and pictures into *page*, with the text of `docs/understand/benchmarks.md`."""
     folder = page.parent / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     drawn = pictures(results)
