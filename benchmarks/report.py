@@ -29,7 +29,7 @@ from benchmarks.peers import PEERS
 Results: TypeAlias = dict[str, Any]
 """Lists of measured values by headline, by peer and by field; also `machine` and `failures`."""
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
+PAGE: Final = ROOT / "docs" / "understand" / "benchmarks.md"
 PART: Final = re.compile(r"(<!-- measured: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OURS: Final = "remit"
 NOTHING: Final = "-"
