@@ -6,22 +6,21 @@ stands there with what the code says now, so a page cannot fall behind in silenc
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import get_args
 
 import click
 from pydantic import BaseModel
 
+from docs.interface import attribute_docs, reference
+from docs.interface import sections as reference_sections
 from docs.navigation import DOCS, sections, title
 from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
@@ -36,18 +35,6 @@ UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
 HELP_WIDTH = 88
 SHOWN_EXAMPLES = 3
 SHOWN_CHARS = 48
-
-
-def attribute_docs(owner: type) -> dict[str, str]:
-    """Return the text below each attribute of *owner*, which Python itself throws away."""
-    (tree,) = ast.parse(inspect.getsource(owner)).body
-    assert isinstance(tree, ast.ClassDef)
-    docs: dict[str, str] = {}
-    for node, below in zip(tree.body, tree.body[1:], strict=False):
-        text = below.value if isinstance(below, ast.Expr) else None
-        if isinstance(node, ast.AnnAssign) and isinstance(text, ast.Constant):
-            docs[ast.unparse(node.target)] = " ".join(str(text.value).split())
-    return docs
 
 
 def shown(name: str, default: object) -> str:
@@ -78,15 +65,10 @@ def settings() -> str:
 
 
 def error_tree() -> str:
-    """Return the drawing of the errors, and where Sphinx is to describe each."""
+    """Return the drawing of the errors, and a section for each."""
     found = re.search(r"```text\n.*?```\n", inspect.cleandoc(errors.__doc__ or ""), re.DOTALL)
     assert found
-    described = "".join(
-        f".. {kind}:: remit.errors.{name}\n"
-        for name in errors.__all__
-        for kind in ["autoclass" if name == "Violation" else "autoexception"]
-    )
-    return f"{found[0]}\n```{{eval-rst}}\n{described}```\n"
+    return f"{found[0]}\n{reference_sections('remit.errors')}"
 
 
 def words(owner: type[BaseModel]) -> str:
@@ -190,50 +172,6 @@ def endpoints() -> str:
     return "\n".join(rows) + "\n"
 
 
-def interface(*paths: str) -> str:
-    """Return the table of public names, each with the first sentences of its docstring.
-
-    Sphinx describes them in full; a forge shows the page without that.
-
-    Args:
-        *paths: Modules, of which every public name has a row, classes and functions. A class has a
-            row for each of its public methods and properties too.
-    """
-    rows = ["| name | what it is |", "|---|---|"]
-    for path in paths:
-        found = pkgutil.resolve_name(path)
-        if not inspect.ismodule(found):
-            rows += interface_rows(path.rpartition(".")[2], found)
-        for name in public_names(found) if inspect.ismodule(found) else ():
-            rows += interface_rows(name, getattr(found, name))
-    return "\n".join(rows) + "\n"
-
-
-def public_names(module: ModuleType) -> list[str]:
-    """Return what a module exports, without modules; of a module of models, its classes."""
-    here = [name for name, member in vars(module).items() if is_class_of(module, member)]
-    names: list[str] = getattr(module, "__all__", here)
-    return [name for name in names if not inspect.ismodule(getattr(module, name))]
-
-
-def is_class_of(module: ModuleType, member: object) -> bool:
-    """Return whether *member* is a public class that *module* defines."""
-    return (
-        inspect.isclass(member)
-        and member.__module__ == module.__name__
-        and not member.__name__.startswith("_")
-    )
-
-
-def interface_rows(name: str, member: object) -> Iterator[str]:
-    """Yield the row of a function or class, and those of the methods of the class."""
-    first = " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
-    yield f"| `{name}` | {first} |"
-    for attribute, value in vars(member).items() if inspect.isclass(member) else ():
-        if isinstance(value, FunctionType | property) and not attribute.startswith("_"):
-            yield from interface_rows(f"{name}.{attribute}", value)
-
-
 def contents() -> str:
     """Return the sections of the navigation and their pages as a table of links."""
     rows = [
@@ -253,46 +191,96 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": error_tree,
     "commands": command_line,
     "endpoints": endpoints,
-    "interface": partial(interface, "remit"),
-    "interface-of-blocks": partial(
-        interface,
-        "remit._record.wrappers.Agent",
-        "remit._record.blocks.Run",
-        "remit._record.blocks.Contained",
-        "remit._record.blocks.Span",
+    "python": partial(
+        reference,
+        "remit.agent",
+        "remit._record.wrappers.Agent=Agent:run,registration",
+        "remit.span_type",
+        "remit.span",
+        "remit.risk",
+        "remit.Sensitive",
+        "remit.Skip",
+        "remit.configure",
+        "remit.flush",
+        "remit.aflush",
+        "remit.shutdown",
+        "remit.status",
+        "remit.current_run",
+        "remit.current_span",
+        "remit.trace_headers",
+        "remit.copy_context",
+        "remit.ContextExecutor",
+        "remit._record.blocks.Run=Run",
+        "remit._record.blocks.Contained=Contained",
+        "remit._record.blocks.Span=Span",
+        "remit._deliver.status.FlushResult=FlushResult:",
+        "remit._deliver.status.Status=Status:",
+        "remit._deliver.status.Health=Health",
+        "remit.DataRisk",
+        "remit.ActionProfile",
+        "remit.DataCategories",
     ),
-    "interface-of-delivery": partial(
-        interface,
-        "remit._deliver.status.FlushResult",
-        "remit._deliver.status.Status",
-        "remit._deliver.status.Health",
+    "python-testing": partial(
+        reference,
+        "remit.testing.isolated",
+        "remit.testing.pytest_plugin.remit_recorder=remit_recorder",
+        "remit.testing.RecordingSink:spans,tree,effects,never,only,no_flow",
+        "remit.testing.RecordedRun",
+        "remit.testing.RecordedSpan",
+        "remit.testing.FakeClock",
     ),
-    "interface-of-client": partial(interface, "remit.client"),
-    "interface-of-endpoints": partial(
-        interface,
-        "remit.client._sync.AgentInstances",
-        "remit.client._sync.AgentSpans",
-        "remit.client._sync.Bulk",
-        "remit.client._sync.Agents",
+    "python-integrations": partial(
+        reference,
+        "remit.integrations.langchain.RemitHandler:",
+        "remit.integrations.langchain.RemitTools:wrap_tool_call,awrap_tool_call",
+        "remit.integrations.openai.watch",
+        "remit.integrations.anthropic.watch",
+        "remit.integrations.openai_agents.RemitProcessor:",
+        "remit.integrations.openai_agents.govern",
+        "remit.integrations.pydantic_ai.Remit:",
+        "remit.integrations.mcp.govern",
+        "remit.integrations.mcp.Recorded:of",
+        "remit.integrations.opentelemetry_context.RemitContext:",
     ),
-    "interface-of-testing": partial(interface, "remit.testing"),
-    "interface-of-config": partial(
-        interface,
+    "python-otel": partial(reference, "remit.otel.Bridge:"),
+    "python-client": partial(
+        reference,
+        "remit.client.Client",
+        "remit.client.AsyncClient",
+        "remit.client._sync.AgentInstances=remit.client.AgentInstances",
+        "remit.client._sync.AgentSpans=remit.client.AgentSpans",
+        "remit.client._sync.Bulk=remit.client.Bulk",
+        "remit.client._sync.Agents=remit.client.Agents",
+    ),
+    "python-config": partial(
+        reference,
         "remit.config.load",
         "remit.config.variables",
         "remit.config.default_data_dir",
     ),
-    "interface-of-models": partial(
-        interface,
+    "python-collector": partial(
+        reference,
+        "remit.collector.open_store",
+        "remit.collector.create_token",
+        "remit.collector.list_tokens",
+        "remit.collector.revoke_token",
+        "remit.collector.CreatedToken",
+        "remit.collector.TokenInfo",
+        "remit.collector.TokenScope",
+        "remit.collector.Permission",
+        "remit.collector.Settings",
+        "remit.collector.Store:retain,maintain,scrub,close",
+    ),
+    "python-models": partial(
+        reference,
         "remit.models.agent",
         "remit.models.agent_instance",
         "remit.models.agent_span",
         "remit.models.bulk",
-        "remit.models.data_risk",
         "remit.models.envelope",
     ),
-    "interface-of-collector-models": partial(
-        interface,
+    "python-collector-models": partial(
+        reference,
         "remit.collector.models.account",
         "remit.collector.models.api_token",
         "remit.collector.models.deployment",

@@ -136,74 +136,72 @@ class Settings(BaseModel):
     )
 
     api_url: str | None = None
-    """Address of the API: `https://host[:port]`, with a path if a proxy serves it under one."""
+    """URL of the API: `https://host[:port]`, with a path if a proxy serves it under one."""
     api_token: SecretStr | None = None
-    """Token of the API; never logged."""
+    """Token for the API. It is never logged."""
     agent_id: str | None = None
-    """Id on the server of the agent that is declared without `agent_id=`; there may be one such
-    agent."""
+    """Server id of the one agent that sets no `agent_id=` of its own."""
     environment_id: str | None = None
-    """Id of the environment on the server; needed with some account tokens."""
+    """Server id of the environment. Some servers require it with an account token."""
     mode: Mode = "auto"
-    """`remote`, `local` (a collector inside the process), `off`; `auto`: remote with a URL and a
-    token, else local."""
+    """`remote` sends to a server, `local` stores in a collector inside the process, `off` records
+    nothing. `auto` is `remote` with a URL and a token, else `local`."""
     data_dir: Path = Field(default_factory=default_data_dir)
-    """Folder for local data and the spool; created at the first use, readable by its owner only. A
-    folder that another user owns or may write to is not used; on Windows rights are inherited and
-    not checked. `~` is the home folder; a relative path begins in the working directory at
-    `configure()` or the first run. A user without a home folder has to set it for mode `local`; for
-    a server, items are kept in memory without it."""
+    """Directory of local data and the spool. It is created at the first use, readable by its owner
+    only. remit does not use a directory that another user owns or may write to (not checked on
+    Windows). A relative path starts in the working directory at `configure()` or the first run.
+    Users without a home directory must set it for the mode `local`; in the mode `remote`, items
+    wait in memory instead."""
     flush_interval_s: PositiveFloat = 1.0
-    """Seconds between two passes of the writer, which moves recorded items to disk."""
+    """Seconds between two writes of recorded items to disk. A killed process loses at most this."""
     flush_on: FlushOn = Field(default_factory=default_flush_on)
-    """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
-    after each call, and for processes that end without exit handlers. It is the default if one of
-    `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`, `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME`, `VERCEL`
-    and `AIRFLOW_CTX_DAG_ID` is set."""
+    """`interval`, or `run` to flush at the end of each run as well, for at most `exit_timeout_s`.
+    Use `run` for functions that freeze after each call, and for processes that end without exit
+    handlers. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
+    `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME`, `VERCEL` and `AIRFLOW_CTX_DAG_ID` is set."""
     max_buffer_bytes: PositiveInt = 64 * MIB
-    """Most bytes of items in memory."""
+    """Maximum bytes of items in memory."""
     max_spool_bytes: PositiveInt = GIB
-    """Most bytes on disk, for the whole folder of the spool."""
+    """Maximum bytes on disk, for the whole spool directory."""
     max_payload_bytes: Annotated[int, Field(ge=256)] = 64 * KIB
-    """Most bytes of one payload or result; a longer one is cut and remains valid JSON."""
+    """Maximum bytes of one payload or result. A longer one is cut and remains valid JSON."""
     max_batch_items: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Most items in one bulk request."""
+    """Maximum number of items in one bulk request."""
     max_batch_bytes: PositiveInt = MIB
-    """Most bytes in one bulk request."""
+    """Maximum bytes of one bulk request."""
     request_timeout_s: PositiveFloat = 10.0
-    """Seconds for each wait of a request, and for the body of its answer."""
+    """Seconds for each wait of a request, and for the body of the response."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
-    """Seconds that the flush at exit may take."""
+    """Maximum seconds of the flush at exit."""
     poll_interval_s: PositiveFloat = 30.0
-    """Seconds between two requests whether an open run that sends nothing was terminated; for a run
-    with an open stream, it is asked at each flush interval."""
+    """Seconds between two checks whether a run that sends nothing was terminated. A run with an
+    open stream is checked every `flush_interval_s`."""
     run_linger_s: Annotated[float, Field(ge=0)] = 300.0
-    """Seconds that a run whose block has ended waits for its last open span or stream."""
+    """Seconds that a run waits, after the end of its block, for its last open span or stream."""
     purpose: Purpose = "live"
-    """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
+    """`live`, `smoke_test` or `eval`. `run(purpose=...)` wins."""
     on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
-    """What happens when a step violates the remit: `observe`, `deny` or `terminate`, in upper or
-    lower case. A value that cannot be read counts as `deny`."""
+    """Reaction to a step that violates the remit: `observe` records it, `deny` denies the step,
+    `terminate` ends the run as well. An invalid value counts as `deny`."""
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
-    """What happens when a step is called outside any run. `record`: it runs, is counted and logged
-    once. `deny`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
-    `terminate`, a step is denied if an agent declared in this process rules out a word that the
-    step declares or leaves unknown; all other steps run, as with `record`."""
+    """Reaction to a step outside any run. `record` runs it, counts it, and logs it once. `deny`
+    raises `DeniedError`. Without a value, the step is denied only if `on_violation` is `deny` or
+    `terminate` and it would violate the remit of an agent declared in this process."""
     redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
-    """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
-    record. If it raises, the payload is redacted."""
+    """A callable, or `module:function`, that receives each payload as a dict and returns the
+    dict to record. If it raises, the whole payload is redacted."""
     redact_off: Annotated[tuple[str, ...], BeforeValidator(_split_texts)] = ()
-    """Names of redaction rules, as in markers, that are off in this process; in the environment
-    separated by commas. Types, marks and hidden fields are redacted in any case."""
+    """Redaction rules that are off in this process, by their names in markers; in the environment
+    separated by commas. Redaction by type, mark or hidden field stays on."""
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_import_objects)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""
     transport: object | None = None
-    """A synchronous transport of httpx or httpx2, for client certificates and for tests; not from
-    the environment."""
+    """A synchronous httpx or httpx2 transport, for client certificates and for tests. It cannot be
+    set in the environment."""
     span_processor: object | None = None
-    """A span processor of OpenTelemetry, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
-    also gets every ended span; not from the environment."""
+    """An OpenTelemetry span processor, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
+    receives every ended span too. It cannot be set in the environment."""
 
     @field_validator("api_url")
     @classmethod

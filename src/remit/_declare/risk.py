@@ -76,24 +76,25 @@ def risk(
     excludes: Category | Others | Iterable[Category | Others] = (),
     classification: Classification | None = None,
 ) -> DataRisk:
-    """Return a data risk from words; everything else stays `unknown`.
+    """Return a data risk from words; everything else stays undeclared (`unknown`).
 
-    The data risk of a step describes the step; that of an agent limits its steps. The word
-    `others` says all that the declaration does not name: on an agent,
-    `risk(allows="read_data", forbids="others")` forbids every other action.
+    On a step it is the risk declaration: what the step does. On an agent it is the remit: the
+    limits of its steps. `"others"` means every word that the call does not list: on an agent,
+    `risk(allows="read_data", forbids="others")` forbids all other actions.
 
     Args:
         allows: One action or several: `create_data`, `read_data`, `update_data`, `destroy_data`,
             `financial_transactions`, `external_communication`.
-        forbids: Actions that are disallowed; `others` are all that *allows* does not name.
-        takes: Categories of data that the parameters hold (the fields of `DataCategories`).
-        gives: Categories of data that the result holds.
-        excludes: Categories that neither holds; `others` are all that *takes* does not name, for
-            the parameters, and all that *gives* does not name, for the result.
-        classification: `public`, `internal`, `confidential`, `restricted` or `secret`, of both.
+        forbids: Disallowed actions; `others` are all actions that *allows* does not list.
+        takes: Categories of data in the parameters (the fields of `DataCategories`).
+        gives: Categories of data in the result.
+        excludes: Categories in neither; `others` are all that *takes* does not list, for the
+            parameters, and all that *gives* does not list, for the result.
+        classification: Sensitivity of parameters and result: `public`, `internal`, `confidential`,
+            `restricted` or `secret`.
 
     Raises:
-        DeclarationError: A word is unknown, or two arguments contradict each other.
+        DeclarationError: A word does not exist, or is in two arguments that exclude each other.
     """
     allowed = _checked_words("allows", allows, ACTIONS)
     forbidden, all_others = _with_others("forbids", forbids, ACTIONS)

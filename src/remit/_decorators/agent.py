@@ -65,28 +65,31 @@ def agent(  # noqa: PLR0913 - the frozen signature
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
-    """Declare the function that answers; each run of it is one agent instance.
+    """Declare an agent: the function that a run begins with.
 
-    The result is still the function, with the methods `run` and `registration`.
+    The decorated function still works as before, and has the methods `run` and `registration`.
+    Each run is one instance of the agent on the server.
 
     Args:
-        name: Display name; by default made from the function's name.
-        version: External identifier of the agent's version; by default the hash of its schemas.
-        description: By default the docstring.
+        name: Display name. The default is made from the function's name.
+        version: External identifier of the agent's version. The default is the hash of its schemas.
+        description: Description of the agent. The default is the docstring.
         owner: The person or team that is responsible for the agent.
-        agent_id: Id of the agent on the server; wins over the setting.
+        agent_id: Id of the agent on the server. It wins over the setting `agent_id`.
         environment_id: Id of the environment on the server.
-        data_risk: The agent's remit, a ceiling: no step of its runs may violate it.
-        span_types: Span types that the agent registers next to those of its top-level package:
-            functions, modules, or prefixes of names. By default those of every module below the
-            source root of the agent's module, the folder on `sys.path` that it was imported from.
-        quality: Models or JSON Schemas of `record_quality` payloads, by name.
+        data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
+            happens to a step that violates it.
+        span_types: Further span types to register: functions, modules, or prefixes of names. The
+            agent always registers those of the modules below the source root of its own module, the
+            directory on `sys.path` from which it was imported.
+        quality: Models or JSON Schemas of the scores that `Run.record_quality` takes, by name.
 
     Returns:
-        The agent, or a decorator that makes it.
+        The agent, or a decorator that returns it.
 
     Raises:
-        DeclarationError: Names the function, what was wrong and what is allowed.
+        DeclarationError: An argument is wrong. The message identifies the function and lists the
+            allowed values.
     """
     if isinstance(span_types, str) or not isinstance(span_types, Sequence):
         raise DeclarationError(

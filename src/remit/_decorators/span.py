@@ -25,19 +25,17 @@ def span(
 ) -> SpanBlock:
     """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
 
-    A block declares nothing to the server. If a function is decorated with
-    `@remit.span_type(name)`, its declaration applies to the blocks of that name: schemas, data risk
-    and `capture=`.
+    The span type of a block is not registered on the server. If a function is decorated with
+    `@remit.span_type(name)`, its schemas, risk declaration and `capture=` apply to the blocks of
+    that name.
 
     Args:
         name: Span type, sent as given.
-        payload: Input of the block; redacted and bounded like every payload.
-        data_risk: What the block may do and whose data flows through it. The default is the data
-            risk that is declared under its name.
+        payload: Input of the block, redacted and bounded like every payload.
+        data_risk: Risk declaration of the block. The default is the one declared under its name.
 
     Returns:
-        The block, sync and async; it yields a `Span` with `.set_result(mapping)` and
-        `.fail(reason)`.
+        A block for `with` or `async with`. It yields a `Span`.
 
     Raises:
         DeclarationError: The name is empty or the data risk has an unknown word.

@@ -58,33 +58,34 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 ) -> object:
     """Record every call of the decorated function as a span, and declare what it may do.
 
-    It decorates any callable, with or without arguments: functions, coroutine functions, generators
-    and async generators, methods, partials, callable objects, builtins; static and class methods,
-    properties and abstract methods in either order. Put it below a decorator that keeps the
-    function, such as a route or a task of a framework, never above.
+    Write it with or without arguments, on any callable: functions, coroutine functions, generators,
+    methods, partials, callable objects and builtins. It works above or below `staticmethod`,
+    `classmethod`, `property` and `abstractmethod`. Put it below a decorator that keeps a reference
+    to the function, such as the route or the task of a framework.
 
     Args:
-        name: Span type; by default `module:qualname`.
-        data_risk: What the step may do and whose data flows through it: what `remit.risk(...)`
-            returns, a `DataRisk`, or a mapping of the same shape.
-        title: Title for people; by default made from the function's name.
-        description: By default the docstring.
+        name: Span type. The default is `module:qualname`.
+        data_risk: Risk declaration of the step, as `remit.risk(...)` returns it: what the step does
+            and which data it handles. A mapping of the same shape is accepted too.
+        title: Title for people. The default is made from the function's name.
+        description: Description of the step. The default is the docstring.
         template: Liquid template of a span's summary.
-        params: A class whose fields describe parameters (a model, dataclass, TypedDict), or a
-            JSON Schema of them; other parameters follow the signature.
-        result: Type or JSON Schema of the result; the type of each item, if there are several.
-        capture: None follows the declaration: `restricted` and `secret` data are redacted. False
-            records no values, True records them in spite of the declaration; a mapping decides by
-            parameter name, and by `return` for the result. Secrets are redacted in any case,
-            unless a rule of redaction is turned off by the name in its marker:
-            `{"name:token": True}` for the span type, `{"cursor": {"name:token": True}}` for one
+        params: Describes parameters in place of their annotations: a class with fields (a model,
+            dataclass or TypedDict), or a JSON Schema.
+        result: Type or JSON Schema of the result; for a generator, of each item.
+        capture: Which values are recorded. None redacts data declared as `restricted` or `secret`.
+            False records no values; True records them in spite of the declaration. A mapping
+            decides for each parameter by its name, and for the result by `return`. Secrets that a
+            rule recognises are always redacted, unless the rule is turned off: by
+            `{"name:token": True}` for the span type, by `{"cursor": {"name:token": True}}` for one
             parameter.
 
     Returns:
-        The function, or a decorator of it; its type, signature and kind stay the same.
+        The function, or a decorator that returns it. Type, signature and kind stay the same.
 
     Raises:
-        DeclarationError: Names the function, what was wrong and what is allowed.
+        DeclarationError: An argument is wrong. The message identifies the function and lists the
+            allowed values.
     """
     options = {
         "data_risk": data_risk,

@@ -23,11 +23,11 @@ class Health(StrEnum):
     IDLE = "idle"
     """Nothing was sent yet."""
     OK = "ok"
-    """The last thing that was sent was taken."""
+    """The server accepted the last request."""
     FAILING = "failing"
     """The server cannot be reached, or cannot answer now."""
     UNAUTHORIZED = "unauthorized"
-    """The server does not take the token."""
+    """The server rejects the token."""
     WRONG_SERVER = "wrong_server"
     """The server at the URL does not speak the API."""
 
@@ -54,11 +54,11 @@ class FlushResult(Struct, frozen=True):
     visible.
 
     Attributes:
-        sent: Items that the server took.
+        sent: Items that the server accepted.
         pending: Items that still wait.
-        spooled: Those of them that are on disk and outlive the process.
-        set_aside: Items that the server rejected for good and that are kept in the spool.
-        dropped: Items, or payloads of items, that were lost, by reason.
+        spooled: Pending items that are on disk, and so outlive the process.
+        set_aside: Items that the server rejected for good, kept in the spool.
+        dropped: Lost items and payloads, by reason.
         last_error: The last error, in words; it may have been corrected since.
     """
 
@@ -92,22 +92,22 @@ class Status(Struct, frozen=True):
         mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
         target: The server or database, without credentials.
         health: State of delivery.
-        sent: Items that the server took.
+        sent: Items that the server accepted.
         pending: Items that wait, in memory or on disk.
-        spooled: Those of them that are on disk.
+        spooled: Pending items that are on disk.
         set_aside: Items that the server rejected for good and that are kept in the spool, by its
             reason.
-        dropped: Items, or payloads of items, that were lost, by reason.
+        dropped: Lost items and payloads, by reason.
         last_error: The last error, in words; it may have been corrected since.
         writer_lag_s: Greatest age of an item that is only in memory, in seconds.
         buffer_bytes: Bytes of memory that waiting items take.
-        spool_bytes: Bytes on disk, of the whole folder: of other processes too.
+        spool_bytes: Bytes on disk in the whole directory, including other processes.
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
-        faults: Faults inside remit that were contained, by place.
-        redacted: Values that redaction redacted, by rule.
+        faults: Faults inside remit that did not reach the program, by place.
+        redacted: Redacted values, by rule.
         violations: Steps that violated an agent's remit, run or denied, or were given what they
             exclude, by name.
-        outside_run: Calls of steps outside any run, run or denied, by name.
+        outside_run: Calls of steps outside any run, by name.
         misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 

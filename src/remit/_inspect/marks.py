@@ -11,17 +11,16 @@ from remit.errors import DeclarationError
 
 @dataclass(frozen=True, slots=True)
 class Sensitive:
-    """The value belongs to a data category and is redacted from every payload.
+    """Marks a value that is redacted from every payload.
 
-    Used as `Annotated[str, remit.Sensitive("health_and_medical")]` on a parameter, a return
-    type or a field of a dataclass or model. Bare, as `Annotated[str, remit.Sensitive]`, it is of
-    no category in particular.
+    Write `Annotated[str, remit.Sensitive("health_and_medical")]` on a parameter, a return type, or
+    a field of a dataclass or model. Without a category, write `Annotated[str, remit.Sensitive]`.
 
     Args:
-        category: One of the data categories of `remit.DataCategories`; empty for none of them.
+        category: A data category: one of the fields of `remit.DataCategories`; empty for none.
 
     Raises:
-        DeclarationError: The category is none of them.
+        DeclarationError: The category does not exist.
     """
 
     category: str = ""
@@ -35,7 +34,7 @@ class Sensitive:
 
 
 class Skip:
-    """The parameter is left out of the schema and of every payload.
+    """Marks a parameter that is left out of the schema and of every payload.
 
-    Used as `Annotated[Session, remit.Skip]`, for what a framework injects.
+    Write `Annotated[Session, remit.Skip]`, for example on an object that a framework injects.
     """

@@ -30,9 +30,9 @@ from remit.errors import RunTerminated, UsageError
 
 
 class Run:
-    """A handle on one run of an agent: its key, its quality, its end.
+    """A handle on one run of an agent, from `agent.run(...)` or `remit.current_run()`.
 
-    Made by `agent.run(...)`. Attributes are safe to read from any thread.
+    Attributes are safe to read from any thread.
     """
 
     __slots__ = ("__weakref__", "_run")
@@ -42,15 +42,15 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Key of the run, 26 characters, made here; the server's `external_identifier`.
+        """Key of the run, 26 characters; on the server its `external_identifier`.
 
-        A resumed run has a new key, which the server does not know: find it by `id`.
+        The key of a resumed run is new, and the server does not know it: use `id` there.
         """
         return self._run.feed.key
 
     @property
     def id(self) -> str | None:
-        """The server's id of the instance; `None` until its registration was answered."""
+        """Id of the run on the server; `None` until the server has registered it."""
         return self._run.feed.instance_id
 
     @property
@@ -60,9 +60,10 @@ class Run:
 
     @property
     def terminated(self) -> bool:
-        """Whether the run was terminated, from outside or by its agent's remit.
+        """Whether the run was terminated, by a person or by policy.
 
-        While the run lasts, also true if a run around it was terminated: no step begins any more.
+        While the run lasts, it is also true if a run around it was terminated. No further step
+        starts then.
         """
         run = self._run
         ended = run.feed.terminated is not None
@@ -70,17 +71,17 @@ class Run:
 
     @guarded("a quality payload", passes=(UsageError,))
     def record_quality(self, name: str, payload: object) -> None:
-        """Record the quality of the run under *name*.
+        """Record scores of the run under *name*.
 
-        A payload that differs from the agent's declaration is sent, and logged once.
+        A payload that does not match the agent's declaration is sent all the same, and logged once.
 
         Args:
-            name: Name of the quality, as declared by `agent(quality=...)`.
-            payload: A mapping, a model or a dataclass, redacted like every payload; `None` removes
-                the name.
+            name: Name of the scores, as declared by `agent(quality=...)`.
+            payload: A mapping, a model or a dataclass, redacted like every payload. `None` removes
+                the scores.
 
         Raises:
-            UsageError: The name is not a text, or empty, or the payload is another value.
+            UsageError: The name is empty or not a string, or the payload has another type.
         """
         run = self._run
         if type(name) is not str or not name:
@@ -107,7 +108,7 @@ class Run:
         """End the run as failed when its block ends, for *reason*.
 
         Args:
-            reason: A text, or an error, which is recorded as if it had ended the block.
+            reason: A string, or an error, which is recorded as if the block had raised it.
         """
         if is_a(reason, BaseException):
             self._run.fail(cast("BaseException", reason))
@@ -121,17 +122,18 @@ class Run:
     def leave_open(self) -> None:
         """Leave the run open after its block, to be resumed with `agent.run(resume=run.id)`.
 
-        Nothing is finished: the instance and its root span stay active. An exception of a type
-        in the setting `control_flow` does the same. The last of `fail`, `cancel` and this counts.
+        The run and its root span stay active on the server. An exception of a type in the setting
+        `control_flow` has the same effect. The last call of `fail`, `cancel` and `leave_open`
+        counts.
         """
         self._run.leave_open()
 
     @contextmanager
     def use(self) -> Generator[Run]:
-        """Make the run current in this block: in a thread, a callback, a sync dependency.
+        """Make the run current in a block, for example in a thread or a callback.
 
-        Inside the block of another run the ceilings of both apply, and so does the termination of
-        either.
+        Inside the block of another run, the remits of both apply, and the termination of either
+        stops the steps.
         """
         with use_context(nested_in(self._run.context, open_context())):
             yield self
@@ -139,10 +141,9 @@ class Run:
     def contained(self) -> Contained:
         """Return a block that ends quietly if this run is terminated; execution goes on after it.
 
-        Use it in code that serves many runs in one task group, which an exception would end. The
-        block catches the `RunTerminated` of this run, also inside an exception group, and that of
-        an inner run whose step terminated both. Other exceptions pass, and so do the rest of such a
-        group and the terminations of other runs.
+        Use it in code that serves many runs in one task group, where an exception would end all of
+        them. The block catches the `RunTerminated` of this run, and of an inner run whose step
+        terminated both, even inside an exception group. All other exceptions pass.
 
         ```python
         with agent.run() as run:
@@ -159,9 +160,12 @@ class Run:
 
 
 class Contained:
-    """A block that contains the termination of one run; see `Run.contained`.
+    """A block that catches the termination of one run; see `Run.contained`.
 
-    It is true if the termination ended the block.
+    Its truth value says whether the termination ended the block.
+
+    Attributes:
+        reason: Reason of the termination; None without one, or if the block ended in another way.
     """
 
     __slots__ = ("_ended", "_feed", "reason")
@@ -316,12 +320,12 @@ class RunBlock:
 
 
 class Span:
-    """A handle on a span: its key, its result, its failure.
+    """A handle on a span, from `remit.span(...)` or `remit.current_span()`.
 
     Handles are equal if their keys are.
 
     Attributes:
-        run: The `Run` it belongs to; None outside any run.
+        name: Span type.
     """
 
     __slots__ = ("_key", "_run", "name")
@@ -333,20 +337,19 @@ class Span:
 
     @property
     def key(self) -> str:
-        """Key of the span, 26 characters, made here."""
+        """Key of the span, 26 characters."""
         return key_text(self._key)
 
     @property
     def run(self) -> Run | None:
-        """The run that the span belongs to."""
+        """The run of the span; None outside any run."""
         return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
         """Set the span's result, instead of what the call returns.
 
         Args:
-            result: The value to record; redacted and bounded like the result of a call, by the
-                declaration of the span type if there is one.
+            result: The value to record, redacted and bounded like the result of a call.
         """
         self._override(result, failed=False)
 
@@ -354,7 +357,7 @@ class Span:
         """End the span as failed, for *reason*, even if its block ends normally.
 
         Args:
-            reason: A text, or an error, which is recorded as if it had been raised.
+            reason: A string, or an error, which is recorded as if the block had raised it.
         """
         self._override(reason, failed=True)
 
@@ -388,17 +391,17 @@ class Span:
 def current_span() -> Span | None:
     """Return a handle on the current span, or `None` outside any run.
 
-    Directly inside a run's block it is the run's root span, `remit:run`.
+    Directly inside the block of a run, it is the root span, `remit:run`.
     """
     context = open_context()
     return None if context is None else Span(context.key, context.name, context.run)
 
 
 def trace_headers() -> dict[str, str]:
-    """Return the headers that join another process's run to this one; `{}` outside any run.
+    """Return the headers that link a run in another process to this one; `{}` outside any run.
 
-    Send them on with a request, a message or a task. The other process opens its run with
-    `agent.run(traceparent=...)`, and `remit runs show` of either run names the other.
+    Send them with a request, a message or a task. The other process opens its run with
+    `agent.run(traceparent=...)`, and `remit runs show` of each run links the other.
 
     Returns:
         `{"traceparent": ...}`, the header of W3C Trace Context for the current span. Its trace id

@@ -276,25 +276,27 @@ class Agent(StepFunction, Generic[P, R]):
         resume: str | None = None,
         traceparent: str | None = None,
     ) -> RunBlock:
-        """Return the block of a run: `with agent.run() as run:` or `async with`.
+        """Open a run: `with agent.run() as run:` or `async with agent.run() as run:`.
 
-        Inside another run it is a separate run; the outer one is current again after it.
+        The block yields a `Run`. Inside another run it opens a separate run; after the block, the
+        outer run is the current one again.
 
         Args:
             *arguments: None; the arguments of the agent belong to its call inside the block.
-            purpose: `live`, `smoke_test` or `eval`; None takes the setting.
-            subject: Whose data the run is about, in your own words.
-            labels: A list of words, or a mapping of words, to find the run by.
-            resume: Id of an instance left open, to go on with; its subject and labels stay.
-            traceparent: Header of the run, in another process, that causes this one, as
-                `remit.trace_headers()` gives it there; a malformed one is logged and left out.
+            purpose: `live`, `smoke_test` or `eval`. The default is the setting `purpose`.
+            subject: The person whose data the run handles, such as a customer number.
+            labels: A list of words, or a mapping of names to words, by which the run can be found.
+            resume: `Run.id` of a run that was left open, to continue it. It keeps its subject and
+                labels.
+            traceparent: The `traceparent` of the run in another process that started this one, from
+                `remit.trace_headers()`. A malformed value is logged and ignored.
 
         Raises:
             TypeError: There are positional arguments.
-            UsageError: The purpose is none of the three, or *subject*, *labels* or *resume* has a
-                wrong type.
-            RunTerminated: On entering the block: a run around it, or the one to be resumed, was
-                terminated.
+            UsageError: *purpose* is not one of the three words, or *subject*, *labels* or *resume*
+                has a wrong type.
+            RunTerminated: On entering the block, if the run to resume, or a run around this one,
+                was terminated.
         """
         if arguments:
             raise TypeError(
@@ -310,10 +312,11 @@ class Agent(StepFunction, Generic[P, R]):
         )
 
     def registration(self) -> dict[str, object]:
-        """Return the complete registration payload, JSON-able and the same for the same source.
+        """Return the registration payload of the agent, as it is sent to the server.
 
-        It holds the agent's version, its schema version under the hash of its content, and one
-        entry for each span type: params and result schema, title, description, template, risk.
+        It contains the agent's version, its schema version with the hash of its content, and for
+        each span type the schemas of parameters and result, title, description, template and risk.
+        The same source gives the same payload.
         """
         return self._self_registration()
 

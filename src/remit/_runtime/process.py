@@ -167,18 +167,17 @@ def check_pickled_by_value(step: str) -> None:
 
 
 def configure(**settings: Unpack[SettingsArguments]) -> None:
-    """Configure remit. Optional: without it, the first use reads the environment.
+    """Configure remit. Without this call, the first use reads the environment.
 
-    A call with the settings that are in force changes nothing, so a script may run again in its
-    process.
+    A second call with the same settings changes nothing, so a script may run again in its process.
 
     Args:
-        **settings: Settings by name; see the table of settings in the docs. A setting that is
-            not given comes from `REMIT_<NAME>`, else it has its default.
+        **settings: Settings by name. A setting that is left out comes from the environment variable
+            `REMIT_<NAME>`, or has its default.
 
     Raises:
-        SettingsError: A name is unknown or a value is not allowed.
-        UsageError: A run was opened already, with other settings; `remit.shutdown()` first.
+        SettingsError: A setting does not exist or its value is not allowed.
+        UsageError: A run was already opened with other settings. Call `remit.shutdown()` first.
     """
     _set_up(settings)
 
@@ -225,6 +224,9 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
 
     Args:
         timeout_s: Seconds to wait at most.
+
+    Returns:
+        Counts of sent, waiting and lost items; true only if everything was delivered.
     """
     with state.lock:
         runtime = state.ended = state.runtime or state.ended

@@ -197,7 +197,7 @@ class AsyncAgents(AsyncEndpoints):
 
 
 class AsyncClient:
-    """The Prefactor API, typed. For one event loop; an asynchronous context manager.
+    """A typed client of the HTTP API. For one event loop; an asynchronous context manager.
 
     Every call that changes something has an idempotency key, so that it can be retried.
     """

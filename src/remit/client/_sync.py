@@ -195,7 +195,7 @@ class Agents(Endpoints):
 
 
 class Client:
-    """The Prefactor API, typed. Usable from several threads; a context manager.
+    """A typed client of the HTTP API. Usable from several threads; a context manager.
 
     Every call that changes something has an idempotency key, so that it can be retried.
     """

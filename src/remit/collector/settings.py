@@ -39,9 +39,9 @@ class Settings:
         max_requests_per_s: Most requests a second with one token; 0 means no limit.
         max_connections: Most connections at once, in each process.
         metrics: Who may read `/metrics`.
-        create_agents: Whether a registration that names an agent by an unknown id creates it.
-            Local mode does, so that a program set up for a server runs without it; a server
-            responds with 404, which the clients of the API expect (docs/reference/wire.md).
+        create_agents: Whether a registration with an unknown agent id creates the agent. Local
+            mode does, so that a program set up for a server runs without it. A server returns 404,
+            which clients of the API expect.
         retain: Age from which a server deletes spans and runs; None keeps them.
         retain_payloads: Age from which a server deletes the payloads of spans.
     """

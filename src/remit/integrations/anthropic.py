@@ -75,9 +75,9 @@ REASONING: Final = ("thinking", "redacted_thinking")
 
 
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
-    """Record the model calls of *client*, and of the copies that it makes of itself.
+    """Record the model calls of *client*, and of its copies (`with_options`).
 
-    Outside any run a call is neither recorded nor denied. A client that is watched twice is
+    Calls outside any run are neither recorded nor denied. A client that is watched twice is
     recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:

@@ -128,14 +128,14 @@ _called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", de
 
 
 class RemitHandler(GraphCallbackHandler):
-    """Records what LangChain and LangGraph report to `callbacks=`.
+    """Callback handler that records agents, graphs, models, retrievers and tools.
 
-    Outside any run, the outermost agent opens a run of the agent `langchain.agents:<its name>`.
-    Several handlers, also one at an outer and one at an inner call, record once.
+    Pass it in `callbacks=`. Outside any run, the outermost agent opens a run of the agent
+    `langchain.agents:<its name>`. Several handlers record each event once.
 
     Attributes:
-        run_inline: Callbacks run in the task and the context of what they report.
-        raise_error: Denials reach LangChain.
+        run_inline: True, so that LangChain runs the callbacks in the context of the step.
+        raise_error: True, so that a denial reaches LangChain.
     """
 
     run_inline = True
@@ -147,8 +147,8 @@ class RemitHandler(GraphCallbackHandler):
         """Check the arguments.
 
         Args:
-            remits: What agents may do, by the name of the agent: holds for all that is below it.
-                An agent that opens a run and is not in it is an error.
+            remits: Remits by the name of the agent. Each applies to all steps below the agent. If
+                you pass *remits*, an agent that opens a run needs an entry.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
 
         Raises:
@@ -460,12 +460,12 @@ class RemitHandler(GraphCallbackHandler):
 
 
 class RemitTools(AgentMiddleware[Any, Any, Any]):
-    """Declares tools, records their calls, and answers those that are denied.
+    """Declares tools, records their calls, and returns a message for a denied call.
 
-    It is for `middleware=` of `create_agent`. For a graph of one's own, its methods are for
-    `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; in programs that are not
-    asynchronous, the object itself is enough for `wrap_tool_call=`. A tool whose function is
-    decorated has the span of the function only.
+    Pass it in `middleware=` of `create_agent`. In your own graph, pass its methods to
+    `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; a synchronous program can pass the
+    object itself as `wrap_tool_call=`. A tool whose function is decorated has the span of the
+    function only.
     """
 
     def __init__(
@@ -476,12 +476,12 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         """Declare the tools.
 
         Args:
-            tools: The tools of the agent, as it takes them. Others are declared at their first
-                call.
-            risks: Data risks of tools, by the name of the tool.
+            tools: The tools of the agent. Tools that are left out are declared at their first call.
+            risks: Risk declarations of tools, by the name of the tool.
 
         Raises:
-            DeclarationError: An argument is wrong; *risks* names no tool, or a decorated one.
+            DeclarationError: An argument is wrong, or *risks* has a name that is not a tool, or
+                that of a decorated function.
         """
         super().__init__()
         where = "RemitTools"

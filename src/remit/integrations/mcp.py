@@ -99,19 +99,19 @@ _denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_de
 
 
 def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
-    """Record the tool calls of *client*, and deny those that violate the agent's remit.
+    """Record the tool calls of *client*, and deny calls that violate the agent's remit.
 
-    A denied call is not sent; its answer is an error that the model understands. The spans have
-    the type `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
+    A denied call is not sent; it returns an error that the model understands. The span type is
+    `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
 
     Args:
-        client: A `Client` or a `ClientSession`; this object is changed.
+        client: A `Client` or a `ClientSession`. The object itself is changed.
         server: Name of the server in span types.
-        trusted: Whether the hints of the server about its tools may lower their data risk.
-        risks: Data risks of tools by name, in place of the hints.
+        trusted: Whether the server's hints about its tools may lower their risk.
+        risks: Risk declarations of tools by name, in place of the hints.
 
     Returns:
-        The client. One that is governed already is governed by the new arguments.
+        The client. If it is already governed, the new arguments replace the previous ones.
 
     Raises:
         DeclarationError: An argument is wrong. `list_tools` raises it where *risks* names a tool
@@ -362,10 +362,10 @@ class _Session(NamedTuple):
 
 
 class Recorded(Extension):
-    """Records the tool calls of an `MCPServer`, and denies those that violate its remit.
+    """Records the tool calls of an `MCPServer`, and denies calls that violate its remit.
 
-    Each trace of a client has a run of the agent `mcp.agents:<name>`; without a `traceparent` each
-    connection has one. A terminated run answers its calls with an error, and the server goes on.
+    Each trace of a client is a run of the agent `mcp.agents:<name>`; without a `traceparent`, each
+    connection is. Calls of a terminated run return an error, and the server keeps running.
     """
 
     identifier = "remit/recorded"
@@ -383,7 +383,7 @@ class Recorded(Extension):
         Args:
             name: Name of the server.
             data_risk: The remit of the server: what its tools may do.
-            risks: Data risks of tools by name, in place of their annotations.
+            risks: Risk declarations of tools by name, in place of their annotations.
             idle_s: Seconds without a call after which the run of a trace ends.
 
         Raises:
@@ -404,7 +404,7 @@ class Recorded(Extension):
         self._server: MCPServer[Any] | None = None
 
     def of(self, server: S) -> S:
-        """Keep the server that has this extension, so that its tools can be listed.
+        """Register the server to which this extension belongs, so that its tools can be listed.
 
         Raises:
             DeclarationError: It is not an `MCPServer`, or another one was given before.

@@ -55,13 +55,13 @@ REASONING: Final = "reasoning"
 
 
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
-    """Record the model calls of *client*, and of the copies that it makes of itself.
+    """Record the model calls of *client*, and of its copies (`with_options`).
 
-    Outside any run a call is neither recorded nor denied. A client that is watched twice is
+    Calls outside any run are neither recorded nor denied. A client that is watched twice is
     recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:
-        client: An `OpenAI` or `AsyncOpenAI`, also of Azure.
+        client: An `OpenAI` or `AsyncOpenAI`, including those for Azure.
         capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
 

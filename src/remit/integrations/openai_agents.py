@@ -112,13 +112,17 @@ _denials: Final[dict[int, list[DeniedError]]] = {}
 
 
 class RemitProcessor(TracingProcessor):
-    """Records the traces of the SDK: agents, model calls, hand-overs and guardrails.
+    """Records the traces of the SDK: agents, model calls, handoffs and guardrails.
 
-    Tools have a span where their agent is governed.
+    Tools are recorded if their agent is governed; see `govern`.
     """
 
     def __init__(self, capture_messages: _llm.CaptureMessages = "new") -> None:
-        """Record these messages of model calls: the `new` ones, `all` or `none`.
+        """Check the argument.
+
+        Args:
+            capture_messages: `new` records the messages that the previous call below the same
+                parent did not have, `all` records all, `none` records none.
 
         Raises:
             DeclarationError: *capture_messages* is none of them.
@@ -369,16 +373,16 @@ def govern(
     risks: Mapping[str, DataRisk] | None = None,
     remits: Mapping[str, DataRisk] | None = None,
 ) -> TAgent:
-    """Return a copy of an agent, and of those that it hands over to, whose tools are governed.
+    """Return a copy of an agent and of its handoffs, whose tools are recorded and governed.
 
-    A tool has a span, and is registered with schema and data risk. If it violates the remit, it is
-    not called, and the model reads why. Govern an agent before `as_tool`, too.
+    Each tool is registered with schema and risk declaration. A tool that violates the remit is not
+    called, and the model receives the reason. Govern an agent before you call its `as_tool`.
 
     Args:
         agent: The agent.
-        risks: Data risks of tools, by name; a decorated function has its own.
-        remits: By the name of an agent, the data risk that applies to its tools, and to what they
-            call, in addition to that of the run.
+        risks: Risk declarations of tools, by name. A decorated function has its own.
+        remits: Remits of agents, by name, in addition to that of the run. They apply to the tools
+            of the agent and to the steps inside them.
 
     Raises:
         DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.

@@ -131,11 +131,11 @@ _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 
 
 class Remit(AbstractCapability[Any]):
-    """Records an agent of pydantic-ai, and denies tools that violate a remit.
+    """Records a pydantic-ai agent, and denies tools that violate a remit.
 
-    One object may be used for several agents. The risks of two in one agent are merged; for a tool
-    in both, the later one counts. One that is passed to a run adds to that of the
-    agent, whose word counts. Every remit holds.
+    One object may be used for several agents. If an agent has several, their risks are merged; for
+    a tool in two of them the later one counts, and an object of the agent counts before one passed
+    to a run. Every remit applies.
 
     Attributes:
         declared: The declarations of the agent and its tools.
@@ -153,15 +153,15 @@ class Remit(AbstractCapability[Any]):
         """Take the declarations of an agent.
 
         Args:
-            risks: Data risks of tools, by the name that the model uses. A tool whose function is
-                decorated has the risk that its decorator declares.
-            data_risk: The agent's remit: no step below the agent may violate it.
+            risks: Risk declarations of tools, by the name that the model uses. A tool whose
+                function is decorated has the risk that its decorator declares.
+            data_risk: The agent's remit, for all steps below the agent.
             capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
 
         Raises:
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
-                names no tool, and all tools of the agent are known.
+                has a name that is not a tool of the agent.
         """
         place = caller()
         ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)

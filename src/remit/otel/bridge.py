@@ -85,10 +85,11 @@ parents: Final[dict[bytes, bytes]] = {}
 
 
 class Bridge(SpanProcessor):
-    """Records the GenAI spans of a tracer provider: `otel:agent|llm|retriever|tool:<name>`.
+    """Span processor that records the GenAI spans of a tracer provider as steps.
 
-    Other spans, of requests and queries, are left out; what is below them is below their
-    parent. An outermost agent outside any run opens a run, which ends with it.
+    The span types are `otel:agent:<name>`, `otel:llm:<name>`, `otel:retriever:<name>` and
+    `otel:tool:<name>`. Other spans, such as HTTP requests, are left out; their children become
+    children of the nearest recorded span. Outside any run, the outermost agent opens a run.
     """
 
     def __init__(
@@ -101,11 +102,11 @@ class Bridge(SpanProcessor):
         """Make a span processor for `TracerProvider.add_span_processor`.
 
         Args:
-            enforce: Raise a denial or a termination where a span starts, so that the step does not
-                run. Otherwise a step that violates the remit runs with a note.
-            risks: Data risks of tools, by name.
-            capture_messages: Which messages of a model call are recorded: `new`, those that the
-                previous call below the same parent did not have, `all`, or `none`.
+            enforce: Whether a denial or a termination is raised where a span starts, so that the
+                step does not run. Otherwise a violation is only recorded.
+            risks: Risk declarations of tools, by name.
+            capture_messages: `new` records the messages that the previous call below the same
+                parent did not have, `all` records all, `none` records none.
 
         Raises:
             DeclarationError: An argument is wrong.

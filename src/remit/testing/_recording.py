@@ -46,16 +46,16 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 def isolated(
     *, clock: Clock | None = None, **settings: Unpack[config.SettingsArguments]
 ) -> Generator[RecordingSink]:
-    """Record into memory within this block: no thread, no file, no socket, no environment.
+    """Record into memory in this block, without threads, files, sockets or the environment.
 
-    What is declared in the block is forgotten after it, and a fault inside remit raises, so that
-    a test sees it. The settings of an earlier `remit.configure()` apply, except target and mode.
-    `remit.configure()` in the block changes settings, but neither the sink nor the mode.
+    Declarations made in the block are removed after it, and a fault inside remit raises, so that
+    a test fails. The settings of an earlier `remit.configure()` apply, except target and mode.
+    `remit.configure()` in the block changes other settings only.
 
     Args:
-        clock: The time, for instance a `FakeClock`.
-        **settings: Settings by name, as for `remit.configure`, which win over those of an earlier
-            one; the environment is not read.
+        clock: The time, for example a `FakeClock`.
+        **settings: Settings by name, as for `remit.configure`. They win over those of an earlier
+            call; the environment is not read.
 
     Yields:
         The sink: `.runs`, `.spans(name)`, `.tree()`, `.never(word)`.
@@ -71,10 +71,10 @@ def isolated(
 
 
 class FakeClock:
-    """A clock for tests; wall and monotonic time move together, by `advance` only.
+    """A clock for tests. Wall and monotonic time stand still until `advance`.
 
     Args:
-        start: The wall time to begin at.
+        start: Wall time at the beginning.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -86,37 +86,36 @@ class FakeClock:
         return self._wall_ns
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds since the clock was made."""
+        """Return nanoseconds since the clock was created."""
         return self._monotonic_ns
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass on both clocks."""
+        """Move both clocks forward by *seconds*."""
         passed_ns = int(seconds * NS_PER_S)
         self._wall_ns += passed_ns
         self._monotonic_ns += passed_ns
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock by *seconds*, either way, as a time server would."""
+        """Move the wall clock alone, forward or back, by *seconds*."""
         self._wall_ns += int(seconds * NS_PER_S)
 
 
 @dataclass(slots=True)
 class RecordedSpan:
-    """One span as it was recorded.
+    """A recorded span.
 
     Attributes:
         name: Span type.
-        key: 26 characters.
-        parent: Key of the parent span, None for the root.
+        key: Key of the span, 26 characters.
+        parent: Key of the parent span; None for the root.
         run_key: Key of the run.
-        status: `active` until it ended.
+        status: `active` until the span ends.
         payload: The arguments, redacted.
-        violations: The violations of a step that ran in spite of them, or was
-            given a value that it excludes.
-        result: The result, redacted; None until it ended, or without one.
-        started_ns: Wall time, nanoseconds since 1970.
-        finished_ns: The same, None until it ended.
-        step: Its declaration: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
+        violations: Violations of a step that still ran, or that received a value it excludes.
+        result: The result, redacted; None without one, or until the span ends.
+        started_ns: Start, in nanoseconds since 1970.
+        finished_ns: End, in nanoseconds since 1970; None until the span ends.
+        step: Declaration of the step: `.name`, `.place` and `.find_risk()`.
     """
 
     name: str
@@ -133,28 +132,28 @@ class RecordedSpan:
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """Declaration of the step or block, with the categories that its types show."""
+        """Risk declaration of the step or block, with the categories inferred from its types."""
         return self.step.find_risk()
 
     @property
     def denied(self) -> bool:
-        """Whether the step was denied: its code did not run."""
+        """Whether the step was denied, so that its code did not run."""
         return self.status == FAILED and denied_by(self.result) is not None
 
 
 @dataclass(slots=True)
 class RecordedRun:
-    """One run as it was recorded.
+    """A recorded run.
 
     Attributes:
-        key: 26 characters.
+        key: Key of the run, 26 characters.
         agent: External identifier of the agent.
         purpose: `live`, `smoke_test` or `eval`.
-        status: `active` until it closed; `open` if it was left open.
-        spans: Its spans in the order of their starts, the root `remit:run` first.
-        quality: Quality payloads by name.
-        quality_errors: Differences of quality payloads from their declarations, by name.
-        outer: Key of the run in whose block it was opened, if any.
+        status: `active` until the run ends; `open` if it was left open.
+        spans: Spans in the order of their starts; the root span `remit:run` is the first.
+        quality: Scores by name.
+        quality_errors: By name, where scores do not match their declaration.
+        outer: Key of the run in whose block this one was opened, if any.
     """
 
     key: str
@@ -235,11 +234,11 @@ def _time(wall_ns: int) -> datetime:
 
 
 class RecordingSink:
-    """Keeps runs and spans in memory.
+    """Keeps runs and spans in memory; `isolated()` and the fixture `remit_recorder` return it.
 
     Attributes:
         runs: Every run, oldest first.
-        registry: What is declared while the sink records; it outlasts the block.
+        registry: The declarations made while the sink records.
     """
 
     def __init__(self) -> None:
@@ -291,14 +290,13 @@ class RecordingSink:
                 run.quality_errors[name] = json.loads(item.result)
 
     def spans(self, name: str | None = None) -> list[RecordedSpan]:
-        """Return the spans of all runs in the order of their starts, root spans left out.
+        """Return the spans of all runs in the order of their starts, without root spans.
 
         Args:
-            name: Only spans of this type; its last part after `:` or `.` is enough. A declared step
-                that was not called has none.
+            name: Only spans of this type; the last part of its name, after `:` or `.`, is enough.
 
         Raises:
-            UsageError: Nothing that is declared or was recorded has the name.
+            UsageError: No declared step and no recorded block has this name.
         """
         spans = [span for span in list(self._spans.values()) if span.name != RUN_TYPE]
         if name is None:
@@ -320,18 +318,18 @@ class RecordingSink:
         return [run.tree() for run in self.runs]
 
     def effects(self, word: Action | Category) -> list[RecordedSpan]:
-        """Return the spans of all runs that did *word*, by the declarations of their steps.
+        """Return the spans of all runs whose steps declare *word*, without denied ones.
 
-        A step does an action that its declaration allows, and a category that its parameters or its
-        result include, also where only a type shows it. A span that was denied did nothing. An
-        agent's own span is not a step; a block of `remit.span` is one, with its `data_risk`.
+        A step declares an action that it allows, and a category that its parameters or its result
+        include; the categories inferred from types count as well. The span of an agent is not a
+        step. A `remit.span` block is, with its `data_risk`.
 
         Args:
             word: An action or a category of data, as in `remit.risk`.
 
         Raises:
-            AssertionError: `undecided`: a step that ran does not declare the word.
-            UsageError: There is no such word.
+            AssertionError: `undecided`: a step that ran leaves the word undeclared.
+            UsageError: The word does not exist.
         """
         __tracebackhide__ = True
         check_word("effects", word, (*ACTIONS, *CATEGORIES), "action or category")
@@ -341,12 +339,15 @@ class RecordingSink:
         return [span for span in history.done if span.step.does(word)]
 
     def never(self, word: Action | Category) -> None:
-        """Check that no step did *word*; see `effects`. Denied steps did not.
+        """Check that no step that ran declares *word*; see `effects`.
+
+        Args:
+            word: An action or a category of data, as in `remit.risk`.
 
         Raises:
-            AssertionError: `violated`: a step did it; `undecided`: a step that ran is undeclared;
-                `vacuous`: no step ran, or the declarations of all steps say that they do not.
-            UsageError: There is no such word.
+            AssertionError: `violated`: a step did it. `undecided`: a step that ran leaves the word
+                undeclared. `vacuous`: no step ran, or no step can do it.
+            UsageError: The word does not exist.
         """
         __tracebackhide__ = True
         check_word("never", word, (*ACTIONS, *CATEGORIES), "action or category")
@@ -354,12 +355,15 @@ class RecordingSink:
             raise AssertionError(failure)
 
     def only(self, *actions: Action) -> None:
-        """Check that the steps took no other actions than these; see `effects`.
+        """Check that the steps that ran took only these actions; see `effects`.
+
+        Args:
+            *actions: Actions, as in `remit.risk`.
 
         Raises:
-            AssertionError: `violated`: a step took another action; `undecided`: a step that ran
-                does not declare another one; `vacuous`: no step ran.
-            UsageError: There is no such action.
+            AssertionError: `violated`: a step took another action. `undecided`: a step that ran
+                leaves another action undeclared. `vacuous`: no step ran.
+            UsageError: An action does not exist.
         """
         __tracebackhide__ = True
         for action in actions:
@@ -368,21 +372,21 @@ class RecordingSink:
             raise AssertionError(failure)
 
     def no_flow(self, category: Category, to: Action | Category = "external_communication") -> None:
-        """Check that no step did *to* after a step whose result holds *category*, in one run.
+        """Check that, in one run, no step did *to* after a step whose result has *category*.
 
-        The order and the declarations are compared, not the values. A source counts from its
-        start, because steps may run at the same time, and a step with an undeclared word counts as
-        if it did it. Runs count as one if one was opened inside the other, resumes it, or has a
-        `traceparent` of the same trace.
+        The check compares the order and the declarations of steps, not values. A source counts from
+        its start, because steps may overlap. A step with an undeclared word counts as doing it.
+        Runs count as one if one was opened inside the other, resumes it, or has a `traceparent` of
+        the same trace.
 
         Args:
-            category: A category of data that the result of a source holds.
-            to: What must not begin after a source.
+            category: Category of data in the result of a source.
+            to: The action or category that must not follow a source.
 
         Raises:
-            AssertionError: `violated`: such a step began after a source; `vacuous`: no source ran,
-                or the declarations of all steps say that they do not do *to*.
-            UsageError: There is no such word.
+            AssertionError: `violated`: such a step started after a source. `vacuous`: no source
+                ran, or no step can do *to*.
+            UsageError: A word does not exist.
         """
         __tracebackhide__ = True
         check_word("no_flow", category, CATEGORIES, "category")

@@ -24,10 +24,10 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def remit_recorder() -> Iterator[RecordingSink]:
-    """Record into memory what the test's agents do: `.runs`, `.spans(name)`, `.never(word)`.
+    """Record the agents of a test into memory; a pytest fixture that returns a `RecordingSink`.
 
-    The test has its own runtime and its own copy of the registry. The settings of an earlier
-    `remit.configure()` hold in it, except target and mode.
+    The test has its own runtime and its own copy of the declarations. The settings of an earlier
+    `remit.configure()` apply, except target and mode.
     """
     with isolated() as recorder:
         yield recorder

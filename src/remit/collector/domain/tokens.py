@@ -65,6 +65,10 @@ class TokenInfo(NamedTuple):
     """A token without its secret.
 
     Attributes:
+        id: Id of the token.
+        scope: The account, or one agent in one environment.
+        account_id: Account of the token.
+        name: Name of the token, for people.
         agent_id: The agent, under the scope `agent_deployment`.
         environment_id: The environment, under the same scope.
         status: `active`, `expired`, `suspended` or `revoked`.
@@ -88,7 +92,12 @@ class TokenInfo(NamedTuple):
 
 
 class CreatedToken(NamedTuple):
-    """A new token with its secret, which is not stored."""
+    """A new token with its secret, which is not stored.
+
+    Attributes:
+        secret: The secret, for `Authorization: Bearer`.
+        info: The token.
+    """
 
     secret: str
     info: TokenInfo
@@ -107,16 +116,19 @@ def create_token(
     """Create a token in the database's account.
 
     Args:
-        store: The database; it gets an account if it has none.
-        agent: For a deployment: the agent's external identifier; an agent that does not exist
-            is created, under that name.
-        may: Its permissions, comma-separated.
-        expires_at: When it expires; without an offset in UTC; None is never.
+        store: The database. An account is created if it has none.
+        scope: The account, or one agent in one environment.
+        agent: External identifier of the agent, for the scope `agent_deployment`. An agent that
+            does not exist is created under that name.
+        name: Name of the token, for people.
+        may: Permissions of the token, comma-separated.
+        expires_at: Time of expiry, in UTC if it has no offset. None never expires.
+        clock: The time, for tests.
 
     Raises:
-        UsageError: No agent can have that identifier, no token that name or *may* in its scope, or
-            *expires_at* does not lie in the future.
-        ValueError: The scope or a permission is unknown.
+        UsageError: The identifier, the name or the permissions are not possible, or *expires_at* is
+            not in the future.
+        ValueError: The scope or a permission does not exist.
     """
     scope, permissions = TokenScope(scope), Permissions.of(may)
     wrong = _wrong_in_scope(scope, permissions)
