@@ -27,11 +27,22 @@ from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
 from remit.collector import Permission
-from remit.collector.api.endpoints import DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
+from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
+RESOURCES = {
+    "agent_instance": "Runs (`agent_instance`)",
+    "agent_spans": "Spans",
+    "agent": "Agents",
+    "agent_version": "Agent versions",
+    "agent_schema_version": "Schema versions",
+    "account": "Accounts and environments",
+    "environment": "Accounts and environments",
+    "agent_deployment": "Deployments",
+    "api_token": "Tokens",
+}
 HELP_WIDTH = 88
 SHOWN_EXAMPLES = 3
 SHOWN_CHARS = 48
@@ -159,17 +170,27 @@ def command_line() -> str:
 
 
 def endpoints() -> str:
-    """Return the table of the collector's endpoints."""
+    """Return a table of the collector's endpoints for each resource."""
+    groups: dict[str, list[str]] = {title: [] for title in RESOURCES.values()}
     paths = json.loads(document())["paths"]
-    rows = ["| method and path | what it does | token may | in bulk |", "|---|---|---|---|"]
     for endpoint in ENDPOINTS:
         does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
         path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
-        words = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
-        may = "" if endpoint.operation == DOCUMENT else " or ".join(f"`{word}`" for word in words)
-        rows.append(f"| `{endpoint.method} {path}` | {does} | {may} | {name} |")
-    return "\n".join(rows) + "\n"
+        needs = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
+        may = " or ".join(f"`{permission}`" for permission in needs)
+        token = "account" if endpoint.account and endpoint.operation != BULK else "any"
+        if endpoint.operation == DOCUMENT:
+            may, token = "", "none"
+        row = f"| `{endpoint.method} {path}` | {does} | {token} | {may} | {name} |\n"
+        groups.setdefault(group_of(endpoint.path, endpoint.prefix), []).append(row)
+    head = "| endpoint | action | token | permission | in bulk |\n|---|---|---|---|---|\n"
+    return "\n".join(f"### {title}\n\n{head}{''.join(rows)}" for title, rows in groups.items())
+
+
+def group_of(path: str, prefix: str) -> str:
+    """Return the heading of an endpoint: that of its resource."""
+    return RESOURCES.get(path.split("/")[1], "Service") if prefix == PREFIX else "Lists and erasure"
 
 
 def contents() -> str:

@@ -154,21 +154,21 @@ def test_no_endpoint_is_missing(api: Api) -> None:
     assert sorted({*served} - done) == sorted({*NEVER_DONE, *DOCUMENTS})
 
 
-def test_the_documentation_says_who_is_answered_what() -> None:
-    """The rows of its table are the statuses of the files; all invalid tokens get that of one."""
-    columns = ["none", *["unknown"] * 4, "", "deployment", "other_account"]
-    found = [statuses_of(name) for name in columns]
-    told = PAGE.read_text().partition("## Who is answered what")[2]
-    rows = [line.strip("|").split("|") for line in told.splitlines() if line.startswith("| `")]
-    wrong = {
-        name: statuses
-        for name, *others in rows
-        if (statuses := [each.get(name.strip(" `"), 200) for each in found])
-        != list(map(int, others))
-    }
-    assert wrong == {}
+def test_the_documentation_says_which_token_an_endpoint_needs() -> None:
+    """The column of its tables agrees with the statuses of the files, for each kind of token."""
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]* \| (\w+) \| ", PAGE.read_text(), re.MULTILINE)
+    needs = dict(rows)
+    kinds = ("none", "unknown", "", "deployment", "other_account")
+    none, unknown, account, deployment, other = map(statuses_of, kinds)
     documents = {f"GET {path.partition(' ')[2]}" for path in DOCUMENTS}
-    assert {row[0].strip(" `") for row in rows} == {*found[0], *documents}
+    assert {name for name, token in needs.items() if token == "none"} == documents
+    assert needs.keys() - documents == none.keys()
+    assert {*none.values(), *unknown.values()} == {401}
+    denied = {name for name, status in deployment.items() if status == 403}
+    erasing = {name for name, status in account.items() if status == 403}
+    assert denied - erasing == {name for name, token in needs.items() if token == "account"}
+    elsewhere = {name: status for name, status in other.items() if status != account[name]}
+    assert {*elsewhere.values()} == {404}
 
 
 def statuses_of(column: str) -> dict[str, int]:

@@ -46,7 +46,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
     """Return the operation on one *what*; a collector has none."""
 
     def missing(ctx: Context, thing_id: str) -> NoReturn:
-        """Answer 404: a collector has none."""
+        """Return 404: a collector has none."""
         del ctx, thing_id
         raise not_found(what)
 
@@ -54,7 +54,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
 
 
 def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
-    """Reject the invitation: a collector has no people."""
+    """Return 409: a collector has no users to invite."""
     del ctx
     check_name("email", request.email)
     raise invalid_action("a collector has no users: hand out a token instead")
