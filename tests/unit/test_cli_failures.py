@@ -277,4 +277,4 @@ def test_a_denial_is_the_failure_of_the_denied_step(tmp_path: Path) -> None:
     assert listed["failure"]["step"].endswith(":transfer")
     assert "✗ DeniedError in transfer" in below
     frames = shown.partition("frames, the innermost first:\n")[2]
-    assert re.findall(r"\.py:\d+ in (\w+)$", frames, re.MULTILINE) == ["settle", "clerk"]
+    assert re.findall(r"\.py:\d+ in (\w+)$", frames, re.MULTILINE)[:2] == ["settle", "clerk"]

@@ -71,13 +71,14 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
         return _erased(visit, facts)
     if row.status == TERMINATED:
         return _terminated(facts, tree)
-    if row.status == FAILED:
+    is_denial = tree.origin is not None and tree.origin.flags & DENIED
+    if row.status == FAILED and not is_denial:
         return _process_ended(facts, tree) if facts.process_ended else _failed(facts, tree, origin)
     return _quiet(facts, tree)
 
 
 def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
-    """Return the notice of a run that neither failed nor was terminated."""
+    """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_cancelled:
         return _cancelled(facts, tree)
