@@ -28,6 +28,7 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.domain.tokens import revoke_token as revoke_token
 from remit.collector.errors import RequestError as RequestError
+from remit.collector.json_io import JsonText as JsonText
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code

@@ -7,14 +7,14 @@ rendered once, when it ends.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import msgspec
 
 from remit._base.markers import VIOLATIONS, may_hold
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import LOSS_SPAN, Findings
-from remit.collector.domain.spans import SpanToCreate, SpanToFinish
+from remit.collector.domain.spans import Payload, SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE
 from remit.collector.json_io import encode, read_json
 from remit.collector.store.questions.span_lists import SpanRecord
@@ -52,20 +52,14 @@ _VIOLATIONS: Final = f'"{VIOLATIONS}"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 
-class _Read(NamedTuple):
-    text: str
-    value: dict[str, object]
-
-
-_NO_PAYLOAD: Final = _Read(EMPTY, {})
+_NO_PAYLOAD: Final = Payload(EMPTY, {})
 
 
 def found_at_creation(
     ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
 ) -> tuple[int, Findings | None]:
     """Return the flags of a new span, and the findings of its markers."""
-    payload = _Read(str(fields.payload, "utf-8"), cast("dict[str, object]", fields.payload_read))
-    result = _result_of(fields)
+    payload, result = fields.params, fields.result
     findings = _findings_in(payload, result, fields.status)
     flags = 0 if findings is None else findings.flags
     if fields.schema_name == LOSS_SPAN:
@@ -80,21 +74,25 @@ def found_at_finish(
     ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
 ) -> tuple[int, Findings | None]:
     """Return the flags that the finish of a span adds, and the findings of its result."""
-    result = _result_of(fields)
-    findings = _findings_in(_NO_PAYLOAD, result, status)
+    findings = _findings_in(_NO_PAYLOAD, fields.result, status)
     flags = 0 if findings is None else findings.flags
-    return flags | _compared(ctx, span_type, status, result), findings
+    return flags | _compared(ctx, span_type, status, fields.result), findings
 
 
-def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
-    """Return a span that ended with the summary that its template gives."""
+def with_summary(
+    row: SpanRow,
+    span_type: CompiledSpanType | None,
+    budget: Budget,
+    fields: SpanToCreate | SpanToFinish,
+) -> SpanRow:
+    """Return a span that *fields* ended with the summary that its template gives."""
     if span_type is None or not span_type.template.usable:
         return row
-    payload = cast("dict[str, object]", read_json(row.payload))
-    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    payload = fields.params.value if isinstance(fields, SpanToCreate) else read_json(row.payload)
     chars = len(row.payload) + len(row.result_payload or "")
     # The members of the result replace those of the payload.
-    text = span_type.template.summary({**payload, **result}, chars, budget)
+    values = {**payload, **(fields.result.value if fields.result else {})}
+    text = span_type.template.summary(values, chars, budget)
     return row if text is None else msgspec.structs.replace(row, summary=text)
 
 
@@ -154,15 +152,8 @@ def judged_qualities(
     return summaries, errors
 
 
-def _result_of(fields: SpanToCreate | SpanToFinish) -> _Read | None:
-    if fields.result_read is None:
-        return None
-    value = cast("dict[str, object]", fields.result_read)
-    return _Read(str(fields.result_payload, "utf-8"), value)
-
-
 def _compared(
-    ctx: Context, span_type: CompiledSpanType | None, status: str, result: _Read | None
+    ctx: Context, span_type: CompiledSpanType | None, status: str, result: Payload | None
 ) -> int:
     # A span type declares the result of a step, but not its errors.
     if result is None or span_type is None or status != COMPLETE:
@@ -170,7 +161,7 @@ def _compared(
     return _RESULT[span_type.result.compare(result.value, result.text, ctx.budget)]
 
 
-def _findings_in(payload: _Read, result: _Read | None, status: str) -> Findings | None:
+def _findings_in(payload: Payload, result: Payload | None, status: str) -> Findings | None:
     held = may_hold(payload.text)
     result_held = result is not None and may_hold(result.text)
     failed = result is not None and status == _FAILED and _VIOLATIONS in result.text

@@ -204,9 +204,7 @@ def without_payloads(row: RunRow) -> RunRow:
     return msgspec.structs.replace(row, quality_payloads=EMPTY, termination_reason=reason)
 
 
-def span_without_payloads(row: SpanRow, instance: RunRow) -> SpanRow:
-    """Return a span of *instance* as it may be stored."""
-    if instance.erased_at is None:
-        return row
+def span_without_payloads(row: SpanRow) -> SpanRow:
+    """Return a span as it may be stored after its run was erased."""
     result = None if row.result_payload is None else EMPTY
     return msgspec.structs.replace(row, payload=EMPTY, result_payload=result)

@@ -26,7 +26,7 @@ from remit._base.ids import is_pfid
 from remit._base.text import closest
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
-from remit.collector.json_io import object_of
+from remit.collector.json_io import JsonText, object_of
 from remit.collector.settings import KIB
 from remit.collector.store.filters import Listed, Page
 from remit.collector.store.rows import AgentRow, Row, RunRow
@@ -303,7 +303,7 @@ def count_runs(ctx: Context, equal: Mapping[str, str]) -> int:
 # Bodies
 
 
-def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
+def model_of(kind: type[M], params: JsonText, max_depth: int) -> M:
     """Return the JSON object *params* as the wire model *kind*.
 
     Raises:

@@ -20,6 +20,7 @@ from remit.collector.domain.failures import (
     without_hidden_text,
 )
 from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
+from remit.collector.domain.spans import Payload
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
@@ -98,13 +99,15 @@ class RunChanges:
         before: SpanRow | None,
         after: SpanRow,
         findings: Findings | None,
-        result: Mapping[str, object] | None,
+        read: Payload | None,
     ) -> None:
         """Take a span that is created or changed.
 
         Args:
             before: The span before the change; None for a new one.
+            read: The result, if this request has it.
         """
+        result = {} if read is None else read.value
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
         if before is not None:
@@ -121,7 +124,7 @@ class RunChanges:
         if findings is not None:
             for rule, times in findings.rules.items():
                 counted.redact(run, after, rule, times)
-        if result is not None and "token_usage" in result:
+        if "token_usage" in result:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
@@ -141,10 +144,10 @@ class RunChanges:
                     self._tokens = tokens
 
     def _take_root(
-        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object] | None
+        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object]
     ) -> None:
         self._summary = after.summary or self._summary
-        steps = None if result is None else result.get("spans")
+        steps = result.get("spans")
         if type(steps) is int and 0 <= steps < MOST_RECORDED and after.status not in UNFINISHED:
             self._root, self._recorded = after, steps + 1
         if before is None and self.run.erased_at is None:

@@ -9,7 +9,7 @@ docs/reference/wire.md decides the cases that public sources do not define.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -27,7 +27,8 @@ from remit.collector.domain.run_changes import RunChanges
 from remit.collector.domain.spans import (
     CREATE,
     FINISH,
-    SpanCall,
+    Call,
+    Payload,
     SpanToCreate,
     SpanToFinish,
     span_to_create,
@@ -83,7 +84,7 @@ class SpanBatch:
         self._changes_by_run: dict[str, RunChanges] = {}
         self._versions: dict[str, Declared] = {}
 
-    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
+    def execute(self, calls: Sequence[Call]) -> list[bytes | RequestError]:
         """Return the responses in order, up to and with the first error."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
@@ -100,7 +101,7 @@ class SpanBatch:
         self._write()
         return responses
 
-    def _task(self, call: SpanCall) -> Task:
+    def _task(self, call: Call) -> Task:
         max_depth = self._ctx.settings.max_depth
         read = span_to_create if call.operation == CREATE else span_to_finish
         try:
@@ -186,7 +187,7 @@ class SpanBatch:
         erased = self._instances[row.agent_instance_id].erased_at is not None
         return task.home == row.id or (
             (fields.status or COMPLETE) == row.status
-            and (erased or _same_payload(row.result_payload, fields.result))
+            and (erased or _same_payload(row.result_payload, _text_of(fields.result)))
         )
 
     def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
@@ -224,9 +225,9 @@ class SpanBatch:
             flags |= CREATED_BY_KEY
         refs = instance.ref, run_changes.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
-        row = self._ended(span_without_payloads(row, instance), instance, span_type)
+        row = self._stored(row, instance, span_type, fields)
         self._spans[span_id] = self._new[span_id] = row
-        run_changes.take(None, row, findings, _result_in(fields))
+        run_changes.take(None, row, findings, fields.result)
         self._keep_key(task, row)
         return self._answer(row)
 
@@ -246,11 +247,19 @@ class SpanBatch:
             self._versions[instance.id] = version
         return version
 
-    def _ended(self, row: SpanRow, instance: RunRow, span_type: CompiledSpanType | None) -> SpanRow:
-        """Return a span with its summary, if it has ended."""
-        if row.status in UNFINISHED or instance.erased_at is not None:
+    def _stored(
+        self,
+        row: SpanRow,
+        instance: RunRow,
+        span_type: CompiledSpanType | None,
+        fields: SpanToCreate | SpanToFinish,
+    ) -> SpanRow:
+        """Return a span as it is stored: with its summary, if it has ended."""
+        if instance.erased_at is not None:
+            return span_without_payloads(row)
+        if row.status in UNFINISHED:
             return row
-        return with_summary(row, span_type, self._ctx.budget)
+        return with_summary(row, span_type, self._ctx.budget, fields)
 
     def _new_span(
         self, span_id: str, fields: SpanToCreate, flags: int = 0, refs: tuple[int, int] = (0, 0)
@@ -271,8 +280,8 @@ class SpanBatch:
             finished_at=finished_at if fields.status not in UNFINISHED else None,
             inserted_at=now_us,
             updated_at=now_us,
-            payload=str(fields.payload, "utf-8"),
-            result_payload=fields.result,
+            payload=fields.params.text,
+            result_payload=_text_of(fields.result),
             run_ref=refs[0],
             type_ref=refs[1],
         )
@@ -287,7 +296,7 @@ class SpanBatch:
             fields.status or COMPLETE,
             instant("timestamp", fields.timestamp, now_us),
             now_us,
-            result=fields.result,
+            result=_text_of(fields.result),
             sensitive=bool(fields.sensitive_encoding),
         )
         instance = self._instances[row.agent_instance_id]
@@ -296,10 +305,10 @@ class SpanBatch:
         found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
-        finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
+        finished = self._stored(finished, instance, span_type, fields)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        run_changes.take(row, finished, findings, _result_in(fields))
+        run_changes.take(row, finished, findings, fields.result)
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -345,8 +354,8 @@ class SpanBatch:
             tx.change_runs(runs)
 
 
-def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
-    return cast("dict[str, object] | None", fields.result_read)
+def _text_of(payload: Payload | None) -> str | None:
+    return None if payload is None else payload.text
 
 
 def _same_payload(one: str | None, other: str | None) -> bool:

@@ -20,9 +20,9 @@ from remit.collector.domain.params import (
 )
 from remit.collector.domain.risk import span_type_names
 from remit.collector.domain.span_batch import SpanBatch
-from remit.collector.domain.spans import CREATE, SpanCall
+from remit.collector.domain.spans import CREATE, Call
 from remit.collector.errors import RequestError, invalid_field, not_found
-from remit.collector.json_io import encode, fields_of
+from remit.collector.json_io import JsonText, encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import RunRow, SpanRow
@@ -33,17 +33,17 @@ TEST_SPAN: Final = "test:span"
 """Name of the test spans of an instance that declared no span type."""
 
 
-def create(ctx: Context, call: SpanCall) -> bytes:
+def create(ctx: Context, call: Call) -> bytes:
     """Create a span."""
     return _alone(ctx, call)
 
 
-def finish(ctx: Context, call: SpanCall) -> bytes:
+def finish(ctx: Context, call: Call) -> bytes:
     """Finish a span."""
     return _alone(ctx, call)
 
 
-def _alone(ctx: Context, call: SpanCall) -> bytes:
+def _alone(ctx: Context, call: Call) -> bytes:
     (response,) = SpanBatch(ctx, minimal=ctx.minimal).execute([call])
     if isinstance(response, RequestError):
         raise response
@@ -158,7 +158,7 @@ def create_test_spans(ctx: Context, request: CreateTestSpansRequest) -> TestSpan
         "payload": {},
     }
     bodies = [{**fields, "schema_name": names[n % len(names)]} for n in range(request.count)]
-    calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
+    calls = [Call(CREATE, JsonText(encode(body), body), None) for body in bodies]
     spans: list[Raw] = []
     for response in SpanBatch(ctx).execute(calls):
         if isinstance(response, RequestError):
