@@ -23,7 +23,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.erasure import span_without_payloads
 from remit.collector.domain.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.domain.params import instant, taken
-from remit.collector.domain.run_changes import RunChanges
+from remit.collector.domain.run_update import RunUpdate
 from remit.collector.domain.spans import (
     CREATE,
     FINISH,
@@ -81,7 +81,7 @@ class SpanBatch:
         self._new: dict[str, SpanRow] = {}
         self._changed: dict[str, SpanRow] = {}
         self._new_keys: list[KeyRow] = []
-        self._changes_by_run: dict[str, RunChanges] = {}
+        self._updates: dict[str, RunUpdate] = {}
         self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[Call]) -> list[bytes | RequestError]:
@@ -218,27 +218,27 @@ class SpanBatch:
             if not self._same_creation(fields, known):
                 raise taken("id")
             return self._answer(known)
-        run_changes = self._changes_of(instance)
-        span_type = run_changes.types.get(fields.schema_name)
+        update = self._update_of(instance)
+        span_type = update.types.get(fields.schema_name)
         flags, findings = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
-        refs = instance.ref, run_changes.type_ref(fields.schema_name)
+        refs = instance.ref, update.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
         row = self._stored(row, instance, span_type, fields)
         self._spans[span_id] = self._new[span_id] = row
-        run_changes.take(None, row, findings, fields.result)
+        update.take(None, row, findings, fields.result)
         self._keep_key(task, row)
         return self._answer(row)
 
-    def _changes_of(self, instance: RunRow) -> RunChanges:
-        run_changes = self._changes_by_run.get(instance.id)
-        if run_changes is None:
+    def _update_of(self, instance: RunRow) -> RunUpdate:
+        update = self._updates.get(instance.id)
+        if update is None:
             types = self._version(instance).types
-            run_changes = self._changes_by_run[instance.id] = RunChanges(
+            update = self._updates[instance.id] = RunUpdate(
                 self._ctx.tx, instance, types
             )
-        return run_changes
+        return update
 
     def _version(self, instance: RunRow) -> Declared:
         version = self._versions.get(instance.id)
@@ -300,15 +300,15 @@ class SpanBatch:
             sensitive=bool(fields.sensitive_encoding),
         )
         instance = self._instances[row.agent_instance_id]
-        run_changes = self._changes_of(instance)
-        span_type = run_changes.types.get(row.schema_name)
+        update = self._update_of(instance)
+        span_type = update.types.get(row.schema_name)
         found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
         finished = self._stored(finished, instance, span_type, fields)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        run_changes.take(row, finished, findings, fields.result)
+        update.take(row, finished, findings, fields.result)
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -347,10 +347,10 @@ class SpanBatch:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
             tx.add_keys(self._new_keys)
-        if self._changes_by_run:
-            all_changes = self._changes_by_run.values()
-            runs = [run_changes.compared(run_changes.write()) for run_changes in all_changes]
-            tx.add_findings([row for run_changes in all_changes for row in run_changes.findings])
+        if self._updates:
+            updates = self._updates.values()
+            runs = [update.write() for update in updates]
+            tx.add_findings([row for update in updates for row in update.findings])
             tx.change_runs(runs)
 
 

@@ -1,4 +1,4 @@
-"""Changes of a run by the spans of one batch: counts, flags, tokens, failure, labels."""
+"""What the spans of one batch change in a run: counts, flags, tokens, failure, labels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from remit._base.first_failure import FailedSpan, first_failed
 from remit.collector.domain.failures import (
     MOST_FAILED,
     Failure,
-    compared,
     ended_us,
+    failed_span_of,
     failure_in,
     failure_of,
     shows_text,
@@ -48,8 +48,8 @@ _SIDES: Final = {
 }
 
 
-class RunChanges:
-    """The changes of one run."""
+class RunUpdate:
+    """The update of one run."""
 
     __slots__ = (
         "_counts",
@@ -154,7 +154,7 @@ class RunChanges:
             self._roots.append(after)
 
     def write(self) -> RunRow:
-        """Write labels and subjects; return the run with its changes, to be written."""
+        """Write labels and subjects; return the run as it is to be written."""
         tx, run = self._tx, self.run
         changes: dict[str, object] = {
             f"spans_{status}": getattr(run, f"spans_{status}") + change
@@ -178,9 +178,9 @@ class RunChanges:
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
-        return changed
+        return self._with_hole(changed)
 
-    def compared(self, run: RunRow) -> RunRow:
+    def _with_hole(self, run: RunRow) -> RunRow:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
@@ -204,7 +204,7 @@ class RunChanges:
             return kept
         before = self._failed_spans() if self.run.spans_failed else []
         rows = {row.id: row for row in (*before, *added)}
-        spans = [compared(row) for row in rows.values()]
+        spans = [failed_span_of(row) for row in rows.values()]
         if kept is not None and kept.span is not None and kept.span not in rows:
             # Deleted because of its age, or one of many.
             raised = kept.kind, kept.place
