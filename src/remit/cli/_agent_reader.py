@@ -129,9 +129,9 @@ class AgentReader:
             call = Call(
                 "GET", f"{API}/{path}", page(model), query=pairs, limit_bytes=MAX_LIST_BYTES
             )
-            answer = self.client.send(call)
-            yield from answer.summaries
-            following = answer.pagination.next_page_offset if answer.pagination else None
+            response = self.client.send(call)
+            yield from response.summaries
+            following = response.pagination.next_page_offset if response.pagination else None
             offset = following if following != offset else None
 
     def _asked_agent(self, agent_id: str) -> Agent:

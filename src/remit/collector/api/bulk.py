@@ -123,16 +123,16 @@ def _responses(ctx: Context, items: Iterable[Call]) -> Iterator[bytes | RequestE
             yield from SpanBatch(ctx, minimal=ctx.minimal).execute(together)
             continue
         if kind in _OF_RUNS and len(together) > 1:
-            ids = {instance_id for item in together if (instance_id := _instance_id(item))}
+            ids = {run_id for item in together if (run_id := _run_id(item))}
             ctx.tx.runs(None, ids)
-        yield from (_answer(ctx, item) for item in together)
+        yield from (_response(ctx, item) for item in together)
 
 
 def _kind(item: Call) -> str:
     return _SPANS if item.operation in _SPAN_OPERATIONS else item.operation
 
 
-def _instance_id(item: Call) -> str | None:
+def _run_id(item: Call) -> str | None:
     try:
         named = _read_instance(item.params.text)
         return named.id if item.operation == REGISTER else named.agent_instance_id
@@ -140,7 +140,7 @@ def _instance_id(item: Call) -> str | None:
         return None
 
 
-def _answer(ctx: Context, item: Call) -> bytes | RequestError:
+def _response(ctx: Context, item: Call) -> bytes | RequestError:
     endpoint = OPERATIONS.get(item.operation)
     if endpoint is None:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")

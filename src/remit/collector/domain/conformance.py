@@ -96,18 +96,18 @@ def with_summary(
     return row if text is None else msgspec.structs.replace(row, summary=text)
 
 
-def shown(ctx: Context, row: SpanRow, instance: RunRow) -> SpanView:
+def shown(ctx: Context, row: SpanRow, run: RunRow) -> SpanView:
     """Return the view of a span, with its differences from its declaration."""
-    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return shown_span(version, row, instance, ctx.budget)
+    version = ctx.declarations.of(ctx.tx, run.agent_schema_version_id)
+    return shown_span(version, row, run, ctx.budget)
 
 
-def shown_span(version: Declared, row: SpanRow, instance: RunRow, budget: Budget) -> SpanView:
+def shown_span(version: Declared, row: SpanRow, run: RunRow, budget: Budget) -> SpanView:
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
     errors = schema_errors(version, row, budget)
-    return span_view(row, instance, title, schema_errors=errors)
+    return span_view(row, run, title, schema_errors=errors)
 
 
 def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) -> list[str]:
@@ -127,7 +127,7 @@ def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) 
 
 
 def judged_qualities(
-    tx: Transaction, declarations: Declarations, instance: RunRow, budget: Budget
+    tx: Transaction, declarations: Declarations, run: RunRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the summaries and the errors of the quality payloads of a run, both by name.
 
@@ -135,11 +135,11 @@ def judged_qualities(
     """
     summaries: dict[str, str | None] = {}
     errors: dict[str, list[str]] = {}
-    if instance.quality_payloads == EMPTY:
+    if run.quality_payloads == EMPTY:
         return summaries, errors
-    qualities = declarations.of(tx, instance.agent_schema_version_id).qualities
-    payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
-    chars = len(instance.quality_payloads)
+    qualities = declarations.of(tx, run.agent_schema_version_id).qualities
+    payloads = cast("dict[str, dict[str, object]]", read_json(run.quality_payloads))
+    chars = len(run.quality_payloads)
     for name, payload in payloads.items() if qualities else ():
         quality = qualities.get(name)
         if quality is None:

@@ -177,7 +177,7 @@ class RunUpdate:
         changed = msgspec.structs.replace(run, **changes)
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
-            changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
+            changed = msgspec.structs.replace(changed, handled=tx.count_handled(run.id))
         return self._with_hole(changed)
 
     def _with_hole(self, run: RunRow) -> RunRow:

@@ -46,7 +46,7 @@ from remit.collector.store.rows import (
     SpanRow,
 )
 from remit.collector.validation.declarations import CompiledSpanType, Declared
-from remit.collector.views.envelopes import span_answer
+from remit.collector.views.envelopes import span_response
 from remit.collector.views.spans import without_values
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
@@ -76,7 +76,7 @@ class SpanBatch:
         self._minimal = minimal
         self._account_id = ctx.caller.account_id
         self._spans: dict[str, SpanRow] = {}
-        self._instances: dict[str, RunRow] = {}
+        self._runs: dict[str, RunRow] = {}
         self._keys: dict[tuple[str, str], KeyRow] = {}
         self._new: dict[str, SpanRow] = {}
         self._changed: dict[str, SpanRow] = {}
@@ -114,7 +114,7 @@ class SpanBatch:
     def _read(self, tasks: Sequence[Task]) -> None:
         """Read the rows that the decisions need, in a few statements for the whole batch."""
         tx, account_id = self._ctx.tx, self._account_id
-        instance_ids: set[str] = set()
+        run_ids: set[str] = set()
         created: set[str | None] = set()
         named: set[str | None] = set()
         # Whether every operation only adds the span that it names: one that another request adds
@@ -122,7 +122,7 @@ class SpanBatch:
         adds = True
         for _, _, home, fields in tasks:
             if isinstance(fields, SpanToCreate):
-                instance_ids.add(fields.agent_instance_id)
+                run_ids.add(fields.agent_instance_id)
                 created.update((home, fields.id))
                 adds = adds and (home is None or fields.id is None or fields.id == home)
                 continue
@@ -132,7 +132,7 @@ class SpanBatch:
                 named.add(fields.agent_span_id)
         new_ids = {span_id for span_id in created if span_id is not None}
         span_ids = new_ids.union(span_id for span_id in named if span_id is not None)
-        shards = tx.hold(instance_ids, span_ids, created=new_ids)
+        shards = tx.hold(run_ids, span_ids, created=new_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
@@ -141,21 +141,19 @@ class SpanBatch:
         if used or (span_ids and (shards is None or shards or not adds)):
             within = shards or None if used <= span_ids else None
             self._spans = tx.spans(account_id, span_ids | used, within)
-        instance_ids.update(row.agent_instance_id for row in self._spans.values())
-        self._instances = tx.runs(account_id, instance_ids)
+        run_ids.update(row.agent_instance_id for row in self._spans.values())
+        self._runs = tx.runs(account_id, run_ids)
 
     def _decide(self, task: Task) -> bytes:
         first = self._first_result(task)
-        if first is not None and not self._ctx.caller.sees(
-            self._instances[first.agent_instance_id]
-        ):
+        if first is not None and not self._ctx.caller.sees(self._runs[first.agent_instance_id]):
             raise taken("idempotency_key")
         if isinstance(task.fields, RequestError):
             raise task.fields
         if first is not None:
             if not self._repeats(task, task.fields, first):
                 raise used_otherwise()
-            return self._answer(first)
+            return self._response(first)
         if isinstance(task.fields, SpanToCreate):
             return self._create(task, task.fields)
         return self._finish(task, task.fields)
@@ -184,7 +182,7 @@ class SpanBatch:
             return same_span and (task.home == row.id or self._same_creation(fields, row))
         if fields.agent_span_id != row.id:
             return False
-        erased = self._instances[row.agent_instance_id].erased_at is not None
+        erased = self._runs[row.agent_instance_id].erased_at is not None
         return task.home == row.id or (
             (fields.status or COMPLETE) == row.status
             and (erased or _same_payload(row.result_payload, _text_of(fields.result)))
@@ -193,7 +191,7 @@ class SpanBatch:
     def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
         """Return whether a creation is equal to the one of *row*, which may have ended since."""
         created = self._new_span(row.id, fields)
-        erased = self._instances[row.agent_instance_id].erased_at is not None
+        erased = self._runs[row.agent_instance_id].erased_at is not None
         ended = row.created_status not in UNFINISHED
         return (
             created.agent_instance_id == row.agent_instance_id
@@ -208,8 +206,8 @@ class SpanBatch:
         )
 
     def _create(self, task: Task, fields: SpanToCreate) -> bytes:
-        instance = self._instances.get(fields.agent_instance_id)
-        if instance is None or not self._ctx.caller.sees(instance):
+        run = self._runs.get(fields.agent_instance_id)
+        if run is None or not self._ctx.caller.sees(run):
             raise not_found("agent_instance")
         unused_home = None if task.home in self._spans else task.home
         span_id = fields.id or unused_home or self._ctx.new_id()
@@ -217,45 +215,43 @@ class SpanBatch:
         if known is not None:
             if not self._same_creation(fields, known):
                 raise taken("id")
-            return self._answer(known)
-        update = self._update_of(instance)
+            return self._response(known)
+        update = self._update_of(run)
         span_type = update.types.get(fields.schema_name)
         flags, findings = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
-        refs = instance.ref, update.type_ref(fields.schema_name)
+        refs = run.ref, update.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
-        row = self._stored(row, instance, span_type, fields)
+        row = self._stored(row, run, span_type, fields)
         self._spans[span_id] = self._new[span_id] = row
         update.take(None, row, findings, fields.result)
         self._keep_key(task, row)
-        return self._answer(row)
+        return self._response(row)
 
-    def _update_of(self, instance: RunRow) -> RunUpdate:
-        update = self._updates.get(instance.id)
+    def _update_of(self, run: RunRow) -> RunUpdate:
+        update = self._updates.get(run.id)
         if update is None:
-            types = self._version(instance).types
-            update = self._updates[instance.id] = RunUpdate(
-                self._ctx.tx, instance, types
-            )
+            types = self._version(run).types
+            update = self._updates[run.id] = RunUpdate(self._ctx.tx, run, types)
         return update
 
-    def _version(self, instance: RunRow) -> Declared:
-        version = self._versions.get(instance.id)
+    def _version(self, run: RunRow) -> Declared:
+        version = self._versions.get(run.id)
         if version is None:
-            version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
-            self._versions[instance.id] = version
+            version = self._ctx.declarations.of(self._ctx.tx, run.agent_schema_version_id)
+            self._versions[run.id] = version
         return version
 
     def _stored(
         self,
         row: SpanRow,
-        instance: RunRow,
+        run: RunRow,
         span_type: CompiledSpanType | None,
         fields: SpanToCreate | SpanToFinish,
     ) -> SpanRow:
         """Return a span as it is stored: with its summary, if it has ended."""
-        if instance.erased_at is not None:
+        if run.erased_at is not None:
             return span_without_payloads(row)
         if row.status in UNFINISHED:
             return row
@@ -288,7 +284,7 @@ class SpanBatch:
 
     def _finish(self, task: Task, fields: SpanToFinish) -> bytes:
         row = self._spans.get(fields.agent_span_id)
-        if row is None or not self._ctx.caller.sees(self._instances[row.agent_instance_id]):
+        if row is None or not self._ctx.caller.sees(self._runs[row.agent_instance_id]):
             raise not_found("agent_span")
         now_us = self._ctx.now_us
         finished = finish_span(
@@ -299,18 +295,18 @@ class SpanBatch:
             result=_text_of(fields.result),
             sensitive=bool(fields.sensitive_encoding),
         )
-        instance = self._instances[row.agent_instance_id]
-        update = self._update_of(instance)
+        run = self._runs[row.agent_instance_id]
+        update = self._update_of(run)
         span_type = update.types.get(row.schema_name)
         found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
-        finished = self._stored(finished, instance, span_type, fields)
+        finished = self._stored(finished, run, span_type, fields)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
         update.take(row, finished, findings, fields.result)
         self._keep_key(task, finished)
-        return self._answer(finished)
+        return self._response(finished)
 
     def _keep_key(self, task: Task, row: SpanRow) -> None:
         """Store the key of an operation, unless the span's own row holds it."""
@@ -327,16 +323,16 @@ class SpanBatch:
                 )
             )
 
-    def _answer(self, row: SpanRow) -> bytes:
-        instance = self._instances[row.agent_instance_id]
+    def _response(self, row: SpanRow) -> bytes:
+        run = self._runs[row.agent_instance_id]
         if self._minimal:
             view: object = {"id": row.id}
         else:
-            view = shown_span(self._version(instance), row, instance, self._ctx.budget)
+            view = shown_span(self._version(run), row, run, self._ctx.budget)
             if not self._ctx.caller.reads:
                 view = without_values(view)
-        terminated = instance.status == TERMINATED
-        return span_answer(view, terminated=terminated, reason=instance.termination_reason)
+        terminated = run.status == TERMINATED
+        return span_response(view, terminated=terminated, reason=run.termination_reason)
 
     def _write(self) -> None:
         tx = self._ctx.tx

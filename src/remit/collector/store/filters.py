@@ -138,7 +138,7 @@ class Removed(NamedTuple):
     """
 
     spans: int = 0
-    instances: int = 0
+    runs: int = 0
     keys: int = 0
     parts: tuple[str, ...] = ()
     payloads: int = 0

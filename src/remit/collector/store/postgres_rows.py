@@ -154,15 +154,15 @@ class PostgresTransaction(Transaction):
     @override
     def hold(
         self,
-        instance_ids: Collection[str],
+        run_ids: Collection[str],
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
     ) -> Collection[int] | None:
         if not span_ids:
-            self.runs(None, instance_ids)
+            self.runs(None, run_ids)
             return ()
-        unlocked = self._unread(instance_ids)
+        unlocked = self._unread(run_ids)
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._has_spans:
             # Some of the spans may belong to runs that are not written yet.

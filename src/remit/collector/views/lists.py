@@ -11,7 +11,7 @@ from remit.collector.store.questions.scope import FAILED, FLAGS
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
+from remit.collector.views.runs import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
 
 

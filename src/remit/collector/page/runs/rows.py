@@ -13,7 +13,7 @@ from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.marks import MARKS
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions.run_lists import run_of
+from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 from remit.collector.views.lists import run_view
@@ -121,7 +121,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
     """
 
     def work(ctx: Context) -> dict[str, Any]:
-        run = run_of(ctx.tx, run_in(ctx, run_id).ref)
+        run = run_with_agent(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
         return run_view(run)

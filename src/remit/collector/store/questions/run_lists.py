@@ -150,7 +150,7 @@ def runs_beside(tx: Transaction, scope: Scope, run_id: str) -> Beside:
     return Beside(first("r.id < ?", "r.id DESC"), first("r.id > ?", "r.id"))
 
 
-def run_of(tx: Transaction, run: RunRef) -> RunWithAgent | None:
+def run_with_agent(tx: Transaction, run: RunRef) -> RunWithAgent | None:
     """Return a run; None if it was deleted."""
     shard, values = tx.in_shard("m.", run.id)
     sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
