@@ -121,7 +121,6 @@ class AgentReader:
         return self.client.send(call).model_dump(exclude={"id"})
 
     def _every(self, path: str, model: type[M], query: Mapping[str, str]) -> Iterator[M]:
-        """Yield the items of a list of `/api/v1`, page by page."""
         offset: int | None = 0
         while offset is not None:
             paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}

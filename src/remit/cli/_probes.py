@@ -130,7 +130,6 @@ def _encrypted(settings: Settings) -> Iterator[Outcome]:
 
 
 def _explained(outcome: Outcome, settings: Settings) -> Outcome:
-    """Return *outcome*, or its cause if the URL or the token shows it."""
     path = urlsplit(settings.api_url or "").path
     if outcome.code == "not_the_api" and path:
         message = f"REMIT_API_URL ends in {path}, where there is no Prefactor API"
@@ -198,7 +197,6 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
 
 
 def _outcome_of(settings: Settings, response: object) -> Outcome:
-    """Return the outcome of a ping, or of the invalid registration."""
     error = response if isinstance(response, ApiError) else None
     if error is None or error.status in INVALID:
         return ok("server", f"{settings.api_url} responds and accepts the token")

@@ -200,7 +200,6 @@ def _line(value: object) -> str | None:
 
 
 def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, by which the steps that it ended are related."""
     return str(error.get("type")), str(error.get("at"))
 
 

@@ -249,7 +249,6 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
 
 
 def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Scope:
-    """Return whose runs a request is about."""
     caller = ctx.caller
     if agent_id is not None:
         agent_of(ctx, agent_id)

@@ -124,7 +124,6 @@ def _read(
 
 
 def _payload(fields: JsonText, name: str, raw: Raw, max_depth: int) -> Payload:
-    """Return a payload, an object that every reader can decode."""
     value = value_of(fields.member(name, raw), max_depth)
     if not isinstance(value, dict):
         raise invalid_field(name, "must be an object")

@@ -375,7 +375,6 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
 
 
 def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
-    """Return the permissions that a request for a token asks for."""
     try:
         permissions = Permissions.of(text)
     except ValueError as error:

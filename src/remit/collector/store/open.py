@@ -86,7 +86,6 @@ def shown(database: Path | str) -> str:
 
 
 def _scheme_of(database: Path | str) -> str:
-    """Return the scheme of a URL, empty for a path."""
     match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
     return match[1] if match else ""
 

@@ -356,7 +356,6 @@ class PostgresStore(Store):
 
 
 def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
-    """Return the time limits of a connection, as settings of PostgreSQL."""
     limits = {
         "lock_timeout": waits.lock_s,
         "statement_timeout": statement_s,

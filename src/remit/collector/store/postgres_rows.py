@@ -245,7 +245,6 @@ class PostgresTransaction(Transaction):
         self._change_spans(changes, [row.id for row in rows])
 
     def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
-        """Update the spans of these ids."""
         self.run(sqls.CHANGE, (json_of(changes), *of_ids(span_ids)))
 
     @override
@@ -374,7 +373,6 @@ class PostgresTransaction(Transaction):
         self._write(self._parts_of_runs())
 
     def _write(self, parts: Mapping[str, Sequence[JsonRow]]) -> None:
-        """Write rows, in one statement."""
         used = {name: rows for name, rows in parts.items() if rows}
         if not used:
             return
@@ -468,7 +466,6 @@ def _array(texts: Collection[str]) -> str:
 
 
 def _of_run(run: RunRow) -> dict[str, Value]:
-    """Return the columns by which a row belongs to a run."""
     run_id = to_bytes(run.id)
     return {"shard": shard_of(run_id), "run_id": run_id.hex(), "run_ref": run.ref}
 

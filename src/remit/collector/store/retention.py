@@ -113,7 +113,6 @@ class _Deletion:
             self._count(payloads=count)
 
     def _step(self, work: Callable[[Transaction], T], ended: T) -> T:
-        """Return what a transaction returns, or *ended* if the deletion was stopped."""
         if self._stopped:
             return ended
         result = write(self._store, work)

@@ -144,7 +144,6 @@ class SpanRows(Execution):
         return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
     def _where(self, wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
-        """Return the condition on spans `s` of runs `r`, and its values."""
         where, values = wanted.where()
         if wanted.agent_instance_id is None:
             return where, values
