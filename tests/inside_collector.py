@@ -80,7 +80,7 @@ from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.open import distribute as distribute
 from remit.collector.store.open import is_postgres as is_postgres
-from remit.collector.store.open import open_reader as open_reader
+from remit.collector.store.open import open_readable as open_readable
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction

@@ -39,7 +39,7 @@ class ConflictError(StoreUnavailableError):
     """A concurrent transaction wrote first; a repetition reads the result."""
 
 
-class Reader(Protocol):
+class Readable(Protocol):
     """A database that is only read."""
 
     path: str
@@ -57,7 +57,7 @@ class Reader(Protocol):
         ...
 
 
-class Store(Reader, Protocol):
+class Store(Readable, Protocol):
     """A database; every method may be called from any thread.
 
     Attributes:

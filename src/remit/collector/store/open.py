@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from remit._base.text import install_extra
-from remit.collector.store.base import Reader, Store
-from remit.collector.store.sqlite import SqliteReader, SqliteStore
+from remit.collector.store.base import Readable, Store
+from remit.collector.store.sqlite import ReadOnlySqlite, SqliteStore
 from remit.errors import SettingsError
 
 # Imported by name: psycopg is an extra, and its import takes time that SQLite does not need.
@@ -42,7 +42,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
     return SqliteStore(path)
 
 
-def open_reader(database: Path | str) -> Reader:
+def open_readable(database: Path | str) -> Readable:
     """Open the database that *database* names, to read it and change nothing.
 
     Args:
@@ -52,11 +52,11 @@ def open_reader(database: Path | str) -> Reader:
         SettingsError: It is not a remit database, holds another schema, or does not exist.
     """
     if is_postgres(database):
-        reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
-        return reader
+        store: Readable = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
+        return store
     path = _path(database)
     _check_exists(path)
-    return SqliteReader(path)
+    return ReadOnlySqlite(path)
 
 
 def distribute(url: str) -> int:
