@@ -15,7 +15,7 @@ from remit._base.markers import VIOLATIONS, may_hold
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import LOSS_SPAN, Findings
 from remit.collector.domain.spans import Payload, SpanToCreate, SpanToFinish
-from remit.collector.domain.states import COMPLETE
+from remit.collector.domain.states import COMPLETE, FAILED
 from remit.collector.json_io import encode, read_json
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import (
@@ -47,7 +47,6 @@ _RESULT: Final = {
     SchemaResult.BAD: BAD_RESULT,
     SchemaResult.UNCHECKED: UNCHECKED_RESULT,
 }
-_FAILED: Final = "failed"
 _VIOLATIONS: Final = f'"{VIOLATIONS}"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
@@ -164,7 +163,7 @@ def _compared(
 def _findings_in(payload: Payload, result: Payload | None, status: str) -> Findings | None:
     held = may_hold(payload.text)
     result_held = result is not None and may_hold(result.text)
-    failed = result is not None and status == _FAILED and _VIOLATIONS in result.text
+    failed = result is not None and status == FAILED and _VIOLATIONS in result.text
     if not (held or result_held or failed):
         return None
     findings = Findings()

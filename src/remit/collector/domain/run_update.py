@@ -8,6 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from remit._base.first_failure import FailedSpan, first_failed
+from remit._base.traceparent import trace_id
 from remit.collector.domain.failures import (
     MOST_FAILED,
     Failure,
@@ -20,8 +21,8 @@ from remit.collector.domain.failures import (
     without_hidden_text,
 )
 from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
-from remit.collector.domain.spans import Payload
-from remit.collector.domain.states import UNFINISHED
+from remit.collector.domain.spans import SpanToCreate, SpanToFinish
+from remit.collector.domain.states import FAILED, UNFINISHED
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
     DENIED,
@@ -34,11 +35,10 @@ from remit.collector.store.rows import (
     all_spans,
 )
 from remit.collector.store.statements import SPANS_OF_RUN
-from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, labels, subject_hash
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import CompiledSpanType
 
-FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1
 """Larger numbers of spans are ignored."""
 _SIDES: Final = {
@@ -80,7 +80,7 @@ class RunUpdate:
         self._tokens: list[int] | None = None
         self._summary: str | None = None
         self._failed: list[SpanRow] = []
-        self._roots: list[SpanRow] = []
+        self._roots: list[dict[str, object]] = []
         self._root: SpanRow | None = None
         self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
@@ -99,15 +99,14 @@ class RunUpdate:
         before: SpanRow | None,
         after: SpanRow,
         findings: Findings | None,
-        read: Payload | None,
+        fields: SpanToCreate | SpanToFinish,
     ) -> None:
-        """Take a span that is created or changed.
+        """Take a span that is created or changed by *fields*.
 
         Args:
             before: The span before the change; None for a new one.
-            read: The result, if this request has it.
         """
-        result = {} if read is None else read.value
+        result = {} if fields.result is None else fields.result.value
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
         if before is not None:
@@ -128,7 +127,9 @@ class RunUpdate:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
-            self._take_root(before, after, result)
+            self._take_root(after, result)
+            if isinstance(fields, SpanToCreate) and run.erased_at is None:
+                self._roots.append(fields.params.value)
         if after.status == FAILED:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
@@ -143,15 +144,11 @@ class RunUpdate:
                     tokens[place] += number
                     self._tokens = tokens
 
-    def _take_root(
-        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object]
-    ) -> None:
+    def _take_root(self, after: SpanRow, result: Mapping[str, object]) -> None:
         self._summary = after.summary or self._summary
         steps = result.get("spans")
         if type(steps) is int and 0 <= steps < MOST_RECORDED and after.status not in UNFINISHED:
             self._root, self._recorded = after, steps + 1
-        if before is None and self.run.erased_at is None:
-            self._roots.append(after)
 
     def write(self) -> RunRow:
         """Write labels and subjects; return the run as it is to be written."""
@@ -169,11 +166,11 @@ class RunUpdate:
             changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]
             changes["tokens_out"] = (run.tokens_out or 0) + self._tokens[1]
         for root in self._roots:
-            changes["caused_by"] = cause(root.payload) or run.caused_by
-            hashed = subject_hash(root.payload)
+            changes["caused_by"] = trace_id(root.get("traceparent")) or run.caused_by
+            hashed = subject_hash(root)
             if hashed is not None:
                 tx.add_subject(run, hashed)
-            tx.add_labels(run, labels(root.payload))
+            tx.add_labels(run, labels(root))
         changed = msgspec.structs.replace(run, **changes)
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:

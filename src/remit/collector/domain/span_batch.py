@@ -225,7 +225,7 @@ class SpanBatch:
         row = self._new_span(span_id, fields, flags, refs)
         row = self._stored(row, run, span_type, fields)
         self._spans[span_id] = self._new[span_id] = row
-        update.take(None, row, findings, fields.result)
+        update.take(None, row, findings, fields)
         self._keep_key(task, row)
         return self._response(row)
 
@@ -304,7 +304,7 @@ class SpanBatch:
         finished = self._stored(finished, run, span_type, fields)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        update.take(row, finished, findings, fields.result)
+        update.take(row, finished, findings, fields)
         self._keep_key(task, finished)
         return self._response(finished)
 

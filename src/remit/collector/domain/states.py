@@ -18,6 +18,7 @@ _replace = msgspec.structs.replace
 PENDING: Final = "pending"
 ACTIVE: Final = "active"
 COMPLETE: Final = "complete"
+FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TERMINATED: Final = "terminated"
 UNFINISHED: Final = frozenset({PENDING, ACTIVE})

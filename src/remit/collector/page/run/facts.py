@@ -284,7 +284,7 @@ def run_facts(rows: RunRows, after: str | None, limit: int) -> RunFacts:
         row=row,
         agent=row.agent_id if agent is None else agent.name,
         version=_name(version) if version is not None else row.agent_version_id,
-        subject=None if root is None else subject_hash(root.payload),
+        subject=None if root is None else subject_hash(read_json(root.payload)),
         types=rows.types,
         steps=steps,
         far=far,

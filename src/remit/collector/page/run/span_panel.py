@@ -10,6 +10,7 @@ from remit._base.first_failure import PROCESS_ENDED
 from remit._policy.violations import denied_by
 from remit.collector.domain.failures import HiddenErrors
 from remit.collector.domain.states import CANCELLED
+from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import (
     Node,
@@ -140,7 +141,7 @@ class Panel(NamedTuple):
     @property
     def subject(self) -> str | None:
         """The hash of the subject that the root of a run names; None if it names none."""
-        return subject_hash(self.facts.row.payload) if self.is_root else None
+        return subject_hash(read_json(self.facts.row.payload)) if self.is_root else None
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
