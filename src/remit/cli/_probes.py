@@ -46,7 +46,7 @@ NO_REGISTRATION: Final = REGISTER_INSTANCE.raw(
 )
 """A registration that a server rejects as invalid, if URL and token are right.
 
-It names no id, so a 404 can only mean that the URL is wrong.
+It has no id, so a 404 can only mean that the URL is wrong.
 """
 INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"

@@ -83,7 +83,7 @@ _DIGITS: Final = b"0123456789"
 
 
 class _RepeatedKeyError(Exception):
-    """An object has the key twice that is the first argument."""
+    """An object has a key twice; it is the first argument."""
 
 
 def read_body(body: bytes, most_values: int) -> JsonText:

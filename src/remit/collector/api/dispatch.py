@@ -272,7 +272,7 @@ class Service:
         fields = fields_of(bytes(body.text))
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
-        # The id that the path names wins.
+        # The id in the path takes precedence.
         if endpoint.wrapped and not named:
             params = body.member("details", fields["details"])
         else:

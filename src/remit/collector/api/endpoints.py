@@ -499,7 +499,7 @@ for _endpoint in ENDPOINTS:
 
 
 def match(method: str, path: str) -> tuple[Endpoint, str]:
-    """Return the endpoint of a request, and the id that its path names, empty if it names none.
+    """Return the endpoint of a request, and the id in its path, empty without one.
 
     Args:
         path: Path, decoded; a slash at its end is ignored.

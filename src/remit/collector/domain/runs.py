@@ -114,7 +114,7 @@ def registered_again(
     """Return the run of a repeated registration.
 
     Raises:
-        RequestError: 422, the repetition names another agent.
+        RequestError: 422, the repetition has another agent.
     """
     row = run_of(ctx, run_id)
     if request.agent_id not in {None, row.agent_id}:

@@ -74,7 +74,7 @@ class SpanToFinish(msgspec.Struct, gc=False):
 
 
 class _FinishRequest(FinishAgentSpanRequest):
-    """A finish with the id that its path names."""
+    """A finish with the id of its path."""
 
     agent_span_id: str
 
@@ -118,7 +118,7 @@ def _read(
     try:
         return decoder.decode(fields.text)
     except (msgspec.DecodeError, RecursionError) as error:
-        # The wire model names every wrong field; msgspec stops at the first.
+        # The wire model reports every wrong field; msgspec stops at the first.
         model_of(model, fields, max_depth)
         raise malformed(f"the item is not readable: {error}") from error
 

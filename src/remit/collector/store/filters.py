@@ -108,7 +108,7 @@ class SpanFilter:
 
     @property
     def names_runs(self) -> bool:
-        """Whether the condition names columns of runs."""
+        """Whether the condition is on columns of runs."""
         return self.agent_instance_id is not None or self.environment_id is not None
 
 

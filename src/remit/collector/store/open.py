@@ -1,4 +1,4 @@
-"""The database that `--db` names: an SQLite file by its path, or PostgreSQL by its URL."""
+"""The database of `--db`: an SQLite file by its path, or PostgreSQL by its URL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql"})
 
 
 def open_store(database: Path | str, *, create: bool = True) -> Store:
-    """Open the database that *database* names.
+    """Open a database.
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
@@ -43,7 +43,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
 
 
 def open_readable(database: Path | str) -> Readable:
-    """Open the database that *database* names, to read it and change nothing.
+    """Open a database to read it and change nothing.
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
@@ -72,7 +72,7 @@ def distribute(url: str) -> int:
 
 
 def is_postgres(database: Path | str) -> bool:
-    """Return whether *database* names a PostgreSQL database, which several processes may serve."""
+    """Return whether a database is PostgreSQL, which several processes may serve."""
     return _scheme_of(database) in _POSTGRES_SCHEMES
 
 

@@ -151,7 +151,7 @@ class PostgresStore(Store):
             url: As libpq reads it, `postgresql://user@host/database`.
             create: Whether to create missing tables.
             read_only: Whether to change nothing.
-            clock: Tells for which times there must be partitions.
+            clock: Determines for which times there must be partitions.
 
         Raises:
             SettingsError: It cannot be reached, is not a remit database, or has another version of

@@ -76,7 +76,7 @@ def count_view(counted: Counted, by: str, whole: str, group: object) -> dict[str
     """Return the numbers of a group.
 
     Args:
-        by: The member that names the group.
+        by: The member with the name of the group.
         whole: The member with the number of all.
     """
     named = {by: group} if by != "type" else {by: group, "title": counted.title}
