@@ -29,9 +29,9 @@ class JsonText(NamedTuple):
     value: object = None
 
     def member(self, name: str, text: Raw) -> JsonText:
-        """Return a member of an object, whose *text* was read already."""
-        value = self.value
-        return JsonText(text, value.get(name) if isinstance(value, dict) else None)
+        """Return a member of this object; *text* is its text."""
+        members = cast("dict[str, object] | None", self.value)
+        return JsonText(text, members and members.get(name))
 
 
 encode: Final = msgspec.json.encode

@@ -77,9 +77,11 @@ def items_of(body: JsonText, max_items: int) -> dict[str, Call]:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
         raise too_large(f"a bulk request takes at most {max_items} items")
-    values = body.value["items"] if isinstance(body.value, dict) else repeat(None)
+    values = cast("dict[str, list[object]] | None", body.value)
     items: dict[str, Call] = {}
-    for number, (raw, value) in enumerate(zip(raws, values, strict=False)):
+    for number, (raw, value) in enumerate(
+        zip(raws, values["items"] if values else repeat(None), strict=False)
+    ):
         key, item = _item(number, raw, value)
         if items.setdefault(key, item) is not item:
             raise invalid_field(f"items.{number}.idempotency_key", "is used twice in this request")

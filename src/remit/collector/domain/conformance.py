@@ -90,7 +90,7 @@ def with_summary(
     payload = fields.params.value if isinstance(fields, SpanToCreate) else read_json(row.payload)
     chars = len(row.payload) + len(row.result_payload or "")
     # The members of the result replace those of the payload.
-    values = {**payload, **(fields.result.value if fields.result else {})}
+    values: dict[str, object] = {**payload, **(fields.result.value if fields.result else {})}
     text = span_type.template.summary(values, chars, budget)
     return row if text is None else msgspec.structs.replace(row, summary=text)
 

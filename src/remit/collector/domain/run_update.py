@@ -106,7 +106,7 @@ class RunUpdate:
         Args:
             before: The span before the change; None for a new one.
         """
-        result = {} if fields.result is None else fields.result.value
+        result: dict[str, object] = {} if fields.result is None else fields.result.value
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
         if before is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -34,7 +34,7 @@ def labels(payload: Mapping[str, object]) -> list[tuple[str, str]]:
     A word alone has an empty value.
     """
     try:
-        named = msgspec.convert(payload.get("labels"), _Labels)
+        named = cast("_Labels", msgspec.convert(payload.get("labels"), _Labels))
     except msgspec.ValidationError:
         return []
     pairs = (named or {}).items() if not isinstance(named, list) else [(word, "") for word in named]
