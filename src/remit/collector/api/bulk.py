@@ -165,7 +165,7 @@ def _item(number: int, raw: Raw | _Wrapped, value: object) -> tuple[str, Call]:
         item = _read_wrapped(raw) if isinstance(raw, Raw) else raw
     except (msgspec.DecodeError, RecursionError):
         return _flat_item(number, JsonText(cast("Raw", raw), value))
-    details = JsonText(b"", value).member("details", item.details)
+    details = JsonText(item.details, cast("dict[str, object]", value)["details"] if value else None)
     return _call(number, item.operation, details, item.key)
 
 

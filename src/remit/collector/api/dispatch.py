@@ -274,7 +274,7 @@ class Service:
         key = _key(fields, details, request, max_depth)
         # The id in the path takes precedence.
         if endpoint.wrapped and not named:
-            params = body.member("details", fields["details"])
+            params = JsonText(fields["details"], body.member("details"))
         else:
             inner = {**({} if endpoint.wrapped else fields), **details, **named}
             params = JsonText(encode(inner))

@@ -5,7 +5,7 @@ A property test verifies that both accept the same.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from remit.collector.domain.params import check_name, checked_id, model_of
 from remit.collector.errors import invalid_field, malformed
-from remit.collector.json_io import JsonText, finite, value_of
+from remit.collector.json_io import JsonText, check_depth, finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 
 CREATE: Final = "agent_spans/create"
@@ -25,7 +25,7 @@ FinishStatus: TypeAlias = Literal["complete", "failed", "cancelled"]
 T = TypeVar("T")
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, gc=False):
     """One operation: its fields, not yet validated, and its idempotency key."""
 
     operation: str
@@ -33,7 +33,7 @@ class Call(NamedTuple):
     key: str | None
 
 
-class Payload(NamedTuple):
+class Payload(msgspec.Struct, gc=False):
     """A payload as received, which is stored, and decoded for checks."""
 
     text: str
@@ -124,10 +124,14 @@ def _read(
 
 
 def _payload(fields: JsonText, name: str, raw: Raw, max_depth: int) -> Payload:
-    value = value_of(fields.member(name, raw), max_depth)
+    text, value = str(raw, "utf-8"), fields.member(name)
+    if value is None:
+        value = value_of(JsonText(raw), max_depth)
+    else:
+        check_depth(text, value, max_depth)
     if not isinstance(value, dict):
         raise invalid_field(name, "must be an object")
-    return Payload(str(raw, "utf-8"), cast("dict[str, object]", value))
+    return Payload(text, cast("dict[str, object]", value))
 
 
 def _result(fields: JsonText, raw: Raw, max_depth: int) -> Payload | None:
