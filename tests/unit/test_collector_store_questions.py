@@ -26,7 +26,7 @@ from remit.collector.store.questions.run_lists import (
     count_runs,
     newest_change,
     ranked_runs,
-    run_of,
+    run_with_agent,
     runs,
     runs_beside,
 )
@@ -633,7 +633,7 @@ def test_a_run_is_read_by_its_key(data: Filled) -> None:
     """As lists have it."""
     listed = runs(data.tx, RunCriteria(scope=scope(data)), limit=3)
     keys = [run_ref_of(data.tx, run.id) for run in listed]
-    assert [key and run_of(data.tx, key) for key in keys] == listed
+    assert [key and run_with_agent(data.tx, key) for key in keys] == listed
 
 
 def test_the_runs_beside_one_are_the_nearest(data: Filled) -> None:
