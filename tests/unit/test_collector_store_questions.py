@@ -102,7 +102,7 @@ def always(*_: object) -> bool:
     return True
 
 
-def is_flagged(bits: int, *rows: Any) -> bool:  # noqa: ANN401 - a row, the last argument
+def is_flagged(bits: int, *rows: Any) -> bool:
     """Return whether a run or a span has one of the flags."""
     return bool(rows[-1]["flags"] & bits)
 
