@@ -329,7 +329,7 @@ def test_spans_are_those_that_meet_the_criteria(
     assert pages(data, wanted) == [span["_id"] for span in rows]
 
 
-def pages(data: Filled, wanted: SpanCriteria, limit: int = 23) -> list[str]:
+def pages(data: Filled, wanted: SpanCriteria, limit: int = 83) -> list[str]:
     """Return the ids of all spans of a list, read page by page."""
     listed: list[str] = []
     position: Position | None = None
