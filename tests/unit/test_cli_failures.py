@@ -157,7 +157,7 @@ both = each("there", [False, True], ids=["a database", "a server"])
 
 
 @both
-def test_the_list_says_what_failed(there: bool, place: Place) -> None:  # noqa: FBT001 - a parameter
+def test_the_list_says_what_failed(there: bool, place: Place) -> None:
     """Below each failed run: the type of the error, and the step that failed first."""
     lines = place.run("list", there=there).splitlines()
     below = [line.strip() for line in lines if "✗" in line]
@@ -170,7 +170,7 @@ def test_the_list_says_what_failed(there: bool, place: Place) -> None:  # noqa: 
 
 
 @both
-def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:
     """Beside the run as the API has it."""
     listed = place.listed(there=there)
     failure = listed["Payer0"]["failure"]
@@ -192,7 +192,7 @@ def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:  
 
 @both
 def test_a_run_whose_root_span_was_cancelled_is_shown_as_cancelled(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """The API knows only that it is complete."""
@@ -215,7 +215,7 @@ def test_a_run_whose_root_span_was_cancelled_is_shown_as_cancelled(
 
 @both
 def test_a_run_shows_place_and_causes_below_the_step_that_failed_first(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """The steps around it show the error alone."""
@@ -232,7 +232,7 @@ def test_a_run_shows_place_and_causes_below_the_step_that_failed_first(
 
 
 @both
-def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> None:
     """And all frames of the failure, the outer ones too."""
     shown = place.run("show", "--full", there=there)
     assert f'note="{LONG}"' in shown
@@ -244,7 +244,7 @@ def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> 
 
 @both
 def test_the_error_in_the_block_of_a_run_is_shown_in_its_head(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """No step shows it; one that failed before and was handled is shown as well."""

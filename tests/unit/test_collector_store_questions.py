@@ -102,7 +102,7 @@ def always(*_: object) -> bool:
     return True
 
 
-def is_flagged(bits: int, *rows: Any) -> bool:  # noqa: ANN401 - a row, the last argument
+def is_flagged(bits: int, *rows: Any) -> bool:
     """Return whether a run or a span has one of the flags."""
     return bool(rows[-1]["flags"] & bits)
 
@@ -329,7 +329,7 @@ def test_spans_are_those_that_meet_the_criteria(
     assert pages(data, wanted) == [span["_id"] for span in rows]
 
 
-def pages(data: Filled, wanted: SpanCriteria, limit: int = 23) -> list[str]:
+def pages(data: Filled, wanted: SpanCriteria, limit: int = 83) -> list[str]:
     """Return the ids of all spans of a list, read page by page."""
     listed: list[str] = []
     position: Position | None = None
