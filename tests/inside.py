@@ -159,7 +159,10 @@ class Described:
 
     def __init__(self) -> None:
         """Send nothing."""
-        unsent: Any = lambda call: call  # noqa: E731
+
+        def unsent(call: Any) -> Any:
+            return call
+
         instances, spans, agents = AgentInstances(unsent), AgentSpans(unsent), Agents(unsent)
         self.ping: Any = table.PING.call
         self.register_instance: Any = instances.register
@@ -268,7 +271,7 @@ class Keeping(Outbox):
 class Threadless(Delivery):
     """Delivery whose threads do not start."""
 
-    def __init__(self, outbox: Callable[..., Outbox], settings: Settings, **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
+    def __init__(self, outbox: Callable[..., Outbox], settings: Settings, **more: Any) -> None:
         """Keep items in what *outbox* makes, given how to `release` memory."""
         self._outbox_of = outbox
         super().__init__(settings, **more)
@@ -376,7 +379,7 @@ class SteppedDelivery:
 # Plan
 
 
-def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -> Plan:  # noqa: ANN401 - fields of Plan
+def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -> Plan:
     """Return the capture plan of a function, or of its signature, with what is declared of it."""
     if not isinstance(described, SignatureInfo):
         described = read(described, skip_first=False)

@@ -28,6 +28,7 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.domain.tokens import revoke_token as revoke_token
 from remit.collector.errors import RequestError as RequestError
+from remit.collector.json_io import JsonText as JsonText
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
@@ -78,7 +79,7 @@ from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.open import distribute as distribute
 from remit.collector.store.open import is_postgres as is_postgres
-from remit.collector.store.open import open_reader as open_reader
+from remit.collector.store.open import open_readable as open_readable
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction

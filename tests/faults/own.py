@@ -239,7 +239,7 @@ def faulty(
 
 
 @contextmanager
-def configured(**settings: Any) -> Generator[None]:  # noqa: ANN401 - those of `configure`
+def configured(**settings: Any) -> Generator[None]:
     """Deliver to a server in memory, with a spool in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         remit.configure(

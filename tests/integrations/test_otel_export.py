@@ -360,7 +360,7 @@ class Threads(SpanExporter):
         """Begin with none."""
         self.names: set[str] = set()
 
-    def export(self, spans: Any) -> Any:  # noqa: ANN401 - as the base
+    def export(self, spans: Any) -> Any:
         """Read the spans."""
         for span in spans:
             assert "_name" not in vars(span)

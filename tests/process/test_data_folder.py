@@ -68,7 +68,7 @@ def bot(number: int) -> int:
     return number
 
 
-def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:  # noqa: ANN401 - any setting
+def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:
     """Have a process record that keeps its files in *folder*, until its log has *words*."""
     with unconfigured():
         mode: Mode = "remote" if settings else "local"

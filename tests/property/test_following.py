@@ -44,7 +44,7 @@ def read_record(value: object) -> object:
     return value
 
 
-def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:  # noqa: ANN401 - any kind, JSON
+def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:
     """Return what is recorded of a step of *kind*, in a run that has redacted a value."""
     with isolated(max_payload_bytes=4_096) as sink:
         step = declare("following:step", kind)

@@ -80,7 +80,7 @@ class Framework:
         self.adapter = adapter
         self.ids = count(1)
 
-    def run(self, name: str, act: Callable[[int], Any], parent: int = 0) -> Any:  # noqa: ANN401
+    def run(self, name: str, act: Callable[[int], Any], parent: int = 0) -> Any:
         """Run a node; swallow a refusal, as frameworks that show errors to models do."""
         node = next(self.ids)
         try:
@@ -161,7 +161,7 @@ def test_nested_nodes_are_nested_spans(recorder: RecordingSink, framework: Frame
     def tool(_: int) -> int:
         return decorated(3)
 
-    def group(node: int) -> Any:  # noqa: ANN401
+    def group(node: int) -> Any:
         return framework.run("tool", tool, parent=node)
 
     with agent.run():
@@ -598,7 +598,7 @@ def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> 
 # Which span is current
 
 
-def tool_of(name: str = "fake:tool") -> Any:  # noqa: ANN401 - the recorder
+def tool_of(name: str = "fake:tool") -> Any:
     """Declare a tool."""
     return declare(name, "tool")
 
@@ -606,7 +606,7 @@ def tool_of(name: str = "fake:tool") -> Any:  # noqa: ANN401 - the recorder
 def parents_of(recorder: RecordingSink) -> list[tuple[Any, Any]]:
     """Return what each span is about, and what its parent is about."""
 
-    def subject(span: RecordedSpan) -> Any:  # noqa: ANN401 - any JSON
+    def subject(span: RecordedSpan) -> Any:
         value = next(iter(span.payload.values()), span.name)
         return value["n"] if isinstance(value, dict) else value
 
@@ -978,7 +978,7 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
 
 
 @pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
-def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -> None:  # noqa: ANN401
+def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -> None:
     """A word that it leaves unknown is no violation."""
     with isolated(on_violation="deny") as recorder:
         with careful.run():
@@ -1087,7 +1087,7 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
     spans: SpanTable[str] = SpanTable()
     opening, forked = threading.Event(), threading.Event()
 
-    def slow() -> Any:  # noqa: ANN401 - a run
+    def slow() -> Any:
         opening.set()
         forked.wait(60)
         return sessions.open()
@@ -1192,7 +1192,7 @@ def test_a_status_that_is_given_counts_while_an_interrupt_is_handled(
 
 
 @pytest.mark.parametrize("name", ["", None, "n" * 1001, "nul\0"])
-def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:  # noqa: ANN401 - wrong
+def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:
     """The mistake shows at the declaration."""
     with isolated(), pytest.raises(DeclarationError):
         declare(name, "tool")
@@ -1322,7 +1322,7 @@ def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
     """An agent that is made for each request declares its tools each time."""
     del recorder
 
-    def make() -> Any:  # noqa: ANN401
+    def make() -> Any:
         return declare(
             "fake:search", "tool", params={"properties": {"q": {"type": "string"}}}, data_risk=PAYS
         )
@@ -1388,7 +1388,7 @@ def test_what_is_read_of_a_framework_is_read_inside_the_guard(
 
 @pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
 @pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "deny"}])
-def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:  # noqa: ANN401
+def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:
     """It has no effect; it is counted, and said once."""
     with isolated(**settings):
         model = declare("fake:model", kind)

@@ -41,7 +41,7 @@ def root(api: FakeApi) -> Json:
     return found
 
 
-def lost(api: FakeApi) -> Any:  # noqa: ANN401 - whatever the root's result says
+def lost(api: FakeApi) -> Any:
     """Return what the root span of the one run says that it lost."""
     return root(api)["result_payload"]["lost"]
 

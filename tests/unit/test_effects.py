@@ -140,7 +140,7 @@ def test_each_cell_of_the_table(name: str, program: Step, expected: object) -> N
 
 @pytest.mark.usefixtures("no_integrations")
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
-def test_a_refused_source_brings_nothing(on_violation: Any) -> None:  # noqa: ANN401 - a literal
+def test_a_refused_source_brings_nothing(on_violation: Any) -> None:
     """`no_flow` then proves nothing."""
     with isolated(on_violation=on_violation) as recorder, suppress(RunTerminated):
         desk(

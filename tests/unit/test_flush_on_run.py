@@ -50,7 +50,7 @@ def api(tmp_path: Path) -> FakeApi:
     return api
 
 
-def configure(transport: httpx.BaseTransport, folder: Path, **settings: Any) -> None:  # noqa: ANN401 - any setting
+def configure(transport: httpx.BaseTransport, folder: Path, **settings: Any) -> None:
     """Flush after each run, and at no other time."""
     given: dict[str, Any] = {
         "exit_timeout_s": LONG_S,

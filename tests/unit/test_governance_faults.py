@@ -274,7 +274,7 @@ def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
 FORBIDS = remit.risk(forbids="financial_transactions")
 
 
-def start_payment(**options: Any) -> ManualSpan:  # noqa: ANN401 - those of `start`
+def start_payment(**options: Any) -> ManualSpan:
     """Start a step of an adapter that moves money."""
     return start(declare("fake:pay", "tool", data_risk=PAYS), {}, **options)
 

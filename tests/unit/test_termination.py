@@ -154,7 +154,7 @@ async def stream_with_cleanup() -> AsyncGenerator[int]:
 
 @each("closing", [True, False], recorder=isolated)
 def test_the_cleanup_of_a_stream_is_not_cancelled(
-    closing: bool,  # noqa: FBT001 - a case
+    closing: bool,
     recorder: RecordingSink,
 ) -> None:
     """Of one that is closed, and of one that the termination ends."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final, Generic, Protocol, TypeVar, cast
 
-from remit._base.first_failure import failed_span, first_failed
+from remit._base.first_failure import failed_span, first_failed, raised
 from remit._base.markers import is_marker, is_unregistered
 from remit._base.text import (
     ELLIPSIS,
@@ -402,7 +402,7 @@ def _plain(name: object) -> str:
 
 def _is_same(error: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
     """Return whether both are the same failure, as two nested spans record it."""
-    return other is not None and all(error.get(key) == other.get(key) for key in ("type", "at"))
+    return other is not None and raised(error) == raised(other)
 
 
 def _objects(value: object) -> list[dict[str, object]]:

@@ -99,7 +99,6 @@ def _example() -> ModuleType:
 
 
 def _answered(agent: Any, shop: object, number: int) -> Run:
-    """Let the agent answer a ticket, and print its words; return the run."""
     ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
     emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")
 

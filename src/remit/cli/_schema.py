@@ -92,7 +92,6 @@ def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
 
 
 def _no_agent(module: ModuleType) -> Failed:
-    """Return the failure of a module without an agent, with the agents in modules below it."""
     below, failures = submodules(module)
     agents = [f"{each.__name__}:{path}" for each in below for path in _agents(each)]
     if agents:

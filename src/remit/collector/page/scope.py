@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from remit.collector.domain.context import Context
-from remit.collector.domain.params import instance_of
+from remit.collector.domain.params import run_of
 from remit.collector.errors import not_found
 from remit.collector.store.questions.scope import RunRef, Scope, run_ref_of, scope_of
 from remit.collector.store.rows import ErasureRow, RunRow
@@ -44,7 +44,7 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
     Raises:
         RequestError: 404, there is none for the caller.
     """
-    row = instance_of(ctx, run_id)
+    row = run_of(ctx, run_id)
     ref = run_ref_of(ctx.tx, run_id)
     if ref is None:
         raise not_found("agent_instance")

@@ -82,7 +82,7 @@ class RunFacts:
     @property
     def subject(self) -> str | None:
         """The hash of its subject."""
-        return None if self.root is None else subject_hash(self.root.row.payload)
+        return None if self.root is None else subject_hash(self.root.payload)
 
     @property
     def result(self) -> Mapping[str, object]:

@@ -90,14 +90,15 @@ def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice
         return _terminated(facts)
     if row.status == FAILED and facts.process_ended:
         return _process_ended(facts)
-    if row.status == FAILED:
+    first = facts.first_failed
+    if row.status == FAILED and not (first is not None and first.flags & DENIED):
         notice = _failed(facts, origin)
         return notice._replace(elsewhere=visit.api.read(partial(_elsewhere, row=row)))
     return _quiet(facts)
 
 
 def _quiet(facts: RunFacts) -> Notice | None:
-    """Return the notice of a run that neither failed nor was terminated."""
+    """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_cancelled:
         return _cancelled(facts)

@@ -132,7 +132,7 @@ class Panel(NamedTuple):
     @property
     def subject(self) -> str | None:
         """The hash of the subject that the root of a run names; None if it names none."""
-        return subject_hash(self.facts.span.row.payload) if self.is_root else None
+        return subject_hash(self.facts.span.payload) if self.is_root else None
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
