@@ -111,7 +111,7 @@ def test_each_package_has_a_row_of_tests_that_are_there() -> None:
 
 def test_each_test_that_a_promise_names_is_there() -> None:
     """A promise whose test has gone is held by nothing."""
-    text = (ROOT / "docs" / "understand" / "guarantees.md").read_text()
+    text = (ROOT / "docs" / "contribute" / "tested-guarantees.md").read_text()
     named = set(re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)`", text))
     assert len(named) > 20
     assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
