@@ -14,7 +14,7 @@ import pyperf
 from benchmarks import children
 from benchmarks.peers import PEERS
 
-BASE: Final = "what remit needs"
+BASE: Final = "remit's dependencies"
 FUNCTION: Final = "def f(a: str, b: int) -> dict:\n    return {}\n"
 PROGRAMS: Final = {
     BASE: "import wrapt, contextvars_extras\n"
