@@ -89,7 +89,7 @@ def words(owner: type[BaseModel]) -> str:
         f"| `{name}` | {', '.join(get_args(fields[name].annotation))} | {text} |"
         for name, text in attribute_docs(owner).items()
     ]
-    return "\n".join(["| name | what can be said | meaning |", "|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| name | words | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def telling_types() -> str:

@@ -355,8 +355,8 @@ def load(overrides: Mapping[str, object]) -> Settings:
     """Return the settings from *overrides*, then the environment, then the defaults.
 
     Raises:
-        SettingsError: A name is unknown or a value is not allowed; names the setting, where it
-            came from, what was seen and what is allowed.
+        SettingsError: A setting does not exist or its value is not allowed. The message has the
+            setting, its source, the value and the allowed values.
     """
     settings, problems = read(overrides, environment_sources())
     return _valid(settings, problems or missing(settings))

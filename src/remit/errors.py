@@ -74,12 +74,12 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     excludes, have only the sentence.
 
     Attributes:
-        sentence: What violates the policy, in one sentence.
+        sentence: The violation as a sentence.
         part: The part of the data risk, such as `action_profile`.
         name: The action or category.
-        word: What the step says: `allowed`, `included` or `unknown`.
+        word: The word of the step: `allowed`, `included` or `unknown`.
         agent: The external identifier of the agent that rules it out.
-        limit: What that agent says: `disallowed` or `excluded`.
+        limit: The word of that agent: `disallowed` or `excluded`.
     """
 
     sentence: str
@@ -163,7 +163,7 @@ class DeniedError(RemitError):
         """Return the denial for the language model that asked for the step, in one sentence.
 
         It says that policy denied the step, that the step did not run, why, and what to do now.
-        It names no step, no agent and no file. `str(error)` ends with it.
+        It does not contain names of steps, agents or files. `str(error)` ends with it.
         """
         return (
             f"Policy denied this step and it did not run, because {self._why()}; do not call it "
@@ -247,10 +247,10 @@ class ApiError(RemitError):
     """A call to the API did not succeed.
 
     Attributes:
-        status: HTTP status, or `None` when no answer came.
+        status: HTTP status, or `None` without a response.
         code: The API's error code (`not_found`, `invalid_action`, ...), if it gave one.
         errors: Messages by field, for validation errors.
-        retry_after_s: Seconds that the server asked to wait, if it did.
+        retry_after_s: Value of `Retry-After` in seconds, if the server sent it.
     """
 
     def __init__(
@@ -287,8 +287,8 @@ class UnauthorizedError(ApiError):
 
 
 class ContractError(ApiError):
-    """The answer does not come from the API, but from a wrong URL, a proxy or a login page."""
+    """The response is not from the API: the URL is wrong, or a proxy or a login page responds."""
 
 
 class UnavailableError(ApiError):
-    """The server cannot be reached or is not able to answer now; try again later."""
+    """The server cannot be reached or is not available now; try again later."""

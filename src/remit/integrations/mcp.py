@@ -114,7 +114,7 @@ def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None
         The client. If it is already governed, the new arguments replace the previous ones.
 
     Raises:
-        DeclarationError: An argument is wrong. `list_tools` raises it where *risks* names a tool
+        DeclarationError: An argument is wrong. `list_tools` raises it if *risks* has a tool
             that the server does not have.
     """
     if not isinstance(client, Client | ClientSession):
@@ -387,7 +387,7 @@ class Recorded(Extension):
             idle_s: Seconds without a call after which the run of a trace ends.
 
         Raises:
-            DeclarationError: An argument is wrong. Calls raise it where *risks* names a tool that
+            DeclarationError: An argument is wrong. Calls raise it if *risks* has a tool that
                 the server does not have.
         """
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)

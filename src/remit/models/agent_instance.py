@@ -32,11 +32,11 @@ class SpanTypeSchemaForCreate(WireModel):
     title: str | None = None
     """Title for people, in place of the name."""
     description: str | None = None
-    """What the step does, in a sentence or more."""
+    """Description of the step."""
     template: str | None = None
     """Liquid template of a span's summary."""
     data_risk: DataRisk | None = None
-    """What the step may do and which data it handles."""
+    """Risk declaration of the step."""
 
 
 class QualitySchemaForCreate(WireModel):
@@ -54,7 +54,7 @@ class QualitySchemaForCreate(WireModel):
     title: str | None = None
     """Title for people, in place of the name."""
     description: str | None = None
-    """What is measured."""
+    """Description of the scores."""
     template: str | None = None
     """Liquid template of the summary."""
     data_risk: DataRisk | None = None

@@ -97,7 +97,7 @@ class Store(Readable, Protocol):
         """Delete old spans, by the time in their id, old runs, and their idempotency keys.
 
         A run stays while one of its spans stays. The deletion takes many small transactions;
-        other transactions go on meanwhile.
+        other transactions continue in between.
 
         Args:
             before_us: Time in microseconds since 1970 before which spans and runs are
