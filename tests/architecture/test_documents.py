@@ -42,9 +42,9 @@ def test_the_reference_has_every_public_name() -> None:
     public = {f"remit.{name}" for name in remit.__all__} - {"remit.errors"}
     for module in (errors, testing, client, collector, otel):
         public |= {f"{module.__name__}.{name}" for name in module.__all__}
-    for module in walk_packages(integrations.__path__, "remit.integrations."):
-        if not module.name.rpartition(".")[2].startswith("_"):
-            public |= set(_public_members(module.name))
+    for found in walk_packages(integrations.__path__, "remit.integrations."):
+        if not found.name.rpartition(".")[2].startswith("_"):
+            public |= set(_public_members(found.name))
     public |= {f"remit.{name}" for name in ("Run", "Run.fail", "Agent.run", "Span", "FlushResult")}
     assert len(public) > 60
     assert public - sections.keys() == set()
