@@ -135,10 +135,10 @@ def judging(
     It is for code before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
     """
-    return handing_faults_to(partial(deny_after, recorder=recorder), default, passes=passes)
+    return handing_faults_to(partial(react_to_fault, recorder=recorder), default, passes=passes)
 
 
-def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
+def react_to_fault(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
     """Contain a fault that kept a step from being judged; deny it unless they are observed.
 
     Raises:
@@ -151,7 +151,7 @@ def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "curre
     if context is None:
         outside_after(recorder, error)
     else:
-        recorder.deny_after(error, context, _no_content)
+        recorder.react_to_fault(error, context, _no_content)
 
 
 @contextmanager
