@@ -112,7 +112,7 @@ def test_the_first_run_is_recorded_and_shown_as_the_tutorial_says(desk: Path) ->
 
 def test_the_steps_are_undeclared_then_observed_then_denied(refunds: Path) -> None:
     """The second lesson shows the outputs in this order."""
-    page, show = "tutorial-limit.md", ("schema", "show", "refunds:desk", "--risk")
+    page, show = "tutorial-limit.md", ("schema", "show", "refunds:clerk", "--risk")
     before, after = shown_by(page, f"remit {' '.join(show)}")
     first, observed = shown_by(page, "python refunds.py")
     (denied,) = shown_by(page, "REMIT_ON_VIOLATION=deny python refunds.py")
