@@ -140,4 +140,4 @@ def test_the_program_of_the_quickstart_runs_as_shown(tmp_path: Path) -> None:
 def together(output: str, log: str) -> str:
     """Return output and log as a terminal shows them: the log before the last line."""
     first, last = output.splitlines()
-    return plain("\n".join([first, log.strip(), last]))
+    return plain(f"{first}\n{log.strip()}\n{last}")
