@@ -2,8 +2,9 @@
 
 pyperf measures calls and imports; its results stay in `build/benchmarks`, where `pyperf compare_to`
 can read them. Rates, the outage and the collector have loops of their own. A run of all headlines
-writes `docs/understand/benchmarks.md` and its pictures, a quick one a copy in `build/benchmarks-quick`; a run
-of some headlines prints their tables. Nothing passes or fails by time.
+writes `docs/understand/benchmarks.md` and its pictures, a quick one a copy in
+`build/benchmarks-quick`; a run of some headlines prints their tables. Nothing passes or fails by
+time.
 
 `python -m benchmarks storage --help` measures databases of a million runs.
 """

@@ -1,8 +1,8 @@
-"""A program whose instructions are counted: `python -m benchmarks.counted KIND CALLS`.
+"""A program whose instructions are counted: `python -m benchmarks.counted`.
 
-The calls record into the buffer of a running process, and no writer empties it: the one thread
-there is does what the caller's thread does, and nothing else. The process then ends at once, so
-that what differs between two numbers of calls is the calls.
+It imports remit and forks a process for each kind and number of calls, so that two processes of a
+kind differ only in the number. It prints kind, number and process for each. The calls record into a
+buffer that no writer empties, so that each process has only the work of the caller's thread.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+import remit
+from remit import config
+from remit._base.clock import SystemClock
+from remit._deliver.buffer import Buffer
+from remit._deliver.losses import Losses
+from remit._runtime import setup
+
 YARDSTICK: Final = "yardstick"
 ENOUGH_BYTES: Final = 1 << 30
+FEW, MANY = 500, 2_500
+"""Calls of the two processes; the first few hundred specialise the interpreter's bytecode."""
 
 
 def lookup(order_id: str, limit: int) -> dict[str, object]:
@@ -48,8 +57,6 @@ def nested() -> Callable[[int], object]:
 
     Each has two small arguments and gives a small dict back.
     """
-    import remit  # noqa: PLC0415 - the yardstick is without it
-
     inner = remit.span_type("counted:inner")(lookup)
 
     @remit.span_type("counted:middle")
@@ -69,7 +76,6 @@ def nested() -> Callable[[int], object]:
 
 def coroutine() -> Callable[[int], object]:
     """Return calls of a coroutine function, awaited one after the other."""
-    import remit  # noqa: PLC0415 - as above
 
     @remit.span_type("counted:async")
     async def decorated(order_id: str, limit: int) -> dict[str, object]:
@@ -104,13 +110,6 @@ KINDS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
 
 def recorded(kind: str, count: int) -> None:
     """Make *count* calls in a run; the buffer is never emptied."""
-    import remit  # noqa: PLC0415 - as above
-    from remit import config  # noqa: PLC0415 - as above
-    from remit._base.clock import SystemClock  # noqa: PLC0415 - as above
-    from remit._deliver.buffer import Buffer  # noqa: PLC0415 - as above
-    from remit._deliver.losses import Losses  # noqa: PLC0415 - as above
-    from remit._runtime import setup  # noqa: PLC0415 - as above
-
     buffer = Buffer(
         max_bytes=ENOUGH_BYTES,
         losses=Losses(),
@@ -132,15 +131,25 @@ def recorded(kind: str, count: int) -> None:
 
 
 def repeated(calls: Callable[[int], object], count: int) -> None:
-    """Make *count* calls, with nothing of before for the garbage collector to look at."""
+    """Make *count* calls, with no earlier objects in the collections of garbage."""
     gc.collect()
     gc.freeze()
     calls(count)
 
 
+def main() -> int:
+    """Fork the processes, and return 1 if one of them failed."""
+    pids: list[int] = []
+    gc.collect()
+    gc.freeze()
+    for kind in KINDS:
+        for count in (FEW, MANY):
+            pids.append(os.fork())
+            if not pids[-1]:
+                recorded(kind, count)
+            print(kind, count, pids[-1], flush=True)
+    return int(max(os.waitpid(pid, 0)[1] for pid in pids) != 0)
+
+
 if __name__ == "__main__":
-    asked, number = sys.argv[1], int(sys.argv[2])
-    if asked == YARDSTICK:
-        repeated(yardstick(), number)
-        os._exit(0)
-    recorded(asked, number)
+    sys.exit(main())

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 import remit
 from benchmarks import children, peers
-from remit import _adapters as adapters
+from remit._adapters.declare import declare
+from remit._adapters.spans import start
 from remit._record.context import open_context
 from remit.integrations import _llm
 from tests import sink
@@ -74,15 +75,15 @@ def decorated() -> float:
 def tool() -> float:
     """Open and end the span of a tool."""
     schema = {"properties": {"order_id": {"type": "string"}, "limit": {"type": "integer"}}}
-    recorder = adapters.declare("bench:tool:look_up", "tool", params=schema)
+    recorder = declare("bench:tool:look_up", "tool", params=schema)
     payload = {"tool_name": "look_up", "inputs": {"order_id": "order-1", "limit": 10}}
     result = {"outputs": {"output": "order-1 is shipped"}}
-    return least_us(lambda: adapters.start(recorder, lambda: payload).end(lambda: result))
+    return least_us(lambda: start(recorder, lambda: payload).end(lambda: result))
 
 
 def model_call(count: int, new: int) -> float:
     """Open and end the span of a model call, with *count* messages of which some are new."""
-    recorder = adapters.declare("bench:llm", "llm")
+    recorder = declare("bench:llm", "llm")
     history = _llm.History("new")
     texts = [f"{number}: " + "the order was shipped " * 15 for number in range(2 * count)]
     messages = [_llm.message("user", text[:CHARS]) for text in texts]
@@ -98,7 +99,7 @@ def model_call(count: int, new: int) -> float:
             recorded, omitted = history.new(parent, said)
             return _llm.payload("chat", "bench", "m", recorded, omitted=omitted)
 
-        adapters.start(recorder, payload).end(lambda: _llm.result(answer, ["stop"], tokens=tokens))
+        start(recorder, payload).end(lambda: _llm.result(answer, ["stop"], tokens=tokens))
 
     return least_us(call, CALLS // count)
 

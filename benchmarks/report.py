@@ -29,7 +29,7 @@ from benchmarks.peers import PEERS
 Results: TypeAlias = dict[str, Any]
 """Lists of measured values by headline, by peer and by field; also `machine` and `failures`."""
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
+PAGE: Final = ROOT / "docs" / "understand" / "benchmarks.md"
 PART: Final = re.compile(r"(<!-- measured: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OURS: Final = "remit"
 NOTHING: Final = "-"
@@ -413,7 +413,7 @@ def pictures(results: Results) -> dict[str, str]:
 
 
 def write(results: Results, page: Path) -> None:
-    """Write the figures and pictures into *page*; its text is that of `docs/understand/benchmarks.md`."""
+    """Write figures and pictures into *page*, with the text of `docs/understand/benchmarks.md`."""
     folder = page.parent / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     drawn = pictures(results)

@@ -22,6 +22,7 @@ from typing import get_args
 import click
 from pydantic import BaseModel
 
+from docs.navigation import DOCS, sections, title
 from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
@@ -30,11 +31,7 @@ from remit.collector import Permission
 from remit.collector.api.endpoints import DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 
-DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-TOCTREE = re.compile(
-    r"^```\{toctree\}\n:hidden:\n:caption: ([^\n]*)\n\n(.*?)^```", re.DOTALL | re.MULTILINE
-)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
 HELP_WIDTH = 88
 SHOWN_EXAMPLES = 3
@@ -239,16 +236,11 @@ def interface_rows(name: str, member: object) -> Iterator[str]:
 
 def contents() -> str:
     """Return the sections of the navigation and their pages as a table of links."""
-    toctrees = TOCTREE.findall((DOCS / "index.md").read_text())
     rows = [
-        f"| {caption} | " + " · ".join(f"[{_title(name)}]({name}.md)" for name in names.split())
-        for caption, names in toctrees
+        f"| {caption} | " + " · ".join(f"[{title(name)}]({name}.md)" for name in names)
+        for caption, names in sections()
     ]
     return "\n".join(["| section | pages |", "|---|---|", *(f"{row} |" for row in rows)])
-
-
-def _title(name: str) -> str:
-    return (DOCS / f"{name}.md").read_text().partition("\n")[0].removeprefix("# ")
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -22,7 +22,7 @@ def opaque(type_name: str) -> dict[str, object]:
     return {"$remit": "opaque", "type": type_name}
 
 
-def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") -> Any:  # noqa: ANN401
+def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") -> Any:
     """Return what is recorded of *value*, under an ordinary name."""
     categories = frozenset(excluded.split())
 
@@ -33,14 +33,14 @@ def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") ->
     return json.loads((rules or Rules()).encode_payload(build))["it"]
 
 
-def params_of(plan: Plan, *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+def params_of(plan: Plan, *args: object, **kwargs: object) -> Any:
     """Return the payload of a call; the same whether it enters the walk or not."""
     plain = plan.params(args, kwargs, Rules())
     assert plain == plan.params(args, kwargs, Rules(hook=lambda payload: payload))
     return json.loads(plain)
 
 
-def result_of(plan: Plan, value: object, rules: Rules | None = None) -> Any:  # noqa: ANN401
+def result_of(plan: Plan, value: object, rules: Rules | None = None) -> Any:
     """Return the result of a call; the same whether it enters the walk or not."""
     plain = plan.result(value, rules or Rules())
     assert plain == plan.result(value, Rules(hook=lambda payload: payload))

@@ -35,11 +35,11 @@ def define(
     return namespace
 
 
-def step(function: Callable[..., object], name: str | None = None, **more: Any) -> SpanType:  # noqa: ANN401 - fields of SpanType
+def step(function: Callable[..., object], name: str | None = None, **more: Any) -> SpanType:
     """Return a span type of *function*."""
     return SpanType(function, kind=CallKind.FUNCTION, skip_first=False, explicit_name=name, **more)
 
 
-def agent(function: Callable[..., object], **more: Any) -> AgentType:  # noqa: ANN401 - fields of AgentType
+def agent(function: Callable[..., object], **more: Any) -> AgentType:
     """Return an agent that *function* answers for."""
     return AgentType(step(function), **more)

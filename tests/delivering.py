@@ -50,7 +50,7 @@ class Stepped(SteppedDelivery):
         api: FakeApi,
         *,
         waits: Callable[[Health], Iterator[float]] = sure_waits,
-        **more: Any,  # noqa: ANN401 - as `SteppedDelivery` takes them
+        **more: Any,
     ) -> None:
         """Wire the parts to *api*."""
         if not api.in_bulk:
@@ -121,7 +121,7 @@ def delivery(
     data_dir: Path | None = None,
     *,
     url: str = URL,
-    **more: Any,  # noqa: ANN401 - as `make_delivery` takes them
+    **more: Any,
 ) -> Delivery:
     """Return delivery with its threads, on the machine's clock.
 

@@ -27,20 +27,27 @@ VERB: Final = re.compile(
 LOCKS: Final = re.compile(r"FOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
 
 
+def _add_functions(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(FUNCTIONS)
+
+
+def _distribute(url: str) -> None:
+    _add_functions(url)
+    distribute(url)
+
+
 @contextmanager
 def with_functions() -> Generator[str]:
     """Return a block with the URL of a new database that can be distributed."""
-    with database() as url:
-        with psycopg.connect(url) as connection:
-            connection.execute(FUNCTIONS)
+    with database(_add_functions) as url:
         yield url
 
 
 @contextmanager
 def distributed() -> Generator[str]:
     """Return a block with the URL of a new distributed database."""
-    with with_functions() as url:
-        distribute(url)
+    with database(_distribute) as url:
         yield url
 
 

@@ -142,7 +142,7 @@ def decorated(options: argparse.Namespace) -> tuple[Any, Callable[[], AbstractCo
 
 def look_at_lag(over: threading.Event) -> None:
     """Keep the longest lag of the writer, as it tells itself, until all is over."""
-    import remit  # noqa: PLC0415 - as above
+    import remit  # noqa: PLC0415 - the bare program does without
 
     told["lag_s"] = 0.0
     while not over.wait(LOOK_EVERY_S):

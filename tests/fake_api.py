@@ -34,7 +34,7 @@ class Seen:
     size_bytes: int
 
 
-def refusal(status: int, code: str | None = None, **more: Any) -> httpx.Response:  # noqa: ANN401
+def refusal(status: int, code: str | None = None, **more: Any) -> httpx.Response:
     """Return an error as the API words it."""
     if code is None:
         return httpx.Response(status, **more)
@@ -44,7 +44,7 @@ def refusal(status: int, code: str | None = None, **more: Any) -> httpx.Response
     return httpx.Response(status, json=body, **more)
 
 
-def error(code: str, **more: Any) -> Json:  # noqa: ANN401
+def error(code: str, **more: Any) -> Json:
     """Return the output of a refused bulk item."""
     return {"status": "error", "code": code, "message": "no", **more}
 

@@ -65,7 +65,7 @@ class Filled:
         info = self.connection.info
         return psycopg.connect(host=info.host, dbname=info.dbname, user=info.user, autocommit=True)
 
-    def add(self, table: str, **row: Any) -> Row:  # noqa: ANN401 - any column
+    def add(self, table: str, **row: Any) -> Row:
         """Add a row; names that begin with `_` are no columns."""
         self.tables[table].append(row)
         return row
@@ -91,7 +91,7 @@ class Filled:
             cursor.executemany(sql, values)
             cursor.close()
 
-    def explain(self, sql: str, values: Any) -> str:  # noqa: ANN401 - any value
+    def explain(self, sql: str, values: Any) -> str:
         """Return the plan of a statement."""
         if self.dialect == "sqlite":
             rows = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
@@ -106,7 +106,7 @@ class Reading:
 
     distributed = False
 
-    def __init__(self, dialect: str, connection: Any) -> None:  # noqa: ANN401 - of either database
+    def __init__(self, dialect: str, connection: Any) -> None:
         """Read by *connection*."""
         self.dialect = dialect
         kind = SqliteTransaction if dialect == "sqlite" else PostgresTransaction
@@ -392,7 +392,7 @@ def _add_counts(data: Filled) -> None:
     last = len(purposes) * 9 // 10 if data.dialect == "postgres" else len(purposes)
     tables: dict[str, dict[tuple[Any, ...], Row]] = defaultdict(dict)
 
-    def count(table: str, numbers: Row, *key: Any) -> None:  # noqa: ANN401 - any column
+    def count(table: str, numbers: Row, *key: Any) -> None:
         total = tables[table].setdefault(key, dict.fromkeys(numbers, 0))
         for name, number in numbers.items():
             total[name] = (

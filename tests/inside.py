@@ -12,8 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from remit import _adapters
-from remit import _runtime as _runtime
+from remit._adapters.declare import add_to_header as add_to_header
+from remit._adapters.declare import ceiling_of as ceiling_of
+from remit._adapters.declare import declarations as declarations
+from remit._adapters.declare import declare as declare
+from remit._adapters.declare import declare_agent as declare_agent
+from remit._adapters.declare import interrupts as interrupts
+from remit._adapters.declare import name_tool as name_tool
+from remit._adapters.declare import step_of as step_of
+from remit._adapters.declare import undeclared as undeclared
+from remit._adapters.spans import ManualSpan as ManualSpan
+from remit._adapters.spans import collect_denials as collect_denials
+from remit._adapters.spans import inside as inside
+from remit._adapters.spans import judging as judging
+from remit._adapters.spans import permit as permit
+from remit._adapters.spans import start as start
+from remit._adapters.spans import traceparent as traceparent
+from remit._adapters.spans import within as within
+from remit._adapters.tables import SessionTable as SessionTable
+from remit._adapters.tables import SpanTable as SpanTable
 from remit._base import guard as guard
 from remit._base import ids as ids
 from remit._base import version as version
@@ -23,6 +40,7 @@ from remit._base.clock import SystemClock as SystemClock
 from remit._base.guard import Faults as Faults
 from remit._base.guard import counting as counting
 from remit._base.guard import guarded as guarded
+from remit._base.guard import handing_faults_to as handing_faults_to
 from remit._base.ids import key_text as key_text
 from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
@@ -52,7 +70,6 @@ from remit._declare.risk import coerce as coerce
 from remit._declare.schema.build import params_schema as params_schema
 from remit._declare.schema.build import result_schema as result_schema
 from remit._declare.schema.canonical import canonical as canonical
-from remit._decorators import Agent as Agent
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import BulkSupport as BulkSupport
 from remit._deliver.calls import DeadlineClient
@@ -61,10 +78,6 @@ from remit._deliver.delivery import Delivery as Delivery
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
-from remit._deliver.records import Registration as Registration
-from remit._deliver.records import RunRecord as RunRecord
-from remit._deliver.records import RunState as RunState
-from remit._deliver.records import unpack as unpack
 from remit._deliver.sender import Sender
 from remit._deliver.spool.files import Files as Files
 from remit._deliver.spool.files import OnLoss as OnLoss
@@ -78,6 +91,10 @@ from remit._deliver.spool.store import SpoolFile as SpoolFile
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
+from remit._deliver.stored import Registration as Registration
+from remit._deliver.stored import RunState as RunState
+from remit._deliver.stored import StoredRun as StoredRun
+from remit._deliver.stored import unpack as unpack
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
@@ -110,6 +127,8 @@ from remit._record.items import RunFeed as RunFeed
 from remit._record.items import Sink as Sink
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
+from remit._record.spans import SpanRecorder as SpanRecorder
+from remit._record.wrappers import Agent as Agent
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
@@ -131,7 +150,6 @@ from remit.testing import FakeClock
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
-adapters = _adapters
 
 # Client
 
@@ -141,7 +159,10 @@ class Described:
 
     def __init__(self) -> None:
         """Send nothing."""
-        unsent: Any = lambda call: call  # noqa: E731
+
+        def unsent(call: Any) -> Any:
+            return call
+
         instances, spans, agents = AgentInstances(unsent), AgentSpans(unsent), Agents(unsent)
         self.ping: Any = table.PING.call
         self.register_instance: Any = instances.register
@@ -250,7 +271,7 @@ class Keeping(Outbox):
 class Threadless(Delivery):
     """Delivery whose threads do not start."""
 
-    def __init__(self, outbox: Callable[..., Outbox], settings: Settings, **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
+    def __init__(self, outbox: Callable[..., Outbox], settings: Settings, **more: Any) -> None:
         """Keep items in what *outbox* makes, given how to `release` memory."""
         self._outbox_of = outbox
         super().__init__(settings, **more)
@@ -335,7 +356,7 @@ class SteppedDelivery:
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._client.limit = Deadline.after(seconds, self.clock)
+        self._client.deadline = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
@@ -358,7 +379,7 @@ class SteppedDelivery:
 # Plan
 
 
-def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -> Plan:  # noqa: ANN401 - fields of Plan
+def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -> Plan:
     """Return the capture plan of a function, or of its signature, with what is declared of it."""
     if not isinstance(described, SignatureInfo):
         described = read(described, skip_first=False)

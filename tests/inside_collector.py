@@ -28,6 +28,7 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.domain.tokens import revoke_token as revoke_token
 from remit.collector.errors import RequestError as RequestError
+from remit.collector.json_io import JsonText as JsonText
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
@@ -47,13 +48,12 @@ from remit.collector.page.payload_tree import tree_of as tree_of
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
 from remit.collector.page.run.html_file import html_of_run as html_of_run
-from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel
+from remit.collector.page.run.spans import ListedSpan as ListedSpan
 from remit.collector.page.runs.sequences import aligned as aligned
 from remit.collector.page.runs.sequences import rows_of as rows_of
 from remit.collector.page.runs.sequences import sequence_of as sequence_of
 from remit.collector.page.runs.sequences import without_the_same as without_the_same
 from remit.collector.page.screens import SCREENS as SCREENS
-from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
 from remit.collector.server.access_log import AccessLog as AccessLog
@@ -79,7 +79,7 @@ from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.open import distribute as distribute
 from remit.collector.store.open import is_postgres as is_postgres
-from remit.collector.store.open import open_reader as open_reader
+from remit.collector.store.open import open_readable as open_readable
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction

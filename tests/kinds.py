@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 Decorate: TypeAlias = Callable[[Any], Any]
 
 
-def bare(given: Any) -> Any:  # noqa: ANN401 - what is not decorated is given back
+def bare(given: Any) -> Any:
     """Decorate with nothing."""
     return given
 
@@ -93,7 +93,7 @@ class CountsSoon(Times):
             yield each
 
 
-def methods(decorate: Decorate) -> Any:  # noqa: ANN401, C901 - a class of many methods
+def methods(decorate: Decorate) -> Any:  # noqa: C901 - a class of many methods
     """Return a class with a method of every kind."""
 
     class Base(abc.ABC):
@@ -173,7 +173,7 @@ def methods(decorate: Decorate) -> Any:  # noqa: ANN401, C901 - a class of many 
     return Methods
 
 
-def dispatching(decorate: Decorate) -> Any:  # noqa: ANN401 - a dispatcher
+def dispatching(decorate: Decorate) -> Any:
     """Return a function that chooses by the type of its first argument."""
 
     @decorate
@@ -194,7 +194,7 @@ def _of_class(name: str) -> Callable[[Decorate], Any]:
     return lambda decorate: getattr(methods(decorate), name)
 
 
-def _unbound(decorate: Decorate) -> Any:  # noqa: ANN401 - a call that lacks one argument
+def _unbound(decorate: Decorate) -> Any:
     cls = methods(decorate)
     return functools.partial(cls.inherited, cls())
 

@@ -19,7 +19,7 @@ LACKS: Final[Mapping[str, str]] = {
 }
 
 
-def http_library(package: Any) -> Any:  # noqa: ANN401 - httpx or httpx2
+def http_library(package: Any) -> Any:
     """Return the HTTP library of a client: httpx2, or httpx in older versions."""
     names = [name for name in ("httpx2", "httpx") if find_spec(name)]
     libraries = [import_module(name) for name in names]
@@ -47,7 +47,7 @@ class Dialect(Protocol):
 
     async def ask(
         self,
-        client: Any,  # noqa: ANN401 - sync or async
+        client: Any,
         messages: list[Any],
         tools: Sequence[str],
         *,
@@ -74,7 +74,7 @@ class FakeServer:
 
     def __init__(
         self,
-        http: Any,  # noqa: ANN401 - httpx or httpx2
+        http: Any,
         answer: Callable[[dict[str, Any], int], object],
     ) -> None:
         """Answer by *answer*, which is given the body of a request and its number.
@@ -86,7 +86,7 @@ class FakeServer:
         self._is_async = False
         self.bodies: list[dict[str, Any]] = []
 
-    def _handle(self, request: Any) -> Any:  # noqa: ANN401 - httpx or httpx2
+    def _handle(self, request: Any) -> Any:
         content = request.content
         number = len(self.bodies)
         self.bodies.append(json.loads(content) if content else {})
@@ -100,7 +100,7 @@ class FakeServer:
         content = _later(chunks) if self._is_async else iter(chunks)
         return self._http.Response(200, headers={"content-type": kind}, content=content)
 
-    def connect(self, cls: Any, **options: Any) -> Any:  # noqa: ANN401 - a client of any class
+    def connect(self, cls: Any, **options: Any) -> Any:
         """Return a client of *cls* whose requests come here."""
         transport = self._http.MockTransport(self._handle)
         self._is_async = inspect.iscoroutinefunction(cls.request)
@@ -114,7 +114,7 @@ async def _later(chunks: Sequence[bytes]) -> AsyncGenerator[bytes]:
         yield chunk
 
 
-async def resolved(value: Any) -> Any:  # noqa: ANN401 - of a sync or an async client
+async def resolved(value: Any) -> Any:
     """Return a value, awaited if it has to be."""
     return await value if inspect.isawaitable(value) else value
 
@@ -127,7 +127,7 @@ def outcome(call: Callable[[], object]) -> str:
         return repr(error)
 
 
-async def all_of(stream: Any) -> list[Any]:  # noqa: ANN401 - of a sync or an async client
+async def all_of(stream: Any) -> list[Any]:
     """Return all items of a stream."""
     if hasattr(type(stream), "__aiter__"):
         return [item async for item in stream]
@@ -150,8 +150,8 @@ class HandWritten:
 
     def __init__(
         self,
-        package: Any,  # noqa: ANN401 - openai or anthropic
-        cls: Any,  # noqa: ANN401 - a client of any class
+        package: Any,
+        cls: Any,
         watch: Callable[[Any], Any],
         dialect: Dialect,
     ) -> None:

@@ -47,7 +47,7 @@ async def careful_in_parts_later(step: Callable[[], object]) -> AsyncGenerator[i
 
 
 @remit.agent(data_risk=FORBIDS)
-def careful_returning(result: Any) -> Any:  # noqa: ANN401 - of any kind
+def careful_returning(result: Any) -> Any:
     """Return what makes the step when it is run."""
     return result
 
@@ -87,7 +87,7 @@ async def in_parts_later(step: Callable[[], object]) -> AsyncGenerator[int]:
     yield 1
 
 
-async def drain(stream: Any) -> None:  # noqa: ANN401 - an async iterator
+async def drain(stream: Any) -> None:
     """Step it to its end."""
     async for _ in stream:
         pass
@@ -107,7 +107,7 @@ def returned(make: Callable[[Callable[[], object]], Any]) -> Callable[[Callable[
     """Return what an agent returns that makes its step later."""
 
     @remit.agent(data_risk=FORBIDS)
-    def answer(step: Callable[[], object]) -> Any:  # noqa: ANN401 - of any kind
+    def answer(step: Callable[[], object]) -> Any:
         return make(step)
 
     return answer

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -228,11 +228,24 @@ def _emptied(url: str) -> Generator[str]:
         connection.execute(statements)
 
 
-@contextmanager
-def database() -> Generator[str]:
-    """Return a block with the URL of a new database that has nothing in it."""
+@cache
+def _filled(fill: Callable[[str], object]) -> str:
+    """Return the name of a database that *fill* was called with, to be copied."""
     name = f"d{next(_numbers)}"
     _create(name, "template0")
+    fill(server().url(name))
+    return name
+
+
+@contextmanager
+def database(fill: Callable[[str], object] | None = None) -> Generator[str]:
+    """Return a block with the URL of a new database.
+
+    It has nothing in it, or what *fill* makes in the first of its kind; a copy takes a third of the
+    time.
+    """
+    name = f"d{next(_numbers)}"
+    _create(name, "template0" if fill is None else _filled(fill))
     try:
         yield server().url(name)
     finally:

@@ -31,7 +31,7 @@ def step_of(make: Callable[..., Any]) -> Callable[..., Any]:
     """Return a span type that returns what *make* does."""
 
     @remit.span_type("returning.step")
-    def step(*args: object, **kwargs: object) -> Any:  # noqa: ANN401 - whatever is made
+    def step(*args: object, **kwargs: object) -> Any:
         return make(*args, **kwargs)
 
     return step

@@ -183,8 +183,8 @@ def handled(api: Api) -> str:
     return story.finish("complete")
 
 
-def denied(api: Api) -> str:
-    """Return a complete run in which `charge` was denied."""
+def denied(api: Api, *, handled: bool = True) -> str:
+    """Return a run in which `charge` was denied; it failed if that was not handled."""
     story = Story(api)
     top = story.begin("shop.desk:careful", story.root, ms=5)
     charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
@@ -194,10 +194,17 @@ def denied(api: Api) -> str:
         "shop.desk:careful",
         coerce(TYPES[4]["data_risk"], "shop/desk.py:7"),
     )
-    story.end(charge, "failed", denial("shop.tools:charge", *denied), ms=11)
-    story.end(top, ms=50)
-    story.end(story.root, result={"status": "complete"}, ms=60)
-    return story.finish("complete")
+    result = denial("shop.tools:charge", *denied)
+    story.end(charge, "failed", result, ms=11)
+    if handled:
+        story.end(top, ms=50)
+        story.end(story.root, result={"status": "complete"}, ms=60)
+        return story.finish("complete")
+    passed_on = {"error": {**result["error"], "at": "shop/desk.py:9 in careful"}}
+    del passed_on["error"]["violations"]
+    story.end(top, "failed", passed_on, ms=50)
+    story.end(story.root, "failed", passed_on, ms=60)
+    return story.finish("failed")
 
 
 def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:

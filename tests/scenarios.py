@@ -426,7 +426,7 @@ async def canary_in_fields(driver: Driver) -> None:
             del number
             return read_record()
 
-        def look_again(name: str, id: str, status: str, score: int) -> dict[str, object]:  # noqa: A002
+        def look_again(name: str, id: str, status: str, score: int) -> dict[str, object]:  # noqa: A002 - a column
             """Look a record up by what it says."""
             return {**read_record(), "name": name, "id": id, "status": status, "score": score}
 

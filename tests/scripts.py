@@ -229,7 +229,7 @@ def sync_body(scene: Scene) -> Generator[object, object, object]:
     return "end"
 
 
-def somewhere(where: str, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - what *act* returns
+def somewhere(where: str, act: Callable[[], Any]) -> Any:
     """Do *act* here, in another context, or on another thread."""
     if where == "here":
         return act()

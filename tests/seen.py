@@ -70,7 +70,7 @@ def _payloads(api: FakeApi) -> list[str]:
     return [json.dumps(each, separators=(",", ":")) for each in both]
 
 
-def on_disk(data_dir: Path, query: str = "SELECT sum(items) FROM chunk") -> Any:  # noqa: ANN401 - a cell of any kind
+def on_disk(data_dir: Path, query: str = "SELECT sum(items) FROM chunk") -> Any:
     """Return the sum, over the spool's files, of what a query answers."""
     found = 0
     for path in (data_dir / "spool").glob("*.db"):
@@ -106,7 +106,7 @@ def agent(answers: int = ANSWERS, text: str = "") -> None:
         answer(text)
 
 
-def configure(url: str, data_dir: Path, **more: Any) -> None:  # noqa: ANN401 - any setting
+def configure(url: str, data_dir: Path, **more: Any) -> None:
     """Record for the server at *url*."""
     settings: dict[str, Any] = {
         "api_token": TOKEN,

@@ -32,7 +32,7 @@ class Visitor:
     api: Api
     http: httpx.Client
 
-    def data(self, path: str, **query: str | int) -> Any:  # noqa: ANN401 - JSON
+    def data(self, path: str, **query: str | int) -> Any:
         """Return the data that a script of the page gets."""
         response = self.http.get(path, params=query)
         assert response.status_code == 200, response.text

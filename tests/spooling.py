@@ -19,9 +19,9 @@ from tests.inside import (
     Outbox,
     Registration,
     Row,
-    RunRecord,
     RunState,
     Status,
+    StoredRun,
     adopted,
     spool_files,
     spool_folder,
@@ -128,11 +128,11 @@ def close(status: str | None = "complete") -> Item:
     return Item(ItemKind.CLOSE, RUN, ROOT_KEY, None, None, 1, 2, status, None, None)
 
 
-def record(
+def stored_run(
     state: RunState = RunState.NEW, *, inherited: bool = False, resumed: bool = False
-) -> RunRecord:
-    """Return the record of the run."""
-    return RunRecord(RUN, ROOT_KEY, 1, "live", REGISTRATION, None, state, inherited, resumed)
+) -> StoredRun:
+    """Return the run as it is stored."""
+    return StoredRun(RUN, ROOT_KEY, 1, "live", REGISTRATION, None, state, inherited, resumed)
 
 
 def numbers(rows: Iterable[Row | Item]) -> list[int]:

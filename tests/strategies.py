@@ -30,14 +30,14 @@ _SPECIAL: Final = (
 
 
 def _recorder(name: str) -> Callable[..., Any]:
-    def call(*_: object, **__: object) -> Any:  # noqa: ANN401
+    def call(*_: object, **__: object) -> Any:
         CALLS.append(name)
         raise RuntimeError(name)
 
     return call
 
 
-def _getattribute(_: object, name: str) -> Any:  # noqa: ANN401
+def _getattribute(_: object, name: str) -> Any:
     CALLS.append(f"__getattribute__({name})")
     raise RuntimeError(name)
 
@@ -91,7 +91,7 @@ HostileRecord: Final = make_dataclass(
 )
 
 
-def _made(base: type, *args: object) -> Any:  # noqa: ANN401
+def _made(base: type, *args: object) -> Any:
     """Return a hostile instance, made without asking its class anything."""
     new: Callable[..., Any] = cast("Any", base).__new__
     value = new(hostile_class(base), *args)

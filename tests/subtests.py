@@ -56,13 +56,13 @@ def each(
         )
 
         @wraps(test)
-        def run(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
+        def run(**fixtures: Any) -> None:
             for label, values in table.cases:
                 with fixtures["subtests"].test(msg=label), ExitStack() as stack:
                     table.test(**table.arguments(fixtures, values, stack))
 
         @wraps(test)
-        async def run_async(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
+        async def run_async(**fixtures: Any) -> None:
             for label, values in table.cases:
                 with fixtures["subtests"].test(msg=label), ExitStack() as stack:
                     await table.test(**table.arguments(fixtures, values, stack))

@@ -15,7 +15,7 @@ MAIL: Final = "contact_information"
 NEVER: Final = "authentication_and_secrets"
 
 
-def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
+def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:
     """Return a span type as a registration has it."""
     words = {} if data_risk is None else {"data_risk": data_risk.model_dump(mode="json")}
     return {"name": name, "params_schema": {"type": "object", **params}, **words}
@@ -38,7 +38,7 @@ def schema(version: str) -> dict[str, Any]:
     return {"external_identifier": f"schema-{version}", "span_type_schemas": types}
 
 
-def agent_of(api: Api, name: str, **more: Any) -> str:  # noqa: ANN401 - fields of an agent
+def agent_of(api: Api, name: str, **more: Any) -> str:
     """Return the id of a new agent."""
     return str(details(api.post("/agent", {"details": {"name": name, **more}}))["id"])
 

@@ -6,11 +6,13 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 
 from remit import errors
 from remit._declare.risk import risk
-from remit._decorators import agent, span, span_type
+from remit._decorators.agent import agent
+from remit._decorators.span import span
+from remit._decorators.span_type import span_type
 from remit._inspect.marks import Sensitive, Skip
 from remit._record.blocks import current_run, current_span, trace_headers
 from remit._record.propagation import ContextExecutor, copy_context
-from remit._runtime import aflush, configure, flush, shutdown, status
+from remit._runtime.process import aflush, configure, flush, shutdown, status
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [

@@ -187,8 +187,8 @@ class Settings(BaseModel):
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged
     once. `deny`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
-    `terminate`, a step is denied if an agent declared in this process forbids a word that the step
-    declares or leaves unknown; all other steps run, as with `record`."""
+    `terminate`, a step is denied if an agent declared in this process rules out a word that the
+    step declares or leaves unknown; all other steps run, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
     """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
     record. If it raises, the payload is redacted."""

@@ -8,9 +8,10 @@ import re
 import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
-from docs import derive
+from docs import derive, navigation
 from remit import errors
 from remit.config import Settings
 from tests.architecture.sources import ROOT, package, package_with
@@ -60,6 +61,19 @@ def test_the_architecture_names_modules_and_packages_that_exist() -> None:
     assert names - found == set()
     packages = {f"`{path.name}`" for path in source.iterdir() if (path / "__init__.py").exists()}
     assert {name for name in packages if f"**{name}**" not in text} == set()
+    members = set(re.findall(r"`([\w.]+)` in `([\w/]+)`", text))
+    assert len(members) > 60
+    assert {(name, path) for name, path in members if not _defines(source / path, name)} == set()
+
+
+def _defines(path: Path, name: str) -> bool:
+    """Return whether a module, or one of a package, contains the names of *name*."""
+    module = path.with_suffix(".py")
+    text = "".join(each.read_text() for each in (path.glob("*.py") if path.is_dir() else [module]))
+    return all(
+        re.search(rf"(def|class) {part}\b|^ *{part}:? ", text, re.MULTILINE)
+        for part in name.split(".")
+    )
 
 
 def test_each_package_has_a_row_of_tests_that_are_there() -> None:
@@ -209,12 +223,8 @@ def _is_member(of: str, name: str) -> bool:
 
 def test_each_page_has_one_place_in_the_navigation() -> None:
     """A page that no navigation has is not found."""
+    placed = [name for _, names in navigation.sections() for name in names]
     docs = ROOT / "docs"
-    placed = [
-        name
-        for _, names in derive.TOCTREE.findall((docs / "index.md").read_text())
-        for name in names.split()
-    ]
     pages = [
         page.relative_to(docs).with_suffix("").as_posix() for page in PAGES if docs in page.parents
     ]

@@ -249,7 +249,7 @@ def test_the_package_has_no_data_files_outside_the_collector() -> None:
     assert own - {"_base/version.txt"} == {"py.typed"}
 
 
-def test_one_module_of_the_page_says_what_a_person_may_see() -> None:
+def test_one_module_of_the_page_says_which_runs_a_person_may_see() -> None:
     """The others that read the database ask it; the sessions compare tokens."""
     page = PACKAGE / "collector" / "page"
     asked = (
@@ -258,7 +258,6 @@ def test_one_module_of_the_page_says_what_a_person_may_see() -> None:
     elsewhere = [
         module.place
         for module in package_with(asked)
-        if module.path.is_relative_to(page)
-        and module.path.name not in {"visibility.py", "sessions.py"}
+        if module.path.is_relative_to(page) and module.path.name not in {"scope.py", "sessions.py"}
     ]
     assert elsewhere == []

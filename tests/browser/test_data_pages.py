@@ -102,7 +102,7 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
         with page.expect_download() as saved:
             page.get_by_role("link", name="CSV").click()
         rows = list(csv.DictReader(io.StringIO(text_of(saved.value))))
-        assert {row["verdict"] for row in rows} == {"leaves"}
+        assert {row["flow"] for row in rows} == {"leaves"}
         assert {row["agent"] for row in rows} == {"Travel booker"}
         with page.expect_download() as saved:
             page.get_by_role("link", name="SVG").click()
@@ -140,7 +140,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
     panel = page.locator(".panel")
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
-    expect(panel.locator(".verdict")).to_have_text(
+    expect(panel.locator(".reason")).to_have_text(
         "The agent rules out moving money and financial information. "
         "The step declares that it does both. It was denied before its first line ran."
     )
@@ -213,7 +213,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     past = FakeClock(datetime.now(UTC) - timedelta(days=200))
     create_token(desk.world.store, "account", name="ci-nightly", clock=past)
     page = tab.open("/account")
-    assert "never ends and nobody uses it: ci-nightly." in lead(page)
+    assert "never ends and is not used: ci-nightly." in lead(page)
     first = page.locator(".toks tbody tr").first
     expect(first).to_contain_text("ci-nightly")
     first.get_by_role("link", name="Revoke ci-nightly").click()

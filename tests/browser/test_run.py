@@ -61,7 +61,7 @@ def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
     """The violations come first."""
     page = tab.open(f"/runs/{run_pages.denied(desk.api)}")
     assert "1 step was denied and did not run: charge" in _notice(page)
-    expect(page.locator(".verdict")).to_have_text(
+    expect(page.locator(".reason")).to_have_text(
         "The agent rules out moving money and financial information. "
         "The step declares that it does both."
     )

@@ -221,11 +221,11 @@ class SlowReading:
         """Read by *tx*."""
         self._tx = tx
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transaction has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the transaction."""
         return getattr(self._tx, name)
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - as above
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Run a statement."""
         bounds = [ms_of(to_text(value)) for value in values if isinstance(value, bytes)]
         oldest = SystemClock().wall_ns() // 1_000_000 - 5 * HOUR_MS
@@ -242,7 +242,7 @@ class SlowStore:
         """Read from *store*."""
         self._store = store
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the store."""
         return getattr(self._store, name)
 

@@ -30,7 +30,7 @@ class LostStore:
         self._store = store
         self.is_lost = False
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the store."""
         return getattr(self._store, name)
 

@@ -29,6 +29,7 @@ from tests.inside_collector import (
     OPERATIONS,
     PREFIX,
     Endpoint,
+    JsonText,
     document,
     object_of,
     sqlite_store,
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.gate
 
 EXAMPLES: Final = int(os.environ.get("REMIT_TEST_API_EXAMPLES", "5"))
 """How many requests of each kind are tried on each operation."""
-DESCRIBED: Final[dict[str, Any]] = object_of(document(), 100)
+DESCRIBED: Final[dict[str, Any]] = object_of(JsonText(document()), 100)
 SCHEMA: Final = schemathesis.openapi.from_dict(DESCRIBED)
 CHECKS: Final = [
     not_a_server_error,

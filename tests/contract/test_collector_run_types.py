@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
 
 from remit.collector import Store
 from tests.collecting import Api, World
 from tests.conversing import Program, complete_and_failed, conversation, error, says
-from tests.inside_collector import TypeCounts, render, run_ref_of, run_types, shown_in_panel
+from tests.inside_collector import TypeCounts, run_ref_of, run_types
+from tests.signing_in import signed_in
 from tests.stores import on_each_store
 
 
@@ -58,59 +54,38 @@ def test_steps_are_counted_by_type(world: World, api: Api) -> None:
     assert len(counts) == 4
 
 
-@dataclass
-class Reader:
-    """The API as a page has it."""
-
-    api: Api
-
-    def get(self, path: str, **query: str | None) -> dict[str, Any]:
-        """Return what a GET answers."""
-        response = self.api.http.get(path, params={k: v for k, v in query.items() if v})
-        assert response.status_code == 200, response.text
-        answer: dict[str, Any] = response.json()
-        return answer
-
-    def pages(self, path: str, **query: str | None) -> Iterator[dict[str, Any]]:
-        """Yield the first page of a list: what is looked for is there."""
-        yield self.get(path, **query)
+def panel(world: World, run: str, span: str) -> str:
+    """Return the panel of a model call as HTML."""
+    return signed_in(world.store).get(f"/runs/{run}/spans/{span}/part").text
 
 
-def panel(api: Api, span: str) -> str:
-    """Return a model call as HTML."""
-    reader = cast("Any", Reader(api))
-    shown = shown_in_panel(reader, reader.get(f"/api/v1/agent_spans/{span}")["details"])
-    step = SimpleNamespace(facts=SimpleNamespace(hidden=False))
-    return render("model_call.html", {"call": shown, "panel": step}).decode()
-
-
-def test_the_panel_shows_what_is_new(api: Api) -> None:
+def test_the_panel_shows_what_is_new(world: World, api: Api) -> None:
     """The call before has the rest; a tool that was called is a link."""
     run, calls = conversation(api)
-    html = panel(api, calls[-1])
+    html = panel(world, run, calls[-1])
 
     assert f'5 earlier messages, <a href="/runs/{run}?span={calls[1]}">' in html
     assert "My radio broke" not in html
     assert "I am paying back 63.90 euros now." in html
     assert ">its step</a>, 4.2 ms" in html
-    assert "gap" not in panel(api, calls[0])
+    assert "gap" not in panel(world, run, calls[0])
 
 
-def test_the_panel_compares_whole_lists(api: Api) -> None:
+def test_the_panel_compares_whole_lists(world: World, api: Api) -> None:
     """Where each call records all of its messages."""
     program = Program(api)
     first = [says("user", "Hello?")]
     program.step("desk:chat", program.root, 5, {"messages": first}, {"result": "Hello."})
     second = [*first, says("assistant", "Hello."), says("user", "And now?")]
     span = program.step("desk:chat", program.root, 5, {"messages": second}, {"result": "Bye."})
-    html = panel(api, span)
+    html = panel(world, program.run, span)
 
     assert "2 earlier messages" in html
     assert "Hello?" not in html
     assert "And now?" in html
 
 
-def test_calls_in_the_nodes_of_a_graph_belong_together(api: Api) -> None:
+def test_calls_in_the_nodes_of_a_graph_belong_together(world: World, api: Api) -> None:
     """LangChain's messages are new, or not, in the agent around the nodes."""
     program = Program(api)
     agent = program.begin("langchain:agent", program.root, {"agent_name": "a"})
@@ -123,4 +98,4 @@ def test_calls_in_the_nodes_of_a_graph_belong_together(api: Api) -> None:
         call = program.step("langchain:llm", node, 5, payload, {"outputs": {"messages": [answer]}})
         program.end(node)
 
-    assert "shown in the call before" in panel(api, call)
+    assert "shown in the call before" in panel(world, program.run, call)

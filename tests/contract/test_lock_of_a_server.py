@@ -70,7 +70,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def server(store: Store, desk: Any, tmp_path: Path) -> Iterator[dict[str, str]]:  # noqa: ANN401 - a module
+def server(store: Store, desk: Any, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a person who uses a server where both agents ran."""
     secret = create_token(store, "account").secret
     with on_a_port(World(store).app) as url:
@@ -78,7 +78,7 @@ def server(store: Store, desk: Any, tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {"REMIT_API_URL": url, "REMIT_API_TOKEN": secret}
 
 
-def record(desk: Any, settings: Settings) -> None:  # noqa: ANN401 - a module
+def record(desk: Any, settings: Settings) -> None:
     """Run both agents."""
     with setup.isolated(settings) as runtime:
         desk.answer("why")
@@ -91,7 +91,7 @@ def lock(*words: str, **env: str) -> Result:
     return CliRunner().invoke(main, ["lock", *words], env=env)
 
 
-def read(name: str) -> Any:  # noqa: ANN401 - JSON
+def read(name: str) -> Any:
     """Return the lock in a file."""
     return json.loads(Path(name).read_text("utf-8"))
 
@@ -120,7 +120,7 @@ def test_without_a_file_the_lock_is_printed(server: dict[str, str]) -> None:
 
 def test_the_newest_schema_version_counts(
     server: dict[str, str],
-    desk: Any,  # noqa: ANN401 - a module
+    desk: Any,
     tmp_path: Path,
 ) -> None:
     """Of each agent by itself; MODULE selects agents."""
@@ -147,7 +147,7 @@ def test_the_newest_schema_version_counts(
     assert one["agents"] == {answer: reviewed["agents"][answer]}
 
 
-def test_in_local_mode_the_database_is_read(desk: Any, tmp_path: Path) -> None:  # noqa: ANN401 - a module
+def test_in_local_mode_the_database_is_read(desk: Any, tmp_path: Path) -> None:
     """Agents have their names there, without the folder of the project."""
     record(desk, Settings(mode="local", data_dir=tmp_path / "local"))
     local = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "local")}
@@ -156,7 +156,7 @@ def test_in_local_mode_the_database_is_read(desk: Any, tmp_path: Path) -> None: 
     assert (live["agents"], live["steps"]) == (reviewed["agents"], reviewed["steps"])
 
 
-def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) -> None:  # noqa: ANN401 - a module
+def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) -> None:
     """Both have an agent of the same name."""
     data_dir = tmp_path / "local"
     record(desk, Settings(mode="local", data_dir=data_dir))

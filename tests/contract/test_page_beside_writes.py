@@ -30,7 +30,7 @@ class HeldStore:
         self.together = Barrier(READERS + 1)
         self.released = Event()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the store."""
         return getattr(self._store, name)
 

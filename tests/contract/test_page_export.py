@@ -36,7 +36,7 @@ class CountingStore:
         self.blocks = 0
         self.is_gone = False
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the store."""
         return getattr(self._store, name)
 

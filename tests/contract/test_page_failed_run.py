@@ -29,17 +29,17 @@ class CountedReads:
         self._tx = tx
         self._spans = spans
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transaction has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the transaction."""
         return getattr(self._tx, name)
 
-    def spans(self, account_id: str, ids: Any) -> Any:  # noqa: ANN401 - as the transaction
+    def spans(self, account_id: str, ids: Any) -> Any:
         """Return spans by id."""
         rows = self._tx.spans(account_id, ids)
         self._spans.update(list(rows))
         return rows
 
-    def some_spans(self, wanted: SpanFilter, most: int) -> Any:  # noqa: ANN401 - as above
+    def some_spans(self, wanted: SpanFilter, most: int) -> Any:
         """Return spans that pass a filter."""
         rows = self._tx.some_spans(wanted, most)
         self._spans.update(row.id for row in rows)
@@ -60,7 +60,7 @@ class CountingStore:
     transactions: int = 0
     spans: Counter[str] = field(default_factory=Counter[str])
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+    def __getattr__(self, name: str) -> Any:
         """Return a part of the store."""
         return getattr(self.store, name)
 

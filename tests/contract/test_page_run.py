@@ -40,6 +40,13 @@ def _chosen(http: httpx.Client, run_id: str) -> str:
     return _words(row.partition(">")[2])
 
 
+def test_a_run_that_a_denial_ended_shows_the_denied_step(api: Api, http: httpx.Client) -> None:
+    """It did not run, so nothing is unknown about its effects."""
+    run_id = run_pages.denied(api, handled=False)
+    assert _notice(http, run_id) == "1 step was denied and did not run: charge."
+    assert _chosen(http, run_id) == "denied: charge denied did not run"
+
+
 def _told(api: Api, *failures: tuple[str, str, str], handled: int = 0) -> str:
     """Return a failed run with failures one after the other; each with step, class and place.
 

@@ -1,5 +1,5 @@
 # The functions are data: they are read, never called, and their shape is the point of each.
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN401, ARG001, B008, D101, D102, D103, FBT001
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ARG001, B008, D101, D102, D103
 # ruff: noqa: ICN001, PLR0913, PLR0917, PYI061, RUF036, UP006, UP007, UP035, UP044, UP045
 # mypy: disable-error-code="type-arg, empty-body, no-untyped-def, misc, valid-type, var-annotated"
 # pyright: basic, reportInvalidTypeVarUse=false, reportGeneralTypeIssues=false

@@ -1,5 +1,5 @@
 # The functions are data: they are read, never called, and their shape is the point of each.
-# ruff: noqa: ANN401, B008, D101, D102, D103, ICN001, PLR0913, PLR0917, PYI025, UP044
+# ruff: noqa: B008, D101, D102, D103, ICN001, PLR0913, PLR0917, PYI025, UP044
 # mypy: disable-error-code="empty-body, import-untyped, misc, type-arg, valid-type, var-annotated"
 # pyright: basic, reportInvalidTypeForm=false, reportGeneralTypeIssues=false
 """Signatures made of what libraries bring: pydantic, attrs, msgspec, the standard library."""

@@ -120,22 +120,22 @@ def langchain(
         added_later: Other middleware adds the tool at run time.
         awaited: The agent is awaited.
     """
-    from langchain.agents import create_agent  # noqa: PLC0415 - of one scene
-    from langchain.agents.middleware import AgentMiddleware  # noqa: PLC0415 - as above
-    from langchain_core.tools import StructuredTool  # noqa: PLC0415 - as above
+    from langchain.agents import create_agent
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain_core.tools import StructuredTool
 
-    from remit.integrations.langchain import RemitHandler, RemitTools  # noqa: PLC0415 - as above
-    from tests.integrations.test_langchain import QUESTION, Scripted  # noqa: PLC0415 - as above
+    from remit.integrations.langchain import RemitHandler, RemitTools
+    from tests.integrations.test_langchain import QUESTION, Scripted
 
     tool = StructuredTool.from_function(play.deletion(), name=DELETE)
 
     class Adding(AgentMiddleware[Any, Any, Any]):
         """Adds the tool at run time."""
 
-        def wrap_model_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - theirs
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
             return handler(request.override(tools=[*request.tools, tool]))
 
-        def wrap_tool_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - theirs
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
             return handler(request.override(tool=tool))
 
     risks = {DELETE: DELETES}
@@ -164,10 +164,10 @@ def langchain(
 
 def pydantic_ai(play: Play, *, around: bool = False) -> None:
     """Run an agent of pydantic-ai; the remit is that of the run *around*, or its own."""
-    from pydantic_ai import Agent  # noqa: PLC0415 - of one scene
+    from pydantic_ai import Agent
 
-    from remit.integrations.pydantic_ai import Remit  # noqa: PLC0415 - as above
-    from tests.integrations.test_pydantic_ai import Script  # noqa: PLC0415 - as above
+    from remit.integrations.pydantic_ai import Remit
+    from tests.integrations.test_pydantic_ai import Script
 
     capability = Remit(risks={DELETE: DELETES}, data_risk=None if around else play.data_risk)
     agent = Agent(
@@ -182,10 +182,10 @@ def pydantic_ai(play: Play, *, around: bool = False) -> None:
 
 def pydantic_ai_output(play: Play) -> None:
     """Run an agent of pydantic-ai whose output is a function that deletes."""
-    from pydantic_ai import Agent  # noqa: PLC0415 - of one scene
+    from pydantic_ai import Agent
 
-    from remit.integrations.pydantic_ai import Remit  # noqa: PLC0415 - as above
-    from tests.integrations.test_pydantic_ai import Script  # noqa: PLC0415 - as above
+    from remit.integrations.pydantic_ai import Remit
+    from tests.integrations.test_pydantic_ai import Script
 
     output: Any = play.deletion()
     turns = [Turn(calls=(("final_result", {"order": 5}),))]
@@ -203,10 +203,10 @@ def pydantic_ai_output(play: Play) -> None:
 
 def openai_agents(play: Play, *, around: bool = False, traced: bool = True) -> None:
     """Run an agent of OpenAI Agents; the remit is that of the run *around*, or of `remits=`."""
-    import agents  # noqa: PLC0415 - of one scene
+    import agents
 
-    from remit.integrations.openai_agents import RemitProcessor, govern  # noqa: PLC0415 - as above
-    from tests.integrations.test_openai_agents import ScriptedModel  # noqa: PLC0415 - as above
+    from remit.integrations.openai_agents import RemitProcessor, govern
+    from tests.integrations.test_openai_agents import ScriptedModel
 
     name = DESK
     agents.set_trace_processors([RemitProcessor()] if traced else [])
@@ -224,11 +224,11 @@ def openai_agents(play: Play, *, around: bool = False, traced: bool = True) -> N
 # MCP
 
 
-async def _call_mcp(play: Play, *, governed: bool, **recorded: Any) -> None:  # noqa: ANN401 - of `Recorded`
-    from mcp import Client  # noqa: PLC0415 - of one scene
-    from mcp.server import MCPServer  # noqa: PLC0415 - as above
+async def _call_mcp(play: Play, *, governed: bool, **recorded: Any) -> None:
+    from mcp import Client
+    from mcp.server import MCPServer
 
-    from remit.integrations.mcp import Recorded, govern  # noqa: PLC0415 - as above
+    from remit.integrations.mcp import Recorded, govern
 
     name, risks = "shop", {DELETE: DELETES}
     server = MCPServer(name)
@@ -259,9 +259,9 @@ def mcp_server(play: Play) -> None:
 
 def bridge(play: Play) -> None:
     """Call a tool in a span of OpenTelemetry, beneath that of an agent."""
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - of one scene
+    from opentelemetry.sdk.trace import TracerProvider
 
-    from remit.otel import Bridge  # noqa: PLC0415 - as above
+    from remit.otel import Bridge
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Bridge(enforce=True, risks={DELETE: DELETES}))
@@ -287,15 +287,15 @@ def bridge(play: Play) -> None:
 
 def model_client(play: Play, *, provider: str) -> None:
     """Ask a model, in a run that was terminated if the remit forbids something."""
-    from importlib import import_module  # noqa: PLC0415 - of one scene
+    from importlib import import_module
 
     module = import_module(provider)
     watch = import_module(f"remit.integrations.{provider}").watch
-    from tests.model_clients import http_library  # noqa: PLC0415 - as above
+    from tests.model_clients import http_library
 
     http = http_library(module)
 
-    def answer(request: Any) -> Any:  # noqa: ANN401 - of the library
+    def answer(request: Any) -> Any:
         play.ran.append(str(request.url))
         return http.Response(400, json={"error": {"message": "no"}})
 
@@ -319,7 +319,7 @@ def model_client(play: Play, *, provider: str) -> None:
             client.messages.create(max_tokens=8, **asked)
 
 
-def with_options(scene: Callable[..., object], **options: Any) -> Scene:  # noqa: ANN401 - of scenes
+def with_options(scene: Callable[..., object], **options: Any) -> Scene:
     """Return a scene with its *options*."""
     return lambda play: scene(play, **options)
 

@@ -39,7 +39,6 @@ ENVIRONMENT: Final = {
     "REMIT_API_TOKEN": "pf_0123456789abcdef",
     "REMIT_MODE": "remote",
     "REMIT_FLUSH_INTERVAL_S": "0.1",
-    "REMIT_REQUEST_TIMEOUT_S": "2",
     "REMIT_EXIT_TIMEOUT_S": str(EXIT_TIMEOUT_S),
 }
 
@@ -59,6 +58,8 @@ class Case:
         changes: Changes of health, and so lines of the log: one for the trouble, one for its end.
         refuses: Whether the server refuses what is sent for good: it is set aside, counted, said.
         cuts: Whether payloads are too large for the server: they arrive cut, and that is counted.
+        timeout_s: How long a request waits: short where nothing arrives; otherwise long enough for
+            a busy machine.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Case:
     changes: int = 2
     refuses: bool = False
     cuts: bool = False
+    timeout_s: int = 30
 
 
 def _answers(status: int, code: str) -> Fault:
@@ -87,9 +89,9 @@ def _is_bad(item: Json) -> bool:
 CASES: Final = (
     Case("nothing", changes=0),
     Case("refuses connections", trouble="refusal", listens=False),
-    Case("never answers", backend.never_answers),
+    Case("never answers", backend.never_answers, timeout_s=2),
     Case("answers slowly", backend.answers_slowly, changes=0),
-    Case("answers byte by byte", backend.drips),
+    Case("answers byte by byte", backend.drips, timeout_s=2),
     Case("resets in mid-body", backend.resets),
     Case("answers HTML", backend.says(httpx.Response(200, html=HTML))),
     Case("answers nothing", backend.says(httpx.Response(200))),
@@ -118,7 +120,7 @@ CASES: Final = (
         changes=0,
         refuses=True,
     ),
-    Case("DNS that hangs", trouble="names", host="localhost", changes=0),
+    Case("DNS that hangs", trouble="names", host="localhost", changes=0, timeout_s=2),
     Case("a clock that jumps an hour ahead", trouble="forth", changes=0),
     Case("a clock that jumps an hour back", trouble="back", changes=0),
 )
@@ -243,7 +245,13 @@ def bare() -> Report:
 
 @contextmanager
 def _running(how: str, case: Case, url: str, folder: str) -> Generator[subprocess.Popen[str]]:
-    environment = {**os.environ, **ENVIRONMENT, "REMIT_API_URL": url, "REMIT_DATA_DIR": folder}
+    environment = {
+        **os.environ,
+        **ENVIRONMENT,
+        "REMIT_API_URL": url,
+        "REMIT_DATA_DIR": folder,
+        "REMIT_REQUEST_TIMEOUT_S": str(case.timeout_s),
+    }
     with subprocess.Popen(
         [sys.executable, "-m", "tests.faults.program", how, case.trouble],
         cwd=ROOT,

@@ -31,7 +31,7 @@ from typing import Annotated, Any, NamedTuple
 import remit
 from tests.fake_api import FakeApi
 from tests.faults.unguarded import UNCOUNTED, UNGUARDED, is_listed
-from tests.inside import adapters, guard, guarded, null_run
+from tests.inside import guard, guarded, handing_faults_to, null_run
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -40,9 +40,7 @@ ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit
 
 
 GUARD = guarded("")(pkgutil.walk_packages).__code__
-"""The code around a guarded function."""
-JUDGING = adapters.judging(adapters.undeclared("", "tool"))(pkgutil.walk_packages).__code__
-"""The code around a function that decides whether a step may run."""
+"""The code around a guarded function, and around one that decides whether a step may run."""
 MOST_FAULTS = 200
 """Most calls of one function that raise: a walk over types calls some of them very often."""
 MEET_S = 60.0
@@ -190,13 +188,10 @@ def places(*, loaded: bool = False) -> Iterator[Place]:
 
 def guard_of(value: object) -> Callable[[Any], Any] | None:
     """Return the guard that a function has, to guard another with; None if it has none."""
-    if not isinstance(value, FunctionType) or value.__code__ not in {GUARD, JUDGING}:
+    if not isinstance(value, FunctionType) or value.__code__ is not GUARD:
         return None
     given = inspect.getclosurevars(value).nonlocals
-    default, passes = given["default"], given["passes"]
-    if value.__code__ is JUDGING:
-        return adapters.judging(given["recorder"], default, passes=passes)
-    return guarded(str(given["where"]), default, passes=passes)
+    return handing_faults_to(given["react"], given["default"], passes=given["passes"])
 
 
 def at_once() -> bool:
@@ -244,7 +239,7 @@ def faulty(
 
 
 @contextmanager
-def configured(**settings: Any) -> Generator[None]:  # noqa: ANN401 - those of `configure`
+def configured(**settings: Any) -> Generator[None]:
     """Deliver to a server in memory, with a spool in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         remit.configure(

@@ -77,7 +77,7 @@ class Felt:
         self.first_ms = (self.slowest_ms, self.lag_ms)
         self.slowest_ms = self.lag_ms = 0.0
 
-    def timed(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call returns
+    def timed(self, call: Callable[[], Any]) -> Any:
         """Make a call and take note of how long it took."""
         began = time.perf_counter()
         result = call()
@@ -97,7 +97,7 @@ def hold_names(recovered: threading.Event) -> None:
     """Have every look-up of a name wait until the recovery, as with a resolver that is gone."""
     resolve = socket.getaddrinfo
 
-    def waiting(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the real one
+    def waiting(*args: Any, **kwargs: Any) -> Any:
         recovered.wait()
         return resolve(*args, **kwargs)
 
@@ -117,7 +117,7 @@ def bare(function: T) -> T:
     return function
 
 
-def program(watched: bool, felt: Felt) -> Answer:  # noqa: FBT001 - the one choice
+def program(watched: bool, felt: Felt) -> Answer:
     """Return the agent, decorated or bare."""
     step: Decorator = remit.span_type if watched else bare
 
@@ -166,7 +166,7 @@ def jump(ns: int) -> None:
     time.time_ns = lambda: shown_ns() + ns
 
 
-async def main(watched: bool, trouble: str) -> dict[str, object]:  # noqa: FBT001 - as `program`
+async def main(watched: bool, trouble: str) -> dict[str, object]:
     """Run the program; return the report."""
     loop = asyncio.get_running_loop()
     recovered = threading.Event()

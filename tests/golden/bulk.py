@@ -29,7 +29,7 @@ def _family(row: Row) -> str:
 FAMILIES: Final = list(dict.fromkeys(_family(row) for row in ROWS if row.operation))
 
 
-def _is_refused(row: Row) -> bool:
+def _is_rejected(row: Row) -> bool:
     return _family(row).startswith(REFUSED) and not row.operation.endswith("/list")
 
 
@@ -38,13 +38,13 @@ def _operations(*, wrapped: bool) -> list[Call]:
     calls: list[Call] = []
     for family in FAMILIES:
         rows = [row for row in ROWS if _family(row) == family]
-        done = [row.item(wrapped=wrapped) for row in rows if not _is_refused(row)]
+        done = [row.item(wrapped=wrapped) for row in rows if not _is_rejected(row)]
         if done:
             calls.append(Call(family, "POST /bulk", bulk(*done)))
         calls += [
             Call(row.operation, "POST /bulk", bulk(row.item(wrapped=wrapped)))
             for row in rows
-            if _is_refused(row)
+            if _is_rejected(row)
         ]
     return calls
 

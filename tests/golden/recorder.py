@@ -127,7 +127,7 @@ class Recorder:
     def brief(self, call: Call) -> str:
         """Make a call; return its answer in one line.
 
-        That is the status, then the status of the thing, or code and reason of a refusal.
+        That is the status, then the status of the thing, or code and reason of a rejection.
         """
         response = self.send(call)
         body = self._body(response)
@@ -214,7 +214,7 @@ def written(value: Json) -> str:
 
 
 def _outcome(body: dict[str, Json]) -> str:
-    """Return the status of the thing that an answer is about, or code and reason of a refusal."""
+    """Return the status of the thing that an answer is about, or code and reason of a rejection."""
     if "outputs" in body:
         return ", ".join(_outcome(output) or "done" for output in body["outputs"].values())
     if body.get("status") != "error":

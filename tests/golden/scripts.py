@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from tests.golden import bulk, reads, refusals, repeats, resources, runs
+from tests.golden import bulk, reads, rejections, repeats, resources, runs
 from tests.golden.recorder import Call
 from tests.golden.rows import OF_A_DEPLOYMENT, READS, ROWS, THINGS, as_column
 
@@ -58,8 +58,8 @@ BRIEF: Final[dict[str, Script]] = {
     "lists_refused": (reads.BEFORE_LISTS, reads.REFUSED_LISTS),
     "paths_and_methods": ([], reads.PATHS_AND_METHODS),
     "bodies": (reads.BEFORE_BODIES, reads.BODIES),
-    "fields": (refusals.BEFORE, refusals.FIELDS),
-    "fields_together": (refusals.BEFORE, refusals.SEVERAL),
+    "fields": (rejections.BEFORE, rejections.FIELDS),
+    "fields_together": (rejections.BEFORE, rejections.SEVERAL),
     "bulk_without_fields": ([], bulk.MISSING),
 }
 """Scripts of which one line an answer is recorded."""

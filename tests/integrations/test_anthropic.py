@@ -81,7 +81,7 @@ class Messages:
 
     async def ask(
         self,
-        client: Any,  # noqa: ANN401 - sync or async
+        client: Any,
         messages: list[Any],
         tools: Sequence[str],
         *,
@@ -152,7 +152,7 @@ def answered(body: dict[str, Any], number: int) -> object:
     return API.events(PLACE, number) if body.get("stream") else API.answer(PLACE, number)
 
 
-def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answered) -> Any:  # noqa: ANN401 - of any class
+def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answered) -> Any:
     """Return a watched client."""
     return watch(FakeServer(HTTP, answer).connect(cls))
 
@@ -160,28 +160,28 @@ def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answer
 Way = Callable[[Any], Any]
 
 
-def _messages(client: Any) -> Any:  # noqa: ANN401 - of any class
+def _messages(client: Any) -> Any:
     """Return the messages that can parse; those of earlier versions have no `parse`."""
     has_parse = hasattr(client.messages, "parse")
     return client.messages if has_parse else _Unparsed(client.messages)
 
 
 class _Unparsed:
-    def __init__(self, messages: Any) -> None:  # noqa: ANN401 - of any client
+    def __init__(self, messages: Any) -> None:
         self._messages = messages
 
-    def parse(self, *, output_format: object, **asked: Any) -> Any:  # noqa: ANN401 - of any client
+    def parse(self, *, output_format: object, **asked: Any) -> Any:
         del output_format
         return self._messages.create(**asked)
 
 
-def _helped(client: Any) -> None:  # noqa: ANN401 - of any class
+def _helped(client: Any) -> None:
     with client.messages.stream(**ASKED) as stream:
         assert "".join(stream.text_stream) == PLACE.text
 
 
-def _streaming_response(read: Callable[[Any], object], **options: Any) -> Way:  # noqa: ANN401 - of any kind
-    def call(client: Any) -> None:  # noqa: ANN401 - of any class
+def _streaming_response(read: Callable[[Any], object], **options: Any) -> Way:
+    def call(client: Any) -> None:
         with client.messages.with_streaming_response.create(**ASKED, **options) as response:
             assert read(response)
 
@@ -243,7 +243,7 @@ def test_each_way_to_call_a_model_is_one_span(way: Way) -> None:
 def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
     """As with a client that is not async."""
 
-    async def ask(client: Any) -> None:  # noqa: ANN401 - of any class
+    async def ask(client: Any) -> None:
         if name == "stream":
             async with client.messages.stream(**ASKED) as stream:
                 assert "".join(await all_of(stream.text_stream)) == PLACE.text
@@ -286,23 +286,23 @@ def _said(_body: dict[str, Any], number: int) -> object:
     return API.events(WORDS, number)
 
 
-def _take(stream: Any, count: int) -> None:  # noqa: ANN401 - a stream
+def _take(stream: Any, count: int) -> None:
     for _ in range(count):
         next(stream)
 
 
-def _closed(client: Any) -> None:  # noqa: ANN401 - of any class
+def _closed(client: Any) -> None:
     stream = client.messages.create(**ASKED, stream=True)
     _take(stream, 4)
     stream.close()
 
 
-def _left(client: Any) -> None:  # noqa: ANN401 - of any class
+def _left(client: Any) -> None:
     with client.messages.stream(**ASKED) as stream:
         _take(stream.text_stream, 2)
 
 
-def _collected(client: Any) -> None:  # noqa: ANN401 - of any class
+def _collected(client: Any) -> None:
     _take(client.messages.create(**ASKED, stream=True), 4)
     gc.collect()
 

@@ -584,11 +584,11 @@ class Adding(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         self.added = added
 
-    def wrap_model_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - of LangChain
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
         """Show the tool to the model."""
         return handler(request.override(tools=[*request.tools, self.added]))
 
-    def wrap_tool_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - of LangChain
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
         """Call the tool."""
         if request.tool_call["name"] == self.added.name:
             return handler(request.override(tool=self.added))

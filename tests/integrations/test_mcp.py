@@ -31,7 +31,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.mcp import Recorded, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import FakeClock, RecordingSink, isolated
-from tests.inside import _runtime, adapters, registration
+from tests.inside import process, registration, traceparent
 from tests.scenarios import (
     CANARY,
     PAYS,
@@ -83,7 +83,7 @@ async def find_later(order_id: str) -> str:
     return find(order_id)
 
 
-def text_of(result: Any) -> str:  # noqa: ANN401 - a result of either side
+def text_of(result: Any) -> str:
     """Return the text of an answer."""
     return "".join(block.text for block in result.content if isinstance(block, TextContent))
 
@@ -206,7 +206,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def connected(shop: Shop, mode: str = "auto", **arguments: Any) -> AsyncGenerator[Client]:  # noqa: ANN401 - of `govern`
+async def connected(shop: Shop, mode: str = "auto", **arguments: Any) -> AsyncGenerator[Client]:
     """Connect a governed client."""
     async with Client(shop.server, mode=mode) as client:
         assert govern(client, "orders", **arguments) is client
@@ -222,7 +222,7 @@ def test_a_call_of_a_client_is_a_span_and_carries_its_trace(mode: str) -> None:
         async with Client(shop.server, mode=mode) as bare:
             expected = await bare.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         async with connected(shop, mode) as client, desk.run():
-            outer = adapters.traceparent() or ""
+            outer = traceparent() or ""
             result = await client.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         assert result.model_dump(exclude={"meta"}) == expected.model_dump(exclude={"meta"})
         (span,) = recorder.spans("mcp:tool:orders:look_up")
@@ -554,7 +554,7 @@ def trace(number: int) -> str:
     return f"00-{number:032x}-b7ad6b7169203331-01"
 
 
-def sent(number: int) -> Any:  # noqa: ANN401 - `_meta`
+def sent(number: int) -> Any:
     """Return `_meta` of a call in one client's run."""
     return {"traceparent": trace(number)}
 
@@ -697,7 +697,7 @@ def test_an_idle_run_ends() -> None:
             for _ in range(2):
                 await client.call_tool("look_up", {"order_id": "A"}, meta=sent(1))
                 clock.advance(70)
-                _runtime.current().tick()
+                process.current().tick()
         assert [each.status for each in recorder.runs] == ["complete", "complete"]
 
     clock = FakeClock()
@@ -716,7 +716,7 @@ def test_an_idle_run_ends() -> None:
         (decorated_that_pays, None, "desk:pay"),
     ],
 )
-def test_a_refused_call_of_a_server(tool: Tool, risks: Any, step: str) -> None:  # noqa: ANN401 - a parameter
+def test_a_refused_call_of_a_server(tool: Tool, risks: Any, step: str) -> None:
     """The client reads why; the run goes on."""
 
     async def scenario() -> None:
@@ -796,7 +796,7 @@ def test_a_restricted_step_in_a_tool_is_nowhere_in_the_record() -> None:
         run(scenario())
 
 
-def registered(recorder: RecordingSink) -> Any:  # noqa: ANN401 - JSON
+def registered(recorder: RecordingSink) -> Any:
     """Return the registration of the server."""
     agents = {each.external_identifier: each for each in recorder.registry.agents()}
     return registration(agents["mcp.agents:orders"], recorder.registry)
@@ -917,7 +917,7 @@ def test_a_trace_of_opentelemetry_does_not_hide_the_run() -> None:
         async with connected(shop, "legacy") as client, desk.run():
             with use_span(NonRecordingSpan(other)):
                 await client.call_tool("look_up", {"order_id": "A"})
-            outer = adapters.traceparent() or ""
+            outer = traceparent() or ""
         assert int(shop.metas[0]["traceparent"].split("-")[1], 16) == 5
         linked = recorder.runs[1].root.payload["traceparent"]
         assert linked.split("-")[1] == outer.split("-")[1]

@@ -17,7 +17,7 @@ import remit
 from remit.errors import DeclarationError
 from remit.integrations.openai import watch
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import adapters
+from tests.inside import declare, start
 from tests.model_clients import FakeServer, HandWritten, all_of, http_library, outcome, resolved
 from tests.scenarios import LOOK_UP, Scenario, Turn, check, desk, each_scenario_of
 
@@ -87,7 +87,7 @@ class Chat:
 
     async def ask(
         self,
-        client: Any,  # noqa: ANN401 - sync or async
+        client: Any,
         messages: list[Any],
         tools: Sequence[str],
         *,
@@ -196,7 +196,7 @@ class Responses:
 
     async def ask(
         self,
-        client: Any,  # noqa: ANN401 - sync or async
+        client: Any,
         messages: list[Any],
         tools: Sequence[str],
         *,
@@ -276,7 +276,7 @@ def answered(body: dict[str, Any], number: int) -> object:
     return api.events(PLACE, number) if body.get("stream") else api.answer(PLACE, number)
 
 
-def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answered) -> Any:  # noqa: ANN401 - of any class
+def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answered) -> Any:
     """Return a watched client."""
     return watch(FakeServer(HTTP, answer).connect(cls))
 
@@ -284,22 +284,22 @@ def client_of(cls: Any, answer: Callable[[dict[str, Any], int], object] = answer
 Way = Callable[[Any], Any]
 
 
-def _chat(client: Any) -> Any:  # noqa: ANN401 - of any class
+def _chat(client: Any) -> Any:
     """Return the chat completions with `parse` and `stream`; earlier versions have them in beta."""
     chat = client.chat.completions
     return chat if hasattr(chat, "parse") else client.beta.chat.completions
 
 
 def _streamed(open_stream: Callable[[Any], Any]) -> Way:
-    def call(client: Any) -> None:  # noqa: ANN401 - of any class
+    def call(client: Any) -> None:
         with open_stream(client) as stream:
             assert list(stream)
 
     return call
 
 
-def _streaming_response(read: Callable[[Any], object], **options: Any) -> Way:  # noqa: ANN401 - of any kind
-    def call(client: Any) -> None:  # noqa: ANN401 - of any class
+def _streaming_response(read: Callable[[Any], object], **options: Any) -> Way:
+    def call(client: Any) -> None:
         api = client.chat.completions.with_streaming_response
         with api.create(**ASKED, **options) as response:
             assert read(response)
@@ -388,7 +388,7 @@ ASYNC_WAYS: Final = (
 def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
     """As with a client that is not async."""
 
-    async def ask(client: Any) -> None:  # noqa: ANN401 - of any class
+    async def ask(client: Any) -> None:
         kind, _, reading = name.partition(", ")
         chat = client.copy().chat.completions if name == "copy" else client.chat.completions
         if kind == "streaming" or name in {"streaming stream", "streaming lines"}:
@@ -424,11 +424,11 @@ def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
     assert_is_whole(span)
 
 
-async def _lines(response: Any) -> None:  # noqa: ANN401 - a raw response
+async def _lines(response: Any) -> None:
     assert await all_of(response.iter_lines())
 
 
-async def _parsed(response: Any) -> None:  # noqa: ANN401 - a raw response
+async def _parsed(response: Any) -> None:
     assert await all_of(await response.parse())
 
 
@@ -517,7 +517,7 @@ def test_a_long_conversation_of_the_responses_api_is_read() -> None:
 WORDS: Final = Turn(text="It is in Ghent now.")
 
 
-def streamed(client: Any) -> Any:  # noqa: ANN401 - a stream
+def streamed(client: Any) -> Any:
     """Return a streamed chat completion of five words."""
     return client.chat.completions.create(**ASKED, stream=True)
 
@@ -526,42 +526,42 @@ def _said(_body: dict[str, Any], number: int) -> object:
     return CHAT.events(WORDS, number)
 
 
-def _take(stream: Any, count: int) -> None:  # noqa: ANN401 - a stream
+def _take(stream: Any, count: int) -> None:
     for _ in range(count):
         next(stream)
 
 
-def _left(client: Any) -> None:  # noqa: ANN401 - of any class
+def _left(client: Any) -> None:
     for number, _ in enumerate(streamed(client)):
         if number == 2:
             break
     gc.collect()
 
 
-def _closed(client: Any) -> None:  # noqa: ANN401 - of any class
+def _closed(client: Any) -> None:
     stream = streamed(client)
     _take(stream, 3)
     stream.close()
 
 
-def _left_in_block(client: Any) -> None:  # noqa: ANN401 - of any class
+def _left_in_block(client: Any) -> None:
     with streamed(client) as stream:
         _take(stream, 3)
 
 
-def _left_by_helper(client: Any) -> None:  # noqa: ANN401 - of any class
+def _left_by_helper(client: Any) -> None:
     with _chat(client).stream(**ASKED) as stream:
         for event in stream:
             if event.type == "content.delta" and event.snapshot.startswith("It is"):
                 break
 
 
-def _collected(client: Any) -> None:  # noqa: ANN401 - of any class
+def _collected(client: Any) -> None:
     _take(streamed(client), 3)
     gc.collect()
 
 
-def _raw_left(client: Any) -> None:  # noqa: ANN401 - of any class
+def _raw_left(client: Any) -> None:
     api = client.chat.completions.with_streaming_response
     with api.create(**ASKED, stream=True) as response:
         lines = response.iter_lines()
@@ -631,7 +631,7 @@ def test_a_stream_that_outlives_its_run_is_cancelled_with_what_came() -> None:
 def test_an_async_stream_that_is_left_is_cancelled_with_what_came() -> None:
     """By a block, by `close`, and by the cancellation of its task."""
 
-    async def leave(client: Any, way: str) -> None:  # noqa: ANN401 - of any class
+    async def leave(client: Any, way: str) -> None:
         stream = await streamed(client)
         for _ in range(3):
             await anext(stream)
@@ -781,9 +781,9 @@ def test_a_client_that_is_watched_twice_is_recorded_once() -> None:
 def test_a_call_beneath_the_model_call_of_a_framework_is_not_recorded_again() -> None:
     """Tokens are counted once where both a framework and its client are recorded."""
     with isolated() as recorder, desk.run():
-        recorder_of_framework = adapters.declare("fake:llm", "llm")
+        recorder_of_framework = declare("fake:llm", "llm")
         client = client_of(openai.OpenAI)
-        with adapters.start(recorder_of_framework, {}):
+        with start(recorder_of_framework, {}):
             client.chat.completions.create(**ASKED)
             list(streamed(client))
         assert [span.name for span in recorder.spans()] == ["fake:llm"]
@@ -811,7 +811,7 @@ def test_another_client_is_not_watched() -> None:
 
 @pytest.mark.parametrize(("capture", "shown"), [("new", [1, 1]), ("all", [1, 3]), ("none", [0, 0])])
 def test_capture_messages_decides_what_of_the_history_is_recorded(
-    capture: Any,  # noqa: ANN401 - one of three words
+    capture: Any,
     shown: list[int],
 ) -> None:
     """By default a call has what the one before beneath the same parent did not have."""
@@ -914,7 +914,7 @@ def test_tools_and_settings_are_recorded() -> None:
     ],
     ids=repr,
 )
-def test_something_else_is_no_client(wrong: Any, seen: str) -> None:  # noqa: ANN401 - wrong on purpose
+def test_something_else_is_no_client(wrong: Any, seen: str) -> None:
     """The message says what was seen and what was expected."""
     with pytest.raises(DeclarationError) as caught:
         watch(wrong)
@@ -935,7 +935,7 @@ def test_a_wrong_way_to_capture_messages_is_refused() -> None:
 def recorder_of_failed_requests(status: int) -> RecordingSink:
     """Return what is recorded of a request that the server refuses."""
 
-    def answer(_request: object) -> Any:  # noqa: ANN401 - httpx or httpx2
+    def answer(_request: object) -> Any:
         headers = {"retry-after-ms": "1"}
         return HTTP.Response(status, headers=headers, json={"error": {"message": "no"}})
 

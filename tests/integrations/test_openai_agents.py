@@ -57,7 +57,7 @@ from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
-from tests.inside import adapters, guard
+from tests.inside import guard
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
 MODEL: Final = "gpt-5"
@@ -94,7 +94,7 @@ class ScriptedModel(Model):
         self.inputs: list[Any] = []
         self.ran = Ran("")
 
-    def respond(self, instructions: str | None, given: Any, tools: Any) -> Response:  # noqa: ANN401
+    def respond(self, instructions: str | None, given: Any, tools: Any) -> Response:
         """Return the next answer."""
         number, self.calls = self.calls, self.calls + 1
         self.inputs.append(given)
@@ -129,7 +129,7 @@ class ScriptedModel(Model):
             ],
         })  # fmt: skip
 
-    async def get_response(self, *args: Any, **named: Any) -> ModelResponse:  # noqa: ANN401
+    async def get_response(self, *args: Any, **named: Any) -> ModelResponse:
         """Answer."""
         instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
@@ -139,7 +139,7 @@ class ScriptedModel(Model):
                 span.span_data.response, span.span_data.input = response, given
         return ModelResponse(output=response.output, usage=Usage(), response_id=response.id)
 
-    async def stream_response(self, *args: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    async def stream_response(self, *args: Any, **named: Any) -> AsyncIterator[Any]:
         """Answer in one event."""
         instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
@@ -217,7 +217,7 @@ def test_scenario(scenario: Scenario) -> None:
 # What only this framework has
 
 
-async def run_agent(agent: Agent[Any], *, stream: bool = False, tracing: bool = True) -> Any:  # noqa: ANN401
+async def run_agent(agent: Agent[Any], *, stream: bool = False, tracing: bool = True) -> Any:
     """Run an agent, to its end."""
     config = RunConfig(tracing_disabled=not tracing)
     if not stream:
@@ -259,14 +259,14 @@ def test_a_tool_that_waits_for_an_approval_leaves_the_run_open() -> None:
     model = scripted(call("ship", order_id="A-1"), DONE)
     agent = govern(Agent(name="Desk", model=model, tools=[ship]))
 
-    async def ask() -> Any:  # noqa: ANN401
+    async def ask() -> Any:
         async with scenarios.desk.run() as run:
             result = await Runner.run(agent, "Ship A-1.")
             if result.interruptions:
                 run.leave_open()
         return result.to_state()
 
-    async def go_on(state: Any) -> str:  # noqa: ANN401
+    async def go_on(state: Any) -> str:
         async with scenarios.desk.run(resume="01m88cc4qgd20z7j4v56eaavhx2qccjt"):
             state.approve(state.get_interruptions()[0])
             return str((await Runner.run(agent, state)).final_output)
@@ -283,7 +283,7 @@ def test_a_tool_that_waits_for_an_approval_leaves_the_run_open() -> None:
 
 
 @pytest.mark.parametrize("saved", [False, True], ids=["in memory", "saved"])
-def test_a_run_that_is_resumed_in_another_agent_is_still_governed(saved: bool) -> None:  # noqa: FBT001
+def test_a_run_that_is_resumed_in_another_agent_is_still_governed(saved: bool) -> None:
     """The agent that was handed over to is found as its copy."""
 
     @function_tool(needs_approval=True)
@@ -311,7 +311,7 @@ def test_a_run_that_is_resumed_in_another_agent_is_still_governed(saved: bool) -
 
 @WITH_AND_WITHOUT_TRACES
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_agents_in_a_circle_have_their_own_remits(stream: bool, tracing: bool) -> None:  # noqa: FBT001
+def test_agents_in_a_circle_have_their_own_remits(stream: bool, tracing: bool) -> None:
     """A remit holds for the tools of its agent, decorated or not, not for those of others."""
     paid: list[str] = []
 
@@ -407,7 +407,7 @@ def test_two_tools_of_one_name_have_each_its_own_risk() -> None:
 @WITH_AND_WITHOUT_TRACES
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("where", ["model", "tool", "step", "decorated"])
-def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: bool) -> None:  # noqa: FBT001
+def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: bool) -> None:
     """And the reader of a stream; neither a model nor a tool is called after it."""
 
     def stop() -> None:
@@ -445,7 +445,7 @@ def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: boo
 
 
 @WITH_AND_WITHOUT_TRACES
-def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:  # noqa: FBT001
+def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:
     """The guardrails of the tool need no trace."""
 
     @function_tool
@@ -476,7 +476,7 @@ def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:  # noqa: 
 
 
 @WITH_AND_WITHOUT_TRACES
-def test_a_step_beneath_a_decorated_tool_is_refused_as_beneath_others(tracing: bool) -> None:  # noqa: FBT001
+def test_a_step_beneath_a_decorated_tool_is_refused_as_beneath_others(tracing: bool) -> None:
     """The model reads the refusal for the tool in question, not for one beside it."""
 
     @function_tool
@@ -523,7 +523,7 @@ def test_a_tool_that_handles_a_refusal_keeps_its_answer() -> None:
 
 
 @WITH_AND_WITHOUT_TRACES
-def test_a_tool_without_a_handler_of_errors_fails_as_without_remit(tracing: bool) -> None:  # noqa: FBT001
+def test_a_tool_without_a_handler_of_errors_fails_as_without_remit(tracing: bool) -> None:
     """The span has the exception of the tool."""
 
     @function_tool(failure_error_function=None)
@@ -547,7 +547,7 @@ def test_guardrails_and_hooks_of_the_program_are_asked_as_without_remit() -> Non
     seen: list[str] = []
 
     @tool_input_guardrail
-    def rejects(data: Any) -> ToolGuardrailFunctionOutput:  # noqa: ANN401
+    def rejects(data: Any) -> ToolGuardrailFunctionOutput:
         """Reject one order."""
         seen.append("input")
         if "A-2" in data.context.tool_arguments:
@@ -555,15 +555,15 @@ def test_guardrails_and_hooks_of_the_program_are_asked_as_without_remit() -> Non
         return ToolGuardrailFunctionOutput.allow()
 
     @input_guardrail
-    def polite(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:  # noqa: ANN401
+    def polite(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:
         """Find nothing."""
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
 
     class Hooks(AgentHooks[Any]):
-        async def on_tool_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
+        async def on_tool_start(self, *_call: Any, **_named: Any) -> None:
             seen.append("start")
 
-        async def on_llm_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
+        async def on_llm_start(self, *_call: Any, **_named: Any) -> None:
             seen.append("model")
 
     tool = function_tool(scenarios.look_up, tool_input_guardrails=[rejects])
@@ -587,7 +587,7 @@ def test_a_tripped_guardrail_ends_the_agent_as_without_remit() -> None:
     """The exception reaches the caller."""
 
     @input_guardrail(run_in_parallel=False)
-    def strict(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:  # noqa: ANN401
+    def strict(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:
         """Find something."""
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
 
@@ -687,20 +687,20 @@ class OneTool(MCPServer):
     async def cleanup(self) -> None:
         """Have nothing to close."""
 
-    async def list_tools(self, *_args: Any, **_named: Any) -> list[McpTool]:  # noqa: ANN401
+    async def list_tools(self, *_args: Any, **_named: Any) -> list[McpTool]:
         """Return the tool."""
         schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
         return [McpTool.model_validate({"name": self.tool, "inputSchema": schema})]
 
-    async def call_tool(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
+    async def call_tool(self, *_args: Any, **_named: Any) -> Any:
         """Never be called."""
         raise AssertionError
 
-    async def list_prompts(self) -> Any:  # noqa: ANN401
+    async def list_prompts(self) -> Any:
         """Have none."""
         raise AssertionError
 
-    async def get_prompt(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
+    async def get_prompt(self, *_args: Any, **_named: Any) -> Any:
         """Have none."""
         raise AssertionError
 
@@ -728,9 +728,9 @@ def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @WITH_AND_WITHOUT_TRACES
-@pytest.mark.parametrize("broken", ["declare_agent", "declare", "within", "step_of"])
+@pytest.mark.parametrize("broken", ["declare_agent", "declare", "spans.within", "step_of"])
 def test_a_fault_lifts_no_remit(
-    broken: str, tracing: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+    broken: str, tracing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """Whatever fails while a tool is judged, it is refused."""
 
@@ -741,7 +741,7 @@ def test_a_fault_lifts_no_remit(
     agent = Agent(name="Desk", model=model, tools=[function_tool(scenarios.spend)])
     with isolated(on_violation="deny"):
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr(adapters, broken, fail)
+        monkeypatch.setattr(f"remit.integrations.openai_agents.{broken}", fail)
         governed = govern(agent, risks={"spend": PAYS}, remits={"Desk": PAYS_NOT})
         result = asyncio.run(run_agent(governed, tracing=tracing))
         assert result.final_output == scenarios.TOLD
@@ -818,7 +818,7 @@ LATER: Final[dict[str, tuple[Callable[[Agent[Any]], Agent[Any]], bool]]] = {
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("how", LATER)
-def test_an_agent_stays_governed_when_it_is_changed(how: str, twice: bool) -> None:  # noqa: FBT001
+def test_an_agent_stays_governed_when_it_is_changed(how: str, twice: bool) -> None:
     """Its remit and the risks hold for whatever tools it has at a turn."""
     change, has_server = LATER[how]
     spends = call("spend", amount=1)
@@ -848,7 +848,7 @@ def test_an_agent_of_a_class_of_the_program_is_governed() -> None:
     class Spender(Agent[Any]):
         limit: int = 5
 
-        async def get_all_tools(self, run_context: Any) -> list[Any]:  # noqa: ANN401
+        async def get_all_tools(self, run_context: Any) -> list[Any]:
             """Add a tool."""
             return [*await super().get_all_tools(run_context), spend_some]
 
@@ -898,12 +898,12 @@ class NoTracing:
     """Ways in which the SDK reports no agent to remit."""
 
     @staticmethod
-    def by_run(agent: Agent[Any]) -> Any:  # noqa: ANN401
+    def by_run(agent: Agent[Any]) -> Any:
         """Run without traces."""
         return run_agent(agent, tracing=False)
 
     @staticmethod
-    async def by_setting(agent: Agent[Any]) -> Any:  # noqa: ANN401
+    async def by_setting(agent: Agent[Any]) -> Any:
         """Run as with OPENAI_AGENTS_DISABLE_TRACING=1."""
         set_tracing_disabled(True)
         try:
@@ -912,7 +912,7 @@ class NoTracing:
             set_tracing_disabled(False)
 
     @staticmethod
-    def by_omission(agent: Agent[Any]) -> Any:  # noqa: ANN401
+    def by_omission(agent: Agent[Any]) -> Any:
         """Run with the processor forgotten."""
         set_trace_processors([])
         return run_agent(agent)
@@ -920,7 +920,7 @@ class NoTracing:
 
 @pytest.mark.parametrize("way", [NoTracing.by_run, NoTracing.by_setting, NoTracing.by_omission])
 @pytest.mark.parametrize("tool", ["spend", "ask_to_pay", "clear"])
-def test_a_remit_holds_without_a_run_and_without_traces(tool: str, way: Any) -> None:  # noqa: ANN401
+def test_a_remit_holds_without_a_run_and_without_traces(tool: str, way: Any) -> None:
     """Also beneath the tool, and for a tool whose function is decorated; each call is a run."""
 
     @function_tool
@@ -969,7 +969,7 @@ def test_a_remit_holds_without_a_run_and_without_traces(tool: str, way: Any) -> 
     ids=["nothing", "scalars", "odd items", "odd messages"],
 )
 def test_an_answer_of_another_shape_is_recorded_as_far_as_it_can_be_read(
-    inputs: Any, outputs: Any, usage: Any  # noqa: ANN401
+    inputs: Any, outputs: Any, usage: Any
 ) -> None:  # fmt: skip
     """The call is as without remit."""
     with isolated() as recorder, scenarios.desk.run(), trace("test"):
@@ -1033,7 +1033,7 @@ def over_http(api: str, *, stream: bool) -> Model:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("api", ["responses", "chat"])
-def test_the_models_of_the_sdk_are_recorded(api: str, stream: bool) -> None:  # noqa: FBT001
+def test_the_models_of_the_sdk_are_recorded(api: str, stream: bool) -> None:
     """Of both APIs; a stream is joined by the SDK, and is no cancelled call."""
     agent = Agent[Any](
         name="Desk",
@@ -1102,7 +1102,7 @@ def test_other_contents_than_texts_are_told_by_their_size() -> None:
     assert tool == {"role": "tool", "content": "1", "tool_call_id": "c"}
 
 
-def anything(value: Any) -> Any:  # noqa: ANN401
+def anything(value: Any) -> Any:
     """Return a value of a wrong type."""
     return value
 
@@ -1128,7 +1128,7 @@ def anything(value: Any) -> Any:  # noqa: ANN401
     ],
     ids=["no agent", "no tool", "no such agent", "no mapping", "no risk", "no way to capture"],
 )
-def test_bad_input_is_told(make: Any, message: str) -> None:  # noqa: ANN401
+def test_bad_input_is_told(make: Any, message: str) -> None:
     """What was seen, and what was expected."""
     with pytest.raises(DeclarationError, match=message):
         make()

@@ -144,7 +144,7 @@ def test_scenario(scenario: scenarios.Scenario) -> None:
     ],
 )
 async def test_a_refused_tool_does_not_run(
-    tool: Any,  # noqa: ANN401 - a function
+    tool: Any,
     step: str,
     risks: Mapping[str, DataRisk] | None,
 ) -> None:
@@ -486,7 +486,7 @@ def test_a_failure_without_its_exception_is_one(recorder: RecordingSink) -> None
 
 
 @pytest.mark.parametrize("capture", ["new", "all", "none"])
-def test_messages_are_captured_as_asked(recorder: RecordingSink, capture: Any) -> None:  # noqa: ANN401
+def test_messages_are_captured_as_asked(recorder: RecordingSink, capture: Any) -> None:
     """Three ways."""
     tracer = provider_with(Bridge(capture_messages=capture)).get_tracer("test")
     for _ in range(2):

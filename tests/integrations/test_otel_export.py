@@ -29,7 +29,7 @@ import remit
 from remit.errors import DeniedError, RunTerminated, SettingsError
 from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
-from tests.inside import Faults, adapters, counting, targets
+from tests.inside import Faults, counting, declare, declare_agent, start, targets, traceparent
 
 ROOT = Path(__file__).parents[2]
 ERROR = trace_pb2.Status.STATUS_CODE_ERROR
@@ -138,20 +138,20 @@ def attributes_of(span: trace_pb2.Span) -> dict[str, Any]:
 
 def test_a_run_arrives_whole(receiver: Receiver) -> None:
     """Tree, statuses, reasons of refusals, and the trace id of the run's traceparent."""
-    model = adapters.declare("shop:llm", "llm")
-    tool = adapters.declare("shop:tool:look_up", "tool")
+    model = declare("shop:llm", "llm")
+    tool = declare("shop:tool:look_up", "tool")
     with isolated(span_processor=receiver.processor(), on_violation="deny") as recorder:
         with shop.run():
-            trace_id = (adapters.traceparent() or "").split("-")[1]
+            trace_id = (traceparent() or "").split("-")[1]
             payload = {
                 "operation": "chat", "provider": "openai", "model_name": "m",
                 "inputs": {"model": "m", "messages": [{"role": "user", "content": "Where?"}]},
             }  # fmt: skip
-            with adapters.start(model, payload) as call:
+            with start(model, payload) as call:
                 usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
                 call.end({"outputs": {"finish_reasons": ["stop"]}, "token_usage": usage})
             payload = {"tool_name": "look_up", "call_id": "c1", "inputs": {"order_id": "A-1"}}
-            with adapters.start(tool, payload, deny=False):
+            with start(tool, payload, deny=False):
                 find("A-1")
             with pytest.raises(DeniedError):
                 refund(5)
@@ -252,7 +252,7 @@ def test_a_run_is_linked_to_the_trace_that_it_was_opened_in(
     """A malformed header gives a run without a link."""
     exporter, processor = exported()
     with isolated(span_processor=processor):
-        adapters.declare_agent("shop.agents:Shop").open(traceparent=traceparent).exit(None)
+        declare_agent("shop.agents:Shop").open(traceparent=traceparent).exit(None)
         remit.flush()
     (root,) = exporter.get_finished_spans()
     assert [f"{link.context.trace_id:032x}" for link in root.links] == linked
@@ -308,14 +308,14 @@ def test_contents_are_exported_on_request(value: str, monkeypatch: pytest.Monkey
     def login(name: str, password: str) -> str:
         return f"{name} {len(password)}"
 
-    model = adapters.declare("shop:llm", "llm")
+    model = declare("shop:llm", "llm")
     exporter, processor = exported()
     with isolated(span_processor=processor):
         with shop.run(subject="user-7"):
             login("ada", "a very secret one")
             inputs = {"messages": [{"role": "user", "content": "Where?"}]}
             answer = [{"role": "assistant", "content": "There."}]
-            with adapters.start(model, {"model_name": "m", "inputs": inputs}) as call:
+            with start(model, {"model_name": "m", "inputs": inputs}) as call:
                 call.end({"outputs": {"messages": answer}})
         remit.flush()
         spans = {span.name: dict(span.attributes or {}) for span in exporter.get_finished_spans()}
@@ -360,7 +360,7 @@ class Threads(SpanExporter):
         """Begin with none."""
         self.names: set[str] = set()
 
-    def export(self, spans: Any) -> Any:  # noqa: ANN401 - as the base
+    def export(self, spans: Any) -> Any:
         """Read the spans."""
         for span in spans:
             assert "_name" not in vars(span)

@@ -35,7 +35,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.pydantic_ai import Remit
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import adapters, guard
+from tests.inside import declare, guard, start
 from tests.scenarios import (
     CANARY,
     DONE,
@@ -153,7 +153,7 @@ def agent_of(
     turns: Sequence[Turn],
     *tools: Tool,
     name: str = "clerk",
-    **remit_arguments: Any,  # noqa: ANN401 - of `Remit`
+    **remit_arguments: Any,
 ) -> Agent[None, str]:
     """Return an agent of pydantic-ai with a scripted model."""
     return Agent(
@@ -164,7 +164,7 @@ def agent_of(
     )
 
 
-def ask(agent: Agent[None, Any], *prompt: Any, **arguments: Any) -> Any:  # noqa: ANN401 - as `run`
+def ask(agent: Agent[None, Any], *prompt: Any, **arguments: Any) -> Any:
     """Run an agent; `run_sync` of pydantic-ai leaves an event loop open."""
     return asyncio.run(agent.run(*prompt, **arguments))
 
@@ -316,7 +316,7 @@ def test_a_fault_loses_a_span_at_most(
 
 
 @pytest.mark.parametrize("of_run", [False, True], ids=["of the agent", "of the run"])
-def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -> None:  # noqa: FBT001
+def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -> None:
     """That of an agent which could not be declared holds, and a tool that could not is refused."""
 
     def broken(*_: object, **_arguments: object) -> None:
@@ -324,8 +324,8 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 
     with isolated(on_violation="deny") as recorder:
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr(adapters, "declare_agent", broken)
-        monkeypatch.setattr(adapters, "declare", broken)
+        monkeypatch.setattr("remit.integrations.pydantic_ai.declare_agent", broken)
+        monkeypatch.setattr("remit.integrations.pydantic_ai.declare", broken)
         turns = [PAY_OUT, PAY_OUT, DONE]
         remit_of_agent = Remit(risks=risks_of(pay_out), data_risk=None if of_run else PAYS_NOT)
         agent = Agent(Script(turns).model, tools=[pay_out], capabilities=[remit_of_agent])
@@ -473,14 +473,14 @@ def test_a_stream_has_the_time_of_its_first_token(recorder: RecordingSink) -> No
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_is_watched_as_well_records_nothing(
-    stream: bool,  # noqa: FBT001 - a parameter of the test
+    stream: bool,
     recorder: RecordingSink,
 ) -> None:
     """A stream is opened in another task than its span."""
-    client = adapters.declare("client:llm", "llm")
+    client = declare("client:llm", "llm")
 
     def call(_number: int) -> None:
-        adapters.start(client, {}).end()
+        start(client, {}).end()
 
     async def main() -> None:
         async with desk.run():
@@ -786,24 +786,24 @@ NATIVE: Final = Turn(text='{"amount": 5}')
 UNION: Final = Turn(text='{"result": {"kind": "transfer", "data": {"amount": 5}}}')
 
 
-async def _streamed(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+async def _streamed(agent: Agent[None, Any]) -> Any:
     async with agent.run_stream("?") as streamed:
         return [output async for output in streamed.stream_output(debounce_by=None)][-1]
 
 
-async def _got(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+async def _got(agent: Agent[None, Any]) -> Any:
     async with agent.run_stream("?") as streamed:
         return await streamed.get_output()
 
 
-async def _whole(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+async def _whole(agent: Agent[None, Any]) -> Any:
     return (await agent.run("?")).output
 
 
 def agent_with(
-    output_type: Any,  # noqa: ANN401 - any output
+    output_type: Any,
     *turns: Turn,
-    **remit_arguments: Any,  # noqa: ANN401 - of `Remit`
+    **remit_arguments: Any,
 ) -> Agent[None, Any]:
     """Return an agent with output functions."""
     paid.clear()

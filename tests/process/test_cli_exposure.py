@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner
 
+from remit.cli import main
 from remit.collector import Settings
 from tests.architecture.sources import ROOT
 from tests.inside import LIMITS, VARIABLE_PREFIX, httpx
-from tests.serving import REMIT, environment, serving, token_of
+from tests.serving import environment, serving, token_of
 from tests.stores import new_database
 
 CREATE_AGENTS: Final = "create_agents"
@@ -24,16 +26,9 @@ CREATE_AGENTS: Final = "create_agents"
 
 def rejected(*words: str, **variables: str) -> str:
     """Return the error of `remit serve` when it does not serve."""
-    done = subprocess.run(
-        [*REMIT, "serve", *words],
-        env=environment(REMIT_SERVE_PORT="0", **variables),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in {1, 2}
-    assert "Traceback" not in done.stderr
+    done = CliRunner().invoke(main, ("serve", *words), env={"REMIT_SERVE_PORT": "0", **variables})
+    assert done.exit_code in {1, 2}
+    assert isinstance(done.exception, SystemExit)
     return done.stderr
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tests.process.test_cli import ROOT, environment, remit
+from tests.processes import Ended, forked
 
 COMMANDS = {
     "help": ("--help",),
@@ -35,35 +34,21 @@ COMMANDS = {
 }
 
 
-@contextmanager
-def full_disk() -> Generator[IO[bytes]]:
-    """Yield a file on a device without room."""
-    with Path("/dev/full").open("wb", buffering=0) as device:
-        yield device
-
-
-@contextmanager
-def closed_pipe() -> Generator[IO[bytes]]:
-    """Yield the end to write of a pipe that nothing reads."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "wb", buffering=0) as pipe:
-        yield pipe
-
-
-def written_to(stdout: IO[bytes], home: Path, *words: str) -> tuple[int, str]:
-    """Return the status of a command and what it writes to standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "remit", *words],
-        cwd=ROOT,
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stderr.decode()
+IMPORTS = """
+from importlib import import_module
+from remit.cli._main import Commands, main
+import examples.support_desk, remit.collector.local, remit.collector.server.app, uvicorn
+for place, _ in Commands.lazy.values():
+    import_module(place.partition(":")[0])
+"""
+BODY = """
+import os
+os.chdir({root!r})
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(os.open("/dev/full", os.O_WRONLY) if sys.argv.pop(1) == "full" else writer, 1)
+main(prog_name="python -m remit")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +60,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-def test_a_full_disk_is_one_line(words: tuple[str, ...], home: Path) -> None:
+def each_written_to(
+    output: str, names: Iterable[str], home: Path, folder: Path
+) -> dict[str, Ended]:
+    """Run each command in a copy of *home*, and return how it ended."""
+    cases: dict[str, tuple[dict[str, str], list[str]]] = {}
+    for name in names:
+        shutil.copytree(home, folder / name)
+        cases[name] = environment(folder / name), [output, *COMMANDS[name]]
+    return forked(IMPORTS, BODY.format(root=str(ROOT)), cases)
+
+
+def test_a_full_disk_is_one_line(home: Path, tmp_path: Path) -> None:
     """Of the help as of every command; the status is 1."""
-    with full_disk() as output:
-        status, said = written_to(output, home, *words)
-    assert said == "remit: standard output cannot be written: No space left on device\n"
-    assert status == 1
+    said = "remit: standard output cannot be written: No space left on device\n"
+    ended = each_written_to("full", COMMANDS, home, tmp_path)
+    assert ended == dict.fromkeys(COMMANDS, Ended(1, "", said))
 
 
-@pytest.mark.parametrize("name", ["help", "doctor", "runs", "schema as JSON", "tail", "server"])
-def test_a_closed_pipe_ends_a_command_silently(name: str, home: Path) -> None:
+def test_a_closed_pipe_ends_a_command_silently(home: Path, tmp_path: Path) -> None:
     """As behind `| head -1`, with the status that a shell has for SIGPIPE."""
-    with closed_pipe() as output:
-        status, said = written_to(output, home, *COMMANDS[name])
-    assert (status, said) == (141, "")
+    names = ("help", "doctor", "runs", "schema as JSON", "tail", "server")
+    ended = each_written_to("pipe", names, home, tmp_path)
+    assert ended == dict.fromkeys(names, Ended(141, "", ""))
 
 
 def test_a_copy_that_does_not_fit_is_one_line_and_leaves_no_file(home: Path) -> None:
@@ -114,7 +107,8 @@ def test_a_copy_that_does_not_fit_is_one_line_and_leaves_no_file(home: Path) -> 
 @pytest.mark.smoke
 def test_a_full_disk_does_not_hide_why_a_command_fails(tmp_path: Path) -> None:
     """Nothing was to be written."""
-    with full_disk() as output:
-        status, said = written_to(output, tmp_path, "runs", "list")
-    assert (status, said.count("\n")) == (1, 1)
-    assert said.startswith("remit: there is no database at ")
+    home = tmp_path / "home"
+    home.mkdir()
+    (ended,) = each_written_to("full", ["runs"], home, tmp_path).values()
+    assert (ended.code, ended.errors.count("\n")) == (1, 1)
+    assert ended.errors.startswith("remit: there is no database at ")

@@ -17,7 +17,7 @@ from remit.cli import main
 from remit.config import Mode
 from tests.processes import output_of, runs_in, settings, start, told_by, wait_until
 from tests.served import collector
-from tests.spooling import Spooled, in_child, item, record
+from tests.spooling import Spooled, in_child, item, stored_run
 from tests.unconfigured import unconfigured
 
 PROGRAM: Final = """
@@ -68,7 +68,7 @@ def bot(number: int) -> int:
     return number
 
 
-def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:  # noqa: ANN401 - any setting
+def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:
     """Have a process record that keeps its files in *folder*, until its log has *words*."""
     with unconfigured():
         mode: Mode = "remote" if settings else "local"
@@ -130,7 +130,7 @@ def left(tmp_path: Path) -> Path:
     """Return a data folder in which an ended process left something for the server."""
     folder = tmp_path / "data"
     spooled = Spooled(folder, target=URL, token="x")
-    in_child(lambda: spooled.outbox().put([item(1)], [record()]))
+    in_child(lambda: spooled.outbox().put([item(1)], [stored_run()]))
     return folder
 
 

@@ -19,8 +19,7 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import open_store
 from tests.collecting import World
-from tests.spooling import Spooled, in_child, item
-from tests.spooling import record as record_of_run
+from tests.spooling import Spooled, in_child, item, stored_run
 from tests.subtests import each
 
 MARK: Final = 0x524D5443
@@ -258,7 +257,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_without_a_traceback(
 def test_a_spool_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
     """The list includes what a killed program left in the log of SQLite."""
     spooled = Spooled(tmp_path / "data")
-    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    in_child(lambda: spooled.outbox().put([item(1)], [stored_run()]))
     before = content(spooled.folder.path)
     spooled.folder.path.chmod(0o500)
     try:
@@ -278,7 +277,7 @@ def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
 ) -> None:
     """It is neither sent nor listed, nor deleted."""
     spooled = Spooled(tmp_path / "data")
-    spooled.outbox().put([item(1)], [record_of_run()])
+    spooled.outbox().put([item(1)], [stored_run()])
     spooled.end()
     for path in spooled.folder.path.iterdir():
         path.unlink()
@@ -302,7 +301,7 @@ def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
 def test_a_spool_file_has_a_mark(tmp_path: Path) -> None:
     """By it remit identifies its own files."""
     spooled = Spooled(tmp_path / "data")
-    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    in_child(lambda: spooled.outbox().put([item(1)], [stored_run()]))
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (SPOOL_MARK,)

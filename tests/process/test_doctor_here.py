@@ -17,7 +17,7 @@ from remit.cli import main
 from tests.doctored import doctor, found, wrong
 from tests.inside import httpx, size
 from tests.inside_collector import VERSION
-from tests.spooling import Spooled, close, item, record
+from tests.spooling import Spooled, close, item, stored_run
 
 TOKEN = "prefactor_test_token_0123456789"
 
@@ -236,14 +236,14 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
     """What waits for us, for others, what is in use, what is damaged; how much, how old."""
     assert spool_check(tmp_path)["message"] == "nothing waits on disk"
     alive = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN)
-    alive.outbox().put([item(1)], [record()])
+    alive.outbox().put([item(1)], [stored_run()])
     check = spool_check(tmp_path)
     assert (check["status"], check["message"]) == (
         "ok", "nothing waits on disk, 1 file of running programs",
     )  # fmt: skip
     for token in (TOKEN, "old"):
         left = Spooled(tmp_path, target="http://127.0.0.1:9", token=token).outbox()
-        left.put([item(1 << 90), close()], [record()])
+        left.put([item(1 << 90), close()], [stored_run()])
         left.close()
     (tmp_path / "spool" / "torn.db").write_bytes(b"no database" * 1000)
     check = spool_check(tmp_path)
@@ -259,7 +259,7 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
 def test_a_run_without_items_is_told_if_its_program_has_ended(tmp_path: Path) -> None:
     """The count of items does not include it, as in the status of the spool."""
     left = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN).outbox()
-    left.put([], [record()])
+    left.put([], [stored_run()])
     left.close()
     check = spool_check(tmp_path)
     assert check["status"] == "note"
@@ -269,7 +269,7 @@ def test_a_run_without_items_is_told_if_its_program_has_ended(tmp_path: Path) ->
 def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:
     """New spans are dropped soon."""
     left = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN).outbox()
-    left.put([item(1 << 90, b"x" * 100_000)], [record()])
+    left.put([item(1 << 90, b"x" * 100_000)], [stored_run()])
     left.close()
     check = spool_check(tmp_path, REMIT_MAX_SPOOL_BYTES="100000")
     assert (check["status"], check["code"]) == ("wrong", "spool_full")

@@ -20,7 +20,7 @@ from tests.faults.matrix import (
 
 FULL = "REMIT_TEST_FULL" in os.environ
 # A call takes less than a millisecond once all is imported, and the event loop is held for a few.
-# What waited for the back end would wait for the request's timeout, two seconds.
+# A call that waited for the back end would wait for the request's timeout, two seconds or more.
 MAX_WAIT_MS = 1500
 MAX_EXTRA_MIB = 32
 # What differs from the case before it by a number alone.

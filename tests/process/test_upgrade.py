@@ -24,7 +24,7 @@ from tests.inside_collector import (
     VERSION,
     Change,
     is_postgres,
-    open_reader,
+    open_readable,
     schema_changes,
     statements,
     statements_of,
@@ -247,7 +247,7 @@ def test_a_newer_database_is_refused(store_kind: str, tmp_path: Path) -> None:
     """Also by the upgrade of a remit that does not know its version."""
     with made_by_this_version(store_kind, tmp_path) as named:
         upgrade(named, read_changes=reading(NOTES))
-        for opening in (open_store, open_reader, upgrade):
+        for opening in (open_store, open_readable, upgrade):
             with pytest.raises(SettingsError, match=f"schema version {VERSION + 3}.*upgrade remit"):
                 opening(named)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
-from tests.inside_collector import RequestError, span_to_create, span_to_finish
+from tests.inside_collector import JsonText, RequestError, span_to_create, span_to_finish
 
 DEPTH = 100
 ID = "013xrzp12g3nqk8nzzzzzzzzzzzzzzzz"
@@ -79,20 +79,20 @@ def test_a_create_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> No
         model = CreateAgentSpanRequest.model_validate(said, strict=True)
     except ValidationError as error:
         with pytest.raises(RequestError) as refused:
-            span_to_create(json.dumps(said).encode(), DEPTH)
+            span_to_create(JsonText(json.dumps(said).encode()), DEPTH)
         fields = {str(one["loc"][0]) for one in error.errors()}
         assert set(refused.value.errors or ()) <= fields | beyond_the_model(said)
         return
     if beyond_the_model(said):
         with pytest.raises(RequestError):
-            span_to_create(json.dumps(said).encode(), DEPTH)
+            span_to_create(JsonText(json.dumps(said).encode()), DEPTH)
         return
-    read = span_to_create(json.dumps(said).encode(), DEPTH)
+    read = span_to_create(JsonText(json.dumps(said).encode()), DEPTH)
     plain = ("agent_instance_id", "schema_name", "status", "id", "parent_span_id")
     for name in (*plain, "started_at", "finished_at", "sensitive_encoding"):
         assert getattr(read, name) == getattr(model, name)
-    assert json.loads(str(read.payload, "utf-8")) == model.payload
-    result = None if read.result is None else json.loads(read.result)
+    assert json.loads(read.params.text) == model.payload
+    result = None if read.result is None else json.loads(read.result.text)
     assert result == model.result_payload
 
 
@@ -105,10 +105,10 @@ def test_a_finish_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> No
         model = FinishAgentSpanRequest.model_validate(said, strict=True)
     except ValidationError:
         with pytest.raises(RequestError):
-            span_to_finish(sent, DEPTH)
+            span_to_finish(JsonText(sent), DEPTH)
         return
-    read = span_to_finish(sent, DEPTH)
+    read = span_to_finish(JsonText(sent), DEPTH)
     assert (read.status, read.timestamp) == (model.status, model.timestamp)
     assert read.sensitive_encoding == model.sensitive_encoding
-    result = None if read.result is None else json.loads(read.result)
+    result = None if read.result is None else json.loads(read.result.text)
     assert result == model.result_payload

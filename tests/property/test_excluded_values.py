@@ -122,7 +122,7 @@ WORDS: Final = (
 """Among them parts of what is redacted."""
 
 
-def generated(rng: random.Random, levels: int = 3) -> Any:  # noqa: ANN401 - JSON
+def generated(rng: random.Random, levels: int = 3) -> Any:
     """Return a value as steps take them."""
     kind = rng.randrange(7 if levels else 4)
     if kind < 3:

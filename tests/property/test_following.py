@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import remit
 from remit.testing import isolated
-from tests.inside import adapters
+from tests.inside import declare, start
 
 TEXT: Final = "canary"
 NUMBER: Final = 78_051_120
@@ -44,13 +44,13 @@ def read_record(value: object) -> object:
     return value
 
 
-def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:  # noqa: ANN401 - any kind, JSON
+def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:
     """Return what is recorded of a step of *kind*, in a run that has redacted a value."""
     with isolated(max_payload_bytes=4_096) as sink:
-        step = adapters.declare("following:step", kind)
+        step = declare("following:step", kind)
         with agent.run():
             read_record("before")
-            with adapters.start(step, payload) as span:
+            with start(step, payload) as span:
                 read_record("inside")
                 span.end(result)
         (followed,) = sink.spans("following:step")

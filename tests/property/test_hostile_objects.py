@@ -85,7 +85,7 @@ def an_agent(value: object) -> None:
     assert desk(value, named=value) is value
 
 
-def a_run(value: Any) -> None:  # noqa: ANN401 - callers without a type checker
+def a_run(value: Any) -> None:
     """Open a run with it, and say how the run ended with it."""
     for argument in ("subject", "labels"):
         with suppress(UsageError):
@@ -97,7 +97,7 @@ def a_run(value: Any) -> None:  # noqa: ANN401 - callers without a type checker
         run.record_quality("good", {"a": value})
 
 
-def a_manual_span(value: Any) -> None:  # noqa: ANN401
+def a_manual_span(value: Any) -> None:
     """Mark a block with it, and say how the block ended with it."""
     with desk.run(), remit.span("by hand", {"a": value}) as span:
         span.set_result(value)

@@ -65,11 +65,11 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*|0x[0-9a-f]+)", re.ASCII)
 NO_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-def _tolerant() -> Any:  # noqa: ANN401 - a class that is made here
+def _tolerant() -> Any:
     """Return a checker that does not judge markers, nor numbers that JSON cannot hold."""
 
-    def lenient(check: Any) -> Any:  # noqa: ANN401 - jsonschema's own
-        def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ANN401
+    def lenient(check: Any) -> Any:
+        def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
             if not _is_substitute(instance):
                 yield from check(validator, value, instance, schema) or ()
 
@@ -196,7 +196,7 @@ CASES = st.recursive(
 ) | st.sampled_from(LEAVES)
 
 
-def reading_of(annotation: object, kind: Any, *, name: str = "x") -> SignatureInfo:  # noqa: ANN401 - a kind's class is private
+def reading_of(annotation: object, kind: Any, *, name: str = "x") -> SignatureInfo:
     """Return the reading of a function with one parameter that returns the same type."""
     names = (name,) if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else ()
     parameter = Parameter(name, kind, annotation, MISSING)

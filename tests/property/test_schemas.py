@@ -159,7 +159,7 @@ def test_an_override_keeps_the_properties_of_a_payload(
     st.lists(st.sampled_from((str, int, float, None, list[int], Point, Color)), min_size=1),
     st.randoms(use_true_random=False),
 )
-def test_a_union_in_any_order_has_one_schema(members: list[object], random: Any) -> None:  # noqa: ANN401 - Hypothesis' own
+def test_a_union_in_any_order_has_one_schema(members: list[object], random: Any) -> None:
     """`typing` keeps the order of whichever equal union was made first."""
 
     def schema() -> object:
@@ -169,7 +169,7 @@ def test_a_union_in_any_order_has_one_schema(members: list[object], random: Any)
         parameter = inspect.Parameter(
             "a", inspect.Parameter.KEYWORD_ONLY, annotation=_union(members)
         )
-        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # as above
+        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # what inspect looks at
         return params_schema(read(function, skip_first=False), redact=redact)
 
     before = schema()
@@ -178,7 +178,7 @@ def test_a_union_in_any_order_has_one_schema(members: list[object], random: Any)
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=6, unique=True), st.randoms())
-def test_a_literal_in_any_order_has_one_schema(values: list[str], random: Any) -> None:  # noqa: ANN401 - Hypothesis' own
+def test_a_literal_in_any_order_has_one_schema(values: list[str], random: Any) -> None:
     """Sets of values have no order at all."""
 
     def schema() -> object:
@@ -187,7 +187,7 @@ def test_a_literal_in_any_order_has_one_schema(values: list[str], random: Any) -
         literal: Any = typing.Literal
         annotation = generic(list, literal[tuple(values)])
         parameter = inspect.Parameter("a", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
-        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # as above
+        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # what inspect looks at
         return params_schema(read(function, skip_first=False), redact=redact)
 
     before = schema()

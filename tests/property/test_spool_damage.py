@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inside import PAGE_BYTES, Item, Loss, Outbox, RunState
-from tests.spooling import Spooled, in_child, item, record
+from tests.spooling import Spooled, in_child, item, stored_run
 
 PUTS: Final = 40
 PAGE: Final = b"\xaa" * PAGE_BYTES
@@ -28,7 +28,7 @@ ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 
 def fill(spooled: Spooled) -> Outbox:
     """Record many items and deliver none."""
     outbox = spooled.outbox()
-    outbox.put([], [record(RunState.ENDED)])
+    outbox.put([], [stored_run(RunState.ENDED)])
     for begin in range(0, len(ITEMS), 5):
         outbox.put(ITEMS[begin : begin + 5], [])
     return outbox

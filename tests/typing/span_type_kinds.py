@@ -299,7 +299,7 @@ def passing(function: Callable[P, R]) -> Callable[P, list[R]]:
     return inner
 
 
-def untyped(function: Any) -> Any:  # noqa: ANN401 - this is what is tested
+def untyped(function: Any) -> Any:
     """Have no type, as many decorators."""
     return function
 

@@ -30,14 +30,29 @@ from remit.config import OnViolation, Settings
 from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.inside import (
-    _runtime,
-    adapters,
+    ManualSpan,
+    SessionTable,
+    SpanTable,
+    add_to_header,
+    ceiling_of,
+    collect_denials,
     contributed_interrupts,
     current_context,
+    declarations,
+    declare,
+    declare_agent,
     guard,
+    inside,
+    interrupts,
+    name_tool,
+    permit,
     process,
     setup,
+    start,
+    step_of,
+    traceparent,
     version,
+    within,
 )
 
 pytestmark = pytest.mark.python
@@ -65,7 +80,7 @@ class Framework:
         self.adapter = adapter
         self.ids = count(1)
 
-    def run(self, name: str, act: Callable[[int], Any], parent: int = 0) -> Any:  # noqa: ANN401
+    def run(self, name: str, act: Callable[[int], Any], parent: int = 0) -> Any:
         """Run a node; swallow a refusal, as frameworks that show errors to models do."""
         node = next(self.ids)
         try:
@@ -86,12 +101,12 @@ class Adapter:
 
     def __init__(self) -> None:
         """Declare the kinds of nodes."""
-        self.table: adapters.SpanTable[int] = adapters.SpanTable()
+        self.table: SpanTable[int] = SpanTable()
         self.refused: list[str] = []
         self.recorders = {
-            "model": adapters.declare("fake:model", "llm", params=dict[str, str]),
-            "pay": adapters.declare("fake:pay", "tool", data_risk=PAYS),
-            "tool": adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT, title="A tool"),
+            "model": declare("fake:model", "llm", params=dict[str, str]),
+            "pay": declare("fake:pay", "tool", data_risk=PAYS),
+            "tool": declare("fake:tool", "tool", data_risk=PAYS_NOT, title="A tool"),
         }
 
     def began(self, node: int, parent: int, name: str, inputs: dict[str, object]) -> None:
@@ -146,7 +161,7 @@ def test_nested_nodes_are_nested_spans(recorder: RecordingSink, framework: Frame
     def tool(_: int) -> int:
         return decorated(3)
 
-    def group(node: int) -> Any:  # noqa: ANN401
+    def group(node: int) -> Any:
         return framework.run("tool", tool, parent=node)
 
     with agent.run():
@@ -204,16 +219,16 @@ def test_a_refusal_is_known_to_the_spans_around_it(framework: Framework) -> None
 def test_models_are_not_refused_for_what_they_leave_unknown() -> None:
     """They have no effect of their own; a tool that says nothing is refused."""
     with isolated(on_violation="deny"):
-        unknown_tool = adapters.declare("fake:unknown", "tool")
-        model = adapters.declare("fake:model", "llm")
+        unknown_tool = declare("fake:unknown", "tool")
+        model = declare("fake:model", "llm")
 
         @remit.agent("Careful", data_risk=PAYS_NOT)
         def careful() -> None: ...
 
         with careful.run():
-            adapters.start(model, {}).end()
+            start(model, {}).end()
             with pytest.raises(DeniedError):
-                adapters.start(unknown_tool, {})
+                start(unknown_tool, {})
 
 
 def test_what_is_open_at_the_end_of_the_block_is_cancelled(
@@ -230,9 +245,9 @@ def test_what_is_open_at_the_end_of_the_block_is_cancelled(
 
 def test_what_came_so_far_is_the_result_of_a_span_without_an_end(recorder: RecordingSink) -> None:
     """An end that is reported in time has a result of its own."""
-    tool = adapters.declare("fake:tool", "tool")
+    tool = declare("fake:tool", "tool")
     with agent.run():
-        left, ended = (adapters.start(tool, {}) for _ in range(2))
+        left, ended = (start(tool, {}) for _ in range(2))
         left.so_far = ended.so_far = lambda: {"outputs": {"output": "half"}}
         ended.end({"outputs": {"output": "all"}})
     results = [(span.status, span.result) for span in recorder.spans()]
@@ -261,7 +276,7 @@ def test_a_framework_contributes_what_interrupts(
     recorder: RecordingSink, framework: Framework
 ) -> None:
     """The span is cancelled and the run stays open."""
-    adapters.interrupts(Paused)
+    interrupts(Paused)
 
     def pause(_: int) -> None:
         raise Paused
@@ -277,7 +292,7 @@ def test_a_span_is_described_while_it_is_open(
 ) -> None:
     """Payload and type may be known only at the end."""
     with agent.run():
-        span = adapters.start(framework.adapter.recorders["tool"], {"early": 1})
+        span = start(framework.adapter.recorders["tool"], {"early": 1})
         span.describe({"late": "2"}, framework.adapter.recorders["model"])
         span.end({"tokens": 3})
     (recorded,) = recorder.spans()
@@ -290,7 +305,7 @@ def test_a_span_has_the_times_that_it_is_given(
 ) -> None:
     """Of a callback that comes late."""
     with agent.run():
-        adapters.start(framework.adapter.recorders["tool"], {}, started_ns=100).end(ended_ns=200)
+        start(framework.adapter.recorders["tool"], {}, started_ns=100).end(ended_ns=200)
     (span,) = recorder.spans()
     assert (span.started_ns, span.finished_ns) == (100, 200)
 
@@ -298,7 +313,7 @@ def test_a_span_has_the_times_that_it_is_given(
 def test_outside_any_run_nothing_is_recorded(recorder: RecordingSink, framework: Framework) -> None:
     """And nothing breaks."""
     assert framework.run("tool", nothing) == "done"
-    assert adapters.traceparent() is None
+    assert traceparent() is None
     assert recorder.runs == []
 
 
@@ -308,7 +323,7 @@ def test_a_block_ends_its_span_with_what_passes_through(
     """For hooks that wrap a call."""
 
     def fail() -> None:
-        with adapters.start(framework.adapter.recorders["tool"], {}):
+        with start(framework.adapter.recorders["tool"], {}):
             decorated(1)
             raise KeyError
 
@@ -325,7 +340,7 @@ def test_a_span_that_ended_elsewhere_is_not_current_after_its_end(recorder: Reco
     """Its own hook reports the end once more, in the context in which it is current."""
     with agent.run():
         root = current_context()
-        span = adapters.start(adapters.declare("fake:tool", "tool"), {}).make_current()
+        span = start(declare("fake:tool", "tool"), {}).make_current()
         thread = threading.Thread(target=span.cancel)
         thread.start()
         thread.join()
@@ -339,11 +354,11 @@ def test_a_run_that_is_nobodys_block_ends_when_told(
     recorder: RecordingSink, framework: Framework
 ) -> None:
     """A session of a server, used from wherever its requests arrive."""
-    runs: adapters.SessionTable[str] = adapters.SessionTable()
-    sessions = adapters.declare_agent("fake.server:sessions", name="Sessions")
+    runs: SessionTable[str] = SessionTable()
+    sessions = declare_agent("fake.server:sessions", name="Sessions")
     for _ in range(2):
         context = runs.context("session", lambda: sessions.open(subject="Ada"))
-        adapters.start(framework.adapter.recorders["tool"], {}, parent=context).end()
+        start(framework.adapter.recorders["tool"], {}, parent=context).end()
         assert remit.current_run() is None
     assert [run.status for run in recorder.runs] == ["active"]
     runs.end("session")
@@ -358,9 +373,9 @@ def test_a_trace_of_another_system_can_be_linked(
 ) -> None:
     """By the header of W3C, the same for all spans of a run in its first part."""
     with agent.run():
-        outer = adapters.traceparent()
-        with adapters.start(framework.adapter.recorders["tool"], {}):
-            inner = adapters.traceparent()
+        outer = traceparent()
+        with start(framework.adapter.recorders["tool"], {}):
+            inner = traceparent()
     assert outer is not None
     assert inner is not None
     assert outer.split("-")[1] == inner.split("-")[1]
@@ -371,7 +386,7 @@ def test_a_trace_of_another_system_can_be_linked(
 def test_a_run_keeps_the_trace_that_it_was_opened_in(recorder: RecordingSink) -> None:
     """Linked, not joined."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    sessions = adapters.declare_agent("fake.server:traced")
+    sessions = declare_agent("fake.server:traced")
     sessions.open(traceparent=trace).exit(None)
     assert recorder.runs[0].root.payload["traceparent"] == trace
 
@@ -381,7 +396,7 @@ def test_servers_are_told_of_adapters_outermost_first() -> None:
     """Beside the SDK itself, each once."""
     sdk = version.sdk_header()
     for name in ("remit-inner@1", "remit-outer@2", "remit-inner@1"):
-        adapters.add_to_header(name)
+        add_to_header(name)
     assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
 
 
@@ -391,18 +406,18 @@ def test_what_an_integration_declares_at_its_import_stays(
     """Also if a test imports it first; what is declared elsewhere ends with the test."""
     module = tmp_path / "fake_integration.py"
     module.write_text(
-        "from remit import _adapters as adapters\n"
+        "from remit._adapters.declare import add_to_header, declare, interrupts\n"
         "class Paused(Exception): ...\n"
-        "adapters.interrupts(Paused)\n"
-        "adapters.add_to_header('remit-imported@1')\n"
-        "model = adapters.declare('imported:llm', 'llm')\n"
+        "interrupts(Paused)\n"
+        "add_to_header('remit-imported@1')\n"
+        "model = declare('imported:llm', 'llm')\n"
     )
     before = list(contributed_interrupts)
-    monkeypatch.setattr(process.state, "registry", _runtime.registry().copy())
+    monkeypatch.setattr(process.state, "registry", process.registry().copy())
     with isolated():
         exec(compile(module.read_text(), str(module), "exec"), {"__name__": "imported"})
-        adapters.declare("fake:in_a_test", "tool")
-    declared = {span_type.name for span_type in _runtime.registry().span_types()}
+        declare("fake:in_a_test", "tool")
+    declared = {span_type.name for span_type in process.registry().span_types()}
     assert "imported:llm" in declared
     assert "fake:in_a_test" not in declared
     assert "remit-imported@1" in version.sdk_header()
@@ -433,12 +448,12 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
     """Without another use of the table."""
     clock = FakeClock()
     with isolated(clock=clock) as recorder:
-        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
-        sessions = adapters.declare_agent("fake.server:sessions")
-        tool = adapters.declare("fake:tool", "tool")
-        runtime = _runtime.current()
+        runs: SessionTable[str] = SessionTable(idle_s=60)
+        sessions = declare_agent("fake.server:sessions")
+        tool = declare("fake:tool", "tool")
+        runtime = process.current()
         for key in ("a", "b"):
-            adapters.start(tool, {}, parent=runs.context(key, sessions.open)).end()
+            start(tool, {}, parent=runs.context(key, sessions.open)).end()
         clock.advance(40)
         runs.context("b", sessions.open)
         clock.advance(40)
@@ -455,13 +470,13 @@ def test_an_idle_run_that_has_ended_is_not_held() -> None:
     """A server with many sessions would keep them all."""
     clock = FakeClock()
     with isolated(clock=clock):
-        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
-        sessions = adapters.declare_agent("fake.server:sessions")
+        runs: SessionTable[str] = SessionTable(idle_s=60)
+        sessions = declare_agent("fake.server:sessions")
         context = runs.context("a", sessions.open)
         assert context is not None
         run = weakref.ref(context.run)
         clock.advance(70)
-        _runtime.current().tick()
+        process.current().tick()
         runs.context("b", sessions.open)
         del context
         gc.collect()
@@ -471,11 +486,11 @@ def test_an_idle_run_that_has_ended_is_not_held() -> None:
 def test_open_spans_are_cancelled_at_the_exit() -> None:
     """They belong to a run without a block, which is still active."""
     with isolated() as recorder:
-        runs: adapters.SessionTable[str] = adapters.SessionTable()
-        sessions = adapters.declare_agent("fake.server:sessions")
-        tool = adapters.declare("fake:tool", "tool")
-        adapters.start(tool, {}, parent=runs.context("session", sessions.open))
-        _runtime.current().at_exit()
+        runs: SessionTable[str] = SessionTable()
+        sessions = declare_agent("fake.server:sessions")
+        tool = declare("fake:tool", "tool")
+        start(tool, {}, parent=runs.context("session", sessions.open))
+        process.current().at_exit()
         assert [span.status for span in recorder.spans()] == ["cancelled"]
         assert [run.status for run in recorder.runs] == ["failed"]
 
@@ -483,17 +498,17 @@ def test_open_spans_are_cancelled_at_the_exit() -> None:
 def test_a_session_that_is_idle_at_the_exit_is_complete() -> None:
     """A server that talks over its standard input ends with its client."""
     with isolated() as recorder:
-        runs: adapters.SessionTable[str] = adapters.SessionTable()
-        sessions = adapters.declare_agent("fake.server:sessions")
-        adapters.start(tool_of(), {}, parent=runs.context("session", sessions.open)).end()
-        _runtime.current().at_exit()
+        runs: SessionTable[str] = SessionTable()
+        sessions = declare_agent("fake.server:sessions")
+        start(tool_of(), {}, parent=runs.context("session", sessions.open)).end()
+        process.current().at_exit()
         assert [run.status for run in recorder.runs] == ["complete"]
 
 
 def test_an_agent_without_a_function_is_registered_with_the_steps_of_the_program() -> None:
     """Those of the module that declares it, though its own identifier names none."""
     with isolated() as recorder:
-        adapters.declare_agent("fake.server.of.somebody:sessions")
+        declare_agent("fake.server.of.somebody:sessions")
         (session_agent,) = [
             each
             for each in recorder.registry.agents()
@@ -505,10 +520,10 @@ def test_an_agent_without_a_function_is_registered_with_the_steps_of_the_program
 
 def test_a_context_is_current_in_a_block(recorder: RecordingSink) -> None:
     """For a step of a session that has a span of its own."""
-    runs: adapters.SessionTable[str] = adapters.SessionTable()
-    sessions = adapters.declare_agent("fake.server:sessions")
+    runs: SessionTable[str] = SessionTable()
+    sessions = declare_agent("fake.server:sessions")
     with agent.run() as run:
-        with adapters.inside(runs.context("session", sessions.open)):
+        with inside(runs.context("session", sessions.open)):
             decorated(1)
         assert remit.current_run() is run
     assert recorder.runs[1].tree() == [["adapters:decorated", []]]
@@ -516,12 +531,12 @@ def test_a_context_is_current_in_a_block(recorder: RecordingSink) -> None:
 
 def test_declarations_are_others_in_a_block_of_isolated() -> None:
     """So a table of recorders knows when it is out of date."""
-    outside = adapters.declarations()
+    outside = declarations()
     with isolated():
-        inside = adapters.declarations()
+        inside = declarations()
         assert inside is not outside
-        assert inside is adapters.declarations()
-    assert adapters.declarations() is outside
+        assert inside is declarations()
+    assert declarations() is outside
 
 
 def test_arguments_of_a_tool_around_a_classified_step_are_redacted(
@@ -534,9 +549,9 @@ def test_arguments_of_a_tool_around_a_classified_step_are_redacted(
         return value
 
     with agent.run():
-        with adapters.start(tool_of(), {"tool_name": "t", "inputs": {"value": "canary"}}) as span:
+        with start(tool_of(), {"tool_name": "t", "inputs": {"value": "canary"}}) as span:
             span.end({"outputs": {"output": vault("canary")}})
-        with adapters.start(tool_of(), {"inputs": {"value": "canary"}}), suppress(LookupError):
+        with start(tool_of(), {"inputs": {"value": "canary"}}), suppress(LookupError):
             vault("canary")
             raise LookupError
     tools = recorder.spans("fake:tool")
@@ -546,23 +561,23 @@ def test_arguments_of_a_tool_around_a_classified_step_are_redacted(
 
 def test_a_result_is_redacted_as_declared(recorder: RecordingSink) -> None:
     """The whole result."""
-    tool = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
+    tool = declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
     with agent.run():
-        adapters.start(tool, {}).end({"said": "canary"})
+        start(tool, {}).end({"said": "canary"})
     assert (recorder.spans()[0].result or {}).get("rule") == "classification:secret"
 
 
 def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
     """It joins the next run's registration, and what exceeds the remit is marked."""
     with isolated() as recorder:
-        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
-        late = adapters.declare("other:pay", "tool", data_risk=PAYS)
+        tool = declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        late = declare("other:pay", "tool", data_risk=PAYS)
 
         @remit.agent("Careful", data_risk=PAYS_NOT)
         def careful() -> None: ...
 
         with careful.run():
-            span = adapters.start(tool, {})
+            span = start(tool, {})
             span.describe({}, late)
             span.end()
         (recorded,) = recorder.spans()
@@ -575,7 +590,7 @@ def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
 def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> None:
     """It is linked as a run without a block is."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    with adapters.declare_agent("fake.server:entry").block(traceparent=trace):
+    with declare_agent("fake.server:entry").block(traceparent=trace):
         pass
     assert recorder.runs[0].root.payload["traceparent"] == trace
 
@@ -583,15 +598,15 @@ def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> 
 # Which span is current
 
 
-def tool_of(name: str = "fake:tool") -> Any:  # noqa: ANN401 - the recorder
+def tool_of(name: str = "fake:tool") -> Any:
     """Declare a tool."""
-    return adapters.declare(name, "tool")
+    return declare(name, "tool")
 
 
 def parents_of(recorder: RecordingSink) -> list[tuple[Any, Any]]:
     """Return what each span is about, and what its parent is about."""
 
-    def subject(span: RecordedSpan) -> Any:  # noqa: ANN401 - any JSON
+    def subject(span: RecordedSpan) -> Any:
         value = next(iter(span.payload.values()), span.name)
         return value["n"] if isinstance(value, dict) else value
 
@@ -602,10 +617,10 @@ def parents_of(recorder: RecordingSink) -> list[tuple[Any, Any]]:
 @pytest.mark.usefixtures("recorder")
 def test_a_block_of_a_run_ends_beneath_a_current_span() -> None:
     """The block restores what was current before it, inside another run and outside."""
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table: SpanTable[int] = SpanTable()
     with agent.run() as outer:
         with agent.run():
-            adapters.start(tool_of(), {}).make_current()
+            start(tool_of(), {}).make_current()
         assert remit.current_run() is outer
         table.start(1, tool_of(), {}, current=True)
         table.start(2, tool_of(), {}, 1, current=True)
@@ -617,9 +632,9 @@ def test_a_block_of_a_span_ends_beneath_a_current_span(recorder: RecordingSink) 
     with agent.run() as run:
         before = remit.current_span()
         with remit.span("block", {"n": "block"}):
-            left = adapters.start(tool_of(), {"n": "left"}).make_current()
+            left = start(tool_of(), {"n": "left"}).make_current()
         assert remit.current_span() == before
-        ended = adapters.start(tool_of(), {"n": "ended"}).make_current()
+        ended = start(tool_of(), {"n": "ended"}).make_current()
         with remit.span("block", {"n": "beneath"}):
             ended.end()
         assert remit.current_span() == before
@@ -630,7 +645,7 @@ def test_a_block_of_a_span_ends_beneath_a_current_span(recorder: RecordingSink) 
 
 def test_spans_that_end_out_of_order_do_not_become_current_again(recorder: RecordingSink) -> None:
     """The context becomes that of the nearest span that is open."""
-    table: adapters.SpanTable[str] = adapters.SpanTable()
+    table: SpanTable[str] = SpanTable()
     with agent.run():
         root = current_context()
         for order in ("abc", "acb", "bac", "cab"):
@@ -656,7 +671,7 @@ def test_a_span_that_ended_in_another_thread_is_left_by_the_next_callback(
     recorder: RecordingSink,
 ) -> None:
     """The next callback is the end of the same span, or the start of another."""
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table: SpanTable[int] = SpanTable()
     with agent.run():
         root = current_context()
         for key in (1, 2):
@@ -673,8 +688,8 @@ def test_a_span_outlasts_the_function_that_made_it_current(recorder: RecordingSi
     """The context of the function does not become current again."""
 
     @remit.span_type("adapters:callback")
-    def began() -> adapters.ManualSpan:
-        return adapters.start(tool_of(), {}).make_current()
+    def began() -> ManualSpan:
+        return start(tool_of(), {}).make_current()
 
     with agent.run() as run:
         with run.use():
@@ -692,7 +707,7 @@ def test_a_span_that_has_ended_does_not_become_current(recorder: RecordingSink) 
     """A late callback changes nothing."""
     with agent.run():
         root = current_context()
-        span = adapters.start(tool_of(), {})
+        span = start(tool_of(), {})
         span.end()
         assert span.make_current() is span
         assert current_context() is root
@@ -710,7 +725,7 @@ def test_a_span_is_current_in_every_context_that_makes_it_so(recorder: Recording
         assert current_context() is None
 
     with agent.run():
-        span = adapters.start(tool_of(), {}).make_current()
+        span = start(tool_of(), {}).make_current()
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
@@ -722,7 +737,7 @@ def test_a_span_is_current_in_every_context_that_makes_it_so(recorder: Recording
 
 def test_callbacks_in_tasks_of_asyncio_nest_as_the_tasks_do(recorder: RecordingSink) -> None:
     """A task has its own current span, and another task may end it."""
-    table: adapters.SpanTable[str] = adapters.SpanTable()
+    table: SpanTable[str] = SpanTable()
 
     async def began(key: str, parent: str) -> None:
         table.start(key, tool_of(), {"n": key}, parent, current=True)
@@ -761,7 +776,7 @@ def test_a_span_inside_a_stream_is_current_in_each_step_of_the_stream(
 
     @remit.span_type("adapters:stream")
     def stream() -> Generator[int]:
-        span = adapters.start(tool_of(), {"n": "model"}).make_current()
+        span = start(tool_of(), {"n": "model"}).make_current()
         yield decorated(1)
         yield decorated(2)
         span.end()
@@ -788,17 +803,17 @@ def test_a_session_does_not_end_while_a_step_runs() -> None:
     """The idle time begins when the step has ended."""
     clock = FakeClock()
     with isolated(clock=clock) as recorder:
-        sessions = adapters.declare_agent("fake.server:sessions")
-        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
-        span = adapters.start(tool_of(), {}, parent=runs.context("a", sessions.open))
+        sessions = declare_agent("fake.server:sessions")
+        runs: SessionTable[str] = SessionTable(idle_s=60)
+        span = start(tool_of(), {}, parent=runs.context("a", sessions.open))
         clock.advance(70)
-        _runtime.current().tick()
+        process.current().tick()
         span.end({"said": 42})
         clock.advance(40)
-        _runtime.current().tick()
+        process.current().tick()
         assert recorder.runs[0].status == "active"
         clock.advance(40)
-        _runtime.current().tick()
+        process.current().tick()
         assert [run.status for run in recorder.runs] == ["complete"]
         assert recorder.spans()[0].result == {"said": 42}
 
@@ -815,8 +830,8 @@ def test_a_late_callback_does_not_hold_a_run() -> None:
             root = current_context()
             items = stream()
             next(items)
-        late = adapters.start(tool_of(), {}, parent=root)
-        ended = adapters.start(tool_of(), {}, parent=root)
+        late = start(tool_of(), {}, parent=root)
+        ended = start(tool_of(), {}, parent=root)
         ended.end({"said": 1})
         items.close()
         assert run.status == "cancelled"
@@ -828,8 +843,8 @@ def test_a_span_of_a_run_that_is_over_is_recorded_when_it_ends(recorder: Recordi
     """The span would stay active at the server if its end were never reported."""
     with agent.run():
         root = current_context()
-    adapters.start(tool_of(), {"n": "no end"}, parent=root)
-    late = adapters.start(tool_of(), {"n": "late"}, parent=root)
+    start(tool_of(), {"n": "no end"}, parent=root)
+    late = start(tool_of(), {"n": "late"}, parent=root)
     assert recorder.spans() == []
     with late:
         decorated(1)
@@ -850,27 +865,27 @@ def careful() -> None:
 def test_a_step_outside_any_run_is_refused_like_a_decorated_one(settings: dict[str, Any]) -> None:
     """The call is counted and refused."""
     with isolated(**settings):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
         with pytest.raises(DeniedError):
-            adapters.start(pay, {})
+            start(pay, {})
         with pytest.raises(DeniedError):
-            adapters.SpanTable[int]().start(1, pay, {})
+            SpanTable[int]().start(1, pay, {})
         assert remit.status().outside_run == {"fake:pay": 2}
 
 
 def test_a_step_that_can_only_be_watched_is_counted_outside_any_run() -> None:
     """It runs already, so nothing is raised."""
     with isolated(on_violation="deny", outside_run="deny"):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        adapters.start(pay, {}, deny=False).end()
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        start(pay, {}, deny=False).end()
         assert remit.status().outside_run == {"fake:pay": 1}
 
 
 def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: RecordingSink) -> None:
     """None is no run, as after a fault of a session; the current run is another one."""
     with agent.run():
-        assert adapters.traceparent(None) is None
-        adapters.start(tool_of(), {}, parent=None).end()
+        assert traceparent(None) is None
+        start(tool_of(), {}, parent=None).end()
     assert recorder.spans() == []
     assert remit.status().outside_run == {"fake:tool": 1}
 
@@ -878,21 +893,21 @@ def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: Recording
 def test_a_refusal_in_an_inner_run_is_known_outside_it() -> None:
     """The inner run is that of an agent that another agent uses as its tool."""
     with isolated(on_violation="deny"):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
-        inner = adapters.declare_agent("fake.server:inner")
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        tool = declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        inner = declare_agent("fake.server:inner")
         with careful.run():
             with (
-                adapters.start(tool, {}) as outer,
+                start(tool, {}) as outer,
                 inner.block(),
-                adapters.start(tool, {}) as span,
+                start(tool, {}) as span,
                 pytest.raises(DeniedError),
             ):
-                adapters.start(pay, {})
+                start(pay, {})
             for each in (outer, span):
                 assert each.denied is not None
                 assert each.denied.step == "fake:pay"
-            beside = adapters.start(tool, {})
+            beside = start(tool, {})
             assert beside.denied is None
 
 
@@ -903,13 +918,13 @@ def test_refusals_are_collected_in_a_task() -> None:
     def pay() -> None: ...
 
     async def tool() -> list[str]:
-        collected = adapters.collect_denials()
+        collected = collect_denials()
         with pytest.raises(DeniedError):
             await asyncio.to_thread(pay)
         return [error.step for error in collected]
 
     async def both() -> None:
-        beside = adapters.collect_denials()
+        beside = collect_denials()
         with careful.run():
             steps = await asyncio.gather(tool(), tool())
         assert [len(each) for each in steps] == [1, 1]
@@ -922,16 +937,16 @@ def test_refusals_are_collected_in_a_task() -> None:
 def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
     """The policy applies in mode `off` as well."""
     with setup.isolated(Settings(mode="off", on_violation="deny")):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
-        table: adapters.SpanTable[int] = adapters.SpanTable()
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        tool = declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        table: SpanTable[int] = SpanTable()
         with careful.run():
             outer = table.start(1, tool, {})
             with (
-                adapters.start(tool, {}, parent=table.context(1)) as inner,
+                start(tool, {}, parent=table.context(1)) as inner,
                 pytest.raises(DeniedError),
             ):
-                adapters.start(pay, {})
+                start(pay, {})
             for span in (outer, inner):
                 assert span.denied is not None
                 assert span.denied.step == "fake:pay"
@@ -945,11 +960,11 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
 ) -> None:
     """The step has run, so it is marked, counted and logged, and refused in no mode."""
     with isolated(on_violation=mode) as recorder:
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        tool = declare("fake:tool", "tool", data_risk=PAYS_NOT)
         with careful.run():
-            adapters.start(pay, {}, deny=False).end()
-            span = adapters.start(tool, {})
+            start(pay, {}, deny=False).end()
+            span = start(tool, {})
             span.describe({"paid": 1}, pay)
             span.describe({"paid": 2})
             span.end()
@@ -963,13 +978,13 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
 
 
 @pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
-def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -> None:  # noqa: ANN401
+def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -> None:
     """A word that it leaves unknown is no violation."""
     with isolated(on_violation="deny") as recorder:
         with careful.run():
-            adapters.start(adapters.declare("fake:unknown", kind), {}).end()
+            start(declare("fake:unknown", kind), {}).end()
             with pytest.raises(DeniedError):
-                adapters.start(adapters.declare("fake:pays", kind, data_risk=PAYS), {})
+                start(declare("fake:pays", kind, data_risk=PAYS), {})
         assert [span.status for span in recorder.spans()] == ["complete", "failed"]
 
 
@@ -979,7 +994,7 @@ def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -
 @pytest.mark.usefixtures("recorder")
 def test_a_table_keeps_no_span_that_its_run_has_ended() -> None:
     """Neither the table nor the span keeps the run in memory."""
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table: SpanTable[int] = SpanTable()
     with agent.run():
         context = table.start(1, tool_of(), {}).context
         assert context is not None
@@ -998,7 +1013,7 @@ def test_a_table_that_is_full_forgets_the_oldest(
 ) -> None:
     """The oldest span ends with its run, and the newest are found."""
     monkeypatch.setattr("remit._adapters.tables.MAX_OPEN", 2)
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table: SpanTable[int] = SpanTable()
     with agent.run():
         for key in range(4):
             table.start(key, tool_of(), {"n": key})
@@ -1012,7 +1027,7 @@ def test_a_table_that_is_full_forgets_the_oldest(
 
 def test_a_second_start_with_the_same_key_cancels_the_first(recorder: RecordingSink) -> None:
     """A framework that begins a node again has lost its end."""
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table: SpanTable[int] = SpanTable()
     with agent.run():
         root = current_context()
         first = table.start(1, tool_of(), {}, current=True)
@@ -1030,7 +1045,7 @@ def test_a_second_start_with_the_same_key_cancels_the_first(recorder: RecordingS
 @pytest.mark.usefixtures("recorder")
 def test_an_alias_leads_to_the_parent_while_that_is_open() -> None:
     """Groups may be nested, and a circle of them leads nowhere."""
-    table: adapters.SpanTable[str] = adapters.SpanTable()
+    table: SpanTable[str] = SpanTable()
     with agent.run():
         root = current_context()
         span = table.start("node", tool_of(), {})
@@ -1051,7 +1066,7 @@ def test_a_generator_that_is_collected_by_remit_ends_its_span_later(
     """A thread of remit may hold a lock, so the writer ends the span at its next pass."""
 
     def node() -> Generator[None]:
-        with adapters.start(tool_of(), {}):
+        with start(tool_of(), {}):
             yield
 
     with agent.run():
@@ -1061,18 +1076,18 @@ def test_a_generator_that_is_collected_by_remit_ends_its_span_later(
         thread.start()
         thread.join()
         assert [span.status for span in recorder.spans()] == ["active"]
-        _runtime.current().tick()
+        process.current().tick()
         assert [span.status for span in recorder.spans()] == ["cancelled"]
 
 
 def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
     """The locks of the tables are new in the child."""
-    sessions = adapters.declare_agent("fake.server:sessions")
-    runs: adapters.SessionTable[str] = adapters.SessionTable()
-    spans: adapters.SpanTable[str] = adapters.SpanTable()
+    sessions = declare_agent("fake.server:sessions")
+    runs: SessionTable[str] = SessionTable()
+    spans: SpanTable[str] = SpanTable()
     opening, forked = threading.Event(), threading.Event()
 
-    def slow() -> Any:  # noqa: ANN401 - a run
+    def slow() -> Any:
         opening.set()
         forked.wait(60)
         return sessions.open()
@@ -1104,10 +1119,10 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
 def test_times_of_a_framework_are_made_valid(recorder: RecordingSink) -> None:
     """A time may be a float, beyond 64 bits, or an end before its start."""
     with agent.run():
-        adapters.start(tool_of(), {}, started_ns=10.5).end(ended_ns=20.9)
-        adapters.start(tool_of(), {}, started_ns=-5).end(ended_ns=10**40)
-        adapters.start(tool_of(), {}, started_ns=30).end(ended_ns=7)
-        adapters.start(tool_of(), {}, started_ns=2**62).end()
+        start(tool_of(), {}, started_ns=10.5).end(ended_ns=20.9)
+        start(tool_of(), {}, started_ns=-5).end(ended_ns=10**40)
+        start(tool_of(), {}, started_ns=30).end(ended_ns=7)
+        start(tool_of(), {}, started_ns=2**62).end()
     times = [(span.started_ns, span.finished_ns) for span in recorder.spans()]
     assert times == [(10, 20), (0, 2**63 - 1), (30, 30), (2**62, 2**62)]
     assert {type(each) for pair in times for each in pair} == {int}
@@ -1126,7 +1141,7 @@ def test_a_wrong_status_is_a_fault_that_leaves_the_span_open(recorder: Recording
     """The span is cancelled at the end of the block."""
     status: Any = "error"
     with agent.run():
-        adapters.start(tool_of(), {}).end(status=status)
+        start(tool_of(), {}).end(status=status)
     assert [span.status for span in recorder.spans()] == ["cancelled"]
     assert remit.status().faults == {"the end of a span": 1}
 
@@ -1134,9 +1149,9 @@ def test_a_wrong_status_is_a_fault_that_leaves_the_span_open(recorder: Recording
 @pytest.mark.usefixtures("lenient")
 def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> None:
     """Each fault is counted, and the step of an unusable key is recorded and checked."""
-    table: adapters.SpanTable[Any] = adapters.SpanTable()
-    runs: adapters.SessionTable[Any] = adapters.SessionTable()
-    sessions = adapters.declare_agent("fake.server:sessions")
+    table: SpanTable[Any] = SpanTable()
+    runs: SessionTable[Any] = SessionTable()
+    sessions = declare_agent("fake.server:sessions")
     wrong: Any = None
     with agent.run():
         tool = tool_of()
@@ -1146,9 +1161,9 @@ def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> 
         assert table.get([]) is None
         assert runs.context([], sessions.open) is None
         runs.end([])
-        adapters.start(tool, wrong).end(wrong, ended_ns=wrong)
-        adapters.start(tool, {}, started_ns=cast("int", "now")).end()
-        adapters.start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))
+        start(tool, wrong).end(wrong, ended_ns=wrong)
+        start(tool, {}, started_ns=cast("int", "now")).end()
+        start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))
     assert [(span.payload, span.status) for span in recorder.spans()] == [
         ({"n": "unhashable"}, "cancelled"), ({}, "complete"), ({"n": "ended"}, "cancelled"),
     ]  # fmt: skip
@@ -1166,7 +1181,7 @@ def test_a_status_that_is_given_counts_while_an_interrupt_is_handled(
 
     with agent.run():
         for status in (None, "failed", "complete"):
-            span = adapters.start(tool_of(), {})
+            span = start(tool_of(), {})
             try:
                 interrupt()
             except asyncio.CancelledError:
@@ -1177,24 +1192,24 @@ def test_a_status_that_is_given_counts_while_an_interrupt_is_handled(
 
 
 @pytest.mark.parametrize("name", ["", None, "n" * 1001, "nul\0"])
-def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:  # noqa: ANN401 - wrong
+def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:
     """The mistake shows at the declaration."""
     with isolated(), pytest.raises(DeclarationError):
-        adapters.declare(name, "tool")
+        declare(name, "tool")
 
 
 def test_a_declaration_with_a_wrong_argument_is_refused() -> None:
     """An unknown kind would be a tool."""
     wrong: Any = "messages"
     with isolated(), pytest.raises(DeclarationError, match="kind"):
-        adapters.declare("fake:chat", wrong)
+        declare("fake:chat", wrong)
 
 
 def test_an_interrupt_that_is_no_exception_type_is_refused() -> None:
     """No span could end with an error any more."""
     wrong: Any = KeyError("an exception, not its type")
     with isolated(), pytest.raises(DeclarationError):
-        adapters.interrupts(Paused, wrong)
+        interrupts(Paused, wrong)
 
 
 @pytest.mark.parametrize("name", ["näme@1", "bad\r\nX-Evil: 1", "", "two words"])
@@ -1203,15 +1218,15 @@ def test_an_adapter_whose_name_is_no_header_is_refused(name: str) -> None:
     with isolated():
         before = version.sdk_header()
         with pytest.raises(DeclarationError):
-            adapters.add_to_header(name)
+            add_to_header(name)
         assert version.sdk_header() == before
 
 
 @pytest.mark.usefixtures("recorder")
 def test_the_arguments_of_a_session_are_checked() -> None:
     """They are those of `run`."""
-    sessions = adapters.declare_agent("fake.server:sessions")
-    runs: adapters.SessionTable[str] = adapters.SessionTable()
+    sessions = declare_agent("fake.server:sessions")
+    runs: SessionTable[str] = SessionTable()
     with pytest.raises(UsageError, match="purpose"):
         runs.context("a", lambda: sessions.open(purpose="nonsense"))
 
@@ -1223,12 +1238,12 @@ def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: 
     """A span that was announced keeps the type and the payload of its start."""
     settings = Settings(mode="local", data_dir=tmp_path, flush_interval_s=0.05)
     with setup.isolated(settings) as runtime:
-        unknown = adapters.declare("fake:unknown", "step")
-        model = adapters.declare("fake:model", "llm")
-        table: adapters.SpanTable[int] = adapters.SpanTable()
-        with adapters.declare_agent("fake.server:entry", span_types=("fake:",)).block():
+        unknown = declare("fake:unknown", "step")
+        model = declare("fake:model", "llm")
+        table: SpanTable[int] = SpanTable()
+        with declare_agent("fake.server:entry", span_types=("fake:",)).block():
             table.start(1, unknown, {}, announce=False)
-            sent = adapters.start(adapters.declare("fake:sent", "step"), {"n": "early"})
+            sent = start(declare("fake:sent", "step"), {"n": "early"})
             assert runtime.flush(60)
             sent.describe({"n": "late"}, model)
             sent.end({"tokens": 2})
@@ -1260,7 +1275,7 @@ def test_a_span_that_ended_in_another_task_is_left_by_everything(recorder: Recor
 
     async def main() -> None:
         async with agent.run() as run:
-            span = adapters.start(tool_of(), {}).make_current()
+            span = start(tool_of(), {}).make_current()
             before = remit.current_run()
 
             async def end() -> None:
@@ -1287,13 +1302,13 @@ def test_a_span_that_ended_in_another_task_is_left_by_everything(recorder: Recor
 
 def test_the_payload_is_what_the_adapter_gives(recorder: RecordingSink) -> None:
     """Fields beside `inputs` are recorded; rules by name hold, the rule of the class does not."""
-    tool = adapters.declare(
+    tool = declare(
         "fake:vault", "tool", params={"type": "object"},
         data_risk=remit.risk(classification="restricted"),
     )  # fmt: skip
     payload = {"tool_name": "vault", "call_id": "1", "password": "hunter2", "inputs": {"n": 1}}
     with agent.run():
-        adapters.start(tool, payload).end()
+        start(tool, payload).end()
     (span,) = recorder.spans()
     assert span.payload == {
         "tool_name": "vault",
@@ -1307,15 +1322,15 @@ def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
     """An agent that is made for each request declares its tools each time."""
     del recorder
 
-    def make() -> Any:  # noqa: ANN401
-        return adapters.declare(
+    def make() -> Any:
+        return declare(
             "fake:search", "tool", params={"properties": {"q": {"type": "string"}}}, data_risk=PAYS
         )
 
     first = make()
-    grown = _runtime.registry().version
+    grown = process.registry().version
     assert all(make() is first for _ in range(100))
-    assert _runtime.registry().version == grown
+    assert process.registry().version == grown
 
 
 def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> None:
@@ -1327,7 +1342,7 @@ def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> N
         "properties": {"line": {"$ref": "#/$defs/Line"}},
         "$defs": {"Line": line},
     }
-    adapters.declare("fake:order", "tool", params=params)
+    declare("fake:order", "tool", params=params)
     version: Any = agent.registration()["agent_schema_version"]
     (entry,) = [each for each in version["span_type_schemas"] if each["name"] == "fake:order"]
     schema = entry["params_schema"]
@@ -1338,15 +1353,15 @@ def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> N
 def test_two_tools_of_one_name_are_declared_each(caplog: pytest.LogCaptureFixture) -> None:
     """Each has its own risk; the log names both places once."""
     with isolated(on_violation="deny"):
-        pays = adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1")
-        pays_not = adapters.declare("fake:search", "tool", data_risk=PAYS_NOT, place="b.py:2")
-        grown = _runtime.registry().version
-        assert adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1") is pays
-        assert _runtime.registry().version == grown
+        pays = declare("fake:search", "tool", data_risk=PAYS, place="a.py:1")
+        pays_not = declare("fake:search", "tool", data_risk=PAYS_NOT, place="b.py:2")
+        grown = process.registry().version
+        assert declare("fake:search", "tool", data_risk=PAYS, place="a.py:1") is pays
+        assert process.registry().version == grown
         with careful.run():
-            adapters.start(pays_not, {}).end()
+            start(pays_not, {}).end()
             with pytest.raises(DeniedError):
-                adapters.start(pays, {})
+                start(pays, {})
     (line,) = [record.getMessage() for record in caplog.records if "differently" in record.msg]
     assert "a.py:1" in line
     assert "b.py:2" in line
@@ -1360,11 +1375,11 @@ def test_what_is_read_of_a_framework_is_read_inside_the_guard(
     def broken() -> dict[str, object]:
         raise TypeError("choices: null")
 
-    adapters.start(tool_of(), broken).end(broken)
+    start(tool_of(), broken).end(broken)
     assert lenient.counts == {}
     with agent.run():
-        adapters.start(tool_of(), broken).end(lambda: {"said": 1})
-        adapters.start(tool_of(), lambda: {"n": 1}).end(broken)
+        start(tool_of(), broken).end(lambda: {"said": 1})
+        start(tool_of(), lambda: {"n": 1}).end(broken)
     assert [(span.payload, span.status) for span in recorder.spans()] == [
         ({}, "complete"), ({"n": 1}, "complete"),
     ]  # fmt: skip
@@ -1373,23 +1388,23 @@ def test_what_is_read_of_a_framework_is_read_inside_the_guard(
 
 @pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
 @pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "deny"}])
-def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:  # noqa: ANN401
+def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:
     """It has no effect; it is counted, and said once."""
     with isolated(**settings):
-        model = adapters.declare("fake:model", kind)
+        model = declare("fake:model", kind)
         for _ in range(2):
-            adapters.start(model, {}).end()
+            start(model, {}).end()
         assert remit.status().outside_run == {"fake:model": 2}
 
 
 def test_a_step_that_can_only_be_watched_is_marked() -> None:
     """Neither a remit nor a termination stops it, or is recorded as if it had."""
     with isolated(on_violation="deny") as recorder:
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
         with careful.run():
-            adapters.start(pay, {}, deny=False).end()
+            start(pay, {}, deny=False).end()
             recorder.runs[0].feed.terminated = "stopped"
-            adapters.start(pay, {}, deny=False).end()
+            start(pay, {}, deny=False).end()
     assert [(span.status, len(span.violations)) for span in recorder.spans()] == [
         ("complete", 1), ("complete", 1),
     ]  # fmt: skip
@@ -1404,24 +1419,24 @@ def test_a_decorated_function_is_found_inside_others() -> None:
 
     def bare() -> None: ...
 
-    assert adapters.step_of(bare) is None
-    assert adapters.step_of(agent) is not None
-    found = adapters.step_of(partial(pay, 1))
+    assert step_of(bare) is None
+    assert step_of(agent) is not None
+    found = step_of(partial(pay, 1))
     assert found is not None
     with isolated(on_violation="deny") as recorder, careful.run():
         with pytest.raises(DeniedError):
-            adapters.permit(found, {"amount": 1})
+            permit(found, {"amount": 1})
         assert [span.status for span in recorder.spans()] == ["failed"]
 
 
 def test_a_model_call_inside_a_model_call_is_one(recorder: RecordingSink) -> None:
     """The framework and the client that it calls are both watched."""
-    model, client = adapters.declare("fake:llm", "llm"), adapters.declare("client:llm", "llm")
+    model, client = declare("fake:llm", "llm"), declare("client:llm", "llm")
     with agent.run():
-        with adapters.start(model, {}):
-            adapters.start(client, {}).end()
-        with adapters.start(tool_of(), {}):
-            adapters.start(client, {}).end()
+        with start(model, {}):
+            start(client, {}).end()
+        with start(tool_of(), {}):
+            start(client, {}).end()
     assert [span.name for span in recorder.spans()] == ["fake:llm", "fake:tool", "client:llm"]
 
 
@@ -1432,13 +1447,13 @@ def test_the_outermost_agent_of_a_framework_opens_a_run(
     recorder: RecordingSink, error: BaseException | None, status: str
 ) -> None:
     """It ends with the span; inside a run the agent is beneath the current span."""
-    adapters.interrupts(Paused)
-    runs = adapters.declare_agent("fake.agents:desk")
-    step = adapters.declare("fake:agent", "agent")
-    table: adapters.SpanTable[int] = adapters.SpanTable()
+    interrupts(Paused)
+    runs = declare_agent("fake.agents:desk")
+    step = declare("fake:agent", "agent")
+    table: SpanTable[int] = SpanTable()
     table.start(1, step, {}, current=True, agent=runs)
     decorated(1)
-    adapters.start(step, {}, agent=runs).end()
+    start(step, {}, agent=runs).end()
     table.end(1, error=error)
     assert remit.current_run() is None
     assert [run.status for run in recorder.runs] == [status]
@@ -1448,8 +1463,8 @@ def test_the_outermost_agent_of_a_framework_opens_a_run(
 
 def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -> None:
     """An approval is waited for."""
-    runs = adapters.declare_agent("fake.agents:desk")
-    span = adapters.start(adapters.declare("fake:agent", "agent"), {}, agent=runs)
+    runs = declare_agent("fake.agents:desk")
+    span = start(declare("fake:agent", "agent"), {}, agent=runs)
     span.leave_open()
     span.end()
     assert [run.status for run in recorder.runs] == ["open"]
@@ -1458,7 +1473,7 @@ def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -
 def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSink) -> None:
     """The approval came before the end of its block."""
     with agent.run():
-        span = adapters.start(tool_of(), {})
+        span = start(tool_of(), {})
         span.leave_open()
         span.leave_open(leave=False)
         span.end()
@@ -1468,13 +1483,13 @@ def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSin
 def test_an_agent_of_a_framework_has_its_own_remit() -> None:
     """It holds beneath its span, not beside it."""
     with isolated(on_violation="deny"):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        step = adapters.declare("fake:agent", "agent")
-        ceiling = adapters.ceiling_of("writer", PAYS_NOT)
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        step = declare("fake:agent", "agent")
+        ceiling = ceiling_of("writer", PAYS_NOT)
         with agent.run():
-            with adapters.start(step, {}, ceiling=ceiling), pytest.raises(DeniedError):
-                adapters.start(pay, {})
-            adapters.start(pay, {}).end()
+            with start(step, {}, ceiling=ceiling), pytest.raises(DeniedError):
+                start(pay, {})
+            start(pay, {}).end()
 
 
 def test_a_remit_holds_in_the_rest_of_a_task() -> None:
@@ -1484,25 +1499,25 @@ def test_a_remit_holds_in_the_rest_of_a_task() -> None:
     def decorated_pay() -> None: ...
 
     async def within_a_task() -> None:
-        ceiling = adapters.ceiling_of("writer", PAYS_NOT)
-        before = adapters.within(ceiling)
-        assert before is adapters.within(ceiling)
+        ceiling = ceiling_of("writer", PAYS_NOT)
+        before = within(ceiling)
+        assert before is within(ceiling)
         with pytest.raises(DeniedError):
             decorated_pay()
-        with adapters.start(step, {}), pytest.raises(DeniedError):
-            adapters.start(pay, {})
+        with start(step, {}), pytest.raises(DeniedError):
+            start(pay, {})
 
     async def outer() -> None:
         with agent.run():
-            with adapters.start(step, {}):
+            with start(step, {}):
                 await asyncio.create_task(within_a_task())
-                adapters.start(pay, {}).end()
+                start(pay, {}).end()
             decorated_pay()
-        assert adapters.within(adapters.ceiling_of("writer", PAYS_NOT)) is None
+        assert within(ceiling_of("writer", PAYS_NOT)) is None
 
     with isolated(on_violation="deny"):
-        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-        step = adapters.declare("fake:agent", "agent")
+        pay = declare("fake:pay", "tool", data_risk=PAYS)
+        step = declare("fake:agent", "agent")
         asyncio.run(outer())
 
 
@@ -1511,13 +1526,13 @@ def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
 ) -> None:
     """The writer ends the span at its next pass."""
     with agent.run():
-        span = adapters.start(tool_of(), {})
+        span = start(tool_of(), {})
         with monkeypatch.context() as patched:
             patched.setattr("remit._adapters.spans.is_own_thread", lambda: True)
             patched.setattr("remit._record.runs.is_own_thread", lambda: True)
             span.end({"said": "so far"}, status="cancelled")
             assert recorder.spans()[0].status == "active"
-        _runtime.current().tick()
+        process.current().tick()
         (recorded,) = recorder.spans()
         assert (recorded.status, recorded.result) == ("cancelled", {"said": "so far"})
 
@@ -1541,19 +1556,19 @@ def test_what_a_classified_tool_redacts_stays_out_of_later_steps(recorder: Recor
     def patient(who: str) -> str:
         return f"canary {who}"
 
-    model, step = adapters.declare("fake:llm", "llm"), adapters.declare("fake:agent", "agent")
-    wrapper = adapters.declare("fake:tool:ask", "tool")
+    model, step = declare("fake:llm", "llm"), declare("fake:agent", "agent")
+    wrapper = declare("fake:tool:ask", "tool")
     payload = {"model_name": "m", "inputs": {"model": "m", "messages": MESSAGES}}
     answer = {"messages": [MESSAGES[1]]}
     tokens = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    with agent.run(), adapters.start(step, {"inputs": "canary-free"}) as outer:
-        adapters.start(model, payload).end({"outputs": answer, "token_usage": tokens})
-        tool = adapters.start(wrapper, {"tool_name": "ask", "inputs": {"town": "Ulm"}})
+    with agent.run(), start(step, {"inputs": "canary-free"}) as outer:
+        start(model, payload).end({"outputs": answer, "token_usage": tokens})
+        tool = start(wrapper, {"tool_name": "ask", "inputs": {"town": "Ulm"}})
         with tool:
-            adapters.start(tool_of(), {}).end({"outputs": {"output": "open"}})
+            start(tool_of(), {}).end({"outputs": {"output": "open"}})
             patient("canary-name")
             tool.end({"outputs": {"output": "canary-diagnosis"}})
-        adapters.start(model, payload).end({"outputs": answer, "token_usage": tokens})
+        start(model, payload).end({"outputs": answer, "token_usage": tokens})
         outer.end({"outputs": {"output": "canary-answer"}})
 
     before, asked, after = (
@@ -1586,11 +1601,11 @@ def test_the_arguments_of_a_tool_are_redacted_with_its_result(recorder: Recordin
     def patient(who: str) -> str:
         return who
 
-    ask = adapters.declare("fake:tool:ask", "tool")
+    ask = declare("fake:tool:ask", "tool")
     payload = {"tool_name": "ask", "call_id": "1", "inputs": {"who": "canary"}}
     with agent.run():
         for announce in (True, False):
-            with adapters.start(ask, payload, announce=announce) as tool:
+            with start(ask, payload, announce=announce) as tool:
                 patient("canary")
                 tool.describe(payload)
                 tool.end({"outputs": {"output": "canary"}})
@@ -1603,7 +1618,7 @@ def test_the_arguments_of_a_tool_are_redacted_with_its_result(recorder: Recordin
 
 def test_the_kind_of_a_declaration_is_known() -> None:
     """Of a step of an adapter; a decorated one is a step."""
-    declared = {"llm": adapters.declare("fake:llm", "llm"), "step": adapters.step_of(agent)}
+    declared = {"llm": declare("fake:llm", "llm"), "step": step_of(agent)}
     for kind, step in declared.items():
         assert step is not None
         assert step.declared is not None
@@ -1616,8 +1631,8 @@ def test_a_registration_names_the_kind_of_a_step_without_an_effect() -> None:
         agent = remit.agent("Registered")(lambda: None)
         steps: tuple[StepKind, ...] = get_args(StepKind)
         for kind in steps:
-            adapters.declare(f"kinds:{kind}", kind)
-            adapters.declare(f"kinds:{kind}-typed", kind, params=int)
+            declare(f"kinds:{kind}", kind)
+            declare(f"kinds:{kind}-typed", kind, params=int)
         content: Any = agent.registration()["agent_schema_version"]
     kinds = {
         entry["name"].removeprefix("kinds:"): entry["params_schema"].get("x-remit-kind")
@@ -1634,13 +1649,13 @@ def test_a_registration_names_the_kind_of_a_step_without_an_effect() -> None:
 
 def test_a_key_that_is_found_by_its_shape_redacts_nothing_else(recorder: RecordingSink) -> None:
     """Nor does a step of a run beside it."""
-    model = adapters.declare("fake:llm", "llm")
-    vault = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
+    model = declare("fake:llm", "llm")
+    vault = declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
     with agent.run():
-        adapters.start(vault, {}).end({"outputs": {"output": "canary"}})
+        start(vault, {}).end({"outputs": {"output": "canary"}})
     with agent.run():
-        adapters.start(model, {"inputs": {"api_key": "sk-123", "text": "hello"}}).end()
-        adapters.start(model, {"inputs": {"text": "hello"}}).end()
+        start(model, {"inputs": {"api_key": "sk-123", "text": "hello"}}).end()
+        start(model, {"inputs": {"text": "hello"}}).end()
     texts = [span.payload["inputs"]["text"] for span in recorder.spans("fake:llm")]
     assert texts == ["hello", "hello"]
 
@@ -1657,11 +1672,11 @@ def test_what_an_adapter_gives_is_redacted_at_each_level(
         "labelled": [{"name": "api_key", "value": "canary"}],
         "text": f"the key is {key}",
     }
-    step = adapters.declare("fake:tool", "tool")
+    step = declare("fake:tool", "tool")
     with agent.run():
         for _ in range(again):
-            adapters.start(step, {"tool_name": "t", "inputs": {"plain": 1}}).end()
-            span = adapters.start(step, {"tool_name": "t", "api_token": "canary", "inputs": inputs})
+            start(step, {"tool_name": "t", "inputs": {"plain": 1}}).end()
+            span = start(step, {"tool_name": "t", "api_token": "canary", "inputs": inputs})
             span.end({"outputs": inputs})
     recorded = recorder.spans()[-1]
     for each in (recorded.payload["inputs"], (recorded.result or {})["outputs"]):
@@ -1676,9 +1691,9 @@ def test_what_an_adapter_gives_is_redacted_at_each_level(
 
 def test_a_span_that_steps_aside_stays_open(recorder: RecordingSink) -> None:
     """What follows is beside it, as between the items of a stream."""
-    step = adapters.declare("fake:stream", "llm")
+    step = declare("fake:stream", "llm")
     with agent.run():
-        with adapters.start(step, {}) as span:
+        with start(step, {}) as span:
             decorated(1)
             span.make_previous_current()
             decorated(2)
@@ -1696,22 +1711,22 @@ def test_a_span_that_steps_aside_stays_open(recorder: RecordingSink) -> None:
 
 def test_a_span_that_is_narrowed_refuses_what_begins_beneath_it() -> None:
     """Another handler knows of the agent's remit after the span began."""
-    step = adapters.declare("fake:narrowed", "agent")
-    tool = adapters.declare("fake:tool:spend", "tool", data_risk=PAYS)
-    ceiling = adapters.ceiling_of("inner", PAYS_NOT)
+    step = declare("fake:narrowed", "agent")
+    tool = declare("fake:tool:spend", "tool", data_risk=PAYS)
+    ceiling = ceiling_of("inner", PAYS_NOT)
     with isolated(on_violation="deny") as recorder:
-        with agent.run(), adapters.start(step, {}) as span:
-            adapters.start(tool, {}).end()
+        with agent.run(), start(step, {}) as span:
+            start(tool, {}).end()
             span.narrow(None)
-            adapters.start(tool, {}).end()
+            start(tool, {}).end()
             span.narrow(ceiling)
             span.narrow(ceiling)
             with pytest.raises(DeniedError) as denied:
-                adapters.start(tool, {})
+                start(tool, {})
             with pytest.raises(DeniedError):
-                adapters.start(tool, {}, parent=span.context)
+                start(tool, {}, parent=span.context)
             span.end()
-            adapters.start(tool, {}).end()
+            start(tool, {}).end()
         statuses = [each.status for each in recorder.spans("fake:tool:spend")]
     assert len(denied.value.violations) == 1
     assert statuses == ["complete", "complete", "failed", "failed", "complete"]
@@ -1719,29 +1734,29 @@ def test_a_span_that_is_narrowed_refuses_what_begins_beneath_it() -> None:
 
 def test_a_run_that_was_left_open_may_be_ended_after_all(recorder: RecordingSink) -> None:
     """A graph that was interrupted goes on inside the block."""
-    step = adapters.declare("fake:paused", "agent")
+    step = declare("fake:paused", "agent")
     with agent.run():
-        with adapters.start(step, {}) as span:
+        with start(step, {}) as span:
             span.leave_open()
-        with adapters.start(step, {}) as span:
+        with start(step, {}) as span:
             span.leave_open(leave=False)
     assert recorder.runs[0].status == "complete"
 
 
 def test_a_permitted_step_is_counted_by_its_own_call() -> None:
     """Not twice, if it exceeds a remit and runs."""
-    tool = adapters.declare("fake:tool:permitted", "tool", data_risk=PAYS)
-    step = adapters.declare("fake:careful", "agent")
+    tool = declare("fake:tool:permitted", "tool", data_risk=PAYS)
+    step = declare("fake:careful", "agent")
     with isolated() as recorder:
-        options = {"ceiling": adapters.ceiling_of("inner", PAYS_NOT)}
-        with agent.run(), adapters.start(step, {}, **cast("Any", options)):
-            adapters.permit(tool)
+        options = {"ceiling": ceiling_of("inner", PAYS_NOT)}
+        with agent.run(), start(step, {}, **cast("Any", options)):
+            permit(tool)
             assert remit.status().violations == {}
-            adapters.start(tool, {}).end()
+            start(tool, {}).end()
             assert remit.status().violations == {"fake:tool:permitted": 1}
             recorder.runs[0].feed.terminated = "stopped"
             with pytest.raises(RunTerminated):
-                adapters.permit(tool)
+                permit(tool)
 
 
 def test_arguments_are_redacted_by_the_name_that_a_model_uses(recorder: RecordingSink) -> None:
@@ -1752,21 +1767,21 @@ def test_arguments_are_redacted_by_the_name_that_a_model_uses(recorder: Recordin
         return who
 
     model, by_function, by_name = (
-        adapters.declare("fake:llm", "llm"),
-        adapters.declare("fake:tool:record", "tool"),
-        adapters.declare("fake:tool:patient_card", "tool"),
+        declare("fake:llm", "llm"),
+        declare("fake:tool:record", "tool"),
+        declare("fake:tool:patient_card", "tool"),
     )
-    step = adapters.step_of(record)
+    step = step_of(record)
     assert step is not None
-    adapters.name_tool(step, "patient_card")
+    name_tool(step, "patient_card")
     calls = [
         {"name": name, "args": {"who": "canary"}}
         for name in ("record", "card", "patient_card", "other")
     ]
     with agent.run():
-        adapters.start(model, {"inputs": {"messages": [{"tool_calls": calls}]}}).end()
-        adapters.start(by_function, {"inputs": {"who": "canary"}}).end()
-        adapters.start(by_name, {"inputs": {"who": "canary"}}).end()
+        start(model, {"inputs": {"messages": [{"tool_calls": calls}]}}).end()
+        start(by_function, {"inputs": {"who": "canary"}}).end()
+        start(by_name, {"inputs": {"who": "canary"}}).end()
     payload = recorder.spans("fake:llm")[0].payload
     marker = {"$remit": "redacted", "rule": "classification:restricted"}
     recorded = [each["args"] for each in payload["inputs"]["messages"][0]["tool_calls"]]
@@ -1782,11 +1797,11 @@ def test_a_name_writes_no_line_into_the_log(
     recorder: RecordingSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server chooses the names of its tools; handlers of the program get one line of text."""
-    tool = adapters.declare(HOSTILE_NAME, "tool", data_risk=PAYS)
+    tool = declare(HOSTILE_NAME, "tool", data_risk=PAYS)
 
     @remit.agent("Careful", data_risk=PAYS_NOT)
     def careful() -> None:
-        adapters.start(tool, {}).end()
+        start(tool, {}).end()
 
     lines = StringIO()
     handler = logging.StreamHandler(lines)

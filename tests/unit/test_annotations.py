@@ -129,7 +129,7 @@ def test_reading_leaves_the_users_forward_references_alone() -> None:
     module: dict[str, Any] = {}
     assert Scope(module, {}).read(annotation).note is not None
     module["Later"] = int
-    assert Scope(module, {}).read(annotation).annotation == typing.List[int]  # noqa: UP006 - as above
+    assert Scope(module, {}).read(annotation).annotation == typing.List[int]  # noqa: UP006 - the same type
 
 
 @each(
@@ -165,7 +165,7 @@ def test_no_annotation_is_missing_without_a_note() -> None:
     ],
     ids=["Depends", "Security", "subclass", "other", "missing", "none"],
 )
-def test_injection_is_told_by_the_markers_type(marker: object, expected: bool) -> None:  # noqa: FBT001 - a case
+def test_injection_is_told_by_the_markers_type(marker: object, expected: bool) -> None:
     """No framework is imported for it."""
     assert is_injected(marker) is expected
 

@@ -107,7 +107,7 @@ def test_an_array_that_cannot_tell_its_shape_is_opaque(monkeypatch: pytest.Monke
     assert copy_of(cls()) == opaque("torch.Tensor")
 
 
-def number_class(item: Any) -> type:  # noqa: ANN401
+def number_class(item: Any) -> type:
     """Return a class such as numpy's scalars."""
     return type("generic", (), {"item": item})
 
@@ -125,7 +125,7 @@ def number_class(item: Any) -> type:  # noqa: ANN401
 )
 def test_a_scalar_of_numpy_is_written_as_pythons(
     monkeypatch: pytest.MonkeyPatch,
-    item: Any,  # noqa: ANN401
+    item: Any,
     written: object,
 ) -> None:
     """An `int64` is an integer to whoever reads it."""

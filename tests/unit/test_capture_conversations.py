@@ -30,7 +30,7 @@ def bot(messages: object, more: dict[str, object]) -> None:
     complete(messages, model="gpt", temperature=0.5, **more)
 
 
-def recorded(messages: object, more: dict[str, object], **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+def recorded(messages: object, more: dict[str, object], **settings: Any) -> dict[str, Any]:
     """Return the payload of the step that asks."""
     with isolated(**settings) as recorder:
         bot(messages, more)
@@ -132,7 +132,7 @@ def test_a_message_with_many_parts_leaves_the_others_whole() -> None:
         ),
     ],
 )
-def test_a_dict_shares_its_room_like_the_arguments(state: Any, kept: Any) -> None:  # noqa: ANN401
+def test_a_dict_shares_its_room_like_the_arguments(state: Any, kept: Any) -> None:
     """A state of a graph holds the conversation and more."""
     shown = asked([], state=state)["state"]
     messages = shown.pop("messages")

@@ -48,7 +48,7 @@ class Model(BaseModel):
     password: int = 0
 
 
-def told(error: BaseException, rules: Rules | None = None) -> Any:  # noqa: ANN401
+def told(error: BaseException, rules: Rules | None = None) -> Any:
     """Return what is recorded of *error*."""
     return json.loads(error_payload(error, rules or Rules()))["error"]
 

@@ -103,7 +103,7 @@ class Box:
         pytest.param(Box, id="dataclasses"),
     ],
 )
-def test_every_container_is_cut_below_the_deepest_level(wrap: Any) -> None:  # noqa: ANN401
+def test_every_container_is_cut_below_the_deepest_level(wrap: Any) -> None:
     """Each kind asks for itself."""
     nested: Any = 1
     for _ in range(20):
@@ -140,7 +140,7 @@ def test_what_is_long_is_cut_and_what_is_short_stays(value: object, short: list[
 
 
 @pytest.mark.parametrize("make", [dict, list], ids=["a dict", "a list"])
-def test_what_holds_itself_is_cut(make: Any) -> None:  # noqa: ANN401
+def test_what_holds_itself_is_cut(make: Any) -> None:
     """A cycle is said where it closes."""
     cycle = make()
     cycle.update(a=cycle) if make is dict else cycle.append(cycle)
@@ -301,7 +301,7 @@ class OddTuple(tuple[int, ...]):
 
     __slots__ = ()
 
-    def __getitem__(self, key: object) -> Any:  # noqa: ANN401
+    def __getitem__(self, key: object) -> Any:
         """Fail."""
         raise AssertionError(key)
 
@@ -320,7 +320,7 @@ class OddTuple(tuple[int, ...]):
     ],
     ids=["list", "tuple", "a subclass", "deque", "keys", "values"],
 )
-def test_a_long_sequence_is_read_from_both_ends(make: Any) -> None:  # noqa: ANN401
+def test_a_long_sequence_is_read_from_both_ends(make: Any) -> None:
     """In no more time than a short one, because what is between is not read."""
     shown = copy_of(make(range(1_000_000)))
     assert (shown[0], shown[-1]) == (0, 999_999)

@@ -67,7 +67,7 @@ def test_what_is_set_by_hand_does_not_tell_it(remit_recorder: RecordingSink) -> 
     with desk.run() as run:
         with remit.span("failed", {"password": "hunter2"}) as span:
             span.fail("bad hunter2")
-        with pytest.raises(ValueError), remit.span("raised", {"password": "hunter2"}):  # noqa: PT011
+        with pytest.raises(ValueError), remit.span("raised", {"password": "hunter2"}):  # noqa: PT011 - raised below
             raise ValueError("bad hunter2")
         run.fail("gave up: bad hunter2")
     results = {each.name: each.result for each in remit_recorder.spans()}

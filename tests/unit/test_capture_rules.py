@@ -289,7 +289,7 @@ MAX_SEARCH_S = 0.1
 """Few take more than a hundredth of it; a search that goes back over the text takes seconds."""
 
 
-def worst_of(rule: Any) -> set[str]:  # noqa: ANN401 - a rule by shape
+def worst_of(rule: Any) -> set[str]:
     """Return what repeats into texts that nearly match *rule*: its heads."""
     return {head + more for head in rule.endings[:2] for more in ("", "a1", "A-", "=")}
 

@@ -25,8 +25,8 @@ def step() -> None:
 def stream_of(
     *items: object,
     rules: Rules | None = None,
-    **declared: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    **declared: Any,
+) -> Any:
     """Return the result of a stream of *items*."""
     stream = Stream(rules or Rules(), plan_of(step, **declared))
     for item in items:

@@ -229,7 +229,7 @@ def test_what_turns_nothing_off_is_an_error_of_the_setting(name: str, said: str)
         pytest.param({"txt": {"pattern:jwt": True}}, "did you mean 'text'", id="a parameter"),
     ],
 )
-def test_what_turns_nothing_off_is_an_error_of_the_declaration(capture: Any, said: str) -> None:  # noqa: ANN401
+def test_what_turns_nothing_off_is_an_error_of_the_declaration(capture: Any, said: str) -> None:
     """At decoration, with the function and its place."""
     with isolated(), pytest.raises(DeclarationError, match=rf"step \(.*{said}"):
 

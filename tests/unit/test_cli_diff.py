@@ -80,12 +80,12 @@ def shown(change: Change) -> tuple[str, str, str]:
     return change.effect, subject, part
 
 
-def step(lock: dict[str, Any], name: str = "find") -> Any:  # noqa: ANN401 - of JSON
+def step(lock: dict[str, Any], name: str = "find") -> Any:
     """Return a step of a lock."""
     return lock["steps"][f"desk:{name}"]
 
 
-def agent(lock: dict[str, Any]) -> Any:  # noqa: ANN401 - of JSON
+def agent(lock: dict[str, Any]) -> Any:
     """Return the agent of a lock."""
     return lock["agents"]["desk:agent"]
 

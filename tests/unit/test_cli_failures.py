@@ -20,6 +20,7 @@ from remit._runtime import setup
 from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
+from remit.errors import DeniedError
 from tests.collecting import World, on_a_port
 from tests.subtests import each
 
@@ -53,6 +54,26 @@ def look_up(order: int) -> None:
 def payer(order: int) -> None:
     """Pay."""
     pay_back(order)
+
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions"))
+def transfer(order: int) -> None:
+    """Move money."""
+    raise AssertionError(order)
+
+
+@remit.span_type(data_risk=remit.risk(allows=(), forbids="financial_transactions"))
+def settle(order: int) -> None:
+    """Call what is denied."""
+    transfer(order)
+
+
+@remit.agent("Clerk", data_risk=remit.risk(forbids="financial_transactions"))
+def clerk() -> None:
+    """Handle the first denial only."""
+    with suppress(DeniedError):
+        look_up(7)
+    settle(8)
 
 
 @remit.agent("Worker")
@@ -136,7 +157,7 @@ both = each("there", [False, True], ids=["a database", "a server"])
 
 
 @both
-def test_the_list_says_what_failed(there: bool, place: Place) -> None:  # noqa: FBT001 - a parameter
+def test_the_list_says_what_failed(there: bool, place: Place) -> None:
     """Below each failed run: the type of the error, and the step that failed first."""
     lines = place.run("list", there=there).splitlines()
     below = [line.strip() for line in lines if "✗" in line]
@@ -149,7 +170,7 @@ def test_the_list_says_what_failed(there: bool, place: Place) -> None:  # noqa: 
 
 
 @both
-def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:
     """Beside the run as the API has it."""
     listed = place.listed(there=there)
     failure = listed["Payer0"]["failure"]
@@ -171,7 +192,7 @@ def test_the_list_as_json_says_what_failed(there: bool, place: Place) -> None:  
 
 @both
 def test_a_run_whose_root_span_was_cancelled_is_shown_as_cancelled(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """The API knows only that it is complete."""
@@ -194,7 +215,7 @@ def test_a_run_whose_root_span_was_cancelled_is_shown_as_cancelled(
 
 @both
 def test_a_run_shows_place_and_causes_below_the_step_that_failed_first(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """The steps around it show the error alone."""
@@ -211,7 +232,7 @@ def test_a_run_shows_place_and_causes_below_the_step_that_failed_first(
 
 
 @both
-def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> None:
     """And all frames of the failure, the outer ones too."""
     shown = place.run("show", "--full", there=there)
     assert f'note="{LONG}"' in shown
@@ -223,7 +244,7 @@ def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> 
 
 @both
 def test_the_error_in_the_block_of_a_run_is_shown_in_its_head(
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """No step shows it; one that failed before and was handled is shown as well."""
@@ -235,3 +256,25 @@ def test_the_error_in_the_block_of_a_run_is_shown_in_its_head(
     shown = [line.strip() for line in place.run("show", keys[4], there=there).splitlines()]
     assert "✗ ZeroDivisionError: division by zero" in shown
     assert any(line.startswith("✗ LookupError: 7") for line in shown)
+
+
+def test_a_denial_is_the_failure_of_the_denied_step(tmp_path: Path) -> None:
+    """The steps that its error passed through have a place in the code, and it has none."""
+    database = tmp_path / "remit.db"
+    store = open_store(database)
+    token = SecretStr(create_token(store, "account").secret)
+    with on_a_port(World(store).app) as url:
+        settings = Settings(api_url=url, api_token=token, on_violation="deny", data_dir=tmp_path)
+        with setup.isolated(settings) as runtime:
+            with suppress(DeniedError), clerk.run():
+                clerk()
+            assert runtime.flush(60)
+        place = Place(url, token.get_secret_value(), database)
+        shown, below = place.run("show", "--full"), place.run("list")
+        (listed,) = json.loads(place.run("list", "--json"))
+    store.close()
+
+    assert listed["failure"]["step"].endswith(":transfer")
+    assert "✗ DeniedError in transfer" in below
+    frames = shown.partition("frames, the innermost first:\n")[2]
+    assert re.findall(r"\.py:\d+ in (\w+)$", frames, re.MULTILINE)[:2] == ["settle", "clerk"]

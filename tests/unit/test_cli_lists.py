@@ -70,7 +70,7 @@ class Place:
             words = (*words, "--db", str(self.db))
         return CliRunner().invoke(main, list(words), env={"COLUMNS": "100", **env})
 
-    def json(self, *words: str, there: bool = False) -> Any:  # noqa: ANN401 - of any command
+    def json(self, *words: str, there: bool = False) -> Any:
         """Return what a command prints as JSON."""
         result = self.run(*words, "--json", there=there)
         assert result.exit_code == 0, result.output
@@ -150,7 +150,7 @@ both = each("there", [False, True], ids=["a database", "a server"])
 def test_runs_are_selected(
     options: str,
     agents: list[str],
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """The newest come first."""
@@ -166,7 +166,7 @@ def test_runs_are_selected(
 
 
 @both
-def test_a_listed_run_says_what_happened_in_it(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_a_listed_run_says_what_happened_in_it(there: bool, place: Place) -> None:
     """Beside the run as the API has it."""
     denied, failed = place.json("runs", "list", "--failed", there=there)[::-1]
     assert denied["flags"].count("denied") == failed["flags"].count("failed") == 1
@@ -196,7 +196,7 @@ def test_a_listed_run_says_what_happened_in_it(there: bool, place: Place) -> Non
 def test_spans_are_selected(
     options: str,
     steps: list[str],
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """Of all runs, the newest first; a table leaves out the spans of whole runs."""
@@ -217,7 +217,7 @@ def test_spans_are_selected(
 
 
 @both
-def test_agents_are_listed_and_shown(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_agents_are_listed_and_shown(there: bool, place: Place) -> None:
     """With the number of their runs, and with what their steps are declared to do."""
     listed = place.json("agents", "list", there=there)
     assert [each["name"] for each in listed] == ["Desk", "Careful", "Divider"]
@@ -234,7 +234,7 @@ def test_agents_are_listed_and_shown(there: bool, place: Place) -> None:  # noqa
 
 
 @both
-def test_spans_are_counted(there: bool, place: Place) -> None:  # noqa: FBT001 - a parameter
+def test_spans_are_counted(there: bool, place: Place) -> None:
     """By type, by category of data and by agent, the largest first."""
     counts = place.json("stats", there=there)
     by_type = {each["type"].rpartition(":")[2]: each for each in counts}

@@ -82,7 +82,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["lock", *words])
 
 
-def written(path: str = "remit.lock.json") -> Any:  # noqa: ANN401 - JSON
+def written(path: str = "remit.lock.json") -> Any:
     """Return the lock in a file, which has the form that `remit lock` writes."""
     text = Path(path).read_text("utf-8")
     lock = json.loads(text)

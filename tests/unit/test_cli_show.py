@@ -62,7 +62,7 @@ def spans(api: Api, run_id: str) -> None:
     """Record a tree of three levels, in which one step fails."""
     many = [f"2026-11-25T10:00:{second:02d}.000000Z" for second in range(STEPS)]
 
-    def add(name: str, number: int, parent: str | None = None, **more: Any) -> str:  # noqa: ANN401 - JSON
+    def add(name: str, number: int, parent: str | None = None, **more: Any) -> str:
         body: dict[str, Any] = {"status": "complete", "started_at": many[number], **more}
         made = api.span(run_id, schema_name=name, parent_span_id=parent, **body)
         return str(made["id"])
@@ -95,7 +95,7 @@ both = each("there", [False, True], ids=["a database", "a server"])
 
 
 @both
-def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> None:
     """One object a line, the oldest span first, and nothing that steers a terminal."""
     exported = place.run("export", place.run_id[:20], there=there)
     name = place.url if there else place.db
@@ -112,7 +112,7 @@ def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> Non
 
 @both
 def test_a_run_is_exported_as_a_page(
-    there: bool,  # noqa: FBT001
+    there: bool,
     place: Place,
     tmp_path: Path,
 ) -> None:
@@ -130,7 +130,7 @@ def test_a_run_is_exported_as_a_page(
 
 
 @both
-def test_a_run_as_json_is_one_object(there: bool, place: Place) -> None:  # noqa: FBT001
+def test_a_run_as_json_is_one_object(there: bool, place: Place) -> None:
     """With all spans in the order of their starts, however many parts it is written in."""
     text = place.run("show", "--json", there=there).stdout
     found = json.loads(text)
@@ -157,7 +157,7 @@ def test_a_run_as_json_is_one_object(there: bool, place: Place) -> None:  # noqa
 def test_a_part_of_the_tree_is_shown(
     options: str,
     steps: list[str],
-    there: bool,  # noqa: FBT001 - a parameter
+    there: bool,
     place: Place,
 ) -> None:
     """What is left out below a step is counted."""

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remit._deliver.records import RunState
 from remit._deliver.spool.folder import modified_ns
+from remit._deliver.stored import RunState
 from remit.cli import main
 from remit.cli._terminal import size
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.inside import pfid
 from tests.loopback import serving, unused_port
-from tests.spooling import TOKEN, Spooled, close, in_child, item, key, record
+from tests.spooling import TOKEN, Spooled, close, in_child, item, key, stored_run
 
 Run = Callable[..., Result]
 
@@ -51,7 +51,7 @@ def leave(folder: Path, url: str = "http://127.0.0.1:9", *, token: str = TOKEN) 
     """Leave a file with a run of two spans."""
     spooled = Spooled(folder, target=url, token=token)
     outbox = spooled.outbox()
-    outbox.put([item(1 << 90), item(2 << 90), close()], [record()])
+    outbox.put([item(1 << 90), item(2 << 90), close()], [stored_run()])
     outbox.close()
     return spooled
 
@@ -59,7 +59,7 @@ def leave(folder: Path, url: str = "http://127.0.0.1:9", *, token: str = TOKEN) 
 def leave_rejected(folder: Path, url: str = "http://127.0.0.1:9") -> None:
     """Leave a file with two spans that a server rejected."""
     outbox = Spooled(folder, target=url).outbox()
-    ended = record(RunState.ENDED)
+    ended = stored_run(RunState.ENDED)
     ended.instance_id = pfid(key(1 << 90), 0)
     outbox.put([item(1 << 90), item(2 << 90)], [ended])
     for row in outbox.head(9):
@@ -79,7 +79,7 @@ def test_an_empty_spool_is_nothing_to_worry_about(run: Run, tmp_path: Path) -> N
 def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
     """Each file with its state, and why it is not sent with the settings as they are."""
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
-    alive.put([item(1)], [record()])
+    alive.put([item(1)], [stored_run()])
     leave(tmp_path)
     leave(tmp_path, token="old")
     leave(tmp_path, "https://other.example")
@@ -110,7 +110,7 @@ def test_status_shows_what_waits_for_whom(run: Run, tmp_path: Path) -> None:
 def test_looking_changes_nothing(run: Run, tmp_path: Path) -> None:
     """Not even the time at which a process wrote last: runs are ended with it."""
     spooled = Spooled(tmp_path, target="http://127.0.0.1:9")
-    in_child(lambda: spooled.outbox().put([item(1)], [record()]))
+    in_child(lambda: spooled.outbox().put([item(1)], [stored_run()]))
     (path,) = spooled.folder.files(".db")
     before_ns = modified_ns(path)
     before = {each.name: each.read_bytes() for each in spooled.folder.path.iterdir()}
@@ -177,7 +177,7 @@ def test_a_file_to_which_nothing_was_written_is_shown_as_empty(
 def test_runs_that_a_killed_program_left_open_are_shown(run: Run, tmp_path: Path) -> None:
     """All its items were delivered; a purge leaves the runs active at the server."""
     spooled = Spooled(tmp_path, target="http://127.0.0.1:9")
-    in_child(lambda: spooled.outbox().put([], [record()]))
+    in_child(lambda: spooled.outbox().put([], [stored_run()]))
     assert "http://127.0.0.1:9, 1 open run\n" in run("status").output
     asked = run("purge", answer=io.BytesIO(b"n\n")).output
     assert "Delete 1 file with 0 items and 1 open run, never delivered?" in asked
@@ -229,7 +229,7 @@ def test_send_says_what_it_leaves_and_who_sends_it(run: Run, tmp_path: Path) -> 
     api = FakeApi()
     with serving(api.behave) as url:
         alive = Spooled(tmp_path, target=url).outbox()
-        alive.put([item(1)], [record()])
+        alive.put([item(1)], [stored_run()])
         leave(tmp_path, url, token="old")
         leave(tmp_path, "local")
         result = run("send", url=url)
@@ -292,7 +292,7 @@ def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
 def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_path: Path) -> None:
     """A server that rejects each item in words of its own does not fill the terminal."""
     outbox = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
-    outbox.put([item(n << 90) for n in range(1, 31)], [record(RunState.ENDED)])
+    outbox.put([item(n << 90) for n in range(1, 31)], [stored_run(RunState.ENDED)])
     for number, row in enumerate(outbox.head(30)):
         outbox.set_aside(row, f"reason_{number}")
     outbox.close()
@@ -313,7 +313,7 @@ def test_send_needs_somewhere_to_send_to(run: Run) -> None:
 def test_purge_deletes_what_no_process_has(run: Run, tmp_path: Path) -> None:
     """After asking; `--set-aside` leaves what can still be delivered."""
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
-    alive.put([item(1)], [record()])
+    alive.put([item(1)], [stored_run()])
     leave(tmp_path)
     leave_rejected(tmp_path)
     asked = run("purge")
@@ -347,7 +347,7 @@ def test_purge_says_whose_it_is_and_deletes_only_what_it_asked_for(
     leave(tmp_path)
     leave(tmp_path, "https://other.example")
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
-    alive.put([item(1)], [record()])
+    alive.put([item(1)], [stored_run()])
     told = run("purge", answer=Thinking(alive.close)).output
     assert "Delete 2 files with 6 items, never delivered, 1 file of them of another server" in told
     assert "Deleted 2 files with 6 items." in told

@@ -37,7 +37,7 @@ def ponging(connection: socket.socket, _over: threading.Event) -> None:
 
 
 @libraries
-async def test_a_transport_of_either_library_sends(library: Any) -> None:  # noqa: ANN401
+async def test_a_transport_of_either_library_sends(library: Any) -> None:
     """Each checks that the streams of requests are of its own types."""
     with serving(ponging) as url:
         with Client(url, TOKEN, transport=library.HTTPTransport()) as client:
@@ -47,7 +47,7 @@ async def test_a_transport_of_either_library_sends(library: Any) -> None:  # noq
 
 
 @libraries
-async def test_an_error_of_the_network_is_recognised(library: Any) -> None:  # noqa: ANN401
+async def test_an_error_of_the_network_is_recognised(library: Any) -> None:
     """It is no answer, and the system's error says why."""
     url = f"http://127.0.0.1:{unused_port()}"
     with (
@@ -64,7 +64,7 @@ async def test_an_error_of_the_network_is_recognised(library: Any) -> None:  # n
 @libraries
 @each("name", FAILURES)
 async def test_every_error_of_either_library_has_its_sentence(
-    library: Any,  # noqa: ANN401
+    library: Any,
     name: str,
 ) -> None:
     """It is raised unchained, because it holds the request."""

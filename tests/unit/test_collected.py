@@ -237,3 +237,16 @@ def test_nobody_holds_what_a_coroutine_has_waited_for(recorder: RecordingSink) -
         with suppress(StopIteration):
             pending.send(None)
     assert [span.status for span in recorder.spans()] == ["complete"]
+
+
+def test_a_stream_that_could_not_be_made_is_collected_in_silence() -> None:
+    """At the recursion limit, its span has no fields yet."""
+
+    def at_the_limit() -> None:
+        with suppress(RecursionError):
+            generator()
+        at_the_limit()
+
+    with isolated(), holder.run(), hearing() as heard, suppress(RecursionError):
+        at_the_limit()
+    assert not [text for text in heard if "has no attribute" in text]

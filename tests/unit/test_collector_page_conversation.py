@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.inside_collector import (
     RULES,
     Conversation,
+    ListedSpan,
     aligned,
     conversation,
     rows_of,
@@ -24,9 +25,9 @@ Recorded: TypeAlias = Mapping[str, object]
 REDACTED = {"$remit": "redacted", "rule": "pattern:jwt"}
 
 
-def step(payload: Recorded, result: Recorded | None = None) -> dict[str, Any]:
-    """Return a step as the API shows it."""
-    return {"id": "s", "agent_instance_id": "r", "payload": payload, "result_payload": result}
+def step(payload: Recorded, result: Recorded | None = None) -> ListedSpan:
+    """Return a step of a run."""
+    return ListedSpan("s", "r", None, "step", None, None, payload, result or {})
 
 
 def call(payload: Recorded, result: Recorded | None = None) -> Conversation:

@@ -27,10 +27,15 @@ START = datetime(2027, 3, 10, 12, tzinfo=UTC)
 DAY_S = 24 * 3600
 
 
+def lay_out(url: str) -> None:
+    """Make the tables and their partitions."""
+    postgres_store(url, clock=FakeClock(START)).close()
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Return the URL of a new database."""
-    with database() as named:
+    """Return the URL of a database that was made at that time."""
+    with database(lay_out) as named:
         yield named
 
 

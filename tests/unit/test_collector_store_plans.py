@@ -121,7 +121,7 @@ class Noting(psycopg.Cursor[Any]):
         super().__init__(connection)
         self.asked: list[tuple[bytes, Sequence[Any] | None]] = []
 
-    def execute(self, query: Any, params: Any = None, **more: Any) -> Noting:  # noqa: ANN401 - psycopg's own
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Noting:
         """Note a statement, and carry it out."""
         self.asked.append((query, params))
         return super().execute(query, params, **more)

@@ -26,7 +26,7 @@ from remit.collector.store.questions.run_lists import (
     count_runs,
     newest_change,
     ranked_runs,
-    run_of,
+    run_with_agent,
     runs,
     runs_beside,
 )
@@ -102,7 +102,7 @@ def always(*_: object) -> bool:
     return True
 
 
-def is_flagged(bits: int, *rows: Any) -> bool:  # noqa: ANN401 - a row, the last argument
+def is_flagged(bits: int, *rows: Any) -> bool:
     """Return whether a run or a span has one of the flags."""
     return bool(rows[-1]["flags"] & bits)
 
@@ -329,7 +329,7 @@ def test_spans_are_those_that_meet_the_criteria(
     assert pages(data, wanted) == [span["_id"] for span in rows]
 
 
-def pages(data: Filled, wanted: SpanCriteria, limit: int = 23) -> list[str]:
+def pages(data: Filled, wanted: SpanCriteria, limit: int = 83) -> list[str]:
     """Return the ids of all spans of a list, read page by page."""
     listed: list[str] = []
     position: Position | None = None
@@ -633,7 +633,7 @@ def test_a_run_is_read_by_its_key(data: Filled) -> None:
     """As lists have it."""
     listed = runs(data.tx, RunCriteria(scope=scope(data)), limit=3)
     keys = [run_ref_of(data.tx, run.id) for run in listed]
-    assert [key and run_of(data.tx, key) for key in keys] == listed
+    assert [key and run_with_agent(data.tx, key) for key in keys] == listed
 
 
 def test_the_runs_beside_one_are_the_nearest(data: Filled) -> None:

@@ -66,12 +66,12 @@ def of(data: Filled, agent_id: str | None = None) -> Scope:
     return scope
 
 
-def listed(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - any criteria
+def listed(**criteria: Any) -> Callable[[Filled], object]:
     """Return the question for runs of the account."""
     return lambda data: runs(data.tx, RunCriteria(scope=of(data), **criteria), limit=100)
 
 
-def of_agent(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
+def of_agent(**criteria: Any) -> Callable[[Filled], object]:
     """Return the question for runs of an agent."""
 
     def ask(data: Filled) -> object:
@@ -80,7 +80,7 @@ def of_agent(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - a
     return ask
 
 
-def recorded(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
+def recorded(**criteria: Any) -> Callable[[Filled], object]:
     """Return the question for spans of the account in a day."""
     return lambda data: spans(data.tx, SpanCriteria(scope=of(data), **criteria, **TIMES), limit=100)
 
@@ -104,7 +104,7 @@ def beside_one(data: Filled) -> object:
     return runs_beside(data.tx, of(data, "agent-4"), to_text(data.tables["runs"][9]["id"]))
 
 
-def counted(count: Callable[..., object], by: str, **times: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
+def counted(count: Callable[..., object], by: str, **times: Any) -> Callable[[Filled], object]:
     """Return the question for counts of four days and an hour."""
     until_us = SINCE_US + 4 * DAY_US + HOUR_US
     times = times or {"since_us": SINCE_US, "until_us": until_us}

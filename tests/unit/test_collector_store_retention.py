@@ -95,7 +95,7 @@ def test_what_ended_before_goes_with_its_spans_and_keys(
 
     removed = store.retain(cut_us())
 
-    assert (removed.spans, removed.instances, removed.keys) == (1, 1, 2)
+    assert (removed.spans, removed.runs, removed.keys) == (1, 1, 2)
     assert kept(store) == ({young["id"]}, {span["id"] for span in spans})
     assert api.get(f"/agent_instance/{old['id']}").status_code == 404
     assert api.spans(young["id"]) == spans
@@ -119,7 +119,7 @@ def test_a_run_with_a_younger_span_stays(api: Api, clock: FakeClock, store: Stor
 
     removed = store.retain(cut_us())
 
-    assert (removed.spans, removed.instances) == (1, 0)
+    assert (removed.spans, removed.runs) == (1, 0)
     assert kept(store) == ({run["id"]}, {young["id"]})
     assert api.shown(run["id"])["span_counts"]["total"] == 2
 
@@ -128,7 +128,7 @@ def test_a_run_that_never_ended_stays(api: Api, clock: FakeClock, store: Store) 
     """And can still be finished."""
     run = run_at(api, clock, CUT - timedelta(days=9), ends=False)
 
-    assert store.retain(cut_us()).instances == 0
+    assert store.retain(cut_us()).runs == 0
     assert kept(store) == ({run["id"]}, set())
     path = f"/agent_instance/{run['id']}/finish"
     assert details(api.post(path, {}))["status"] == "complete"
@@ -140,7 +140,7 @@ def test_a_run_that_says_it_ended_long_ago_stays(api: Api, clock: FakeClock, sto
     run = api.instance("active")
     api.post(f"/agent_instance/{run['id']}/finish", {"timestamp": "2001-01-01T00:00:00Z"})
 
-    assert store.retain(cut_us()).instances == 0
+    assert store.retain(cut_us()).runs == 0
     assert kept(store) == ({run["id"]}, set())
 
 
@@ -174,7 +174,7 @@ def test_much_goes_in_many_steps(api: Api, clock: FakeClock, store: Store) -> No
 
     removed = forget(store, cut_us(), most_rows=2)
 
-    assert (removed.spans, removed.instances, removed.keys) == (7, 7, 14)
+    assert (removed.spans, removed.runs, removed.keys) == (7, 7, 14)
     assert kept(store) == (set(), set())
 
 
@@ -187,7 +187,7 @@ def test_a_deletion_ends_when_it_is_told_so(api: Api, clock: FakeClock, store: S
     removed = forget(store, cut_us(), cut_us(), most_rows=2, pause=lambda: next(answers))
 
     assert removed == Removed(spans=4)
-    assert store.retain(cut_us()).instances == 5
+    assert store.retain(cut_us()).runs == 5
 
 
 def test_payloads_go_before_their_spans(api: Api, clock: FakeClock, store: Store) -> None:
@@ -198,7 +198,7 @@ def test_payloads_go_before_their_spans(api: Api, clock: FakeClock, store: Store
 
     removed = store.retain(None, cut_us())
 
-    assert (removed.payloads, removed.spans, removed.instances) == (1, 0, 0)
+    assert (removed.payloads, removed.spans, removed.runs) == (1, 0, 0)
     assert api.spans(run["id"]) == [{**span, "payload": {}, "payload_byte_size_estimate": 2}]
     assert api.spans(young["id"]) == others
     assert store.retain(None, cut_us()).payloads == 0
@@ -290,7 +290,7 @@ def test_the_command_says_what_it_removed(
     assert done.exit_code == again.exit_code == 0, done.output + again.output
     assert ": 1 span, 1 run and 2 idempotency keys" in " ".join(done.output.split())
     said = json.loads(again.output)
-    assert (said["spans"], said["instances"], said["keys"]) == (0, 0, 0)
+    assert (said["spans"], said["runs"], said["keys"]) == (0, 0, 0)
     assert kept(store)[0] == {young["id"]}
 
 

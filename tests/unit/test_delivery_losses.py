@@ -12,7 +12,7 @@ from remit._base.ids import key_text
 from remit._declare.registry import LOSS_TYPE
 from remit._deliver.delivery import Delivery
 from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_span, with_loss_count
-from remit._deliver.records import RunRecord
+from remit._deliver.stored import StoredRun
 from remit._record.items import Item, ItemKind
 from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal
@@ -41,7 +41,7 @@ def root(api: FakeApi) -> Json:
     return found
 
 
-def lost(api: FakeApi) -> Any:  # noqa: ANN401 - whatever the root's result says
+def lost(api: FakeApi) -> Any:
     """Return what the root span of the one run says that it lost."""
     return root(api)["result_payload"]["lost"]
 
@@ -324,14 +324,14 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
 ROOT = (7 << 80 | 5).to_bytes(16)
 
 
-def record(lost: dict[str, int]) -> RunRecord:
-    """Return the record of a run that lost something."""
-    return RunRecord("k", ROOT, 1, "live", REGISTRATION, lost=lost)
+def run_with(lost: dict[str, int]) -> StoredRun:
+    """Return a run that lost something."""
+    return StoredRun("k", ROOT, 1, "live", REGISTRATION, lost=lost)
 
 
 def test_the_key_of_a_loss_follows_from_the_run() -> None:
     """In the run's own time; another process's differs."""
-    lossy = record({"spool_full": 2})
+    lossy = run_with({"spool_full": 2})
     key = loss_span(lossy, 3).key
     assert key == loss_span(lossy, 4).key != loss_span(lossy, 3, "other").key
     assert key[:6] == ROOT[:6]
@@ -340,7 +340,7 @@ def test_the_key_of_a_loss_follows_from_the_run() -> None:
 
 def test_the_most_frequent_reason_is_named() -> None:
     """Beside the counts of all."""
-    item = loss_span(record({"spool_full": 2, "buffer_full": 9}), 3)
+    item = loss_span(run_with({"spool_full": 2, "buffer_full": 9}), 3)
     assert json.loads(item.payload or b"") == {
         "reason": "buffer_full",
         "counts": {"buffer_full": 9, "spool_full": 2},
@@ -351,7 +351,7 @@ def test_the_most_frequent_reason_is_named() -> None:
 def test_a_result_that_says_nothing_of_losses_stays_as_it_is(result: bytes | None) -> None:
     """As one that was left out because the buffer was full."""
     item = Item(ItemKind.FINISH, "k", ROOT, None, None, 1, 2, "complete", None, result)
-    assert with_loss_count(item, record({"spool_full": 2})).result == result
+    assert with_loss_count(item, run_with({"spool_full": 2})).result == result
 
 
 def test_of_how_many_runs_losses_are_known_is_bounded() -> None:

@@ -11,8 +11,8 @@ import pytest
 from remit._base import guard
 from remit._base.clock import SystemClock
 from remit._deliver.buffer import DRAIN_ITEMS
-from remit._deliver.records import RunRecord
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import StoredRun
 from remit._deliver.worker import Worker
 from remit._record.items import Item
 from tests.delivering import Stepped
@@ -248,7 +248,7 @@ class FullOutbox(Outbox):
 
     full = True
 
-    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[StoredRun]) -> None:
         """Refuse, or take."""
         if self.full:
             raise OSError("disk full")

@@ -23,7 +23,7 @@ from remit.errors import DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.declaring import define
 from tests.governed import KINDS, agent, free
-from tests.inside import Registry, adapters, current_context, process
+from tests.inside import Registry, SpanRecorder, current_context, declare, process, start
 from tests.subtests import each
 
 PAY: Final = "financial_transactions"
@@ -140,7 +140,7 @@ def test_each_cell_of_the_table(name: str, program: Step, expected: object) -> N
 
 @pytest.mark.usefixtures("no_integrations")
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
-def test_a_refused_source_brings_nothing(on_violation: Any) -> None:  # noqa: ANN401 - a literal
+def test_a_refused_source_brings_nothing(on_violation: Any) -> None:
     """`no_flow` then proves nothing."""
     with isolated(on_violation=on_violation) as recorder, suppress(RunTerminated):
         desk(
@@ -290,9 +290,9 @@ def rows() -> Generator[int]:
     yield 2
 
 
-def report(recorder: adapters.SpanRecorder) -> None:
+def report(recorder: SpanRecorder) -> None:
     """Report a step as an adapter does."""
-    adapters.start(recorder, {}).end()
+    start(recorder, {}).end()
 
 
 SHOP: Final = """
@@ -316,7 +316,7 @@ def test_the_steps_of_the_agents_that_ran_could_do_it(recorder: RecordingSink) -
     shop = define({"remit": remit, "risk": risk}, source=SHOP)
     shop["Late"] = Customer
     find = step("find", risk(allows="read_data"))
-    adapters.declare("fake:llm", "llm")
+    declare("fake:llm", "llm")
     desk(find)
     assert outcome(lambda: recorder.never(PAY)) == "vacuous"
     assert outcome(lambda: recorder.never(CONTACT)) == "vacuous"
@@ -329,8 +329,7 @@ def test_the_steps_of_the_agents_that_ran_could_do_it(recorder: RecordingSink) -
 def test_a_model_of_an_adapter_leaves_nothing_open(recorder: RecordingSink) -> None:
     """A tool of an adapter does."""
     recorders = {
-        kind: adapters.declare(f"fake:{kind}", kind)
-        for kind in ("llm", "agent", "retriever", "tool")
+        kind: declare(f"fake:{kind}", kind) for kind in ("llm", "agent", "retriever", "tool")
     }
     step("pay", PAYS)
     calls = {kind: partial(report, recorders[kind]) for kind in recorders}
@@ -346,13 +345,13 @@ def test_a_model_of_an_adapter_leaves_nothing_open(recorder: RecordingSink) -> N
 @pytest.mark.usefixtures("no_integrations")
 def test_a_step_that_was_reported_late_counts_from_its_start(recorder: RecordingSink) -> None:
     """It is recorded at its end, with the declaration that it was described with."""
-    tool = adapters.declare("fake:tool", "llm")
-    sends = adapters.declare("fake:send", "tool", data_risk=SENDS)
+    tool = declare("fake:tool", "llm")
+    sends = declare("fake:send", "tool", data_risk=SENDS)
     find = step("find", READS)
     with free.run():
         now_ns = recorder.runs[0].root.started_ns
-        early = adapters.start(tool, {}, announce=False, started_ns=now_ns)
-        late = adapters.start(tool, {}, announce=False, started_ns=now_ns + 10**15)
+        early = start(tool, {}, announce=False, started_ns=now_ns)
+        late = start(tool, {}, announce=False, started_ns=now_ns + 10**15)
         find()
         early.describe({}, sends)
         early.end()
@@ -366,12 +365,12 @@ def test_a_step_that_was_reported_late_counts_from_its_start(recorder: Recording
 @pytest.mark.usefixtures("no_integrations")
 def test_a_step_that_is_reported_after_its_run_counts(recorder: RecordingSink) -> None:
     """Its run does not wait for it."""
-    pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+    pay = declare("fake:pay", "tool", data_risk=PAYS)
     with free.run():
         stream = rows()
         next(stream)
         context = current_context()
-    adapters.start(pay, {}, parent=context).end()
+    start(pay, {}, parent=context).end()
     stream.close()
     assert [span.name for span in recorder.effects(PAY)] == ["fake:pay"]
 
@@ -379,10 +378,10 @@ def test_a_step_that_is_reported_after_its_run_counts(recorder: RecordingSink) -
 @pytest.mark.usefixtures("no_integrations")
 def test_a_step_counts_as_it_was_described(recorder: RecordingSink) -> None:
     """An adapter may learn after the start which step it is."""
-    tool = adapters.declare("fake:tool", "tool")
-    pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+    tool = declare("fake:tool", "tool")
+    pay = declare("fake:pay", "tool", data_risk=PAYS)
     with free.run():
-        span = adapters.start(tool, {})
+        span = start(tool, {})
         assert outcome(lambda: recorder.effects(PAY)) == "undecided"
         span.describe({}, pay)
         span.end()

@@ -18,7 +18,7 @@ from remit.config import OnViolation, Settings
 from remit.errors import DeniedError, Violation
 from remit.testing import RecordingSink, isolated
 from tests.captured import redacted
-from tests.inside import adapters, guard, setup
+from tests.inside import declare, guard, setup, start
 from tests.subtests import each
 from tests.violating import violation
 
@@ -347,12 +347,12 @@ def test_blocks_are_searched_by_their_own_risk_or_their_declaration(
 
 def test_steps_of_adapters_are_searched(remit_recorder: RecordingSink) -> None:
     """A tool that a framework calls, and a step with fields beside its inputs."""
-    tool = adapters.declare("fake:tool", "tool", data_risk=NEVER)
-    step = adapters.declare("fake:step", "step", data_risk=NEVER)
+    tool = declare("fake:tool", "tool", data_risk=NEVER)
+    step = declare("fake:step", "step", data_risk=NEVER)
     with desk.run():
         load()
-        adapters.start(tool, {"inputs": {"to": EMAIL}}).end({"outputs": 1})
-        adapters.start(step, {"to": f"<{EMAIL}>"}).end({"outputs": 1})
+        start(tool, {"inputs": {"to": EMAIL}}).end({"outputs": 1})
+        start(step, {"to": f"<{EMAIL}>"}).end({"outputs": 1})
     first, second = remit_recorder.spans()[1:]
     assert (first.payload, first.violations) == ({"inputs": {"to": MARKER}}, (said("fake:tool"),))
     assert (second.payload, second.violations) == ({"to": MARKER}, (said("fake:step"),))

@@ -23,6 +23,7 @@ def failed(
 
 ERROR = {"type": "Error", "at": "a.py:1"}
 OTHER = {"type": "Other", "at": "a.py:2"}
+DENIAL = {"type": "remit.errors.DeniedError", "message": "read was denied"}
 CASES = {
     "none": ([], None),
     "the earliest": ([failed("b", "x", 2, OTHER), failed("a", "x", 1, ERROR)], "a"),
@@ -59,6 +60,14 @@ CASES = {
             failed("a", "root", 3, {"type": "ProcessEnded"}),
             failed("b", "a", 3, {"type": "ProcessEnded"}),
             failed("root", None, 3, reason="process ended"),
+        ],
+        "b",
+    ),
+    "the denied step, after another denial that was handled": (
+        [
+            failed("a", "x", 1, DENIAL),
+            failed("b", "y", 2, {**DENIAL, "message": "pay was denied"}),
+            failed("root", None, 3, {**DENIAL, "message": "pay was denied", "at": "a.py:1"}),
         ],
         "b",
     ),

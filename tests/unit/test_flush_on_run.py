@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 
 import remit
-from remit import _runtime
+from remit._runtime import process
 from remit.config import SERVERLESS, load
 from tests.delivering import wait_for
 from tests.fake_api import FakeApi
@@ -50,7 +50,7 @@ def api(tmp_path: Path) -> FakeApi:
     return api
 
 
-def configure(transport: httpx.BaseTransport, folder: Path, **settings: Any) -> None:  # noqa: ANN401 - any setting
+def configure(transport: httpx.BaseTransport, folder: Path, **settings: Any) -> None:
     """Flush after each run, and at no other time."""
     given: dict[str, Any] = {
         "exit_timeout_s": LONG_S,
@@ -377,6 +377,6 @@ def test_streams_in_flight_at_the_exit_cost_no_flush_each(tmp_path: Path) -> Non
 
     api.rules.append(linger)
     began_s = time.monotonic()
-    _runtime.current().at_exit()
+    process.current().at_exit()
     assert time.monotonic() - began_s < RUNS * SHORT_S / 2
     over.set()

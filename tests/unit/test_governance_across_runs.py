@@ -100,7 +100,7 @@ GENERATORS: dict[str, Callable[[], Stream]] = {
 }
 
 
-def step(stream: Any) -> int:  # noqa: ANN401 - of either kind
+def step(stream: Any) -> int:
     """Take the next item."""
     try:
         item: int = stream.asend(None).send(None) if hasattr(stream, "asend") else next(stream)
@@ -282,7 +282,7 @@ def test_a_run_that_is_used_inside_another_ends_with_it() -> None:
 BOUND: dict[str, Callable[[], Callable[[], object]]] = {
     "function": lambda: remit.copy_context(pay),
     "coroutine function": lambda: _run_later(remit.copy_context(pay_later)),
-    "lambda of a coroutine": lambda: _run_later(remit.copy_context(lambda: pay_later())),  # noqa: PLW0108
+    "lambda of a coroutine": lambda: _run_later(remit.copy_context(lambda: pay_later())),  # noqa: PLW0108 - a lambda
 }
 """Functions that are bound to the context in which this is called."""
 

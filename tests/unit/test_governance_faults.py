@@ -14,14 +14,15 @@ import pytest
 from msgspec import structs
 
 import remit
-from remit import _adapters as adapters
-from remit import _runtime
+from remit._adapters.declare import ceiling_of, declare, declare_agent
+from remit._adapters.spans import ManualSpan, judging, start
+from remit._adapters.tables import SpanTable
 from remit._base import guard
 from remit._policy.limits import Ceiling, Limit
 from remit._record.context import use_context
 from remit._record.items import Item
 from remit._record.runs import current_context
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
@@ -82,7 +83,7 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
     with recording(on_violation):
         unreadable = declared(lambda: None)
         span_type = replace(unreadable.span_type, data_risk=odd)
-        _runtime.registry().add_agent(replace(unreadable, span_type=span_type))
+        process.registry().add_agent(replace(unreadable, span_type=span_type))
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []
@@ -273,9 +274,9 @@ def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
 FORBIDS = remit.risk(forbids="financial_transactions")
 
 
-def start_payment(**options: Any) -> adapters.ManualSpan:  # noqa: ANN401 - those of `start`
+def start_payment(**options: Any) -> ManualSpan:
     """Start a step of an adapter that moves money."""
-    return adapters.start(adapters.declare("fake:pay", "tool", data_risk=PAYS), {}, **options)
+    return start(declare("fake:pay", "tool", data_risk=PAYS), {}, **options)
 
 
 @pytest.mark.parametrize(("on_violation", "refused"), [("observe", False), ("deny", True)])
@@ -313,13 +314,13 @@ def test_a_fault_loses_the_record_of_an_agent_of_an_adapter_and_not_its_ceiling(
     broken: str, *, in_run: bool
 ) -> None:
     """The span is without a record, and has a context; it ends, and its run with it."""
-    recorder = adapters.declare("fake:agent", "agent")
-    runs = adapters.declare_agent("fake.agents:desk", data_risk=FORBIDS)
+    recorder = declare("fake:agent", "agent")
+    runs = declare_agent("fake.agents:desk", data_risk=FORBIDS)
     with recording("deny") as sink, free.run() if in_run else nullcontext():
         before = current_context()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(broken, failing)
-            span = adapters.start(recorder, {}, agent=runs, ceiling=runs.ceiling)
+            span = start(recorder, {}, agent=runs, ceiling=runs.ceiling)
         with span:
             assert span.context is not None
             assert current_context() is not before
@@ -337,15 +338,15 @@ def test_an_agent_of_an_adapter_whose_ceiling_cannot_be_added_is_refused(
     on_violation: str, *, nested: bool, refused: bool
 ) -> None:
     """Unless violations are observed."""
-    recorder = adapters.declare("fake:agent", "agent")
-    ceiling = adapters.ceiling_of("desk", FORBIDS)
+    recorder = declare("fake:agent", "agent")
+    ceiling = ceiling_of("desk", FORBIDS)
     expected = pytest.raises(DeniedError, match="a fault inside") if refused else nullcontext()
     with recording(on_violation), free.run(), pytest.MonkeyPatch.context() as patch:
-        outer = adapters.start(recorder, {}) if nested else None
+        outer = start(recorder, {}) if nested else None
         patch.setattr("remit._record.spans.under", failing)
         with expected:
             if outer is None:
-                adapters.start(recorder, {}, ceiling=ceiling).end()
+                start(recorder, {}, ceiling=ceiling).end()
             else:
                 outer.narrow(ceiling)
 
@@ -356,14 +357,14 @@ def test_a_fault_in_a_table_of_spans_is_no_permission(
     broken: str, on_violation: str, *, refused: bool
 ) -> None:
     """The step is refused if its place is not known, or cannot be kept."""
-    table: adapters.SpanTable[str] = adapters.SpanTable()
-    agents = adapters.declare("fake:agent", "agent")
-    pays = adapters.declare("fake:pay", "tool", data_risk=PAYS)
-    ceiling = adapters.ceiling_of("desk", FORBIDS)
+    table: SpanTable[str] = SpanTable()
+    agents = declare("fake:agent", "agent")
+    pays = declare("fake:pay", "tool", data_risk=PAYS)
+    ceiling = ceiling_of("desk", FORBIDS)
     expected = pytest.raises(DeniedError) if refused else nullcontext()
     with recording(on_violation), free.run(), pytest.MonkeyPatch.context() as patch:
         table.start("desk", agents, {}, ceiling=ceiling)
-        patch.setattr(adapters.SpanTable, broken, failing)
+        patch.setattr(SpanTable, broken, failing)
         with expected:
             table.start("tool", pays, {}, "desk")
 
@@ -376,8 +377,8 @@ def test_a_fault_in_what_decides_for_an_adapter_refuses(
     on_violation: str, raised: type[BaseException] | None
 ) -> None:
     """Inside a run the refusal is recorded, and outside it is one all the same."""
-    tool = adapters.declare("fake:tool", "tool")
-    decide = adapters.judging(tool, "a default")(failing)
+    tool = declare("fake:tool", "tool")
+    decide = judging(tool, "a default")(failing)
     with recording(on_violation) as recorder:
         with free.run():
             if raised is None:

@@ -60,7 +60,7 @@ class Lazy:
     """An alias that refers to itself, as `type X = dict[str, tuple[X, EmailStr]]` does."""
 
     @property  # type: ignore[misc]  # read-only
-    def __class__(self) -> Any:  # noqa: ANN401  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Pass for an alias."""
         return typing_extensions.TypeAliasType
 
@@ -226,7 +226,7 @@ EMAIL = "EmailStr"
     ("annotation", "path", "shown_by"),
     [
         pytest.param(EmailStr | None, "value", EMAIL, id="union"),
-        pytest.param(typing.Optional[EmailStr], "value", EMAIL, id="old-union"),  # noqa: UP045
+        pytest.param(typing.Optional[EmailStr], "value", EMAIL, id="old-union"),  # noqa: UP045 - the case
         pytest.param(Annotated[EmailStr, "a note"], "value", EMAIL, id="annotated"),
         pytest.param(Address, "value", EMAIL, id="NewType"),
         pytest.param(Alias, "value[]", EMAIL, id="alias"),
@@ -236,7 +236,7 @@ EMAIL = "EmailStr"
         pytest.param("EmailStr", "value", EMAIL, id="postponed"),
         pytest.param("list['EmailStr']", "value[]", EMAIL, id="postponed-twice"),
         pytest.param(list[EmailStr], "value[]", EMAIL, id="list"),
-        pytest.param(typing.List[EmailStr], "value[]", EMAIL, id="old-list"),  # noqa: UP006
+        pytest.param(typing.List[EmailStr], "value[]", EMAIL, id="old-list"),  # noqa: UP006 - the case
         pytest.param(tuple[int, EmailStr], "value[]", EMAIL, id="tuple"),
         pytest.param(frozenset[EmailStr], "value[]", EMAIL, id="set"),
         pytest.param(dict[str, EmailStr], "value[]", EMAIL, id="dict"),

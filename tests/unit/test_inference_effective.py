@@ -228,7 +228,7 @@ def test_a_type_that_is_known_only_later_is_logged_once_and_registered_as_includ
 )
 def test_annotations_are_read_at_import_only_for_who_excludes_something(
     options: dict[str, Any],
-    read: bool,  # noqa: FBT001 - a case
+    read: bool,
 ) -> None:
     """It takes time, and names that stand further down in a module are missing yet."""
     TOLD.clear()

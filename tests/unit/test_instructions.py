@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,54 +11,37 @@ import pytest
 from benchmarks.counted import KINDS, YARDSTICK
 from benchmarks.instructions import (
     BEYOND,
-    FEW,
-    MANY,
     MARGIN,
+    STORED,
     UNCOUNTED,
     VERSION,
-    Counter,
     Counts,
     counted,
     excess,
     in_measure,
     main,
-    read,
 )
 from tests.subtests import each
 
 FIGURES = {YARDSTICK: 1_000, "async": 20_000, "nested": 30_000}
-
-
-class Fake(Counter):
-    """A tool that counts the shell."""
-
-    def prepare(self, bytecode: str) -> None:
-        """Compile nothing."""
-
-
-def fake(script: str, name: str = "fake") -> Counter:
-    """Return a tool that runs *script* of the shell, with the command as its arguments."""
-
-    def command(file: Path) -> list[str]:
-        return ["sh", "-c", script.format(file=shlex.quote(str(file))), "sh"]
-
-    return Fake(name, command, re.compile(r"^(\d+) counted", re.MULTILINE))
-
-
-SEVEN = fake(
-    "eval last=\\${{$#}}; [ $# -gt 1 ] || last=0; echo $((1000 + 7 * last)) counted > {file}",
-    "seven",
-)
+FAKE = """
+import sys
+from benchmarks.counted import FEW, KINDS, MANY
+for pid, (kind, calls) in enumerate((kind, calls) for kind in KINDS for calls in (FEW, MANY)):
+    path = sys.argv[1].partition("=")[2].replace("%p", str(pid))
+    open(path, "w").write(f"events: Ir\\nsummary: {1000 + 7 * calls}\\n")
+    print(kind, calls, pid)
+"""
+SEVEN = (sys.executable, "-c", FAKE)
 """Counts seven instructions for each call."""
-LOST = Counter("lost", lambda file: ["no-such-tool", str(file)], re.compile("(1)"))
-REFUSED = fake("echo 'no permission' >&2; exit 255", "refused")
-SILENT = fake("echo '<not supported>' > {file}", "silent")
+SILENT = (sys.executable, "-c", "print('async', 500, 1)")
+LOST = ("no-such-tool",)
 
 
-def stored_in(folder: Path, **of_tools: Counts) -> Path:
-    """Return a file of figures for this Python, by tool."""
+def stored_in(folder: Path, counts: Counts) -> Path:
+    """Return a file of figures for this Python."""
     path = folder / "figures.json"
-    path.write_text(json.dumps({tool: {VERSION: counts} for tool, counts in of_tools.items()}))
+    path.write_text(json.dumps({"2.7": FIGURES, VERSION: counts}))
     return path
 
 
@@ -79,95 +60,71 @@ def test_a_call_beyond_the_margin_is_named_with_what_to_do() -> None:
 
 
 def test_an_interpreter_that_takes_more_for_everything_is_no_regression() -> None:
-    """Compiled otherwise, it takes more for the yardstick too."""
+    """Compiled otherwise, it takes more for the yardstick too, which is no call itself."""
     slower = {kind: count * 2 for kind, count in FIGURES.items()}
     assert excess(FIGURES, slower) != []
     assert excess(in_measure(FIGURES, slower), slower) == []
-
-
-def test_a_yardstick_is_no_call() -> None:
-    """It only measures the others."""
     assert excess(FIGURES, {**FIGURES, YARDSTICK: 9_000}) == []
 
 
 def test_a_call_is_the_difference_of_two_numbers_of_calls() -> None:
-    """What starts and ends a process is in both."""
+    """The start and the end of a process are in both."""
     assert counted(SEVEN) == dict.fromkeys(KINDS, 7)
-    assert FEW < MANY
 
 
-@each("tool", [LOST, REFUSED, SILENT], ids=lambda tool: tool.name)
-def test_a_tool_that_is_not_there_or_cannot_count_is_passed_over(tool: Counter) -> None:
-    """`perf` may be forbidden; in a virtual machine it writes that nothing is supported."""
-    assert not tool.counts()
-    assert SEVEN.counts()
-
-
-def test_calls_at_their_figures_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the first tool that can count here and has figures for this Python, of each call."""
-    stored = stored_in(tmp_path, some={YARDSTICK: 7}, seven=dict.fromkeys(KINDS, 7))
-    some = fake("echo 1 counted > {file}", "some")
-    none = fake("echo 1 counted > {file}", "none")
-    assert main([], [LOST, none, some, SEVEN], stored) == 0
-    assert "counted by seven" in capsys.readouterr().out
-
-
-def test_a_call_beyond_its_figure_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the measure of the yardstick, and where skipping is allowed, too."""
-    stored = stored_in(tmp_path, seven={**dict.fromkeys(KINDS, 14), "async": 10})
-    assert main(["--if-possible"], [SEVEN], stored) == BEYOND
-    said = [line for line in capsys.readouterr().out.splitlines() if "expected at most" in line]
-    assert [line[:36] for line in said] == ["a call (async) takes 7 instructions;"]
-
-
-@each("figures", [{}, {"seven": {YARDSTICK: 7, "async": 7}}], ids=["no", "part"])
-@each("arguments", [[], ["--if-possible"]], ids=["", "if possible"])
-def test_where_something_counts_and_nothing_is_stored_it_fails(
-    arguments: list[str],
-    figures: dict[str, Counts],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+@each(
+    "counts, status, said",
+    [
+        (dict.fromkeys(KINDS, 7), 0, "+0.0%"),
+        ({**dict.fromkeys(KINDS, 14), "async": 10}, BEYOND, "a call (async) takes 7 instructions;"),
+        ({YARDSTICK: 7, "async": 7}, UNCOUNTED, f"on Python {VERSION}; stored: 2.7, {VERSION}"),
+    ],
+    ids=["at its figure", "beyond it", "without one"],
+)
+def test_calls_are_compared_with_their_figures(
+    counts: Counts, status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing was compared, and the way to compare is open: a figure is to be stored."""
-    assert main(arguments, [LOST, SEVEN], stored_in(tmp_path, **figures)) == UNCOUNTED
-    said = capsys.readouterr().out
-    assert f"seven can count here, and has no figure of every call on Python {VERSION}" in said
-    assert "--store" in said
+    """In the measure of the yardstick. Without a figure of each call, nothing passes."""
+    assert main([], SEVEN, stored_in(tmp_path, counts)) == status
+    assert said in capsys.readouterr().out
 
 
-@each(("arguments", "status"), [([], UNCOUNTED), (["--if-possible"], 0), (["--store"], UNCOUNTED)])
-def test_where_nothing_can_count_it_says_so(
-    arguments: list[str], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@each("arguments", [[], ["--store"]], ids=["compares", "stores"])
+def test_without_valgrind_it_fails(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It passes only if that was allowed."""
-    stored = stored_in(tmp_path, lost=FIGURES)
+    """Nothing was compared, and nothing is stored."""
+    stored = stored_in(tmp_path, FIGURES)
     held = stored.read_text()
-    assert main(arguments, [LOST, REFUSED, SILENT], stored) == status
-    assert "skipped: none of lost, refused, silent counts" in capsys.readouterr().out
+    assert main(arguments, LOST, stored) == UNCOUNTED
+    assert "no-such-tool is not installed" in capsys.readouterr().out
     assert stored.read_text() == held
 
 
-def test_a_figure_is_stored_for_each_tool_that_counts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_figures_are_stored(tmp_path: Path) -> None:
+    """Those of other Pythons stay."""
+    stored = stored_in(tmp_path, {})
+    assert main(["--store"], SEVEN, stored) == 0
+    assert json.loads(stored.read_text()) == {"2.7": FIGURES, VERSION: dict.fromkeys(KINDS, 7)}
+
+
+@each(
+    "tool, said",
+    [
+        ((sys.executable, "-c", "raise SystemExit('no such thing')"), "no such thing"),
+        (SILENT, "counted nothing"),
+    ],
+)
+def test_a_process_that_fails_or_is_not_counted_is_an_error(
+    tool: tuple[str, ...], said: str
 ) -> None:
-    """Then there is something to compare with; figures of other tools stay."""
-    stored = stored_in(tmp_path, other=FIGURES, seven=dict.fromkeys(KINDS, 14))
-    assert main(["--store"], [LOST, SEVEN], stored) == 0
-    assert read(stored) == {
-        "other": {VERSION: FIGURES},
-        "seven": {VERSION: dict.fromkeys(KINDS, 7)},
-    }
-    assert "async" in capsys.readouterr().out
-
-
-def test_a_program_that_fails_is_said_to_have_failed() -> None:
     """Its few instructions would pass for a fast call."""
-    with pytest.raises(RuntimeError, match="no such thing"):
-        fake('"$@"').count([sys.executable, "-c", "raise SystemExit('no such thing')"])
+    with pytest.raises(RuntimeError, match=said):
+        counted(tool)
 
 
 def test_every_kind_of_call_has_a_figure() -> None:
-    """On each Python that the gate may run on, counted by what runs everywhere."""
-    assert read()["valgrind"].keys() >= {"3.11", "3.12", "3.13"}
-    for figures in read().values():
-        assert all(set(counts) == set(KINDS) for counts in figures.values())
+    """On each Python that the gate may run on."""
+    figures = json.loads(STORED.read_text())
+    assert figures.keys() >= {"3.11", "3.12", "3.13"}
+    assert all(set(counts) == set(KINDS) for counts in figures.values())

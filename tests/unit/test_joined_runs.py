@@ -121,7 +121,7 @@ MALFORMED: list[Any] = [
 
 
 @each("header", MALFORMED)
-def test_a_malformed_header_gives_a_run_without_a_link(header: Any) -> None:  # noqa: ANN401
+def test_a_malformed_header_gives_a_run_without_a_link(header: Any) -> None:
     """Not an error, for it comes from outside."""
     with isolated() as recorder:
         with worker.run(traceparent=header) as run:
@@ -179,7 +179,7 @@ class Place:
         shown: dict[str, Any] = json.loads(self._run("show", run, "--json").stdout)
         return shown
 
-    def _run(self, *words: str) -> Any:  # noqa: ANN401
+    def _run(self, *words: str) -> Any:
         env = {"COLUMNS": "100", **self.env}
         return CliRunner().invoke(main, ["runs", *words, *self.words], env=env)
 

@@ -47,7 +47,7 @@ class Point(NamedTuple):
     y: SecretStr
 
 
-def schemas(function: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401 - of any kind
+def schemas(function: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the registered schemas of a step."""
     with isolated():
         remit.span_type("step", **options)(function)
@@ -172,7 +172,7 @@ LINE = "array", "object", "integer | number | null", "string, redacted: type:Sen
     ],
 )
 def test_places(
-    function: Any,  # noqa: ANN401 - of any kind
+    function: Any,
     options: dict[str, Any],
     params: dict[str, str],
     result: dict[str, str],

@@ -31,7 +31,7 @@ def test_a_mark_is_of_a_category_or_of_none(category: str) -> None:
     ],
 )
 def test_an_unknown_category_is_an_error_that_names_those_there_are(
-    category: Any,  # noqa: ANN401 - what a caller without a type checker hands in
+    category: Any,
     asked: str,
 ) -> None:
     """Where the mark is made: at import."""
@@ -60,7 +60,7 @@ def wrong_and_missing(note: Annotated[Gone, remit.Sensitive("helth")]) -> None: 
     ("function", "name"), [(wrong, "note"), (wrong_return, "return")], ids=["parameter", "result"]
 )
 def test_a_postponed_mark_of_an_unknown_category_is_an_error_at_the_decoration(
-    function: Any,  # noqa: ANN401 - any function
+    function: Any,
     name: str,
 ) -> None:
     """With the place of the function and the name of the parameter."""
@@ -71,7 +71,7 @@ def test_a_postponed_mark_of_an_unknown_category_is_an_error_at_the_decoration(
 
 @pytest.mark.parametrize("function", [wrong, wrong_and_missing], ids=["alone", "beside-missing"])
 def test_a_mark_of_an_unknown_category_redacts_all_the_same(
-    function: Any,  # noqa: ANN401 - any function
+    function: Any,
 ) -> None:
     """Where the error comes too late to be raised, it never lets a value out."""
     meaning = function_scope(function).read(function.__annotations__["note"])

@@ -24,12 +24,12 @@ def answer(question: str) -> str:
     return question
 
 
-def run(**arguments: Any) -> None:  # noqa: ANN401
+def run(**arguments: Any) -> None:
     """Open a run with wrong arguments."""
     remit.agent(answer).run(**arguments)
 
 
-def settings_of(name: str, value: object) -> Any:  # noqa: ANN401 - wrong on purpose
+def settings_of(name: str, value: object) -> Any:
     """Return the arguments of `configure` that set one setting."""
     return {name: value}
 

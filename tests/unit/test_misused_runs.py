@@ -32,12 +32,12 @@ def desk(question: str) -> str:
 
 
 @pytest.fixture
-def agent() -> Any:  # noqa: ANN401 - its misuse is no type error here
+def agent() -> Any:
     """Return the agent as a program without a type checker sees it."""
     return desk
 
 
-def test_a_run_that_is_given_the_question_names_the_call_in_its_block(agent: Any) -> None:  # noqa: ANN401
+def test_a_run_that_is_given_the_question_names_the_call_in_its_block(agent: Any) -> None:
     """`run` opens a block; the agent itself is called."""
     with pytest.raises(TypeError, match=rf"{FIX} agent\(\.\.\.\)"):
         agent.run("question")
@@ -45,7 +45,7 @@ def test_a_run_that_is_given_the_question_names_the_call_in_its_block(agent: Any
         agent.run("question", purpose="eval")
 
 
-def test_a_run_that_is_awaited_names_the_block(agent: Any) -> None:  # noqa: ANN401
+def test_a_run_that_is_awaited_names_the_block(agent: Any) -> None:
     """It is a block, not a coroutine."""
 
     async def main() -> None:
@@ -59,7 +59,7 @@ PUBLIC = [name for name in dir(Run) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_what_a_run_has_is_named_as_the_runs_and_not_the_blocks(agent: Any, name: str) -> None:  # noqa: ANN401
+def test_what_a_run_has_is_named_as_the_runs_and_not_the_blocks(agent: Any, name: str) -> None:
     """`run = agent.run()` is the block."""
     with isolated(), agent.run() as run:
         block = agent.run()
@@ -70,7 +70,7 @@ def test_what_a_run_has_is_named_as_the_runs_and_not_the_blocks(agent: Any, name
             pass
 
 
-def test_a_block_is_otherwise_an_ordinary_object(agent: Any) -> None:  # noqa: ANN401
+def test_a_block_is_otherwise_an_ordinary_object(agent: Any) -> None:
     """Other names are not there, and a look at it changes nothing."""
     with isolated(), agent.run() as run:
         block = agent.run()
@@ -83,12 +83,12 @@ def test_a_block_is_otherwise_an_ordinary_object(agent: Any) -> None:  # noqa: A
             assert inner.key != run.key
 
 
-def unused(agent: Any) -> None:  # noqa: ANN401
+def unused(agent: Any) -> None:
     """Make a block as a statement."""
     agent.run()
 
 
-def unused_kept(agent: Any) -> None:  # noqa: ANN401
+def unused_kept(agent: Any) -> None:
     """Make a block that a cycle keeps."""
     cycle: list[object] = [agent.run()]
     cycle.append(cycle)
@@ -119,7 +119,7 @@ def test_a_block_that_is_never_entered_is_logged_once(
 
 
 def test_a_block_that_is_entered_is_not_logged(
-    agent: Any,  # noqa: ANN401
+    agent: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """In each way to enter it, and around a call outside any run."""

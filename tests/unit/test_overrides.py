@@ -1,7 +1,7 @@
 """`params=` and `result=`: what the author says in place of the signature."""
 
 # The functions are data: they are read, never called.
-# ruff: noqa: ANN401, D103
+# ruff: noqa: D103
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 

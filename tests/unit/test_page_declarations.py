@@ -24,7 +24,7 @@ from remit.collector.page.data.flows import (
 from remit.collector.page.data.map_drawing import ROW, TALL, drawing, thickness
 from remit.collector.page.data.register_entries import Entry, entries_of
 from remit.collector.page.declared import AgentRemit, remit_of
-from remit.collector.page.sides import of_one_agent, sides_of, summary_of, verdict_of
+from remit.collector.page.sides import of_one_agent, reason_of, sides_of, summary_of
 from remit.collector.page.tables import csv
 from remit.collector.store.questions.count_lists import StepCount
 from remit.collector.store.questions.records import AgentRecord
@@ -208,7 +208,7 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "verdict", "summary"),
+    ("word", "reason", "summary"),
     [
         ("allowed", "The step declares that it does it.", "may destroy data; Desk never does"),
         (
@@ -218,12 +218,12 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
         ),
     ],
 )
-def test_a_verdict_says_the_violation(word: str, verdict: str, summary: str) -> None:
+def test_a_reason_says_the_violation(word: str, reason: str, summary: str) -> None:
     """Even if the step does not declare it."""
     found = violation("a:step", "a:desk", "destroy_data", word)
-    assert verdict_of([found]) == f"The agent rules out destroying data. {verdict}"
+    assert reason_of([found]) == f"The agent rules out destroying data. {reason}"
     assert summary_of(found, agent="Desk") == summary
-    assert verdict_of([]) == ""
+    assert reason_of([]) == ""
 
 
 def test_a_spreadsheet_computes_nothing() -> None:

@@ -41,7 +41,7 @@ def node(*arguments: str, asked: object = None) -> str:
     return done.stdout
 
 
-def asked(question: object) -> Any:  # noqa: ANN401 - JSON
+def asked(question: object) -> Any:
     """Return what the scripts of the page answer."""
     return json.loads(node(str(SCRIPTS / "asked.mjs"), asked=question))
 

@@ -39,13 +39,13 @@ RISKS = st.builds(
 )
 
 
-def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
+def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:
     """Return a span type as a schema version has it."""
     words = None if data_risk is None else data_risk.model_dump(mode="json")
     return {"name": name, "params_schema": {"type": "object", **params}, "data_risk": words}
 
 
-def of(remit: DataRisk | None, *steps: dict[str, Any], **params: Any) -> Declaration:  # noqa: ANN401 - as above
+def of(remit: DataRisk | None, *steps: dict[str, Any], **params: Any) -> Declaration:
     """Return the declaration of an agent with steps."""
     return declaration_of(json.dumps([entry(AGENT, remit, **params), *steps]), AGENT)
 

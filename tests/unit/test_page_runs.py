@@ -78,7 +78,7 @@ def counted(*numbers: tuple[int, int, int]) -> list[dict[str, Any]]:
     ]
 
 
-def bars(counts: list[dict[str, Any]], since_us: int | None) -> Any:  # noqa: ANN401 - checked by use
+def bars(counts: list[dict[str, Any]], since_us: int | None) -> Any:
     """Return bars, of which there are some."""
     made = bars_of(counts, Window(since_us, None, ""), BERLIN, NOW_US)
     assert made is not None

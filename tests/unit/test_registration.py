@@ -59,7 +59,7 @@ def look_up(order: int, *, token: str = "t") -> dict[str, str]:  # noqa: D103 - 
 class Desk:
     """The declarations of a small program."""
 
-    def __init__(self, **agent: Any) -> None:  # noqa: ANN401 - fields of AgentType
+    def __init__(self, **agent: Any) -> None:
         """Declare an agent and its tool."""
         self.registry = Registry()
         self.step(
@@ -73,7 +73,7 @@ class Desk:
         self.agent = AgentType(declared, **agent)
         self.registry.add_agent(self.agent)
 
-    def step(self, function: Callable[..., object], name: str | None = None, **more: Any) -> None:  # noqa: ANN401 - fields of SpanType
+    def step(self, function: Callable[..., object], name: str | None = None, **more: Any) -> None:
         """Declare a step."""
         self.registry.add_span_type(
             SpanType(function, kind=CallKind.FUNCTION, skip_first=False, explicit_name=name, **more)

@@ -81,7 +81,7 @@ def constant(api_key: Literal["swordCANARYfish9"]) -> None:
 
 def marked(
     text: Annotated[str, remit.Sensitive, Field(examples=[PLANTED], pattern=PLANTED)] = PLANTED,
-    word: Annotated[list[Literal["swordCANARYfish9", "b"]], remit.Sensitive] = [],  # noqa: B006
+    word: Annotated[list[Literal["swordCANARYfish9", "b"]], remit.Sensitive] = [],  # noqa: B006 - a user's
 ) -> None:
     """Stand for a step whose parameters are marked."""
     del text, word
@@ -127,7 +127,7 @@ def of_a_result(text: str, other: str = "") -> Annotated[str, remit.Sensitive]:
     return text + other
 
 
-def registered(step: Callable[..., object], **declared: Any) -> str:  # noqa: ANN401 - options
+def registered(step: Callable[..., object], **declared: Any) -> str:
     """Return the entry of *step* in a registration."""
     with isolated():
         decorated = remit.span_type("t", **declared)(step)

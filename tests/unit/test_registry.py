@@ -48,7 +48,7 @@ def test_what_is_declared_again_and_again_is_no_news() -> None:
     registry = Registry()
     make = define()["make"]
 
-    def declare(**more: Any) -> int:  # noqa: ANN401 - fields of SpanType and AgentType
+    def declare(**more: Any) -> int:
         own = step(make(), data_risk=risk(allows=more.pop("allows", ())))
         registry.add_agent(AgentType(own, **more))
         return registry.version
@@ -121,7 +121,7 @@ def shop() -> tuple[Registry, Callable[..., AgentType]]:
         registry.add_span_type(step(namespace["tool"]))
         registry.add_span_type(step(namespace["Store"].find))
 
-    def declare(**more: Any) -> AgentType:  # noqa: ANN401 - fields of AgentType
+    def declare(**more: Any) -> AgentType:
         declared = agent(define(module="shop.desk")["tool"], **more)
         registry.add_agent(declared)
         return declared

@@ -120,9 +120,8 @@ def test_a_stand_in_passes_for_the_object(recorder: RecordingSink, make: Make) -
             callable(bare),
             hasattr(bare, "close"),
         ]
-        pickled: Callable[[object], object] = lambda it: pickle.loads(pickle.dumps(it))  # noqa: E731
-        for clone in (copy.copy, copy.deepcopy, pickled):
-            assert type(clone(stand_in)) is type(bare)
+        clones = copy.copy(stand_in), copy.deepcopy(stand_in), pickle.loads(pickle.dumps(stand_in))
+        assert {type(clone) for clone in clones} == {type(bare)}
 
 
 def test_a_stream_may_be_entered_and_left(recorder: RecordingSink) -> None:

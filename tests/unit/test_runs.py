@@ -215,7 +215,7 @@ def test_quality_is_recorded_by_name_and_removed_by_none(recorder: RecordingSink
 
 
 @each("name", [5, ""])
-def test_a_quality_without_a_name_is_an_error(name: Any) -> None:  # noqa: ANN401 - of a wrong type
+def test_a_quality_without_a_name_is_an_error(name: Any) -> None:
     """A mistake in a call, and no fault of remit's; in mode `off`, too."""
 
     @remit.agent

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 import remit
-from remit import _runtime
 from remit._base import guard
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 from remit.testing import RecordingSink, isolated
@@ -52,7 +51,7 @@ def test_configure_again_before_the_first_run_replaces() -> None:
     """After it, it is an error that says what to do."""
     remit.configure(mode="off", purpose="eval")
     remit.configure(mode="off", purpose="smoke_test")
-    assert _runtime.current().settings.purpose == "smoke_test"
+    assert process.current().settings.purpose == "smoke_test"
     with agent.run(), pytest.raises(UsageError, match=r"remit\.shutdown\(\) first"):
         remit.configure(mode="off")
     remit.shutdown()
@@ -81,9 +80,9 @@ def test_an_equal_configure_after_the_first_run_changes_nothing(tmp_path: Path) 
     script = tmp_path / "page.py"
     script.write_text(RERUN.format(redact=None))
     runpy.run_path(str(script), run_name="__main__")
-    first = _runtime.current()
+    first = process.current()
     runpy.run_path(str(script), run_name="__main__")
-    assert _runtime.current() is first
+    assert process.current() is first
 
 
 @pytest.mark.usefixtures("fresh")
@@ -137,7 +136,7 @@ def test_the_settings_outlive_a_shutdown() -> None:
     """The next run keeps to what `configure()` was given: where to, and what is redacted."""
     remit.configure(mode="off", purpose="eval")
     remit.shutdown(0.1)
-    assert _runtime.current().settings.purpose == "eval"
+    assert process.current().settings.purpose == "eval"
 
 
 @pytest.mark.usefixtures("fresh")
@@ -395,7 +394,7 @@ def test_a_sink_in_which_nothing_is_yet_is_one() -> None:
     with setup.isolated(Settings(), sink=Counting()):
         agent()
         assert remit.current_run() is None
-        sink = _runtime.current().recorder.sink
+        sink = process.current().recorder.sink
     assert isinstance(sink, Counting)
     assert len(sink) == 1
 
@@ -587,7 +586,7 @@ def test_configure_keeps_the_recorder_and_takes_over_the_rest(
     with isolated(max_payload_bytes=300) as recorder:
         remit.configure(api_url="http://127.0.0.1:9", api_token="t", purpose="eval")
         agent()
-        settings = _runtime.current().settings
+        settings = process.current().settings
         assert (settings.max_payload_bytes, settings.resolved_mode) == (300, "local")
         remit.shutdown()
         agent()

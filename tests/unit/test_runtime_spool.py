@@ -10,9 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 import remit
-from remit import _runtime
 from remit._deliver.spool.folder import OtherFiles
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit._runtime.targets import spool_of
 from remit.config import Settings
 from tests.fake_api import FakeApi, refusal
@@ -126,7 +125,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     configure(api, tmp_path)
     assert remit.flush(60)
     assert api.seen == []
-    settings = _runtime.current().settings
+    settings = process.current().settings
     sent = setup.send_spooled(settings, 20, OtherFiles(any_token=True), set_aside=False)
     assert sent
     assert len(api.instances) == 1

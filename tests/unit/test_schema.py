@@ -38,19 +38,19 @@ PLANTED = "planted"
 Kind = inspect.Parameter
 
 
-def reading_of(annotation: object, **more: Any) -> SignatureInfo:  # noqa: ANN401 - fields of Parameter
+def reading_of(annotation: object, **more: Any) -> SignatureInfo:
     """Return the reading of a function with one parameter `x` that returns the same type."""
     fields: dict[str, Any] = {"default": MISSING, "kind": inspect.Parameter.KEYWORD_ONLY, **more}
     parameter = Parameter(name="x", annotation=annotation, **fields)
     return SignatureInfo((), (parameter,), frozenset(), annotation)
 
 
-def property_of(annotation: object, **more: Any) -> Any:  # noqa: ANN401 - JSON
+def property_of(annotation: object, **more: Any) -> Any:
     """Return the schema of that parameter."""
     return params_schema(reading_of(annotation, **more), redact=redact)["properties"]["x"]
 
 
-def result_of(annotation: object, kind: CallKind = CallKind.FUNCTION) -> Any:  # noqa: ANN401 - JSON
+def result_of(annotation: object, kind: CallKind = CallKind.FUNCTION) -> Any:
     """Return the schema of that result."""
     return result_schema(reading_of(annotation), kind, redact=redact)
 
@@ -130,7 +130,7 @@ class Raising:
     """A type whose schema hook fails."""
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:  # noqa: ANN401 - pydantic's name
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
         """Fail."""
         raise RuntimeError(PLANTED)
 

@@ -49,7 +49,7 @@ def names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> di
     return vars(module)
 
 
-def params_of(function: Callable[..., object], *, skip_first: bool = False) -> Any:  # noqa: ANN401 - JSON
+def params_of(function: Callable[..., object], *, skip_first: bool = False) -> Any:
     """Return the schema of the parameters of *function*."""
     return params_schema(read(function, skip_first=skip_first), redact=redact)
 

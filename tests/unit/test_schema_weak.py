@@ -1,7 +1,7 @@
 """What a schema leaves open: found in every place, and nowhere else."""
 
 # The functions are data: they are read, never called.
-# ruff: noqa: ANN401, D103
+# ruff: noqa: D103
 # mypy: disable-error-code="empty-body, name-defined, type-arg, no-untyped-def, misc"
 # pyright: basic, reportUndefinedVariable=false
 from __future__ import annotations
@@ -65,7 +65,7 @@ def found_in(function: Callable[..., object], **declared: Any) -> tuple[Weakness
     return weaknesses(signature, reading, CallKind.FUNCTION, **declared)
 
 
-def says_nothing(a, *args, b=1, **kwargs): ...  # noqa: ANN001, ANN002, ANN003, ANN201
+def says_nothing(a, *args, b=1, **kwargs): ...  # noqa: ANN001, ANN002, ANN003, ANN201 - the case
 
 
 def says_all(

@@ -1,7 +1,7 @@
 """One reading of a signature, for the schema and for capture."""
 
 # The functions are data: they are read, never called, and their shape is the point of each.
-# ruff: noqa: ANN401, D102, D103
+# ruff: noqa: D102, D103
 # mypy: disable-error-code="empty-body, name-defined"
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUndefinedVariable=false, reportUnknownParameterType=false

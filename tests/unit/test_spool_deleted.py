@@ -12,7 +12,7 @@ from tests.delivering import delivery, down, within
 from tests.delivering import record as record_run
 from tests.fake_api import FakeApi
 from tests.inside import Loss, Outbox, RunState
-from tests.spooling import Spooled, active, in_child, item, numbers, record, wait_until_written
+from tests.spooling import Spooled, active, in_child, item, numbers, stored_run, wait_until_written
 from tests.subtests import each
 
 
@@ -25,7 +25,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(spooled: Spooled) -> Outbox:
     """Return an outbox with a file that holds a run, an open span and an item."""
     outbox = spooled.outbox()
-    outbox.put([active(1), item(2)], [record(RunState.STARTED)])
+    outbox.put([active(1), item(2)], [stored_run(RunState.STARTED)])
     return outbox
 
 
@@ -66,7 +66,7 @@ def test_a_file_that_is_done_with_leaves_nothing_even_if_it_was_deleted(tmp_path
     """No new file is made where nothing waits."""
     spooled = Spooled(tmp_path / "data")
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record(RunState.ENDED)])
+    outbox.put([item(1)], [stored_run(RunState.ENDED)])
     outbox.settle([row.id for row in outbox.head(9)])
     shutil.rmtree(spooled.folder.path)
     outbox.close()

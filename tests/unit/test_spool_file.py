@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.records import Registration, RunState
 from remit._deliver.spool import store
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.store import SpoolFile
+from remit._deliver.stored import Registration, RunState
 from tests.delivering import NEVER_S, wait_for
 from tests.spooling import (
     ROOT,
@@ -31,7 +31,7 @@ from tests.spooling import (
     in_child,
     item,
     numbers,
-    record,
+    stored_run,
 )
 from tests.subtests import each
 
@@ -57,8 +57,8 @@ def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
 
     def record_and_die() -> None:
         outbox = spooled.outbox()
-        outbox.put([active(1), item(2)], [record()])
-        known = record(RunState.STARTED)
+        outbox.put([active(1), item(2)], [stored_run()])
+        known = stored_run(RunState.STARTED)
         known.instance_id = "i-1"
         outbox.save_run(known)
         outbox.put([item(3)], [])
@@ -77,7 +77,7 @@ def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
 def test_the_beginning_of_a_span_whose_run_is_forgotten_keeps_no_file(spooled: Spooled) -> None:
     """No process can end such a span, so the file is deleted."""
     outbox = spooled.outbox()
-    outbox.put([active(1)], [record()])
+    outbox.put([active(1)], [stored_run()])
     settle_all(outbox)
     outbox.forget_run(RUN)
     outbox.close()
@@ -89,7 +89,7 @@ def test_the_registration_of_many_runs_is_written_once(spooled: Spooled) -> None
     large = Registration("m:a", "A", None, None, None, b"{}", b"{}" * (MIB // 2))
     outbox = spooled.outbox()
     for number in range(8):
-        run = msgspec.structs.replace(record(), key=f"{RUN[:-1]}{number}", registration=large)
+        run = msgspec.structs.replace(stored_run(), key=f"{RUN[:-1]}{number}", registration=large)
         outbox.put([active(number)], [run])
 
     assert len(spooled.content()) < 2 * MIB
@@ -98,7 +98,7 @@ def test_the_registration_of_many_runs_is_written_once(spooled: Spooled) -> None
 def test_a_file_has_one_owner(spooled: Spooled) -> None:
     """The file of a live process is not taken, nor one that another process has taken."""
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     assert spooled.files.has_files()
     assert spooled.files.take() is None
     outbox.close()
@@ -112,7 +112,7 @@ def test_only_its_owner_can_read_what_is_in_it(spooled: Spooled) -> None:
     spooled.folder.path.mkdir(mode=0o755, parents=True)
     before = os.umask(0)
     try:
-        spooled.outbox().put([item(1)], [record()])
+        spooled.outbox().put([item(1)], [stored_run()])
     finally:
         os.umask(before)
     paths = list(spooled.folder.path.iterdir())
@@ -138,7 +138,7 @@ def test_what_is_for_another_target_or_token_is_left_alone(
     spooled = Spooled(tmp_path, token="mine")
     theirs = Spooled(tmp_path, target=target, token=token)
     outbox = theirs.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     outbox.close()
     assert spooled.files.take() is None
     assert not spooled.files.has_files(), "it is remembered as not ours"
@@ -150,7 +150,7 @@ def test_another_token_of_the_same_target_can_be_included(spooled: Spooled) -> N
     """It is taken on request after a token was replaced; another target's never is."""
     old = Spooled(spooled.folder.path.parent, token="old")
     outbox = old.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     outbox.close()
     everything = Spooled(spooled.folder.path.parent, any_token=True)
     assert numbers(everything.take().head(9)) == [1]
@@ -168,8 +168,8 @@ def test_a_slash_at_the_end_of_a_url_makes_no_other_target(spooled: Spooled) -> 
 def test_a_file_that_is_done_with_is_deleted(spooled: Spooled) -> None:
     """Its lock and SQLite's companion files are deleted too."""
     outbox = spooled.outbox()
-    outbox.put([item(1), close()], [record()])
-    outbox.save_run(record(RunState.ENDED))
+    outbox.put([item(1), close()], [stored_run()])
+    outbox.save_run(stored_run(RunState.ENDED))
     settle_all(outbox)
     outbox.close()
     assert list(spooled.folder.path.iterdir()) == []
@@ -178,7 +178,7 @@ def test_a_file_that_is_done_with_is_deleted(spooled: Spooled) -> None:
 def test_a_file_with_an_open_run_is_left_for_another_to_end_it(spooled: Spooled) -> None:
     """It stays when all recorded items are delivered, unless the run belongs to the parent."""
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record(RunState.STARTED)])
+    outbox.put([item(1)], [stored_run(RunState.STARTED)])
     settle_all(outbox)
     outbox.close()
     file = spooled.take()
@@ -193,7 +193,7 @@ def test_a_file_with_an_open_run_is_left_for_another_to_end_it(spooled: Spooled)
 def test_what_is_delivered_of_a_put_is_not_sent_by_the_next_process(spooled: Spooled) -> None:
     """The rest of the put is sent in order."""
     outbox = spooled.outbox()
-    outbox.put([item(number) for number in range(5)], [record()])
+    outbox.put([item(number) for number in range(5)], [stored_run()])
     ids = [row.id for row in outbox.head(9)]
     outbox.settle(ids[1:4])
     outbox.close()
@@ -203,7 +203,7 @@ def test_what_is_delivered_of_a_put_is_not_sent_by_the_next_process(spooled: Spo
 def test_an_announced_span_is_open_until_its_end_is_put(spooled: Spooled) -> None:
     """Another process can end it; its payload is at the server and is not kept."""
     outbox = spooled.outbox()
-    outbox.put([active(1), active(2), active(3)], [record()])
+    outbox.put([active(1), active(2), active(3)], [stored_run()])
     outbox.put([finish(2), active(4), finish(4)], [])
     outbox.close()
     found = spooled.take().open_spans()
@@ -214,7 +214,7 @@ def test_an_announced_span_is_open_until_its_end_is_put(spooled: Spooled) -> Non
 def test_the_root_of_an_ended_run_is_not_open(spooled: Spooled) -> None:
     """The end of the run ends its root span."""
     outbox = spooled.outbox()
-    outbox.put([active(ROOT, None), close(None)], [record()])
+    outbox.put([active(ROOT, None), close(None)], [stored_run()])
     outbox.close()
     assert spooled.take().open_spans() == []
 
@@ -224,7 +224,7 @@ def test_refused_items_are_kept_with_their_reason_until_they_are_asked_for(
 ) -> None:
     """The file is put aside and is not taken, until a command brings it back."""
     outbox = spooled.outbox()
-    outbox.put([item(1), item(2)], [record(RunState.SET_ASIDE)])
+    outbox.put([item(1), item(2)], [stored_run(RunState.SET_ASIDE)])
     for row in outbox.head(9):
         outbox.set_aside(row, "run_forbidden")
     outbox.close()
@@ -239,7 +239,7 @@ def test_refused_items_are_kept_with_their_reason_until_they_are_asked_for(
 def test_a_damaged_item_does_not_keep_the_other_refused_ones(spooled: Spooled) -> None:
     """It is counted as lost."""
     outbox = spooled.outbox()
-    outbox.put([item(1), item(2)], [record(RunState.ENDED)])
+    outbox.put([item(1), item(2)], [stored_run(RunState.ENDED)])
     for row in outbox.head(9):
         outbox.set_aside(row, "bad_request")
     outbox.close()
@@ -254,7 +254,7 @@ def test_a_damaged_item_does_not_keep_the_other_refused_ones(spooled: Spooled) -
 def test_a_run_is_remembered_while_something_of_it_is_set_aside(spooled: Spooled) -> None:
     """What was set aside needs the run's record to be sent again."""
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record(RunState.ENDED)])
+    outbox.put([item(1)], [stored_run(RunState.ENDED)])
     for row in outbox.head(1):
         outbox.set_aside(row, "bad_request")
     outbox.forget_run(RUN)
@@ -268,7 +268,7 @@ def test_a_run_is_remembered_while_something_of_it_is_set_aside(spooled: Spooled
 def test_the_sender_is_not_handed_more_than_fits_in_memory(spooled: Spooled) -> None:
     """A read returns a few batches of large payloads; one that is larger still comes alone."""
     outbox = spooled.outbox()
-    outbox.put([item(number, b'"%s"' % (b"x" * 600_000)) for number in range(20)], [record()])
+    outbox.put([item(number, b'"%s"' % (b"x" * 600_000)) for number in range(20)], [stored_run()])
     outbox.put([item(99, b'"%s"' % (b"y" * 9_000_000))], [])
     reads: list[list[int]] = []
     while rows := outbox.head(2000):
@@ -283,7 +283,7 @@ def test_an_empty_file_gives_its_bytes_back(spooled: Spooled) -> None:
     """The file shrinks when an outage is over."""
     outbox = spooled.outbox()
     for number in range(40):
-        outbox.put([item(number, b'"%s"' % (b"x" * 1_000_000))], [record()])
+        outbox.put([item(number, b'"%s"' % (b"x" * 1_000_000))], [stored_run()])
     assert spooled.folder.size_bytes() > 40_000_000
     settle_all(outbox)
     outbox.erase_settled()
@@ -293,7 +293,7 @@ def test_an_empty_file_gives_its_bytes_back(spooled: Spooled) -> None:
 def test_what_is_settled_leaves_no_byte_in_file_and_log(spooled: Spooled) -> None:
     """Whatever the sizes, and in whatever order: an open run keeps the file."""
     draw, outbox = Random(28), spooled.outbox()
-    outbox.put([item(0, b'"planted"')], [record(RunState.STARTED)])
+    outbox.put([item(0, b'"planted"')], [stored_run(RunState.STARTED)])
     for number in range(1, 400):
         outbox.put([item(number, b'"%s"' % (b"planted" * draw.choice([1, 300, 2000, 9000])))], [])
         if draw.random() < 0.7:
@@ -311,7 +311,7 @@ def test_a_log_that_another_process_reads_is_emptied_afterwards(
     """Until then the sender tries again every half second."""
     monkeypatch.setattr(store, "BUSY_TIMEOUT_S", NEVER_S)
     outbox = spooled.outbox()
-    outbox.put([item(0, b'"planted"')], [record(RunState.STARTED)])
+    outbox.put([item(0, b'"planted"')], [stored_run(RunState.STARTED)])
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as reader:
         reader.execute("BEGIN")
@@ -330,7 +330,7 @@ def test_a_damaged_part_is_left_to_a_later_process(
     """The process goes on in memory; the later one sends the other items and counts the damaged."""
     outbox = spooled.outbox()
     for number in range(3):
-        outbox.put([item(number)], [record(RunState.ENDED)] if not number else [])
+        outbox.put([item(number)], [stored_run(RunState.ENDED)] if not number else [])
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE chunk SET crc = crc + 1 WHERE id = 2")
@@ -356,7 +356,7 @@ def test_a_damaged_file_waits_for_a_disk_that_takes_what_can_be_read(
 
     outbox = spooled.outbox()
     for number in range(3):
-        outbox.put([item(number)], [record(RunState.ENDED)] if not number else [])
+        outbox.put([item(number)], [stored_run(RunState.ENDED)] if not number else [])
     outbox.close()
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -384,7 +384,7 @@ def test_the_file_of_a_process_that_wrote_nothing_is_removed(spooled: Spooled) -
 def test_a_file_of_a_later_version_is_left_alone(spooled: Spooled) -> None:
     """This version cannot know what is in it."""
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     outbox.close()
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -397,7 +397,7 @@ def test_what_comes_after_the_close_is_left_to_a_later_process(spooled: Spooled)
     """A writer that hangs beyond the shutdown may still put items."""
     outbox = spooled.outbox()
     outbox.close()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     assert numbers(spooled.take().head(9)) == [1]
 
 
@@ -409,7 +409,7 @@ def test_an_end_waits_no_longer_for_the_file_than_it_may(
     monkeypatch.setattr(store, "BUSY_TIMEOUT_S", NEVER_S)
     spooled = Spooled(tmp_path / holder)
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     outbox.put([item(2)], [])
     outbox.settle([outbox.head(1)[0].id])
     (path,) = spooled.folder.files(".db")

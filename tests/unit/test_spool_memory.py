@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
-from tests.spooling import RUN, Spooled, in_child, item, numbers, record
+from remit._deliver.stored import RunState
+from tests.spooling import RUN, Spooled, in_child, item, numbers, stored_run
 
 OTHER = "01m87w83jttgb1tsy0aqwcmb8s"
 
@@ -36,7 +36,7 @@ def test_without_a_folder_that_can_be_made_everything_is_in_memory(
     (tmp_path / "data").write_text("a file where the folder should be")
     outbox = Spooled(tmp_path / "data").outbox()
     for number in range(3):
-        outbox.put([item(number)], [record()] if not number else [])
+        outbox.put([item(number)], [stored_run()] if not number else [])
     assert numbers(outbox.head(9)) == [0, 1, 2]
     assert (outbox.pending(), outbox.spooled()) == (3, 0)
     known = outbox.run(RUN)
@@ -61,7 +61,7 @@ def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_aga
     """Order is kept over a disk that is full for a while; the log has one line."""
     spooled = Spooled(tmp_path)
     outbox = spooled.outbox()
-    outbox.put([item(1), item(2)], [record()])
+    outbox.put([item(1), item(2)], [stored_run()])
     with full_disk():
         outbox.put([item(3)], [])
         outbox.put([item(4)], [])
@@ -85,9 +85,9 @@ def test_rows_in_memory_are_written_when_the_disk_works_again(
     monkeypatch.setattr("remit._deliver.spool.outbox.RETRY_S", 0.0)
     spooled = Spooled(tmp_path)
     outbox = spooled.outbox()
-    outbox.put([item(1)], [record()])
+    outbox.put([item(1)], [stored_run()])
     with full_disk():
-        outbox.put([item(2), item(3, run=OTHER)], [replace(record(), key=OTHER)])
+        outbox.put([item(2), item(3, run=OTHER)], [replace(stored_run(), key=OTHER)])
         rows = outbox.head(9)
         outbox.settle([rows[1].id])
         assert (outbox.pending(), outbox.spooled()) == (2, 1)
@@ -109,7 +109,7 @@ def test_rows_in_memory_are_written_as_far_as_the_spool_has_room(
     monkeypatch.setattr("remit._deliver.spool.outbox.RETRY_S", 0.0)
     spooled = Spooled(tmp_path, max_bytes=1 << 20)
     outbox = spooled.outbox()
-    outbox.put([item(0)], [record()])
+    outbox.put([item(0)], [stored_run()])
     with full_disk():
         for number in range(1, 300):
             outbox.put([item(number, b'"%s"' % (b"x" * 10_000))], [])
@@ -128,11 +128,11 @@ def test_rows_in_memory_are_written_as_far_as_the_spool_has_room(
 def test_runs_that_come_and_go_leave_nothing_in_memory(tmp_path: Path, disk: str) -> None:
     """A process without a disk may have any number of them."""
     outbox = Outbox(None) if disk == "none" else Spooled(tmp_path).outbox()
-    outbox.put([], [record()])
+    outbox.put([], [stored_run()])
     with full_disk():
         tracemalloc.start()
         for number in range(2_000):
-            outbox.put([], [replace(record(), key=f"{number:026}")])
+            outbox.put([], [replace(stored_run(), key=f"{number:026}")])
             outbox.forget_run(f"{number:026}")
         grown_bytes, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -146,9 +146,9 @@ def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_works_again(
     """It is written after what is in the file, with the runs that began in memory."""
     spooled = Spooled(tmp_path)
     outbox = spooled.outbox()
-    outbox.put([item(1), item(2)], [record()])
+    outbox.put([item(1), item(2)], [stored_run()])
     with full_disk():
-        outbox.put([item(3), item(4, run=OTHER)], [replace(record(), key=OTHER)])
+        outbox.put([item(3), item(4, run=OTHER)], [replace(stored_run(), key=OTHER)])
         outbox.put([item(5)], [])
         assert (outbox.pending(), outbox.spooled()) == (5, 2)
         sent = outbox.head(3)
@@ -167,7 +167,7 @@ def test_at_the_end_a_file_is_made_where_none_could_be_before(tmp_path: Path) ->
     spooled, other = Spooled(tmp_path / "data"), Spooled(tmp_path / "data")
     outbox, lost = spooled.outbox(), other.outbox()
     for one in (outbox, lost):
-        one.put([item(1)], [record()])
+        one.put([item(1)], [stored_run()])
     lost.close()
     assert (lost.pending(), lost.spooled()) == (1, 0)
     (tmp_path / "data").unlink()
@@ -183,7 +183,7 @@ def test_what_was_written_before_the_disk_was_full_outlives_the_process(tmp_path
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         outbox = Spooled(tmp_path).outbox()
-        outbox.put([item(0)], [record(RunState.STARTED)])
+        outbox.put([item(0)], [stored_run(RunState.STARTED)])
         for number in range(1, 200):
             outbox.put([item(number, b'"%s"' % (b"x" * 10_000))], [])
         assert outbox.pending() == 200

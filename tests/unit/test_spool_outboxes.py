@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from remit._deliver.losses import ITEM_BYTES
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import RunState
 from tests.inside import Item, spool_outbox
-from tests.spooling import RUN, Spooled, item, numbers, record
+from tests.spooling import RUN, Spooled, item, numbers, stored_run
 
 Make = Callable[[], Outbox]
 
@@ -34,7 +34,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 def filled(make: Make, items: int) -> Outbox:
     """Return an outbox with rows."""
     outbox = make()
-    outbox.put([item(number) for number in range(1, items + 1)], [record()])
+    outbox.put([item(number) for number in range(1, items + 1)], [stored_run()])
     return outbox
 
 
@@ -100,7 +100,7 @@ def test_a_run_is_kept_until_it_is_forgotten(make: Make) -> None:
     outbox = filled(make, 1)
     known = outbox.run(RUN)
     assert known is not None
-    assert known == record()
+    assert known == stored_run()
     known.state = RunState.STARTED
     outbox.save_run(known)
     again = outbox.run(RUN)
@@ -130,13 +130,13 @@ def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path
     """Its record and six rows count."""
     items, runs, spooled = list[Item](), 500, Spooled(tmp_path)
     outbox = spooled.outbox()
-    outbox.put([item(0)], [record()])
+    outbox.put([item(0)], [stored_run()])
     tracemalloc.start()
     try:
         for number in range(runs):
             key = f"{number:026}"
             items = [item(6 * number + row, run=key) for row in range(6)]
-            outbox.put(items, [replace(record(), key=key)])
+            outbox.put(items, [replace(stored_run(), key=key)])
         del items
         gc.collect()
         taken_bytes = tracemalloc.get_traced_memory()[0]

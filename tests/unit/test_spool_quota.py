@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.records import RunState
 from remit._deliver.spool.outbox import Outbox
-from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
+from remit._deliver.stored import RunState
+from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, stored_run
 from tests.subtests import each
 
 MIB = 1 << 20
@@ -45,7 +45,7 @@ def everything(outbox: Outbox) -> list[tuple[int, bytes | None]]:
 def test_new_spans_are_dropped_and_counted(spooled: Spooled) -> None:
     """What was written before stays, whole and in order."""
     outbox = spooled.outbox()
-    outbox.put([active(1, None)], [record()])
+    outbox.put([active(1, None)], [stored_run()])
     fill(outbox, 400)
     found = everything(outbox)
     kept = len(found) - 1
@@ -57,7 +57,7 @@ def test_new_spans_are_dropped_and_counted(spooled: Spooled) -> None:
 def test_there_is_room_again_when_something_was_delivered(spooled: Spooled) -> None:
     """Although the file itself gets no smaller."""
     outbox = spooled.outbox()
-    outbox.put([active(1, None)], [record()])
+    outbox.put([active(1, None)], [stored_run()])
     fill(outbox, 400)
     lost = dict(spooled.lost)
     everything(outbox)
@@ -69,7 +69,7 @@ def test_there_is_room_again_when_something_was_delivered(spooled: Spooled) -> N
 def test_a_run_keeps_its_root_and_its_end_and_knows_what_it_lost(spooled: Spooled) -> None:
     """Every span is either there, in order, or counted, in total and for its run."""
     outbox, root = spooled.outbox(), ROOT
-    outbox.put([active(root, None), active(1)], [record()])
+    outbox.put([active(root, None), active(1)], [stored_run()])
     outbox.put([finish(root, None), close()], [])
     fill(outbox, 30_000, b"{}")
     found = [number for number, _ in everything(outbox)]
@@ -84,7 +84,7 @@ def test_a_run_keeps_its_root_and_its_end_and_knows_what_it_lost(spooled: Spoole
 def test_what_a_server_refused_goes_before_what_can_be_delivered(spooled: Spooled) -> None:
     """It is kept only while there is room."""
     outbox = spooled.outbox()
-    outbox.put([item(number, PAYLOAD) for number in range(30)], [record(RunState.SET_ASIDE)])
+    outbox.put([item(number, PAYLOAD) for number in range(30)], [stored_run(RunState.SET_ASIDE)])
     for row in outbox.head(30):
         outbox.set_aside(row, "bad_request")
     put = 0
@@ -98,7 +98,7 @@ def test_what_a_server_refused_goes_before_what_can_be_delivered(spooled: Spoole
 def test_what_was_delivered_is_not_counted_as_given_up(spooled: Spooled) -> None:
     """Delivered, kept and lost spans add up to what was put."""
     outbox = spooled.outbox()
-    outbox.put([item(number, b"{}") for number in range(400)], [record()])
+    outbox.put([item(number, b"{}") for number in range(400)], [stored_run()])
     outbox.settle([row.id for row in outbox.head(400)[:150]])
     fill(outbox, 30_000, b"{}", first=1000)
     outbox.put([item(number, b"{}") for number in range(50_000, 50_400)], [])
@@ -113,7 +113,7 @@ def test_the_bound_is_for_all_processes_together(spooled: Spooled) -> None:
     others = other.outbox()
     fill(others, 250)
     outbox = spooled.outbox()
-    outbox.put([active(ROOT, None), item(1, PAYLOAD), close()], [record()])
+    outbox.put([active(ROOT, None), item(1, PAYLOAD), close()], [stored_run()])
     assert numbers(outbox.head(9)) == [ROOT, ROOT]
     assert spooled.lost == {Loss.SPOOL_FULL: 1}
     assert other.lost == {}

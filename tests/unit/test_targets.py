@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 
 import remit
-from remit import _runtime
 from remit._declare.registry import SpanType
+from remit._runtime import process
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.kinds import KINDS, Times, methods, triple
@@ -56,7 +56,7 @@ def apart() -> Iterator[None]:
 
 def declared(given: Anything, **options: Anything) -> SpanType:
     """Return the declaration of what was decorated last."""
-    registry = _runtime.registry()
+    registry = process.registry()
     known = set(registry.span_types())
     remit.span_type(**options)(given)
     (new,) = set(registry.span_types()) - known
@@ -250,10 +250,10 @@ def test_a_function_of_a_library_is_a_step_of_whoever_decorates_it() -> None:
 def test_decorating_a_copy_declares_nothing_new() -> None:
     """Copies are made at run time; the registration must not change with them."""
     step: Anything = remit.span_type(Times(3))
-    before = _runtime.registry().version
+    before = process.registry().version
     for _ in range(3):
         step.__copy__()
-    assert _runtime.registry().version == before
+    assert process.registry().version == before
 
 
 def test_an_object_that_has_every_attribute_is_called_as_it_is() -> None:

@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 import remit
-from remit import _runtime
 from remit._record.blocks import Run
+from remit._runtime import process
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
@@ -154,7 +154,7 @@ async def stream_with_cleanup() -> AsyncGenerator[int]:
 
 @each("closing", [True, False], recorder=isolated)
 def test_the_cleanup_of_a_stream_is_not_cancelled(
-    closing: bool,  # noqa: FBT001 - a case
+    closing: bool,
     recorder: RecordingSink,
 ) -> None:
     """Of one that is closed, and of one that the termination ends."""
@@ -175,7 +175,7 @@ def test_the_cleanup_of_a_stream_is_not_cancelled(
             ending = asyncio.create_task(end(items))
             await asyncio.sleep(0)
             terminate(recorder)
-            await asyncio.to_thread(_runtime.current().tick)
+            await asyncio.to_thread(process.current().tick)
             with suppress(RunTerminated):
                 await ending
 

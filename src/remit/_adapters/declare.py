@@ -8,7 +8,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Final, cast, get_args
 from weakref import WeakKeyDictionary
 
-from remit import _runtime
 from remit._base.frames import caller
 from remit._base.guard import logger
 from remit._base.text import describe_value
@@ -29,6 +28,7 @@ from remit._inspect.signature import CallKind
 from remit._policy.limits import Ceiling
 from remit._record.runs import contributed_interrupts
 from remit._record.spans import BlockPlan, SpanRecorder
+from remit._runtime import process
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
 
@@ -42,7 +42,7 @@ DEFINITIONS: Final = "$defs"
 UNKNOWN_PLACE: Final = "<unknown>:0"
 
 
-def declare(  # noqa: PLR0913 - what a decorator takes
+def declare(  # noqa: PLR0913 - the arguments of a decorator
     name: str,
     kind: StepKind = "step",
     *,
@@ -71,7 +71,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     Raises:
         DeclarationError: The name is reserved or a function's, or an argument is wrong.
     """
-    checked_name(name, "adapters.declare")
+    checked_name(name, "declare")
     where = f"the step {name}"
     if kind not in get_args(StepKind):
         raise DeclarationError(
@@ -105,7 +105,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             step_kind=kind,
         )
 
-    registry = _runtime.registry()
+    registry = process.registry()
     before = registry.span_type(name)
     content = (
         name, kind, title, description, template, *map(_comparable, (params, result, risk))
@@ -206,7 +206,7 @@ def declare_agent(
         return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
 
     content = (identifier, name, description, version, _comparable(risk), span_types)
-    declared = _runtime.registry().add_of_adapter(content, make, lasting=_in_module_body())
+    declared = process.registry().add_of_adapter(content, make, lasting=_in_module_body())
     runs = _agents.get(declared)
     if runs is None:
         runs = _agents[declared] = AgentRuns(declared)
@@ -216,7 +216,7 @@ def declare_agent(
 def ceiling_of(
     agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
 ) -> Ceiling | None:
-    """Return the ceiling of a framework's agent, for `start`; None if it forbids nothing.
+    """Return the ceiling of a framework's agent, for `start`; None if it rules out nothing.
 
     Raises:
         DeclarationError: The data risk is wrong.
@@ -239,8 +239,8 @@ def undeclared(name: str, kind: StepKind) -> SpanRecorder:
 
 
 def declarations() -> object:
-    """Return what holds the declarations of now; in a block of `isolated` another object."""
-    return _runtime.registry()
+    """Return the registry in use; `isolated` has its own."""
+    return process.registry()
 
 
 def add_to_header(name: str) -> None:
@@ -275,7 +275,7 @@ def _is_exception_type(value: object) -> bool:
 
 def classified_tools() -> Mapping[str, str]:
     """Return the rules that redact the arguments of tools, by the name that a model uses."""
-    registry = _runtime.registry()
+    registry = process.registry()
     known = _tools.get(registry)
     if known is None or known[0] != registry.version:
         by_name: dict[str, str] = {}

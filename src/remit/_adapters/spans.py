@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from types import TracebackType
 from typing import (
     Final,
@@ -18,14 +18,12 @@ from typing import (
     TypeVar,
     Unpack,
     get_args,
-    overload,
 )
 
 from msgspec.structs import replace
 
-from remit import _runtime
 from remit._adapters.declare import classified_tools
-from remit._base.guard import guarded
+from remit._base.guard import guarded, handing_faults_to
 from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
@@ -53,6 +51,7 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder
+from remit._runtime import process
 from remit.errors import DeniedError
 
 P = ParamSpec("P")
@@ -128,47 +127,15 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
-@overload
 def judging(
-    recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
-) -> Callable[[Callable[P, T]], Callable[P, T | None]]: ...
-@overload
-def judging(
-    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = ...
-) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
-def judging(
-    recorder: SpanRecorder,
-    default: D | None = None,
-    *,
-    passes: tuple[type[Exception], ...] = (DeniedError,),
-) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
+    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = (DeniedError,)
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
-    It is for what comes before `start` or `permit`. A fault denies the step, under the name of
+    It is for code before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
-
-    Args:
-        recorder: The recorder that a denial is recorded by, as the step is not known.
-        default: What the decorated function returns after a fault that denies nothing.
-        passes: Exception types that are raised to the caller.
     """
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
-        @wraps(function)
-        def judged(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
-            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            try:
-                return function(*args, **kwargs)
-            except passes:
-                raise
-            except Exception as error:
-                fault = error
-            deny_after(fault, recorder)
-            return default
-
-        return judged
-
-    return decorate
+    return handing_faults_to(partial(deny_after, recorder=recorder), default, passes=passes)
 
 
 def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
@@ -259,7 +226,6 @@ class ManualSpan:
 
     @property
     def is_open(self) -> bool:
-        """Whether the span has not ended."""
         context = self.context
         return context is not None and context.run.reported.get(context.key) is self
 
@@ -277,17 +243,15 @@ class ManualSpan:
         return self
 
     def make_previous_current(self) -> None:
-        """Make current what was before the span, in the context of the caller; it stays open."""
+        """Restore the context before the span, for the caller; the span stays open."""
         current = open_context()
         if isinstance(current, ReportedContext) and is_same_span(current, self.context):
             set_context(current.previous)
 
     def narrow(self, ceiling: Ceiling | None) -> None:
-        """Add what an agent of the framework forbids to the steps that begin below the span.
+        """Add the limits of an agent of the framework to the steps that begin below the span.
 
-        Raises:
-            RunTerminated: As `start`, after a fault.
-            DeniedError: As `start`, after a fault.
+        After a fault, raises what `start` raises.
         """
         context, current = self.context, open_context()
         if context is None or self._recorder is None or ceiling is None:
@@ -297,7 +261,6 @@ class ManualSpan:
             set_context(replace(current, ceilings=self.context.ceilings))
 
     def __enter__(self) -> Self:
-        """Make the span current."""
         return self.make_current()
 
     def __exit__(
@@ -306,7 +269,6 @@ class ManualSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the span."""
         self.end(error=error)
 
     @guarded("the description of a span")
@@ -475,19 +437,16 @@ def start(
     an *agent* with a ceiling cannot be opened, the step is denied too.
 
     Args:
-        recorder: The recorder that `declare` returned.
         payload: The payload, or a function that returns it, which is called only if it is recorded.
-        parent: The context around it.
         agent: Outside any run, opens one, which ends with the span.
-        ceiling: What an agent of the framework forbids to the steps below the span.
+        ceiling: The limits of an agent of the framework for the steps below the span.
         deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
         started_ns: When it began, as wall time; None is now.
 
     Raises:
-        RunTerminated: The run was terminated, from outside or because this step violates it.
-        DeniedError: The step violates the agent's remit.
+        RunTerminated, DeniedError: As `permit`.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
@@ -500,7 +459,7 @@ def start(
     run = opened(agent.open)
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
-        if ceiling is not None and not _runtime.is_permissive():
+        if ceiling is not None and not process.is_permissive():
             raise DeniedError(recorder.name, (not_compared(recorder.name),))
         return ManualSpan()
     try:

@@ -151,7 +151,7 @@ class SessionTable(Generic[K]):
         """Return the context of the run of *key*, which *open_run* opens at the first use.
 
         It is None after a fault; a span with this parent is outside any run. Raises what *open_run*
-        raises: of `AgentRuns.open` RunTerminated, SettingsError and UsageError.
+        raises: with `AgentRuns.open`, RunTerminated, SettingsError and UsageError.
         """
         with self._lock:
             run = self._runs.get(key)

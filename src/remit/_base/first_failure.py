@@ -7,18 +7,23 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 PROCESS_ENDED: Final = "ProcessEnded"
 """Class of the error of steps that a later process closed."""
+DENIED: Final = "remit.errors.DeniedError"
+"""Class of the error of a denied step, and of the steps around it that do not handle it."""
 _REASON: Final = "process ended"
 """The reason in the root span of such a run, which has no error."""
 
 Raised: TypeAlias = tuple[str | None, str | None]
-"""Class and place of an exception, which the spans that it passed through have in common."""
+"""Class and place of an exception, which the spans that it passed through have in common.
+
+A denied step has no place, because its body did not run: the message replaces it.
+"""
 
 
 class FailedSpan(NamedTuple):
     """A failed span; times are numbers of any unit.
 
     Attributes:
-        origins: What the exception may come from: itself, its causes, the members of a group.
+        origins: The possible sources of the exception: itself, its causes, the members of a group.
     """
 
     id: str
@@ -44,9 +49,9 @@ def failed_span(
     error = result.get("error")
     if is_root and not error and result.get("reason") == _REASON:
         error = {"type": PROCESS_ENDED}
-    exception = _raised(error)
+    exception = raised(error)
     listed = [*_items(error, "causes"), *_items(error, "members")]
-    origins = frozenset({exception, *map(_raised, listed)} if listed else {exception})
+    origins = frozenset({exception, *map(raised, listed)} if listed else {exception})
     return FailedSpan(span_id, parent_id, is_root, began, ended, exception, origins)
 
 
@@ -88,11 +93,13 @@ def _depths(spans: Mapping[str, FailedSpan]) -> dict[str, int]:
     return depths
 
 
-def _raised(error: object) -> Raised:
+def raised(error: object) -> Raised:
+    """Return by what the spans that an exception passed through are related."""
     if not isinstance(error, dict):
         return None, None
     members = cast("dict[str, object]", error)
-    kind, place = members.get("type"), members.get("at")
+    kind = members.get("type")
+    place = members.get("message" if kind == DENIED else "at")
     return kind if isinstance(kind, str) else None, place if isinstance(place, str) else None
 
 

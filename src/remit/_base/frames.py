@@ -112,12 +112,12 @@ def source_root(module: str, file: str | None) -> str:
 # Tracebacks
 
 MAX_LINKS: Final = 2_000
-"""So many links of a traceback are read: it grows with each `raise` of the same exception."""
+"""Most entries of a traceback that are read: each `raise` of an exception adds one."""
 MAX_FILES: Final = 10_000
 MAX_CHARS: Final = 200
 """Limit for the path of a file and the name of a function."""
 
-# Whose code a frame executes; the smaller, the more it says about the program.
+# Owner of the code of a frame; a lower value says more about the program.
 _PROGRAM: Final = 0
 _GENERATED: Final = 1
 """Code without a file, as in a notebook, of `python -c`, or of a dataclass."""
@@ -172,11 +172,11 @@ def read_traceback(traceback: TracebackType | None, each_end: int, own: str = ""
     """Return the frames of *traceback*; no value of a frame is read, and none is kept alive.
 
     Args:
-        each_end: So many frames are returned of either end.
+        each_end: Most frames returned from either end.
         own: The installed package that is the program, if it is one.
 
     Returns:
-        None if there is no frame but of remit.
+        None if all frames are remit's.
     """
     links: list[tuple[TracebackType, str]] = []
     place, origin = 0, _REMIT

@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Final, ParamSpec, TypeVar, overload
 
@@ -59,12 +59,10 @@ class Faults:
     """Counts faults inside remit, by place.
 
     Attributes:
-        counts: Number of faults for each place.
         strict: Raise faults instead of containing them.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
-        """Start with no faults."""
         self.counts: Counter[str] = Counter()
         self.strict = strict
 
@@ -205,19 +203,30 @@ def guarded(
         default: What the decorated function returns after a fault.
         passes: Exception types that are raised to the caller instead of being contained.
     """
+    return handing_faults_to(partial(contain, where), default, passes=passes)
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
+
+def handing_faults_to(
+    react: Callable[[Exception], object], default: D, *, passes: tuple[type[Exception], ...]
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
+    """Return a decorator that calls *react* with a fault, and then returns *default*."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D]:
         @wraps(function)
-        def contained(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
+        def guarding(*args: P.args, **kwargs: P.kwargs) -> T | D:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             try:
                 return function(*args, **kwargs)
             except passes:
                 raise
             except Exception as error:
-                faults.contain(where, error)
-                return default
+                fault = error
+            try:
+                react(fault)
+            finally:
+                del fault  # its traceback refers to this frame
+            return default
 
-        return contained
+        return guarding
 
     return decorate

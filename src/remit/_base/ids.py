@@ -45,7 +45,7 @@ random_bits: Final = _generator.getrandbits
 
 
 def new_key(wall_ns: int) -> bytes:
-    """Return a new key for what began at *wall_ns*; before 1970 as if in its first moment."""
+    """Return a new key for a start at *wall_ns*; before 1970 as if in its first moment."""
     milliseconds = max(wall_ns, 0) // NS_PER_MS
     return (milliseconds << RANDOM_BITS | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
 

@@ -1,4 +1,4 @@
-"""The lock for what threads of the program share with each other and with those of remit."""
+"""The lock for state shared by threads of the program and of remit."""
 
 from __future__ import annotations
 

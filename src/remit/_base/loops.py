@@ -51,11 +51,7 @@ async def run_in_thread(function: Callable[[], T]) -> T:
 
 
 async def run_in_thread_within(function: Callable[[], object], limit_s: float) -> None:
-    """Call *function* in a thread and wait for it, at most *limit_s* seconds.
-
-    Raises:
-        RuntimeError: As `run_in_thread`.
-    """
+    """Call *function* as `run_in_thread` does, and wait for it at most *limit_s* seconds."""
     trio = running_trio()
     if trio is None:
         with suppress(TimeoutError):

@@ -120,7 +120,6 @@ def is_redacted(value: object) -> bool:
 
 
 def markers_in(payload: object) -> Iterator[Marker]:
-    """Yield the markers in *payload*."""
     waiting = [payload]
     while waiting:
         value = waiting.pop()

@@ -34,7 +34,7 @@ class StepCounts(NamedTuple):
     recorded: int | None = None
 
     def __str__(self) -> str:
-        """Return the number, if some are missing with that of all: `44 of 151`."""
+        """Return the number; if some are missing, also the total: `44 of 151`."""
         return str(self.here) if self.recorded is None else f"{self.here} of {self.recorded}"
 
 

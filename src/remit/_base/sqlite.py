@@ -58,7 +58,7 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     )
 
 
-def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
+def open_read_only(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
     """Return a connection that reads a file without changing it or its folder.
 
     It sees what is committed now. A file without a log is read without locks and without the index
@@ -105,7 +105,6 @@ def application_id(connection: sqlite3.Connection) -> int:
 
 
 def _tables(connection: sqlite3.Connection) -> frozenset[str]:
-    """Return the names of the tables."""
     # A name that is not UTF-8 belongs to another program.
     connection.text_factory = bytes
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

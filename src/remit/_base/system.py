@@ -93,7 +93,7 @@ def user_id() -> int | None:
     """Return the user of this process, as in `st_uid`; None on Windows, where files name none."""
     if sys.platform == "win32":
         return None
-    else:  # noqa: RET505 - type checkers know the platform in branches only
+    else:
         return os.geteuid()
 
 
@@ -106,7 +106,7 @@ def is_readable(socket: int) -> bool:
     """Return whether the peer of a socket has sent something or closed it, without waiting."""
     if sys.platform == "win32":
         return bool(select.select([socket], [], [], 0)[0])
-    else:  # noqa: RET505 - as above
+    else:
         # On POSIX `select` has no room for descriptors from 1,024 on.
         poll = select.poll()
         poll.register(socket, select.POLLIN)
@@ -117,7 +117,7 @@ def is_readable(socket: int) -> bool:
 
 
 def state_folder() -> Path:
-    """Return the folder for what programs of this user keep: `~/.local/state`, or `AppData/Local`.
+    """Return the folder for the state of a user's programs: `~/.local/state`, or `AppData/Local`.
 
     Raises:
         RuntimeError: The user has no home folder.
@@ -145,7 +145,7 @@ def allow_open_files(needed: int) -> int:
     """
     if sys.platform == "win32":
         return needed
-    else:  # noqa: RET505 - as above
+    else:
         # Only the server needs it, and it would be 0.4 ms of `import remit`.
         import resource  # noqa: PLC0415
 
@@ -162,5 +162,5 @@ def device_of(path: Path) -> str:
     device = path.stat().st_dev
     if sys.platform == "win32":
         return ""
-    else:  # noqa: RET505 - as above
+    else:
         return f"{os.major(device)}:{os.minor(device)}"

@@ -21,7 +21,6 @@ _DIGITS: Final = 8
 
 
 def _version() -> str:
-    """Return the version of this checkout or distribution."""
     if not NEXT.endswith(".dev0"):
         return NEXT
     folder = Path(__file__).absolute().parent

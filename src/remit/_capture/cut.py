@@ -58,7 +58,6 @@ class LongText:
         read: Callable[[str, int | None], object],
         room: int | None = None,
     ) -> None:
-        """Represent *text*."""
         self.text = text
         self.read = read
         self.room = room

@@ -208,7 +208,7 @@ def is_like_mapping(value: object) -> bool:
         inner = reader.plain(value)
         if inner is not value:
             return is_like_mapping(inner)
-    return reader.kind in (ValueKind.MAPPING, ValueKind.RECORD) or is_mapping(value)
+    return reader.kind in (ValueKind.MAPPING, ValueKind.FIELDS) or is_mapping(value)
 
 
 def redacted_name(name: str, rules: Rules) -> str:

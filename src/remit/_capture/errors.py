@@ -79,8 +79,8 @@ _MAX_VALIDATION_ERRORS: Final = 20
 def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -> bytes:
     """Return the result of a call that raised, `{"error": {...}}`, as JSON in UTF-8.
 
-    It has the type and message of *error*, where it was raised and by which frames, its causes and,
-    of a group, its members (docs/reference/payloads.md).
+    It has the type and message of *error*, where it was raised and by which frames, its causes and
+    the members of a group (docs/reference/payloads.md).
 
     Args:
         rule: The rule by which the declaration redacts every message, else None.
@@ -124,14 +124,12 @@ class _Failure:
         return shown
 
     def _other(self, error: BaseException) -> dict[str, object]:
-        """Return the description of a cause or a member."""
         frames = read_traceback(_TRACEBACK(error), 0, self._rules.package)
         return self._one(error, frames, MAX_INNER_MESSAGE_CHARS)
 
     def _one(
         self, error: BaseException, frames: Frames | None, most_chars: int
     ) -> dict[str, object]:
-        """Return type, message and place of one exception."""
         walk, texts, kind = self._walk, self._rules.texts, type_name(type(error))
         at = None if frames is None else frames.at
         place = "" if at is None else f"{at.file}:{at.line} in {at.function}"
@@ -163,7 +161,7 @@ class _Failure:
         return shown
 
     def _frames(self, frames: Frames) -> list[object]:
-        """Return the frames, as many as the budget allows: of either end the same number."""
+        """Return as many frames as the budget allows, the same number from either end."""
         walk, texts = self._walk, self._rules.texts
         most = max(0, walk.chars) // _FRAME_CHARS
         innermost = frames.innermost[: (most + 1) // 2]

@@ -97,7 +97,6 @@ class _Search:
     """
 
     def __init__(self, by_word: _ByWord, plan: Excluding, off: frozenset[str]) -> None:
-        """Search for texts *by_word*."""
         self.categories: set[str] = set()
         self._by_word = by_word
         self._plan = plan
@@ -135,7 +134,7 @@ class _Search:
         return self._marker_of_keys(members) or copy
 
     def _marker(self, members: markers.Marker) -> object:
-        """Return a marker; of a cut text or object, what is left of it is searched."""
+        """Return a marker, after searching the kept part of a cut text or object."""
         copy = dict(members)
         for name in ("head", "tail"):
             if name in members:
@@ -167,8 +166,8 @@ def _quotes(text: str, redacted: str) -> bool:
     start = text.find(redacted)
     while start >= 0:
         end = start + len(redacted)
-        beside = text[max(start - 1, 0) : start], text[end : end + 1]
-        if not any(map(WORD.match, beside)):
+        neighbours = text[max(start - 1, 0) : start], text[end : end + 1]
+        if not any(map(WORD.match, neighbours)):
             return True
         start = text.find(redacted, start + 1)
     return False

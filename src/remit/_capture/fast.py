@@ -53,8 +53,8 @@ class CallPlan(Plan):
             # Without `gc`: it lives for one encoding only.
             struct = attempt(lambda: defstruct("Args", fields, gc=False))
             self._struct = None if isinstance(struct, Exception) else struct
-        out = self.outcome
-        # What is excluded or marked is found by the keys of a mapping, which a scalar has not.
+        out = self.result_plan
+        # Excluded and marked values are found by the keys of a mapping; a scalar has none.
         self._plain_scalars = out.rule is None
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
@@ -125,7 +125,7 @@ class CallPlan(Plan):
         counts: list[str] = []
         for place, parameter, rule, marker in self._hidden:
             value, values[place] = values[place], None
-            # What is `UNSET` fails to be encoded.
+            # Encoding `UNSET` fails.
             if value is not UNSET and (parameter.rule is not None or not is_harmless(value)):
                 setattr(payload, parameter.name, marker)
                 counts.append(rule)
@@ -145,13 +145,12 @@ class FieldsPlan(Plan):
     def __init__(self, signature: SignatureInfo, **declared: Any) -> None:
         """Prepare the fast path; the arguments are those of `Plan`."""
         super().__init__(signature, **declared)
-        parameters, out = self._parameters, self.outcome
+        parameters, out = self._parameters, self.result_plan
         open_parameters = not any(each.any_rule or each.excluded for each in parameters)
         self._plain_fields = self._labelled is None and not self.excludes and open_parameters
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
-        """Return the payload of a step."""
         plain = self._plain_fields and not args and all(map(self._is_plain_field, kwargs))
         # The parameters first, as the walk has them.
         first = {name: kwargs[name] for name in self._by_keyword if name in kwargs}
@@ -159,7 +158,6 @@ class FieldsPlan(Plan):
         return data or super().params(args, kwargs, rules)
 
     def result(self, value: Any, rules: Rules) -> bytes:
-        """Return the result of a step."""
         fields = cast("dict[str, object]", value)
         plain = self._plain_results and type(fields) is dict and all_plain((), fields)
         data = _encoded_plain(fields, rules) if plain else b""
@@ -169,9 +167,9 @@ class FieldsPlan(Plan):
         """Return whether the name of a parameter, or of a field next to them, redacts nothing."""
         if key in self._by_keyword:
             return True
-        if type(key) is not str or self._beside is None or key in LABELS:
+        if type(key) is not str or self._next_to_params is None or key in LABELS:
             return False
-        return self._field(key, self._beside).any_rule is None
+        return self._field(key, self._next_to_params).any_rule is None
 
 
 def _encoded_plain(fields: Mapping[str, object], rules: Rules) -> bytes:

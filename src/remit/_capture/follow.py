@@ -22,7 +22,7 @@ OUTPUTS: Final = "outputs"
 CONTENTS: Final = (INPUTS, OUTPUTS)
 """The fields of a payload and a result that hold contents; those next to them stay."""
 HEAD: Final = "head"
-"""The member of a marker with what stays of a payload that was too large."""
+"""The member of a marker that holds the kept part of a payload that was too large."""
 NAME: Final = "name"
 ARGS: Final = "args"
 
@@ -83,12 +83,10 @@ def follow(
     """Return a captured payload or result without what later rules redact.
 
     Args:
-        data: The payload or result, as JSON.
         rule: The rule by which a step of the run redacted a value, if one did: replaces contents.
         tools: Rules that redact the arguments of calls, by the name of the tool.
-        max_bytes: Most bytes of the JSON.
-        is_model_call: Of a model call, roles, names and ids of messages and calls stay; of any
-            other step nothing in `inputs` and `outputs` does.
+        is_model_call: Roles, names and ids of messages and calls stay; without it, nothing in
+            `inputs` and `outputs` stays.
     """
     payload = cast("dict[str, object]", decode(data))
     if rule is not None and markers.is_marker(payload):
@@ -172,7 +170,7 @@ def _fields(value: object) -> dict[str, object]:
 
 
 def _closed(value: object, rule: str) -> object:
-    """Return the marker that replaces *value*; what is empty or redacted already stays."""
+    """Return the marker that replaces *value*, or *value* if it is empty or redacted already."""
     is_empty = value is None or value in ({}, [])
     return value if is_empty or markers.is_redacted(value) else markers.redacted(rule)
 

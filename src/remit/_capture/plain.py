@@ -1,4 +1,4 @@
-"""Values that are recorded as they are: short texts, numbers, and what is made of them."""
+"""Values that are recorded as they are: short texts, numbers, and containers of them."""
 
 from __future__ import annotations
 

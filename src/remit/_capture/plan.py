@@ -104,9 +104,6 @@ class ParameterPlan(Struct, frozen=True):
     """How the values of one parameter, or the result, are captured.
 
     Attributes:
-        kind: An `inspect.Parameter.kind`.
-        default: The default, or `MISSING`.
-        rule: The rule that redacts every value.
         declared_rule: The rule by which the declaration redacts every value, whatever its type.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category of its values: of their mark, type, name or rule.
@@ -239,7 +236,7 @@ class Plan:
     """The capture plan of one callable.
 
     Attributes:
-        outcome: The plan of the result, and of the items of a stream.
+        result_plan: The plan of the result, and of the items of a stream.
         error_rule: The rule that redacts the message of every error, else None. Marks and types
             of the result do not concern errors.
         redacted: Rules by which the declaration redacts every value of a parameter, by its name.
@@ -268,19 +265,18 @@ class Plan:
         Args:
             params_rule: The rule by which the declaration redacts every parameter.
             params_excluded: Data categories that the parameters are declared not to hold.
-            keep: The option `capture=`.
         """
         params = Direction.of(params_rule, params_excluded, keep or {})
         result = Direction.of(result_rule, result_excluded, keep or {})
         parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self._parameters = parameters
         self.excludes = _without_off(params_excluded, params.off)
-        self.outcome = _result_plan(signature.returns, signature.returns_category, result)
-        self.error_rule = self.outcome.declared_rule
+        self.result_plan = _result_plan(signature.returns, signature.returns_category, result)
+        self.error_rule = self.result_plan.declared_rule
         self.redacted = {each.name: each.rule for each in parameters if each.rule is not None}
         self.rules_off = {
             "": tuple(sorted(params.off)),
-            RETURN: self.outcome.rules_off,
+            RETURN: self.result_plan.rules_off,
             **{each.name: each.rules_off for each in parameters},
         }
         # Arguments that do not fit the signature. One may be a second value of a parameter, and is
@@ -297,8 +293,8 @@ class Plan:
             },
             off=params.off,
         )
-        beside = Direction(excluded=params_excluded, off=params.off)
-        self._beside = beside if self.open_ended else None
+        direction = Direction(excluded=params_excluded, off=params.off)
+        self._next_to_params = direction if self.open_ended else None
         self._fields: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
@@ -366,10 +362,10 @@ class Plan:
             if each.name in arguments or each.name in unsure or each.default is not MISSING
         ]
         names = [each.name for each, _ in values]
-        if self._beside is not None:
+        if self._next_to_params is not None:
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
-                values.append((self._field(key, self._beside), value))
+                values.append((self._field(key, self._next_to_params), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
@@ -386,11 +382,11 @@ class Plan:
             walk.hide_labelled(out)
         return out
 
-    def _field(self, key: str, beside: Direction) -> ParameterPlan:
+    def _field(self, key: str, direction: Direction) -> ParameterPlan:
         """Return the plan of a field next to the parameters; adapters use few names."""
         plan = self._fields.get(key)
         if plan is None:
-            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
+            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), direction)
             if len(self._fields) < MAX_FLAT_KEYS:
                 self._fields[key] = plan
         return plan
@@ -403,7 +399,7 @@ class Plan:
             name: value for name, value in zip(self._names, args, strict=False) if name is not None
         }
         surplus: dict[str, object] = {}
-        # A list: two that have no names are no pair.
+        # A list: a tuple of two would be redacted as a pair of name and value.
         extra_args = list(args[len(self._names) :])
         if self._var_positional is not None:
             arguments[self._var_positional] = extra_args
@@ -423,9 +419,9 @@ class Plan:
         return arguments, surplus
 
     def _result_payload(self, walk: Walk, value: object) -> object:
-        self.outcome.apply(walk)
-        rule = None if self.outcome.rule in walk.off else self.outcome.rule
-        category, inner = self.outcome.category, value
+        self.result_plan.apply(walk)
+        rule = None if self.result_plan.rule in walk.off else self.result_plan.rule
+        category, inner = self.result_plan.category, value
         reader = reader_of(type(inner))
         for _ in range(MAX_INNER):
             if reader.kind is not ValueKind.UNWRAP:
@@ -435,10 +431,10 @@ class Plan:
             if inside is not None:
                 rule, category = inside, walk.category_of(reader.fields[0])
             reader = reader_of(type(inner))
-        if reader.kind is ValueKind.RECORD and rule is not None:
+        if reader.kind is ValueKind.FIELDS and rule is not None:
             walk.collect(inner, category)
             return {each.name: walk.redact(rule, None) for each in reader.fields}
-        if reader.kind in {ValueKind.MAPPING, ValueKind.RECORD} or reader.is_iterator:
+        if reader.kind in {ValueKind.MAPPING, ValueKind.FIELDS} or reader.is_iterator:
             # The keys of a dict are data as well: all of it is redacted, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
             return walk.value(inner, 0) if rule is None else walk.redact(rule, inner, category)

@@ -67,7 +67,7 @@ class TextIndex(Struct):
     )
 
     def update(self) -> None:
-        """Read what was added; threads that do so at once add a text twice."""
+        """Read the new texts; two threads that do so at once add a text twice."""
         total = len(self.redacted)
         for text, category in self.redacted[self.read : total]:
             # The last word of a cut text may be incomplete.
@@ -95,18 +95,15 @@ class RedactedTexts:
     __slots__ = ("_index", "_texts", "categorized")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        """Begin with *texts*."""
         self._texts: dict[str, tuple[str, ...]] = {}
         self.categorized: list[CategorizedText] = []
         self._index = TextIndex(self.categorized)
         self.update(texts)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._texts)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over a copy of the texts."""
         return iter(tuple(self._texts))
 
     def add(self, value: object, category: str | None = None) -> None:
@@ -199,7 +196,7 @@ def _inside(value: object, reader: TypeReader) -> Iterable[tuple[object, str | N
             if inner is value
             else ((inner, reader.fields[0].category if reader.fields else None),)
         )
-    if reader.kind in {ValueKind.SECRET, ValueKind.RECORD}:
+    if reader.kind in {ValueKind.SECRET, ValueKind.FIELDS}:
         attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
         slots = [(item, each.category) for each, item in stored_fields(value, reader) if each.slot]
         categories = {each.name: each.category for each in reader.fields}

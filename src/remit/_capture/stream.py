@@ -20,17 +20,16 @@ from remit._capture.walk import ENTRY_CHARS, Walk
 class Stream:
     """The recorded part of a stream: the first items within the budget, and the count of all."""
 
-    __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
+    __slots__ = ("_hidden", "_item_plan", "_items", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: Plan) -> None:
-        """Begin a stream of the callable of *plan*."""
         self.count = 0
         self._rules = rules
-        self._outcome = plan.outcome
+        self._item_plan = plan.result_plan
         self._items: list[object] = []
         self._walk = _StreamWalk(rules)
-        self._outcome.apply(self._walk)
-        rule = self._outcome.rule
+        self._item_plan.apply(self._walk)
+        rule = self._item_plan.rule
         self._hidden = None if rule in self._walk.off else rule
 
     def add(self, item: object) -> None:
@@ -75,7 +74,7 @@ class Stream:
 
     def _rewalk(self, walk: Walk, first: float | None) -> object:
         """Return the payload with as many items as the budget of *walk* allows."""
-        walk.turn_off(self._outcome.off)
+        walk.turn_off(self._item_plan.off)
         walk.nodes += sum(type(item) is str for item in self._items)
         return self._result(self._item_list(walk.elements(self._items, 1) or []), first)
 
@@ -102,7 +101,6 @@ class _StreamWalk(Walk):
     """
 
     def __init__(self, rules: Rules) -> None:
-        """Begin with the budget of one payload."""
         super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 

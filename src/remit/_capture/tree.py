@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final, Generic, Protocol, TypeVar, cast
 
-from remit._base.first_failure import failed_span, first_failed
+from remit._base.first_failure import failed_span, first_failed, raised
 from remit._base.markers import is_marker, is_unregistered
 from remit._base.text import (
     ELLIPSIS,
@@ -105,7 +105,7 @@ class Lines:
     Attributes:
         fork: Before a child that has siblings after it.
         last: Before the last child.
-        beside: Beside the children of one that has siblings after it.
+        pipe: Next to the children of a span that has siblings after it.
         arrow: Before a result.
         cross: Before an error.
         cut: Where something was left out.
@@ -113,7 +113,7 @@ class Lines:
 
     fork: str = "├─ "
     last: str = "└─ "
-    beside: str = "│  "
+    pipe: str = "│  "
     arrow: str = "→"
     cross: str = "✗"
     cut: str = ELLIPSIS
@@ -175,7 +175,6 @@ class Drawing:
             steps: The spans, in the order of their starts.
             around: These with the root span.
             first: Id of the one that failed first.
-            begin: When the run began.
             home: The beginning of names that is left out.
             depth: How many levels are shown; None for all.
         """
@@ -241,16 +240,16 @@ class Drawing:
         if not placed.follows:
             return ""
         stroke = self.strokes.fork if placed.follows[-1] else self.strokes.last
-        return self._beside(placed.follows[:-1]) + stroke
+        return self._pipes(placed.follows[:-1]) + stroke
 
     def _margin(self, placed: Placed[Step]) -> str:
-        stem = self.strokes.beside if placed.parents else "   "
-        return f"{self._beside(placed.follows)}{stem}  "
+        stem = self.strokes.pipe if placed.parents else "   "
+        return f"{self._pipes(placed.follows)}{stem}  "
 
-    def _beside(self, follows: tuple[bool, ...]) -> str:
-        beside = self.strokes.beside
+    def _pipes(self, follows: tuple[bool, ...]) -> str:
+        pipe = self.strokes.pipe
         left_out = len(follows) - MAX_LEVELS
-        shown = "".join(beside if more else " " * len(beside) for more in follows[-MAX_LEVELS:])
+        shown = "".join(pipe if more else " " * len(pipe) for more in follows[-MAX_LEVELS:])
         return f"{self.strokes.cut}{left_out} {shown}" if left_out > 0 else shown
 
     def _first_line(self, span: Step, name: str, room: int, begin: datetime | None) -> str:
@@ -264,7 +263,6 @@ class Drawing:
         ).rstrip()
 
     def _details(self, span: Step) -> Iterator[Detail]:
-        """Yield the lines below a span."""
         given, violations = split_violations(span.payload or {})
         if self.full and not is_marker(given):
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())
@@ -404,7 +402,7 @@ def _plain(name: object) -> str:
 
 def _is_same(error: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
     """Return whether both are the same failure, as two nested spans record it."""
-    return other is not None and all(error.get(key) == other.get(key) for key in ("type", "at"))
+    return other is not None and raised(error) == raised(other)
 
 
 def _objects(value: object) -> list[dict[str, object]]:

@@ -64,7 +64,7 @@ class ValueKind(IntEnum):
     ITEMS = 3
     SET = 4
     MAPPING = 5
-    RECORD = 6
+    FIELDS = 6
     """An object with declared fields."""
     NAMED_TUPLE = 7
     """Written as a list, redacted by its fields."""
@@ -78,7 +78,6 @@ class FieldRules(Struct, frozen=True):
     """One field of a class, with its rules.
 
     Attributes:
-        rule: The rule that redacts every value.
         name_rule: The rule of its name, which does not redact None and booleans.
         category: The data category of its mark, type or name.
         generic: Its type is a type variable without an argument; the annotation of the parameter
@@ -216,7 +215,7 @@ def _dict_of_proxy(value: object) -> object:
     return behind if is_a(behind, dict) else value
 
 
-def _record(cls: type) -> TypeReader | None:
+def _with_fields(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
     name = _safe_name(cls)
@@ -227,7 +226,7 @@ def _record(cls: type) -> TypeReader | None:
         )
     extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return TypeReader(
-        ValueKind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra
+        ValueKind.FIELDS, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra
     )
 
 
@@ -251,7 +250,7 @@ def category_of(info: AnnotationInfo, name: str) -> str | None:
 
 
 class MarkedKey(Struct, frozen=True):
-    """What a declaration says of the values under a key.
+    """The declaration of the values under a key.
 
     Attributes:
         category: Their data category, None if it is not known.
@@ -340,7 +339,7 @@ _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _opaque_kind,
     _secret,
     _unwrapped,
-    _record,
+    _with_fields,
     _scalar,
     _container,
     _array,

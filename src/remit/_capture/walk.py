@@ -93,7 +93,6 @@ class Walk:
             follows something that was too large.
         off: Rules that are off for the current value.
         ever_off: Rules that were off for any value of the walk.
-        excluded: Data categories whose values are redacted.
         declared: The fields that a declaration marks, by key.
         counts: The rule of each value redacted so far.
     """
@@ -175,7 +174,7 @@ class Walk:
         return copy
 
     def text(self, value: str) -> object:
-        """Return *value*, or its marker; of a long one maybe a `LongText`."""
+        """Return *value*, its marker, or a `LongText` if it is read later."""
         size = len(value)
         if size < SHORTEST and SIGN not in value and size <= self.chars and value.isascii():
             self.chars -= size
@@ -587,7 +586,7 @@ class Walk:
         copy = self._pairs(snapshot(reader.iterate(value), self.nodes), depth)
         return self._keyed(copy, total)
 
-    def record(self, value: object, depth: int, reader: TypeReader) -> object:
+    def by_fields(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
         stored = list(stored_fields(value, reader))
         extra = extra_fields(value) if reader.extra else {}
@@ -650,7 +649,7 @@ _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] =
     Walk.items,
     Walk.unordered,
     Walk.mapping,
-    Walk.record,
+    Walk.by_fields,
     Walk.named_tuple,
 )
 """By `ValueKind`."""
@@ -676,7 +675,7 @@ def _text_of_bytes(key: bytes) -> str | None:
 
 
 def _judged_name(key: object, name: str) -> str:
-    """Return the text of *key* that the rules by name judge: of a tuple, the last text in it."""
+    """Return the text of *key* that the rules by name judge; for a tuple, the last text in it."""
     if not is_a(key, tuple):
         return name
     for part in reversed(tuple(TUPLE.__iter__(key))):

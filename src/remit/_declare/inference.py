@@ -86,7 +86,6 @@ class Inferred(Struct, frozen=True):
     """A data category that follows from a type.
 
     Attributes:
-        category: Field of `remit.DataCategories`.
         path: Path in the signature: `order.customers[].email`, `return.address`.
         type: Name of the type, or text of the mark.
     """
@@ -116,7 +115,6 @@ _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDiction
 
 
 def plan_of(span_type: SpanType) -> Plan:
-    """Return the capture plan of *span_type*."""
     plan = _PLANS.get(span_type)
     if plan is None:
         make = FieldsPlan if span_type.of_adapter == "step" else CallPlan
@@ -201,7 +199,7 @@ def inferred(span_type: SpanType) -> tuple[Inferred, ...]:
     findings: list[Inferred] = []
     for side, name, annotation, category in _values(span_type):
         if annotation is MISSING and category is not None:
-            annotation = Sensitive(category)  # noqa: PLW2901 - what is known of it
+            annotation = Sensitive(category)  # noqa: PLW2901 - the known part
         shown = _shown_by_type(annotation)
         findings += (Inferred(each, side, f"{name}{path}", text) for each, path, text in shown)
     return tuple(dict.fromkeys(findings))
@@ -252,8 +250,8 @@ def _category_of_class(cls: type) -> str | None:
 def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:
     """Yield the places in a value of a resolved annotation, outer ones first.
 
-    Each type is read where it first occurs, so that one that contains itself has an end. Of an
-    annotation that cannot be resolved, only the *category* of its mark is known.
+    Each type is read where it first occurs, so that one that contains itself has an end. An
+    annotation that cannot be resolved has only the *category* of its mark.
     """
     pending = deque([TypePath(name, annotation, name)])
     if annotation is MISSING and category is not None:

@@ -141,7 +141,7 @@ def _prepare(span_type: SpanType) -> None:
 
 
 _SCHEMAS: Final[WeakKeyDictionary[SpanType, str]] = WeakKeyDictionary()
-"""By declaration, what was built with `REDACT`, as JSON."""
+"""By declaration, the JSON that was built with `REDACT`."""
 
 
 def _span_type_schema(span_type: SpanType, redact: Redact) -> Entry:
@@ -176,7 +176,7 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             span_type.kind,
             redact=redact,
             declared=span_type.result,
-            redacted=plan.outcome.rule,
+            redacted=plan.result_plan.rule,
             rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=None if risk is None else risk.model_dump(mode="json"),

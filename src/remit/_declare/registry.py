@@ -109,7 +109,6 @@ class SpanType:
             function, called at the first use, if this is not known when it is declared.
         explicit_name: The name that the author chose, else None.
         title: Title for people, if the author gave one.
-        description: Description, if the author gave one.
         params: Model or JSON Schema in place of the signature's, or None.
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
@@ -117,7 +116,7 @@ class SpanType:
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
         owner: The person or team that is responsible for it, if it is an agent.
-        step_kind: What the step is, if an adapter declares it.
+        step_kind: The kind of the step, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         body: The function inside decorators, partials and objects.
@@ -151,7 +150,6 @@ class SpanType:
     module_spec: object = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read what does not depend on annotations."""
         body = unwrapped(self.function)
         module, name = module_name(self.named_after or body), qualname(self.named_after or body)
         code = getattr(body, "__code__", None)
@@ -276,7 +274,6 @@ class AgentType:
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
-        """Check the members of `span_types`."""
         for selector in self.span_types:
             if isinstance(selector, type) or not (
                 isinstance(selector, str | ModuleType) or callable(selector)
@@ -293,7 +290,6 @@ class AgentType:
 
     @property
     def name(self) -> str:
-        """The display name."""
         own = self.span_type
         return self.explicit_name or own.title or display_name(own.qualname)
 
@@ -336,8 +332,8 @@ class AgentType:
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the registration of the agent includes *span_type*.
 
-        It includes the steps of the agent's top-level package and those of adapters. Beside them
-        it includes what `span_types` names; if it names nothing, the steps of all modules that
+        It includes the steps of the agent's top-level package and those of adapters. It
+        also includes what `span_types` names; if it names nothing, the steps of all modules that
         have the source root of the agent's module.
         """
         top = self.span_type.module.partition(".")[0]
@@ -413,7 +409,6 @@ class Registry:
 
         Args:
             content: All that is declared, as one value that can be compared.
-            make: Makes the span type or the agent.
             lasting: Whether the declaration is for the whole process: it is made while a module is
                 imported.
 
@@ -476,7 +471,6 @@ class Registry:
         return self._span_types.get(name)
 
     def span_types(self) -> tuple[SpanType, ...]:
-        """Return every declared span type, sorted by name."""
         with self._lock:
             return tuple(self._span_types[name] for name in sorted(self._span_types))
 

@@ -88,8 +88,8 @@ def risk(
         forbids: Actions that are disallowed; `others` are all that *allows* does not name.
         takes: Categories of data that the parameters hold (the fields of `DataCategories`).
         gives: Categories of data that the result holds.
-        excludes: Categories that neither holds; `others` are, of the parameters, all that *takes*
-            does not name, and of the result all that *gives* does not name.
+        excludes: Categories that neither holds; `others` are all that *takes* does not name, for
+            the parameters, and all that *gives* does not name, for the result.
         classification: `public`, `internal`, `confidential`, `restricted` or `secret`, of both.
 
     Raises:

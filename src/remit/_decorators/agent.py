@@ -7,14 +7,13 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
-from remit import _runtime
 from remit._base.guard import guarded, logger
 from remit._base.ids import is_pfid
 from remit._base.text import describe_value
 from remit._base.traceparent import known_part
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
-from remit._decorators.span_type import recorder_of
+from remit._decorators.span_type import config_of, recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
@@ -24,11 +23,11 @@ from remit._inspect.decorated import (
 from remit._inspect.introspection import is_a, is_mapping
 from remit._policy.limits import Ceiling, under
 from remit._record.blocks import RunBlock
-from remit._record.calls import CALLS
 from remit._record.context import check_terminated, open_context
 from remit._record.runs import OpenRun, RunOptions
 from remit._record.spans import StepTracer
-from remit._record.wrappers import Agent, AgentObject, WrapperConfig
+from remit._record.wrappers import Agent, AgentObject
+from remit._runtime import process
 from remit.errors import DeclarationError, UsageError
 from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
@@ -127,7 +126,7 @@ def _decorate(
     info = callable_info(target, "agent", takes_self=takes_self)
     declared = _declare(info, name, options, declared_in)
     _log_shared_name(declared)
-    _runtime.registry().add_agent(declared)
+    process.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
         info.function,
@@ -139,17 +138,9 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.span_type.declared_in
     )
-    check_by_value = partial(_runtime.check_pickled_by_value, declared.span_type.name)
-    config = WrapperConfig(
-        CALLS[info.kind](tracer),
-        info.binding,
-        redecorate,
-        check_by_value,
-        info.self_parameter,
-        tracer.recorder,
-    )
+    config = config_of(info, tracer, redecorate)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    register = partial(_runtime.registration, declared)
+    register = partial(process.registration, declared)
     return agent_class(info.wrapped, config, runs.block, register)
 
 
@@ -179,9 +170,7 @@ def _declare(
 def _log_shared_name(declared: AgentType) -> None:
     """Log that another agent has the same display name, at the first declaration of *declared*."""
     name = declared.explicit_name
-    named = [
-        agent for agent in _runtime.registry().agents() if name and agent.explicit_name == name
-    ]
+    named = [agent for agent in process.registry().agents() if name and agent.explicit_name == name]
     if named and all(agent.external_identifier != declared.external_identifier for agent in named):
         logger.warning(
             "two agents have the display name %r, %s and %s; give each its own (both are recorded, "
@@ -206,13 +195,12 @@ class AgentRuns:
     """Opens the runs of one agent.
 
     Attributes:
-        ceiling: What the agent forbids; None if nothing.
+        ceiling: The limits of the agent; None if it has none.
     """
 
     __slots__ = ("_agent", "_malformed_logged", "_unused_logged", "ceiling")
 
     def __init__(self, agent: AgentType) -> None:
-        """Prepare to open runs of *agent*."""
         self._agent = agent
         self._unused_logged = self._malformed_logged = False
         self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
@@ -289,7 +277,7 @@ class AgentRuns:
         """
         if arguments:
             self._check(**arguments)
-        runtime, outer = _runtime.current(), open_context()
+        runtime, outer = process.current(), open_context()
         if outer is not None:
             check_terminated(outer)
         resume = arguments.get("resume")

@@ -35,9 +35,8 @@ def declare(
 
     Args:
         decorator: `span_type` or `agent`, for messages.
-        name: The explicit name, or None for `module:qualname`.
         options: The other arguments of `span_type`, by name.
-        declared_in: Of a copy of a decorated callable, the module that decorated the original.
+        declared_in: The module that decorated the original, for a copy of a decorated callable.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from remit import _runtime
 from remit._base.guard import guarded
 from remit._declare import inference
 from remit._declare.risk import coerce, redacting
@@ -13,6 +12,7 @@ from remit._decorators.span_type import outside
 from remit._inspect.introspection import is_mapping
 from remit._record.blocks import SpanBlock
 from remit._record.spans import BlockPlan, SpanRecorder
+from remit._runtime import process
 from remit.errors import DeclarationError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -59,7 +59,7 @@ def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
     excluded = None if risk is None else redacting(risk).params_excluded
-    declared = _runtime.registry().span_type(name)
+    declared = process.registry().span_type(name)
     if declared is None:
         return SpanRecorder(name, lambda: BlockPlan(None, excluded), find_risk=lambda: risk)
     return SpanRecorder(

@@ -7,17 +7,17 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, overload
 
-from remit import _runtime
 from remit._base import guard
 from remit._capture.plan import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
-from remit._inspect.decorated import callable_info, unwrap_descriptor
+from remit._inspect.decorated import CallableInfo, callable_info, unwrap_descriptor
 from remit._policy.limits import Ceiling, not_compared
 from remit._record.calls import CALLS
 from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
+from remit._runtime import process
 from remit.errors import DeniedError
 from remit.models.data_risk import DataRisk
 
@@ -25,9 +25,7 @@ from remit.models.data_risk import DataRisk
 class Descriptor(Protocol):
     """An object with `__get__`, such as a class method or a property."""
 
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        """Return the attribute."""
-        ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
 
 T = TypeVar("T", bound=Callable[..., object] | Descriptor)
@@ -117,7 +115,7 @@ def _decorate(
         return wrapping.rewrap(inner)
     info = callable_info(target, "span_type", takes_self=takes_self)
     declared = declare(info, "span_type", name, options, declared_in)
-    _runtime.registry().add_span_type(declared)
+    process.registry().add_span_type(declared)
     recorder = recorder_of(declared)
     tracer = StepTracer(
         info.function,
@@ -128,16 +126,23 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
     )
-    check_by_value = partial(_runtime.check_pickled_by_value, declared.name)
-    config = WrapperConfig(
+    config = config_of(info, tracer, redecorate)
+    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
+
+
+def config_of(
+    info: CallableInfo, tracer: StepTracer, redecorate: Callable[[object], object]
+) -> WrapperConfig:
+    """Return how a declared callable is called, bound and decorated again."""
+    check_by_value = partial(process.check_pickled_by_value, tracer.recorder.name)
+    return WrapperConfig(
         CALLS[info.kind](tracer),
         info.binding,
         redecorate,
         check_by_value,
         info.self_parameter,
-        recorder,
+        tracer.recorder,
     )
-    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 
 
 def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecorder:
@@ -165,7 +170,7 @@ def outside(recorder: SpanRecorder, *, deny: bool = True) -> nullcontext[None]:
         RecursionError: The program is too deep in a recursion to decide.
     """
     try:
-        _runtime.current().outside(recorder, deny=deny)
+        process.current().outside(recorder, deny=deny)
     except DeniedError:
         raise
     except Exception as error:
@@ -178,9 +183,8 @@ def outside_after(recorder: SpanRecorder, error: Exception, *, deny: bool = True
 
     Raises:
         DeniedError: The settings do not let every step run.
-        RecursionError: As `outside`.
     """
-    permissive = not deny or _runtime.is_permissive()
+    permissive = not deny or process.is_permissive()
     if isinstance(error, RecursionError) and not permissive:
         raise error
     guard.contain("a call outside any run", error)

@@ -1,4 +1,4 @@
-"""Adoption: sends what ended processes left in the spool, and ends their runs."""
+"""Adoption: sends the items that ended processes left in the spool, and ends their runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 
 from remit._base.clock import NS_PER_S
 from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
-from remit._deliver.records import RunRecord
 from remit._deliver.run_delivery import RunDeliveries
 from remit._deliver.sender import Sender
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.store import SpoolFile, is_damage
+from remit._deliver.stored import StoredRun
 from remit._deliver.window import SenderContext
 from remit._record.items import Item
 
@@ -96,7 +96,7 @@ class Adoption:
             self._outbox.abandon()
 
     def close(self, timeout_s: float) -> None:
-        """Release the file; a later process sends what is left. Wait at most *timeout_s*."""
+        """Release the file; a later process sends the rest. Wait at most *timeout_s*."""
         self._closed = True
         outbox = self._outbox
         if outbox is not None:
@@ -139,23 +139,23 @@ class Adoption:
         self._next_scan_ns = self._context.clock.monotonic_ns() + self._scan_every_ns
 
 
-def _endings(file: SpoolFile, outbox: Outbox) -> tuple[list[Item], list[RunRecord]]:
+def _endings(file: SpoolFile, outbox: Outbox) -> tuple[list[Item], list[StoredRun]]:
     """Return the ends of open spans and runs of the process of *file*, and its losses.
 
     Returns:
-        Items to be sent, and the run records that changed.
+        Items to be sent, and the runs that changed.
     """
-    runs = {record.key: record for record in outbox.open_runs()}
-    roots = {record.root for record in runs.values()}
+    runs = {run.key: run for run in outbox.open_runs()}
+    roots = {run.root for run in runs.values()}
     ended_ns, process = file.last_write_ns, file.claim.path.stem
     spans = [failed_end(span, ended_ns) for span in outbox.open_spans() if span.key not in roots]
     for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     # Another process ends these runs.
-    inherited = [record for record in outbox.runs() if record.inherited and record.lost]
-    losses = [loss_span(record, ended_ns, process) for record in inherited]
-    for record in inherited:
-        record.lost = {}
-    ends = [item for record in runs.values() for item in failed_run_ends(record, ended_ns)]
+    inherited = [run for run in outbox.runs() if run.inherited and run.lost]
+    losses = [loss_span(run, ended_ns, process) for run in inherited]
+    for run in inherited:
+        run.lost = {}
+    ends = [item for run in runs.values() for item in failed_run_ends(run, ended_ns)]
     return [*spans, *losses, *ends], [*runs.values(), *inherited]

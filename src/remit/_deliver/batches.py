@@ -76,12 +76,10 @@ class Batch:
     """Rows for one bulk request, in the order of sending.
 
     Attributes:
-        limits: Most items and bytes.
         rows: The rows that are sent, by idempotency key.
         starts: The runs that are started before their rows, by key.
         losses: The runs whose losses are sent before their end, by idempotency key.
         silent: Rows of which nothing is sent; they are delivered with the others.
-        runs: The runs of the rows, by key.
         size_bytes: Upper bound of the size as JSON.
     """
 
@@ -109,7 +107,6 @@ class Batch:
         return sorted([*self.rows.values(), *self.silent], key=attrgetter("id"))
 
     def keys(self) -> set[str]:
-        """Return the idempotency keys of the operations."""
         starts = map(calls.start_key, self.starts)
         return {*self.rows, *self.losses, *starts}
 
@@ -145,20 +142,20 @@ class Batch:
 
     def add_start(self, run: RunDelivery) -> bool:
         """Add the start of a run if it fits and is not in the batch; return whether it is."""
-        record = run.record
-        if record.key in self.starts:
+        stored = run.stored
+        if stored.key in self.starts:
             return True
         if not self.has_room(OPERATION_BYTES, 2):
             return False
-        self.starts[record.key] = self.runs[record.key] = run
-        self._openings.append(calls.start(record, record.instance_id or "").item())
+        self.starts[stored.key] = self.runs[stored.key] = run
+        self._openings.append(calls.start(stored, stored.instance_id or "").item())
         self.size_bytes += OPERATION_BYTES
         return True
 
     def add_silent(self, row: Row, run: RunDelivery) -> None:
         """Add a row of which nothing is sent."""
         self.silent.append(row)
-        self.runs[run.record.key] = run
+        self.runs[run.stored.key] = run
 
     def add_losses(self, key: str, operation: Operation, run: RunDelivery) -> bool:
         """Add the losses of a run if they fit together with its end; return whether they do."""
@@ -171,7 +168,6 @@ class Batch:
 
 
 def encode_bulk(operations: Sequence[Operation]) -> bytes:
-    """Return the body of a bulk request."""
     return _encode(_Bulk(operations))
 
 
@@ -200,29 +196,29 @@ def describe(item: Item, run: RunDelivery) -> tuple[str, Operation]:
 
 def describe_losses(run: RunDelivery, end: Item) -> tuple[str, Operation]:
     """Return key and operation of the losses of a run, as of its *end*."""
-    return describe_span(loss_span(run.record, end.finished_ns or run.record.started_ns), run)
+    return describe_span(loss_span(run.stored, end.finished_ns or run.stored.started_ns), run)
 
 
 def instance_operation(item: Item, run: RunDelivery) -> InstanceOperation:
     """Return the operation that sends a quality payload or the end of a run."""
     make = calls.finish if item.kind == ItemKind.CLOSE else calls.quality
-    return make(item, run.record.instance_id or "")
+    return make(item, run.stored.instance_id or "")
 
 
 def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
     """Return the idempotency key of a span item, and the operation that sends it."""
-    record, root_key, partition = run.record, run.root_key, run.partition
-    text = key_text(root_key if item.key == record.root else item.key)
+    stored, root_key, partition = run.stored, run.root_key, run.partition
+    text = key_text(root_key if item.key == stored.root else item.key)
     span_id = pfid_text(text, partition)
     result = UNSET if item.result is None else Raw(item.result)
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
     if item.kind == ItemKind.FINISH:
         key = f"f-{text}"
         return key, _Finish(key, span_id, item.status or "", result, ended_at)
-    parent = root_key if item.parent == record.root else item.parent
+    parent = root_key if item.parent == stored.root else item.parent
     key = f"c-{text}"
     details = _Details(
-        record.instance_id or "",
+        stored.instance_id or "",
         span_id,
         item.name or "",
         item.status or "",

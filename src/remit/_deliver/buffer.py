@@ -178,7 +178,6 @@ class Buffer:
         return self._feeds.get(run_key)
 
     def forget_feed(self, run_key: str) -> None:
-        """Remove a run's feed."""
         self._feeds.pop(run_key, None)
 
     def close(self) -> None:
@@ -201,7 +200,7 @@ class Buffer:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether so much is queued that the writer should start its next pass immediately."""
+        """Whether the queue is long enough for the writer to start its next pass immediately."""
         return len(self._queue) > BACKLOG_ITEMS
 
     def __len__(self) -> int:

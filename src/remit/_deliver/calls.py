@@ -24,7 +24,7 @@ from remit._base.guard import attempt
 from remit._base.ids import key_text
 from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
-from remit._deliver.records import Registration, RunRecord
+from remit._deliver.stored import Registration, StoredRun
 from remit._record.items import Item
 from remit.client.endpoints.endpoint import Call, Endpoint
 from remit.client.endpoints.responses import lenient, output_error
@@ -66,9 +66,7 @@ class Client(Protocol):
         """Send *call* once and return its parsed answer."""
         ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
+    def close(self) -> None: ...
 
 
 class OutOfTimeError(Exception):
@@ -99,13 +97,13 @@ class DeadlineClient:
     """Sends calls with the timeout of a request and the deadline of a shutdown.
 
     Attributes:
-        limit: Deadline of a shutdown; None before one.
+        deadline: Deadline of a shutdown; None before one.
         answered: Number of calls that the API answered, rejections included.
     """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
         """Send through *client*, each call at most *timeout_s* seconds long."""
-        self.limit: Deadline | None = None
+        self.deadline: Deadline | None = None
         self.answered = 0
         self._client = client
         self._timeout_s = timeout_s
@@ -127,7 +125,7 @@ class DeadlineClient:
             self._count()
             raise
         except UnavailableError as error:
-            if self.limit is not None and self.limit.remaining_s() <= 0:
+            if self.deadline is not None and self.deadline.remaining_s() <= 0:
                 # The process ends; the server did not fail.
                 raise OutOfTimeError from error
             raise
@@ -136,14 +134,14 @@ class DeadlineClient:
 
     def call_side_by_side(self, requests: Sequence[Call[T]]) -> list[T | Exception]:
         """Send *requests* on several threads; return for each its answer or its exception."""
-        outcomes: list[T | Exception] = [OutOfTimeError()] * len(requests)
+        results: list[T | Exception] = [OutOfTimeError()] * len(requests)
         numbers = deque(range(len(requests)))
 
         def work() -> None:
             with suppress(IndexError):
                 while True:
                     number = numbers.popleft()
-                    outcomes[number] = attempt(partial(self.call, requests[number]))
+                    results[number] = attempt(partial(self.call, requests[number]))
 
         threads = list[threading.Thread]()
         with suppress(RuntimeError):  # no thread starts while the interpreter exits
@@ -154,16 +152,16 @@ class DeadlineClient:
         work()
         for thread in threads:
             thread.join()
-        return outcomes
+        return results
 
     def _count(self) -> None:
         with self._counting:
             self.answered += 1
 
     def _remaining_s(self) -> float:
-        if self.limit is None:
+        if self.deadline is None:
             return self._timeout_s
-        left_s = self.limit.remaining_s()
+        left_s = self.deadline.remaining_s()
         if left_s <= 0:
             raise OutOfTimeError
         return min(self._timeout_s, left_s)
@@ -263,25 +261,25 @@ class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
         return {"idempotency_key": self.key, **self.fields}
 
 
-def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> InstanceOperation:
+def register(run: StoredRun, agent_id: str | None, *, kept: bool = False) -> InstanceOperation:
     """Return the operation that registers a run; its bytes depend only on the arguments.
 
     If the server has *kept* the schema version, only its identifier is sent.
     """
-    registration = record.registration
+    registration = run.registration
     fields = {
         "agent_version": Raw(registration.version),
         "agent_schema_version": _identifier_alone(registration)
         if kept
         else Raw(registration.schema),
         "schema_kept": kept or None,
-        "purpose": record.purpose,
-        "update_current_version": record.purpose == LIVE,
-        "external_identifier": record.key,
+        "purpose": run.purpose,
+        "update_current_version": run.purpose == LIVE,
+        "external_identifier": run.key,
         "agent_id": agent_id,
         "environment_id": registration.environment_id,
     }
-    return InstanceOperation(REGISTER_INSTANCE, f"reg-{record.key}", None, fields)
+    return InstanceOperation(REGISTER_INSTANCE, f"reg-{run.key}", None, fields)
 
 
 def alone(operation: InstanceOperation) -> Call[Instance]:
@@ -300,10 +298,10 @@ def start_key(run_key: str) -> str:
     return f"start-{run_key}"
 
 
-def start(record: RunRecord, instance_id: str) -> InstanceOperation:
+def start(run: StoredRun, instance_id: str) -> InstanceOperation:
     """Return the operation that starts a run."""
-    fields = {"timestamp": iso8601(record.started_ns)}
-    return InstanceOperation(START_INSTANCE, start_key(record.key), instance_id, fields)
+    fields = {"timestamp": iso8601(run.started_ns)}
+    return InstanceOperation(START_INSTANCE, start_key(run.key), instance_id, fields)
 
 
 def finish(item: Item, instance_id: str) -> InstanceOperation:

@@ -107,7 +107,7 @@ class CircuitBreaker:
         return self.health not in (Health.OK, Health.IDLE)
 
     def succeeded(self) -> None:
-        """Record that the server took what was sent."""
+        """Record that the server took a request."""
         self.stalled = False
         if self.failing:
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
@@ -121,14 +121,13 @@ class CircuitBreaker:
         """Record that nothing can be sent now; return the seconds until the next try.
 
         Args:
-            error: The failure.
             after_success: Something was delivered just before, so the server is not down: the waits
                 begin again.
         """
         self.stalled = False
         before, self.health = self.health, _health_of(error)
         self.last_error = str(error)
-        # What is only in memory waits for no other process.
+        # Items in memory wait for no other process.
         spool = self._spool()
         if self._folder is not None and spool is not None:
             self._folder.note_failure(self.last_error, self._clock.wall_ns())

@@ -92,7 +92,7 @@ class Delivery:
         self._assemble()
 
     def _assemble(self) -> None:
-        """Create what belongs to one process: outbox, writer, sender, threads."""
+        """Create the parts of one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
         self._closing = SignalSafeLock()
         self._files: Files | None = None
@@ -159,7 +159,7 @@ class Delivery:
         self._sender_thread.start()
 
     def wake_writer(self) -> None:
-        """Make the writer move what is queued; do not wait for it."""
+        """Make the writer move the queue; do not wait for it."""
         self._writer_thread.wake()
 
     def adopt(self) -> bool:
@@ -173,12 +173,12 @@ class Delivery:
         return True
 
     def bring_back(self) -> None:
-        """Make what ended processes set aside ready to be sent again."""
+        """Make items that ended processes set aside ready to be sent again."""
         if self._files is not None:
             self._files.bring_back()
 
     def status(self) -> Status:
-        """Return the status; the runtime fills in mode, faults and what was redacted."""
+        """Return the status; the runtime fills in mode, faults and redactions."""
         counts = self._result(unmoved=self._unmoved())
         written = (self._outbox.oldest_ns(), self._adoption.oldest_ns())
         now_ns = self._clock.wall_ns()
@@ -210,7 +210,6 @@ class Delivery:
 
         Args:
             deadline: Latest time of the return.
-            adopting: Deliver files of ended processes too.
             forced: Try even if the last tries failed; otherwise a failing server is not called, and
                 everything is only moved to the spool.
         """
@@ -274,13 +273,13 @@ class Delivery:
     def _send_on_this_thread(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread, because no thread can be started any more."""
         worker, client = self._sender_thread, self._client
-        before, client.limit = client.limit, deadline
+        before, client.deadline = client.deadline, deadline
         while not done():
             wait_s = worker.run_once()
             if wait_s >= deadline.remaining_s():
                 break
             worker.wait(lambda: False, wait_s)
-        client.limit = before
+        client.deadline = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
         """Return the counts as the result of a flush.
@@ -310,7 +309,7 @@ class Delivery:
             worker.raise_fault()
 
     def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
-        """Flush, then stop; what is recorded later is counted as lost.
+        """Flush, then stop; later items are counted as lost.
 
         Args:
             deadline: Latest time of the return; a running request is abandoned then.
@@ -320,14 +319,14 @@ class Delivery:
             if self._closed:
                 return self._result()
             self._closed = True
-        self._client.limit = deadline
+        self._client.deadline = deadline
         self._writer.begin_shutdown()
         try:
             if self._has_work:
                 self._flush_last(deadline, exiting=exiting)
         except KeyboardInterrupt:
-            # After Ctrl-C nothing more is waited for; what is on disk is kept.
-            deadline = self._client.limit = Deadline.after(0, self._clock)
+            # After Ctrl-C nothing more is waited for; items on disk are kept.
+            deadline = self._client.deadline = Deadline.after(0, self._clock)
             raise
         finally:
             self._stop(deadline)

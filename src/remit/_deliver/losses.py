@@ -1,7 +1,7 @@
 """Losses: items that could not be delivered, counted by reason and run, and sent to the server.
 
 The losses of a run are sent as one span of type `remit:loss` and as a count in the root's result.
-The span is built from the run's record when it is sent: it needs no place in a queue that could be
+The span is built from the run when it is sent: it needs no place in a queue that could be
 full, and a process that adopts the run builds the same span.
 """
 
@@ -20,13 +20,13 @@ from remit._base.ids import derived_key
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
-from remit._deliver.records import RunRecord
+from remit._deliver.stored import StoredRun
 from remit._record.items import Item, ItemKind
 
 # Memory of an item besides its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the headers of the two bytes objects.
 ITEM_BYTES: Final = 512
-# Most runs whose losses are kept until they are in the run's record. Beyond it the oldest run is
+# Most runs whose losses are kept until they are in the run. Beyond it the oldest run is
 # removed, and its losses are only in the totals.
 MAX_RUNS: Final = 10_000
 LOST: Final = "lost"
@@ -89,9 +89,8 @@ class Losses:
     """Counts of losses, by reason and by run; any thread may add to them."""
 
     def __init__(self) -> None:
-        """Start with nothing lost."""
         self._counts: Counter[str] = Counter()
-        # Losses that are not in the record of their run yet.
+        # Losses that are not in their run yet.
         self._of_runs: dict[str, Counter[str]] = {}
         self._lock = SignalSafeLock()
 
@@ -113,22 +112,21 @@ class Losses:
             known[reason.value] += count
 
     def by_reason(self) -> dict[str, int]:
-        """Return a copy of the counts."""
         with self._lock:
             return dict(self._counts)
 
     def runs(self) -> list[str]:
-        """Return the keys of the runs with losses that are not in a record yet."""
+        """Return the keys of the runs with losses that are not in the run yet."""
         with self._lock:
             return list(self._of_runs)
 
-    def record_losses(self, record: RunRecord) -> bool:
-        """Add new losses of a run to its *record*; return whether there were any."""
+    def take_losses(self, run: StoredRun) -> bool:
+        """Move the new losses of *run* into it; return whether there were any."""
         with self._lock:
-            new = self._of_runs.pop(record.key, None)
+            new = self._of_runs.pop(run.key, None)
             if new is None:
                 return False
-            record.lost = dict(Counter(record.lost) + new)
+            run.lost = dict(Counter(run.lost) + new)
             return True
 
     def after_fork_in_child(self) -> None:
@@ -157,22 +155,22 @@ def cut_marker(content: bytes) -> bytes:
     return _encode(markers.cut_whole(len(content)))
 
 
-def loss_span(record: RunRecord, at_ns: int, salt: str = "") -> Item:
+def loss_span(run: StoredRun, at_ns: int, salt: str = "") -> Item:
     """Return the loss span of a run: counts by reason, and the most frequent reason.
 
     Its key depends on the run and *salt*, which the loss span of another process has.
     """
-    counts = dict(sorted(record.lost.items()))
+    counts = dict(sorted(run.lost.items()))
     main = max(counts, key=counts.__getitem__)
     payload = _encode({"counts": counts, "reason": main})
-    key = derived_key(record.root, f"{record.key}/{LOSS_TYPE}/{salt}")
+    key = derived_key(run.root, f"{run.key}/{LOSS_TYPE}/{salt}")
     return Item(
-        ItemKind.SPAN, record.key, key, record.root, LOSS_TYPE,
+        ItemKind.SPAN, run.key, key, run.root, LOSS_TYPE,
         at_ns, at_ns, COMPLETE, payload, NO_RESULT,
     )  # fmt: skip
 
 
-def with_loss_count(item: Item, record: RunRecord) -> Item:
+def with_loss_count(item: Item, run: StoredRun) -> Item:
     """Return the end of a root span with all losses of the run, later ones included."""
     if item.result is None:
         return item
@@ -182,7 +180,7 @@ def with_loss_count(item: Item, record: RunRecord) -> Item:
         return item
     if LOST not in values:
         return item
-    lost = sum(n for reason, n in record.lost.items() if not Loss.arrives_in_part(reason))
+    lost = sum(n for reason, n in run.lost.items() if not Loss.arrives_in_part(reason))
     values[LOST] = Raw(b"%d" % lost)
     return replace(item, result=_encode(values))
 
@@ -192,10 +190,10 @@ def failed_end(span: Item, ended_ns: int) -> Item:
     return _end(span, ItemKind.FINISH, ended_ns, SPAN_RESULT)
 
 
-def failed_run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
+def failed_run_ends(run: StoredRun, ended_ns: int) -> tuple[Item, Item]:
     """Return the failed ends of a root span and a run that were open when their process ended."""
     root = Item(
-        ItemKind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+        ItemKind.SPAN, run.key, run.root, None, RUN_TYPE, run.started_ns,
         None, None, None, None,
     )  # fmt: skip
     return (

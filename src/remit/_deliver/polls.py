@@ -31,7 +31,7 @@ class RunPolls:
         """Poll the runs that are due, in bulk where the server takes it."""
         context = self._context
         now_ns = context.clock.monotonic_ns()
-        if context.client.limit is not None or now_ns < self._next_round_ns:
+        if context.client.deadline is not None or now_ns < self._next_round_ns:
             return
         self._next_round_ns = now_ns + int(context.stream_interval_s * NS_PER_S)
         due = [run for run in self._runs.running() if self._due_ns(run) <= now_ns]
@@ -58,7 +58,7 @@ class RunPolls:
 
         The server stops at an instance that it does not know; the others are read in later rounds.
         """
-        operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
+        operations = [calls.show(run.stored.key, run.stored.instance_id or "") for run in runs]
         answer: calls.Instances = {}
         with suppress(RejectedError):
             answer = self._context.client.call(calls.in_bulk(operations))
@@ -79,4 +79,4 @@ class RunPolls:
         client = self._context.client
         run.answered_ns = self._context.clock.monotonic_ns()
         with suppress(RejectedError):
-            run.note_instance(client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(client.call(calls.get_instance(run.stored.instance_id or "")))

@@ -1,4 +1,4 @@
-"""Runs that are being delivered: their records, their progress, and their registration."""
+"""Runs that are being delivered: their progress, and their registration."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from remit._deliver import calls
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
 from remit._deliver.reactions import Rejection
-from remit._deliver.records import Registration, RunRecord, RunState, digest_of
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.status import Tally
+from remit._deliver.stored import Registration, RunState, StoredRun, digest_of
 from remit._record.items import AgentRef, RunFeed
 from remit.errors import (
     ApiError,
@@ -67,19 +67,18 @@ class BatchLimits:
 
 
 class Registrations:
-    """Makes run records; builds the registration of an agent once for each `AgentRef`.
+    """Makes stored runs; builds the registration of an agent once for each `AgentRef`.
 
     An agent gets a new `AgentRef` when a declaration is added, so that later runs register it.
     """
 
     def __init__(self) -> None:
-        """Start with none."""
         self._built: dict[str, tuple[AgentRef, Registration]] = {}
 
-    def record(self, feed: RunFeed, started_ns: int, *, inherited: bool = False) -> RunRecord:
-        """Return the record of a run; the parent process opened and ends an *inherited* one."""
+    def stored_run(self, feed: RunFeed, started_ns: int, *, inherited: bool = False) -> StoredRun:
+        """Return the run of *feed*; the parent process opened and ends an *inherited* one."""
         opened = feed.instance_id is not None and not feed.resumed
-        return RunRecord(
+        return StoredRun(
             feed.key,
             feed.root,
             started_ns,
@@ -125,7 +124,7 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
     """The delivery of one run; untracked by the garbage collector, as all that waits.
 
     Attributes:
-        record: The data needed to deliver the run; kept in the outbox.
+        stored: The data needed to deliver the run; kept in the outbox.
         feed: Passes the server's answers to the recording; None once the run has ended there.
         partition: Partition of the instance's id, as text; the ids of its spans have the same. It
             is 0 for an id that is not a PFID.
@@ -134,7 +133,7 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
         rejection: The reason for which the run is set aside; None if it is not.
     """
 
-    record: RunRecord
+    stored: StoredRun
     feed: RunFeed | None
     partition: str = ""
     root_key: bytes = b""
@@ -145,30 +144,29 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
 
     @property
     def agent(self) -> str:
-        """The identifier of the agent."""
-        return self.record.registration.external_identifier
+        return self.stored.registration.external_identifier
 
     @property
     def new(self) -> bool:
         """Whether the run has to be registered before anything of it can be sent."""
-        return self.record.state is RunState.NEW
+        return self.stored.state is RunState.NEW
 
     @property
     def ready(self) -> bool:
         """Whether the items of the run can be sent, after its start if `needs_start`."""
-        return self.record.state in (RunState.REGISTERED, RunState.STARTED, RunState.ENDED)
+        return self.stored.state in (RunState.REGISTERED, RunState.STARTED, RunState.ENDED)
 
     @property
     def needs_start(self) -> bool:
         """Whether the start of the run has to be sent first."""
-        return self.record.state is RunState.REGISTERED
+        return self.stored.state is RunState.REGISTERED
 
     @property
     def running(self) -> bool:
         """Whether the server knows the run, and it is recorded and not terminated."""
         if self.feed is None or self.feed.terminated is not None:
             return False
-        return self.record.state is RunState.STARTED
+        return self.stored.state is RunState.STARTED
 
     @property
     def streaming(self) -> bool:
@@ -178,15 +176,15 @@ class RunDelivery(msgspec.Struct, gc=False, eq=False):
 
     def reject(self, rejection: Rejection) -> None:
         """Set the run aside: all of its items are set aside when they are sent."""
-        self.record.state = RunState.SET_ASIDE
+        self.stored.state = RunState.SET_ASIDE
         self.rejection = rejection
 
     def identify(self, instance_id: str) -> None:
         """Set the id that the server gave the run, and pass it to the recording."""
-        self.record.instance_id = instance_id
+        self.stored.instance_id = instance_id
         self.partition = encode(partition_of(instance_id) or 0, PARTITION_CHARS)
         # Derived, because a process that resumes the run knows only the instance's id.
-        self.root_key = key_within(instance_id, "root") or self.record.root
+        self.root_key = key_within(instance_id, "root") or self.stored.root
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
@@ -225,30 +223,30 @@ class RunDeliveries:
 
     def end(self, run: RunDelivery) -> None:
         """End a run whose own end was delivered or rejected."""
-        key = run.record.key
-        if run.record.state is not RunState.SET_ASIDE:
-            run.record.state = RunState.ENDED
+        key = run.stored.key
+        if run.stored.state is not RunState.SET_ASIDE:
+            run.stored.state = RunState.ENDED
         self._open.pop(key, None)
         self._ended[key] = run
         run.feed = None
         if self._buffer is not None:
             self._buffer.forget_feed(key)
-        self._outbox.save_run(run.record)
+        self._outbox.save_run(run.stored)
         if len(self._ended) > MAX_ENDED:
             oldest, _ = self._ended.popitem(last=False)
             self._outbox.forget_run(oldest)
 
     def _begin(self, run_key: str) -> RunDelivery | None:
-        record = self._outbox.run(run_key)
-        if record is None:
+        stored = self._outbox.run(run_key)
+        if stored is None:
             return None
-        if record.state is RunState.SET_ASIDE:
+        if stored.state is RunState.SET_ASIDE:
             # Set aside by an ended process; the server may have been fixed since.
-            record.state = RunState.NEW
+            stored.state = RunState.NEW
         feed = self._buffer.feed(run_key) if self._buffer is not None else None
-        run = self._open[run_key] = RunDelivery(record, feed)
-        if record.instance_id is not None:
-            run.identify(record.instance_id)
+        run = self._open[run_key] = RunDelivery(stored, feed)
+        if stored.instance_id is not None:
+            run.identify(stored.instance_id)
         return run
 
 
@@ -268,7 +266,7 @@ class RunRegistrar:
         limits: BatchLimits,
         support: BulkSupport,
     ) -> None:
-        """Send by *client*, save the records in *outbox*, count in *tally*."""
+        """Send by *client*, save the runs in *outbox*, count in *tally*."""
         self._client = client
         self._outbox = outbox
         self._clock = clock
@@ -300,8 +298,8 @@ class RunRegistrar:
         return taken
 
     def _size_bytes(self, run: RunDelivery) -> int:
-        """Return about how long the registration of a run is as JSON."""
-        registration = run.record.registration
+        """Return the approximate size of a registration as JSON."""
+        registration = run.stored.registration
         schema_bytes = 0 if self._is_kept(registration) else len(registration.schema)
         return REGISTRATION_BYTES + len(registration.version) + schema_bytes
 
@@ -309,12 +307,12 @@ class RunRegistrar:
         return digest_of(registration) in self._kept
 
     def _can_be_together(self, run: RunDelivery) -> bool:
-        record = run.record
+        stored = run.stored
         return (
             self._support.registrations is not False
-            and not (record.alone or record.resumed)
-            and record.registration.complete
-            and not self._lacks_agent(record.registration)
+            and not (stored.alone or stored.resumed)
+            and stored.registration.complete
+            and not self._lacks_agent(stored.registration)
         )
 
     def _lacks_agent(self, registration: Registration) -> bool:
@@ -342,21 +340,21 @@ class RunRegistrar:
         except RejectedError as error:
             if len(runs) > 1 and (self._support.registrations or isinstance(error, TooLargeError)):
                 raise
-            answer = {runs[0].record.key: error}
+            answer = {runs[0].stored.key: error}
         rejected: list[tuple[RunDelivery, ApiError]] = []
         for run in runs:
-            outcome = answer.get(run.record.key)
-            if isinstance(outcome, Instance):
-                self._registered(run, outcome)
-            elif outcome is not None and not self._corrects(run.record.registration, outcome):
-                rejected.append((run, outcome))
+            result = answer.get(run.stored.key)
+            if isinstance(result, Instance):
+                self._registered(run, result)
+            elif result is not None and not self._corrects(run.stored.registration, result):
+                rejected.append((run, result))
         return rejected
 
     def _prepare(self, run: RunDelivery) -> bool:
         """Make the lookups that a run needs first; return whether it is to be registered then."""
-        registration = run.record.registration
+        registration = run.stored.registration
         try:
-            if run.record.resumed:
+            if run.stored.resumed:
                 self._find(run)
                 self._save(run, RunState.STARTED)
             elif not registration.complete:
@@ -371,10 +369,10 @@ class RunRegistrar:
 
     def _request(self, runs: Sequence[RunDelivery]) -> calls.Instances:
         """Return by the key of each run its instance, or its rejection."""
-        if not runs[0].record.alone and self._support.registrations is False:
-            self._leave_bulk(runs[0].record)
-        operations = {run.record.key: self._operation(run.record) for run in runs}
-        if runs[0].record.alone:
+        if not runs[0].stored.alone and self._support.registrations is False:
+            self._leave_bulk(runs[0].stored)
+        operations = {run.stored.key: self._operation(run.stored) for run in runs}
+        if runs[0].stored.alone:
             ((key, operation),) = operations.items()
             instance = self._client.call(calls.alone(operation))
             if self._support.registrations is None:
@@ -389,7 +387,7 @@ class RunRegistrar:
         }
         if not answered:
             raise ContractError(calls.NAMES_NONE)
-        if any(isinstance(outcome, Instance) for outcome in answered.values()):
+        if any(isinstance(result, Instance) for result in answered.values()):
             self._support.registrations = True
         return answered
 
@@ -417,8 +415,8 @@ class RunRegistrar:
             ContractError: The API answered 404: the URL or an id in the settings is wrong.
         """
         too_large = isinstance(error, TooLargeError)
-        if self._support.registrations is None and not run.record.alone and not too_large:
-            self._leave_bulk(run.record)
+        if self._support.registrations is None and not run.stored.alone and not too_large:
+            self._leave_bulk(run.stored)
             return True
         if isinstance(error, UnauthorizedError):
             raise error
@@ -426,28 +424,28 @@ class RunRegistrar:
             raise ContractError(str(error), status=error.status, code=error.code) from error
         return False
 
-    def _leave_bulk(self, record: RunRecord) -> None:
+    def _leave_bulk(self, stored: StoredRun) -> None:
         """Have a run registered alone; it is written first, for a process that adopts the run."""
-        record.alone = True
-        self._outbox.write_run(record)
+        stored.alone = True
+        self._outbox.write_run(stored)
 
     def started(self, run: RunDelivery) -> None:
         """Save that the server knows that a run has started."""
         self._save(run, RunState.STARTED)
 
     def _registered(self, run: RunDelivery, instance: Instance) -> None:
-        self._compare_agents(run.record.registration, instance)
+        self._compare_agents(run.stored.registration, instance)
         if instance.keeps_schema:
-            self._kept.add(digest_of(run.record.registration))
+            self._kept.add(digest_of(run.stored.registration))
         run.identify(instance.id)
         # The parent process starts an inherited run.
-        self._save(run, RunState.STARTED if run.record.inherited else RunState.REGISTERED)
+        self._save(run, RunState.STARTED if run.stored.inherited else RunState.REGISTERED)
 
-    def _operation(self, record: RunRecord) -> InstanceOperation:
-        registration = record.registration
+    def _operation(self, stored: StoredRun) -> InstanceOperation:
+        registration = stored.registration
         known_id = self._agent_ids.get(registration.external_identifier)
         kept = self._is_kept(registration)
-        return calls.register(record, registration.agent_id or known_id, kept=kept)
+        return calls.register(stored, registration.agent_id or known_id, kept=kept)
 
     def renew(self, run: RunDelivery, error: ApiError = FORGOTTEN) -> None:
         """Have a run registered again, once, with the same key: the server does not know it."""
@@ -458,14 +456,14 @@ class RunRegistrar:
             self._save(run, RunState.NEW)
 
     def _save(self, run: RunDelivery, state: RunState) -> None:
-        run.record.state = state
+        run.stored.state = state
         self.advanced += 1
         run.answered_ns = self._clock.monotonic_ns()
-        self._outbox.save_run(run.record)
+        self._outbox.save_run(run.stored)
 
     def _find(self, run: RunDelivery) -> None:
         """Check that the instance exists which a run resumes."""
-        instance_id = run.record.instance_id or ""
+        instance_id = run.stored.instance_id or ""
         try:
             instance = self._client.call(calls.get_instance(instance_id))
         except NotFoundError as error:

@@ -143,7 +143,7 @@ class Sender:
 
     def _register_runs(self, runs: Sequence[RunDelivery]) -> None:
         """Register *runs*, in bulk where the server takes it; fewer together after a failure."""
-        waiting = deque(run for run in runs if not self._window.is_waiting(run.record.key))
+        waiting = deque(run for run in runs if not self._window.is_waiting(run.stored.key))
         most = self._context.limits.items
         while waiting:
             together = self._registrar.take(waiting, most)
@@ -159,7 +159,7 @@ class Sender:
             for run, error in rejected or ():
                 self._react_to_registration(run, error)
             left = [
-                run for run in together if run.new and not self._window.is_waiting(run.record.key)
+                run for run in together if run.new and not self._window.is_waiting(run.stored.key)
             ]
             waiting.extendleft(reversed(left))
 
@@ -175,7 +175,7 @@ class Sender:
         # The rejection of a bulk item has no status.
         rejected = error.status is not None or isinstance(error, UnauthorizedError)
         tries_again = reaction(ItemKind.RUN, error.code) is Reaction.TRY_AGAIN
-        if not rejected and tries_again and self._window.retry_later(run.record.key):
+        if not rejected and tries_again and self._window.retry_later(run.stored.key):
             return
         if not self._registrar.rejects_bulk(run, error):
             run.reject(Rejection.of_run(run.agent, error))
@@ -205,7 +205,7 @@ class Sender:
             if again is None and following:
                 (batch,) = following
                 continue
-            # What becomes of the following rows may depend on those that were not delivered.
+            # The following rows may depend on rows that were not delivered.
             for unsent in following:
                 queue.extendleft(reversed(unsent.all_rows()))
             queue.extendleft(reversed(again or []))
@@ -233,9 +233,9 @@ class Sender:
         started = not run.needs_start or item.run_key in self._starting
         if not started and not batch.add_start(run):
             return False
-        if item.key == run.record.root and self._window.has_lost(run):
+        if item.key == run.stored.root and self._window.has_lost(run):
             # The server stops at a rejected row before it; then the count is taken again.
-            item = with_loss_count(item, run.record)
+            item = with_loss_count(item, run.stored)
         try:
             if item.kind == ItemKind.CLOSE and self._window.has_unsent_losses(run):
                 key, operation = describe_losses(run, item)

@@ -36,19 +36,19 @@ class SingleCalls:
 
     def start(self, runs: Sequence[RunDelivery]) -> None:
         """Start runs by requests of their own, side by side."""
-        due = [run for run in runs if not self._window.is_waiting(run.record.key)]
-        starts = [calls.start(run.record, run.record.instance_id or "").call() for run in due]
-        outcomes = self._client.call_side_by_side(starts)
-        for run, outcome in zip(due, outcomes, strict=True):
-            if isinstance(outcome, RejectedError):
-                self._window.reject_start(run, outcome.code, outcome)
-            elif not isinstance(outcome, Exception):
+        due = [run for run in runs if not self._window.is_waiting(run.stored.key)]
+        starts = [calls.start(run.stored, run.stored.instance_id or "").call() for run in due]
+        results = self._client.call_side_by_side(starts)
+        for run, result in zip(due, results, strict=True):
+            if isinstance(result, RejectedError):
+                self._window.reject_start(run, result.code, result)
+            elif not isinstance(result, Exception):
                 self._registrar.started(run)
                 self._window.opened(run)
-            elif not isinstance(outcome, SEND_ERRORS):
-                guard.contain(OPENING, outcome)
+            elif not isinstance(result, SEND_ERRORS):
+                guard.contain(OPENING, result)
                 self._window.retry_opening(run, RUN_FAULT)
-        _raise_first(outcomes)
+        _raise_first(results)
 
     def send_ends(self, rows: Sequence[Row]) -> None:
         """Send quality payloads and ends of runs by requests of their own, side by side.
@@ -73,28 +73,28 @@ class SingleCalls:
                     self._window.delivered([row])
                 else:
                     sent.append((row, run))
-            outcomes = self._client.call_side_by_side(
+            results = self._client.call_side_by_side(
                 [instance_operation(row.item, run).call() for row, run in sent]
             )
-            for (row, run), outcome in zip(sent, outcomes, strict=True):
-                self._react_to_end(row, run, outcome)
-            _raise_first(outcomes)
+            for (row, run), result in zip(sent, results, strict=True):
+                self._react_to_end(row, run, result)
+            _raise_first(results)
 
-    def _react_to_end(self, row: Row, run: RunDelivery, outcome: object) -> None:
+    def _react_to_end(self, row: Row, run: RunDelivery, result: object) -> None:
         """React to the answer to a quality payload or to the end of a run."""
         run.answered_ns = self._clock.monotonic_ns()
         is_close = row.item.kind == ItemKind.CLOSE
-        if isinstance(outcome, NotFoundError):
+        if isinstance(result, NotFoundError):
             self._window.renew(row, run)
-        elif isinstance(outcome, RejectedError):
-            if is_close and outcome.status == HTTPStatus.CONFLICT:
+        elif isinstance(result, RejectedError):
+            if is_close and result.status == HTTPStatus.CONFLICT:
                 self._window.delivered([row])
             else:
-                self._window.reject(row, run, Rejection.of_error(outcome))
-        elif not isinstance(outcome, Exception):
+                self._window.reject(row, run, Rejection.of_error(result))
+        elif not isinstance(result, Exception):
             self._window.delivered([row])
-        elif not isinstance(outcome, SEND_ERRORS):
-            guard.contain(ENDING, outcome)
+        elif not isinstance(result, SEND_ERRORS):
+            guard.contain(ENDING, result)
             self._window.retry(row, run, FAULT)
 
     @guarded("the losses of a run", passes=SEND_ERRORS)
@@ -108,8 +108,8 @@ class SingleCalls:
         return True
 
 
-def _raise_first(outcomes: Sequence[object]) -> None:
-    """Raise the first exception among *outcomes* for which nothing can be sent now."""
-    for outcome in outcomes:
-        if isinstance(outcome, SEND_ERRORS) and not isinstance(outcome, RejectedError):
-            raise outcome
+def _raise_first(results: Sequence[object]) -> None:
+    """Raise the first exception among *results* for which nothing can be sent now."""
+    for result in results:
+        if isinstance(result, SEND_ERRORS) and not isinstance(result, RejectedError):
+            raise result

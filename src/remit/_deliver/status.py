@@ -41,7 +41,6 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self.sent = 0
         self.set_aside: Counter[str] = Counter()
         self.misattributed: Counter[str] = Counter()
@@ -71,11 +70,9 @@ class FlushResult(Struct, frozen=True):
     last_error: str | None
 
     def __str__(self) -> str:
-        """Return it in a sentence."""
         return f"{_counted(self)}; last error: {self.last_error or 'none'}"
 
     def __bool__(self) -> bool:
-        """Return whether everything was delivered."""
         return not (self.pending or self.set_aside or any(self.dropped.values()))
 
     @classmethod
@@ -134,7 +131,6 @@ class Status(Struct, frozen=True):
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __str__(self) -> str:
-        """Return it in a few lines, for people."""
         lines = [
             f"mode {self.mode}, to {self.target or 'nowhere'}: {self.health}",
             _counted(self),

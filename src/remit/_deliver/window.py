@@ -26,8 +26,6 @@ class SenderContext:
     """The objects and settings that all senders of one process share.
 
     Attributes:
-        limits: Most items and bytes of one bulk request.
-        support: Which operations the target takes in bulk.
         poll_interval_s: Seconds without an answer about a run before it is polled.
         stream_interval_s: The same while a stream of the run is open; also the least time between
             two rounds of polls.
@@ -104,11 +102,11 @@ class Window:
 
     def opened(self, run: RunDelivery) -> None:
         """Forget the failed tries to open a run."""
-        self._retries.pop(run.record.key, None)
+        self._retries.pop(run.stored.key, None)
 
     def retry_opening(self, run: RunDelivery, rejection: Rejection) -> None:
         """Retry to open a run later; set it aside for *rejection* if it was tried often enough."""
-        if not self.retry_later(run.record.key):
+        if not self.retry_later(run.stored.key):
             run.reject(rejection)
 
     def reject_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
@@ -122,9 +120,9 @@ class Window:
             run.reject(Rejection.of_run(run.agent, error))
 
     def has_lost(self, run: RunDelivery) -> bool:
-        """Return whether something of a run was lost, after counting it in its record."""
-        self._losses.record_losses(run.record)
-        return bool(run.record.lost)
+        """Return whether something of a run was lost, after moving the counts into it."""
+        self._losses.take_losses(run.stored)
+        return bool(run.stored.lost)
 
     def has_unsent_losses(self, run: RunDelivery) -> bool:
         """Return whether something of a run was lost that the server has not been sent."""
@@ -159,7 +157,7 @@ class Window:
             for row in rows:
                 run = self._runs.get(row.item.run_key) if row.item.kind == ItemKind.CLOSE else None
                 if run is not None:
-                    # Before the row is settled, because settling also writes the run's record.
+                    # Before the row is settled, because settling also writes the run.
                     self._runs.end(run)
             ids = [row.id for row in rows]
             self._outbox.settle(ids)
@@ -191,7 +189,7 @@ class Window:
     def retry(self, row: Row, run: RunDelivery, rejection: Rejection) -> None:
         """Retry a row later; set it aside for *rejection* if it was tried often enough."""
         if self.retry_later(row.id):
-            self._held_runs.add(run.record.key)
+            self._held_runs.add(run.stored.key)
         else:
             self.reject(row, run, rejection)
 
@@ -215,7 +213,7 @@ class Window:
             return True
         if row_id in self._retries and self.is_waiting(row_id):
             return True
-        # An end must not overtake what belongs before it.
+        # An end must not overtake the rows before it.
         if item.kind == ItemKind.FINISH or item.kind in END_KINDS:
             if item.run_key not in self._held_runs:
                 return False

@@ -53,7 +53,6 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> bool:

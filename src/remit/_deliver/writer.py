@@ -9,9 +9,9 @@ from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import DRAIN_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
-from remit._deliver.records import RunRecord
 from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool.outbox import Outbox
+from remit._deliver.stored import StoredRun
 from remit._record.items import Item, ItemKind
 
 
@@ -44,7 +44,7 @@ class Writer:
         self._announce_all = False
         self._shutting_down = self._ending_spans = False
         # Runs of a parent process with losses in this process.
-        self._inherited_with_losses: dict[str, RunRecord] = {}
+        self._inherited_with_losses: dict[str, StoredRun] = {}
         self._passed_ns = clock.monotonic_ns()
         # Items that were taken from the buffer and not put yet; kept when the outbox fails.
         self._batch: list[Item] = []
@@ -99,17 +99,17 @@ class Writer:
     def _put(self) -> None:
         if not self._batch:
             return
-        records = self._records(self._batch)
-        self._outbox.put(self._batch, records + self._record_losses())
+        runs = self._runs(self._batch)
+        self._outbox.put(self._batch, runs + self._changed_by_losses())
         self._batch = []
-        self._buffer.inherited.difference_update(record.key for record in records)
+        self._buffer.inherited.difference_update(run.key for run in runs)
         self._on_moved()
 
-    def _records(self, items: list[Item]) -> list[RunRecord]:
+    def _runs(self, items: list[Item]) -> list[StoredRun]:
         feed_of, registrations = self._buffer.feed, self._registrations
         opened = [item for item in items if item.kind == ItemKind.RUN]
-        records = [
-            registrations.record(feed, item.started_ns or 0)
+        runs = [
+            registrations.stored_run(feed, item.started_ns or 0)
             for item in opened
             if (feed := feed_of(item.run_key))
         ]
@@ -117,32 +117,32 @@ class Writer:
         if inherited:
             keys = inherited.intersection(item.run_key for item in items)
             feeds = filter(None, map(feed_of, keys))
-            records += [registrations.record(feed, 0, inherited=True) for feed in feeds]
-        return records
+            runs += [registrations.stored_run(feed, 0, inherited=True) for feed in feeds]
+        return runs
 
-    def _record_losses(self) -> list[RunRecord]:
-        losses, changed = self._buffer.losses, list[RunRecord]()
+    def _changed_by_losses(self) -> list[StoredRun]:
+        losses, changed = self._buffer.losses, list[StoredRun]()
         for run_key in losses.runs():
-            record = self._outbox.run(run_key)
-            if record is None or not losses.record_losses(record):
+            run = self._outbox.run(run_key)
+            if run is None or not losses.take_losses(run):
                 continue
             # If the put that should write it fails, it is written with the next settled rows.
-            self._outbox.save_run(record)
-            changed.append(record)
-            if record.inherited:
-                self._inherited_with_losses[record.key] = record
+            self._outbox.save_run(run)
+            changed.append(run)
+            if run.inherited:
+                self._inherited_with_losses[run.key] = run
         return changed
 
     def _put_loss_spans(self) -> None:
-        """Put losses: loss spans for runs that another process ends, records for the others."""
-        changed = self._record_losses()
+        """Put losses: loss spans for runs that another process ends, and counts for the others."""
+        changed = self._changed_by_losses()
         now_ns = self._clock.wall_ns()
-        with_losses = [record for record in self._inherited_with_losses.values() if record.lost]
-        last = [loss_span(record, now_ns, key_text(new_key(now_ns))) for record in with_losses]
+        with_losses = [run for run in self._inherited_with_losses.values() if run.lost]
+        last = [loss_span(run, now_ns, key_text(new_key(now_ns))) for run in with_losses]
         if self._ending_spans:
             last += [failed_end(span, now_ns) for span in self._outbox.open_spans()]
         if changed or last:
             self._outbox.put(last, changed)
-        for record in with_losses:
-            record.lost = {}
-            self._outbox.save_run(record)
+        for run in with_losses:
+            run.lost = {}
+            self._outbox.save_run(run)

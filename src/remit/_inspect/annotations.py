@@ -37,7 +37,7 @@ MISSING: Final = inspect.Parameter.empty
 """No annotation, or none that can be resolved."""
 
 SECRETS: Final = "authentication_and_secrets"
-"""Category of what pydantic's secret types hold."""
+"""Category of the values in pydantic's secret types."""
 
 MAX_PARTS: Final = 2_000
 """An annotation with more parts is not read to its end, and its values are redacted."""
@@ -57,7 +57,7 @@ _INJECTED: Final = frozenset(
         ("dependency_injector", "Provide"),
     }
 )
-"""(top-level package, class) of the markers by which frameworks inject an argument."""
+"""(top-level package, class) of the marks by which frameworks inject an argument."""
 
 TypeArguments: TypeAlias = Mapping[object, tuple[object, ...]]
 """The arguments of each type variable."""
@@ -71,7 +71,7 @@ class AnnotationInfo(Struct, frozen=True):
     Attributes:
         annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
         note: Why it cannot be resolved, else None.
-        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
+        skip: The value is never recorded: a `Skip`, or a mark of a framework that injects it.
         category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
             None without either.
         generic: It contains a type variable without a type argument.
@@ -177,7 +177,7 @@ class Scope(Struct, frozen=True):
         return [self._value_of(node) for node in _nodes(text, ast.Name, ast.Attribute)]
 
     def _evaluable(self, text: str) -> list[object]:
-        """Return what can be evaluated of an annotation: its names, and its calls, as of marks."""
+        """Return the parts of an annotation that can be evaluated: its names and its calls."""
         calls = map(ast.unparse, _nodes(text, ast.Call))
         return [*self._named(text), *map(self.resolve, calls)]
 
@@ -371,7 +371,7 @@ def _category(part: object) -> str | None:
 
 
 def _is_skipped(annotation: object) -> bool:
-    """Return whether a `Skip` or an injection marker concerns the whole value."""
+    """Return whether a `Skip` or an injection mark concerns the whole value."""
     if is_annotated(annotation):
         return _is_skipped(annotation.__origin__) or any(
             mark is Skip or type(mark) is Skip or is_injected(mark)
@@ -383,9 +383,9 @@ def _is_skipped(annotation: object) -> bool:
     return alias is not MISSING and _is_skipped(alias)
 
 
-def is_injected(marker: object) -> bool:
-    """Return whether *marker*, a default or metadata, marks a value that a framework injects."""
-    return not _INJECTED.isdisjoint(classes_of(type(marker)))
+def is_injected(mark: object) -> bool:
+    """Return whether *mark*, a default or metadata, marks a value that a framework injects."""
+    return not _INJECTED.isdisjoint(classes_of(type(mark)))
 
 
 def annotated(annotation: object, *metadata: object) -> object:

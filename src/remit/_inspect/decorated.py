@@ -111,7 +111,7 @@ class SelfParameter:
         by_name: Whether the parameter is named like `self` or `cls`.
     """
 
-    __slots__ = ("_function", "_scope", "by_name", "is_self")
+    __slots__ = ("_enclosing", "_function", "by_name", "is_self")
 
     def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
         """Read the callable *target*; *is_self* is given if it is known already."""
@@ -119,7 +119,7 @@ class SelfParameter:
         code = None if function is None else function.__code__
         is_named_self = bool(code and code.co_argcount and code.co_varnames[0] in _SELF_NAMES)
         # The qualified name of the enclosing class or function, "" at module level.
-        self._scope = "" if function is None else function.__qualname__.rpartition(".")[0]
+        self._enclosing = "" if function is None else function.__qualname__.rpartition(".")[0]
         self.by_name = is_named_self if is_self is None else is_self
         self.is_self = False if is_self is None and function is None else is_self
 
@@ -127,7 +127,7 @@ class SelfParameter:
     def on_set_name(self, owner: type, name: str) -> None:
         """Handle `__set_name__`: the class *owner* has the callable under *name*."""
         if self.is_self is None and name != "__wrapped__":  # where a framework keeps a copy
-            in_body = self._scope.rpartition(".")[2] == owner.__name__
+            in_body = self._enclosing.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
     def on_bind(self) -> None:
@@ -142,11 +142,11 @@ class SelfParameter:
         return self.is_self
 
     def _look_up(self) -> bool:
-        function, scope = self._function, self._scope
-        if function is None or not scope or scope.endswith("<locals>"):
+        function, enclosing = self._function, self._enclosing
+        if function is None or not enclosing or enclosing.endswith("<locals>"):
             return False  # defined outside of any class
         owner: object = sys.modules.get(function.__module__)
-        for part in scope.split("."):
+        for part in enclosing.split("."):
             owner = vars(owner).get(part) if isinstance(owner, type | ModuleType) else None
         name = function.__name__
         if isinstance(owner, type) and name in vars(owner):
@@ -185,7 +185,6 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         wrapped: The object to wrap: a callable, or a descriptor that returns one.
         function: The callable with the signature of a call.
-        binding: How it binds in a class.
         skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.
         is_settled: `skip_first` is final.
@@ -271,7 +270,6 @@ def _method_maker_info(target: Any) -> CallableInfo:
 
 
 def call_kind_of(function: AnyCallable) -> CallKind:
-    """Return how a call of *function* runs."""
     if inspect.isasyncgenfunction(function):
         return CallKind.ASYNC_GENERATOR
     if inspect.isgeneratorfunction(function):

@@ -63,7 +63,6 @@ def module_of(cls: type) -> str:
 
 
 def name_of(cls: type) -> str:
-    """Return the qualified name of *cls*."""
     name: str = _QUALNAME(cls)
     return name
 

@@ -27,7 +27,6 @@ class Sensitive:
     category: str = ""
 
     def __post_init__(self) -> None:
-        """Reject an unknown category."""
         if self.category != "" and self.category not in CATEGORIES:
             raise DeclarationError(
                 f"remit.Sensitive({self.category!r}): the category is unknown"

@@ -79,9 +79,7 @@ class Parameter(Struct, frozen=True):
     """One parameter that is recorded.
 
     Attributes:
-        kind: An `inspect.Parameter.kind`.
         annotation: Resolved, `Annotated` kept; `MISSING` if there is none or it cannot be resolved.
-        default: The default, or `MISSING`.
         category: Category of a `Sensitive` mark, None without a mark.
         note: Why the annotation could not be resolved, else None.
     """

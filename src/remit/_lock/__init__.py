@@ -1,1 +1,1 @@
-"""A lock: what agents declare, as a file for review, and how two of them differ."""
+"""A lock: the declarations of agents as a file for review, and the difference of two locks."""

@@ -1,4 +1,4 @@
-"""The content of a lock: what agents and their steps declare, from registrations alone."""
+"""The content of a lock: declarations of agents and their steps, from registrations alone."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def lock_of(
 ) -> Json:
     """Return the lock of some agents.
 
-    *schema_versions* has by agent the `agent_schema_version` of its registration. Of two span types
-    of one name, the later counts. *other_agents* are not in the lock, but may be steps of those
+    *schema_versions* has by agent the `agent_schema_version` of its registration. The later of two
+    span types of one name counts. *other_agents* are not in the lock, but may be steps of those
     that are.
     """
     known = {*schema_versions, *other_agents}
@@ -59,7 +59,6 @@ def lock_of(
 
 
 def text_of(lock: Json) -> str:
-    """Return the text of a lock: the same for equal locks."""
     return json.dumps(lock, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -31,7 +31,7 @@ Entry = Mapping[str, Any]
 
 
 class RiskWords(TypedDict, total=False):
-    """A data risk as a lock has it: the arguments of `remit.risk`, and what these cannot say."""
+    """A data risk as a lock has it: the arguments of `remit.risk`, and the rest."""
 
     allows: list[str]
     forbids: list[str]
@@ -83,7 +83,7 @@ class Lock(TypedDict):
 
 
 class Kind(StrEnum):
-    """What the subject of a change is."""
+    """The kind of a change's subject."""
 
     AGENT = "agent"
     STEP = "step"
@@ -112,12 +112,11 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: Whether the subject is an agent or a step, or `lock` for anything else.
-        subject: Id of the agent or step.
         name: The action, category, step or place within that part.
-        by: Of `leaves`, the step by which the category may leave.
-        old: What the old lock says; None if nothing.
-        new: What the new lock says; None if nothing.
-        cause: Of `may take` and `leaves`, the agents and steps whose own changes are the cause.
+        by: For `leaves`, the step by which the category may leave.
+        old: The value in the old lock; None without one.
+        new: The value in the new lock; None without one.
+        cause: For `may take` and `leaves`, the agents and steps whose own changes are the cause.
     """
 
     effect: Effect
@@ -151,7 +150,12 @@ def changes(old: Lock, new: Lock) -> list[Change]:
 
     Differences of `made_with` and `modules` are left out: they say how a lock was made.
     """
-    own = [*_presence(old, new), *_of_agents(old, new), *_of_steps(old, new), *_beside(old, new)]
+    own = [
+        *_presence(old, new),
+        *_of_agents(old, new),
+        *_of_steps(old, new),
+        *_other_changes(old, new),
+    ]
     agents = sorted(old["agents"].keys() & new["agents"].keys())
     consequences = [
         change
@@ -220,7 +224,7 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
                 yield _reported(kind, step, What.OTHER, key, before, after)
 
 
-def _beside(old: Lock, new: Lock) -> Iterator[Change]:
+def _other_changes(old: Lock, new: Lock) -> Iterator[Change]:
     """Yield other changes than those of agents and steps."""
     for key in _differing(old, new):
         if key not in {"made_with", "modules", "agents", "steps"}:

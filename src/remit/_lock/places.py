@@ -49,7 +49,7 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Place:
-    """What the schemas of one place say together; a member of a union is one of several."""
+    """The combined schemas of one place; a member of a union is one of several."""
 
     types: set[str] = field(default_factory=set[str])
     redacted: set[str | None] = field(default_factory=set[str | None])
@@ -83,14 +83,14 @@ def result_places(schema: Json) -> dict[str, str]:
 
 def _value(schema: Json) -> Json:
     """Return the schema of the value that was returned, from that of the object recorded for it."""
-    beside = {key: schema[key] for key in (REDACTED, RULES_OFF) if key in schema}
+    rules = {key: schema[key] for key in (REDACTED, RULES_OFF) if key in schema}
     if members := _list(schema, "anyOf"):
-        return {"anyOf": [_value(each) if _is_schema(each) else each for each in members], **beside}
+        return {"anyOf": [_value(each) if _is_schema(each) else each for each in members], **rules}
     properties = _dict(schema, "properties")
     for names, name in _VALUES.items():
         if properties.keys() == names:
-            return {"allOf": [properties[name]], **beside}
-    return beside if schema.keys() <= {"$comment", "type", *beside} else schema
+            return {"allOf": [properties[name]], **rules}
+    return rules if schema.keys() <= {"$comment", "type", *rules} else schema
 
 
 def _is_schema(value: object) -> TypeGuard[Json]:
@@ -175,7 +175,7 @@ def _inside(path: str, schema: Json) -> Iterator[tuple[str, object, bool]]:
 
 
 def _target(root: Json, ref: str) -> object:
-    """Return what a reference within *root* refers to; a schema of anything if nothing is there."""
+    """Return the target of a reference within *root*; a schema of anything if it is missing."""
     target: object = root
     for key in ref.removeprefix("#/").split("/"):
         name = key.replace("~1", "/").replace("~0", "~")

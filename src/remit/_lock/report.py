@@ -24,9 +24,9 @@ from remit._policy.words import ACTIONS, CATEGORIES
 
 RECORDED: Final = "recorded"
 MAX_REASONS: Final = 3
-"""More words that a step no longer leaves open, or exceeds, are counted."""
+"""More words of a step are counted, not listed."""
 MAX_PLACES: Final = 8
-"""More places of a new step are counted."""
+"""More places of a new step are counted, not listed."""
 MAX_JSON_COLUMNS: Final = 120
 MAX_DESCRIPTION_COLUMNS: Final = 60
 NO_MORE: Final = "no more"
@@ -69,7 +69,6 @@ class Names:
     """Short names of agents and steps: without their module, if that names one of them."""
 
     def __init__(self, old: Lock, new: Lock) -> None:
-        """Collect the names of both locks."""
         agents = [old["agents"].keys(), new["agents"].keys()]
         steps = [old["steps"].keys(), new["steps"].keys()]
         ids = {name for names in (*agents, *steps) for name in names}
@@ -86,7 +85,7 @@ class Names:
         return ", ".join(sorted(self._short.get(name, name) for name in ids))
 
     def heading(self, kind: Kind, ids: Collection[str]) -> str:
-        """Return the heading of what is the same for *ids*."""
+        """Return the heading of the lines that are the same for *ids*."""
         if kind is Kind.LOCK:
             return "the lock"
         if len(ids) == 1:
@@ -181,8 +180,8 @@ def _place(change: Change) -> str:
     if change.old is None:
         return f"{place} is new: {change.new}"
     if change.new is None:
-        beside = " while an open place was added" if change.effect is Effect.WEAKENS else ""
-        return f"{place} is gone{beside}: {change.old}"
+        reason = " while an open place was added" if change.effect is Effect.WEAKENS else ""
+        return f"{place} is gone{reason}: {change.old}"
     return f"{place}: {change.old} -> {change.new}"
 
 
@@ -237,7 +236,7 @@ def _state(state: Mapping[str, object] | None) -> str:
 
 
 def _moved(change: Change) -> tuple[str, str]:
-    """Return how the state of a step moved, else its reasons: what is before and after its name."""
+    """Return how a step's state moved, else its reasons: the text before and after its name."""
     old, new = _state(change.old), _state(change.new)
     if old != new:
         return "may take ", f": {old} -> {new}"
@@ -335,7 +334,7 @@ def sizes(lock: Lock) -> str:
 
 
 def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
-    """Return what was compared, how the locks were made, and what no lock holds."""
+    """Return the compared locks, how they were made, and the limits of a lock."""
     compared = (
         f"{source} ({sizes(lock)})" for source, lock in ((old_source, old), (new_source, new))
     )

@@ -62,7 +62,7 @@ def may_leave(step: DeclaredStep, category: str) -> Leaves | None:
     return how if "included" in sides else Leaves.NOT_RULED_OUT
 
 
-def handled(steps: Iterable[Words]) -> list[str]:
+def declared_categories(steps: Iterable[Words]) -> list[str]:
     """Return the categories that one of *steps* declares that it takes or gives."""
     sides = [(words, part) for words in steps for part in (PARAMS, RESULT)]
     return [
@@ -80,7 +80,7 @@ def ways_out(steps: Iterable[DeclaredStep]) -> dict[str, Mapping[str, Leaves]]:
     """
     senders = list(steps)
     ways: dict[str, Mapping[str, Leaves]] = {}
-    for category in handled(step.words for step in senders):
+    for category in declared_categories(step.words for step in senders):
         by_step = {
             step.name: leaves
             for step in senders

@@ -86,7 +86,7 @@ def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
 
 
 def not_compared(step: str) -> Violation:
-    """Return the violation of the step named *step* that a fault kept from being judged."""
+    """Return the violation of a step that could not be compared because of a fault."""
     return Violation(f"a fault inside remit kept {step} from being compared with any remit")
 
 

@@ -26,9 +26,9 @@ class Rehearsal(Struct, frozen=True):
 
     Attributes:
         allowed: The steps that it may take under every setting of `on_violation`.
-        undeclared: Steps that leave unknown what it forbids: they run under `observe`, and are
+        undeclared: Steps that leave unknown what it rules out: they run under `observe`, and are
             denied under `deny` and `terminate`.
-        denied: Steps that declare what it forbids.
+        denied: Steps that declare what it rules out.
         leaves: By category that a step takes or gives, the steps by which it may leave, and how:
             `declared` or `not ruled out`.
     """

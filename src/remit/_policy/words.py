@@ -83,8 +83,6 @@ class DeclaredStep(Struct, frozen=True):
     """Declaration of a step, known before it runs.
 
     Attributes:
-        name: The name of its span type.
-        words: The words of its data risk.
         kind: Its kind, such as `llm`, if an integration declares it.
         is_agent: Whether it is a decorated agent, which communicates by its own steps only.
     """

@@ -38,7 +38,6 @@ class Run:
     __slots__ = ("__weakref__", "_run")
 
     def __init__(self, run: OpenRun) -> None:
-        """Hold *run*."""
         self._run = run
 
     @property
@@ -156,7 +155,6 @@ class Run:
         return Contained(self._run.feed)
 
     def __repr__(self) -> str:
-        """Show the agent, the key and the status."""
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
@@ -169,13 +167,11 @@ class Contained:
     __slots__ = ("_ended", "_feed", "reason")
 
     def __init__(self, feed: RunFeed) -> None:
-        """Contain the termination of the run of *feed*."""
         self._feed = feed
         self._ended = False
         self.reason: str | None = None
 
     def __bool__(self) -> bool:
-        """Return whether the termination ended the block."""
         return self._ended
 
     def __enter__(self) -> Self:
@@ -257,7 +253,6 @@ class RunBlock:
         self._entered: use_context | None = None
 
     def __enter__(self) -> Run:
-        """Open the run and make it current."""
         if self._open is None:
             message = "a run's block was entered twice: call agent.run() again for another run"
             raise UsageError(message)
@@ -269,11 +264,10 @@ class RunBlock:
         return _null_handle if self._run is None else handle_of(self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
-        """End the run's block, and restore what was current before."""
+        """End the run's block, and restore the previous context."""
         self._exit(error, awaited=False)
 
     async def __aenter__(self) -> Run:
-        """Open the run and make it current."""
         return self.__enter__()
 
     async def __aexit__(
@@ -327,15 +321,12 @@ class Span:
     Handles are equal if their keys are.
 
     Attributes:
-        key: 26 characters, made here.
-        name: Its span type.
         run: The `Run` it belongs to; None outside any run.
     """
 
     __slots__ = ("_key", "_run", "name")
 
     def __init__(self, key: bytes, name: str, run: OpenRun | None) -> None:
-        """Hold key, name and run of a span."""
         self._key = key
         self._run = run
         self.name = name
@@ -354,7 +345,7 @@ class Span:
         """Set the span's result, instead of what the call returns.
 
         Args:
-            result: What to record; redacted and bounded like the result of a call, by the
+            result: The value to record; redacted and bounded like the result of a call, by the
                 declaration of the span type if there is one.
         """
         self._override(result, failed=False)
@@ -385,15 +376,12 @@ class Span:
         run.overrides[self._key] = (result, captured) if failed else (captured, failure)
 
     def __eq__(self, other: object) -> bool:
-        """Compare by the key."""
         return isinstance(other, Span) and self._key == other._key
 
     def __hash__(self) -> int:
-        """Hash by the key."""
         return hash(self._key)
 
     def __repr__(self) -> str:
-        """Show the name and the key."""
         return f"<Span {self.name} {self.key}>"
 
 
@@ -447,7 +435,6 @@ class SpanBlock:
         self._used = False
 
     def __enter__(self) -> Span:
-        """Start the span and make it current."""
         if self._used:
             message = "a remit.span(...) block was entered twice: make a new one for each block"
             raise UsageError(message)
@@ -478,7 +465,6 @@ class SpanBlock:
                 span.fail(error)
 
     async def __aenter__(self) -> Span:
-        """Start the span and make it current."""
         return self.__enter__()
 
     async def __aexit__(

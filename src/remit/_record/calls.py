@@ -76,11 +76,11 @@ def function_call(tracer: StepTracer) -> Wrapper:
     return call
 
 
-def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more costs every call
+def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `drive`
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     start, is_agent = tracer.recorder.start, tracer.open_run is not None
 
-    async def drive(  # noqa: C901 - as above
+    async def drive(  # noqa: C901 - a frame more costs every call
         wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
     ) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True

@@ -18,17 +18,13 @@ from remit.errors import DeniedError, RunTerminated
 
 
 class ReportedContext(SpanContext, frozen=True, eq=False):
-    """The context inside an adapter's span, while it is current.
-
-    Attributes:
-        previous: The context that was current before.
-    """
+    """The context inside an adapter's span, while it is current."""
 
     previous: SpanContext | None = None
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during a step that a consumer in another run or agent makes."""
+    """The context of a stream while a consumer in another run or agent takes a step."""
 
     stream: SpanContext | None = None
     consumer: SpanContext | None = None
@@ -137,12 +133,10 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
         self._previous: SpanContext | None = None
 
     def __enter__(self) -> None:
-        """Make the context current."""
         self._previous = current_context()
         set_context(self._context)
 
     def __exit__(self, *exc_info: object) -> None:
-        """Restore the previous context."""
         current, previous = current_context(), first_open(self._previous)
         context = current
         while isinstance(context, StepContext):
@@ -173,7 +167,6 @@ class SavedContext:
     __slots__ = ("_entered", "_opened_at", "base", "closing", "context")
 
     def __init__(self, base: SpanContext | None) -> None:
-        """Begin at *base*."""
         self.base = self.context = self._entered = base
         self.closing = False
         self._opened_at: SpanContext | None = None

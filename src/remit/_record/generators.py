@@ -22,7 +22,7 @@ AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
 AnyCoroutine: TypeAlias = Coroutine[Any, Any, Any]
 
 _NO_STEP: Final = object()
-"""In place of what the first step yielded, if none was made."""
+"""In place of the value that the first step yielded, if it was not made."""
 
 
 def wrap_generator(inner: AnyGenerator, span: StreamSpan) -> AnyGenerator:

@@ -44,13 +44,11 @@ class Item(Struct, gc=False, array_like=True):
     item as a msgpack array of the fields in this order.
 
     Attributes:
-        kind: One of `ItemKind`.
         key: Key of the span, 16 bytes (`remit._base.ids`); of a quality payload, its own.
         parent: Key of the parent span, or None at the root.
         name: Span type, agent or quality name.
         started_ns: Wall time, nanoseconds since 1970 in UTC.
         finished_ns: Wall time, never before the start.
-        status: The API's word for the status.
         payload: JSON object as UTF-8 bytes, redacted and bounded.
         result: JSON object as UTF-8 bytes, redacted and bounded.
     """
@@ -111,8 +109,6 @@ class RunFeed(Struct, gc=False, eq=False):
     cycle: it refers to the run weakly, and only as long as the run or one of its streams is open.
 
     Attributes:
-        purpose: `live`, `smoke_test` or `eval`.
-        root: Key of its root span.
         instance_id: Id from the server, or from `resume=`.
         resumed: Whether the instance exists already; it is then neither registered nor started.
         lost: Number of spans of this run that delivery has dropped.

@@ -1,8 +1,8 @@
 """Results that outlive their call: the span stays open until the returned object has ended.
 
 The type of the result decides. Generators and coroutines are wrapped by real ones of the same kind,
-other iterators by proxies. A streaming response stays the same object, and its body is wrapped. Of
-any other result, also of a context manager, the span ends with the call.
+other iterators by proxies. A streaming response stays the same object, and its body is wrapped. The
+span of any other result, also of a context manager, ends with the call.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ else:
     _Proxy = ObjectProxy
 
 ResultWrapper: TypeAlias = Callable[[Any, Any], object]
-"""Takes a result and the span that it keeps open; returns what the caller gets instead."""
+"""Takes a result and the span that it keeps open; returns its replacement for the caller."""
 
 BODY: Final = "body_iterator"
 """The attribute that streaming responses, of starlette and others, iterate over."""
@@ -106,7 +106,7 @@ def end_with_result(
     if recorder.ceiling is None:
         guard.contain(_WHERE, fault)
     else:
-        # What was returned would run without the remit of the agent.
+        # The returned object would run without the remit of the agent.
         no_params = partial(capture_mapping, {}, span.context.run.rules)
         recorder.deny_after(fault, span.context, no_params)
     return value

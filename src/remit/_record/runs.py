@@ -101,7 +101,6 @@ class Recorder(Struct, frozen=True):
     """Sink, clock and settings that all runs of one runtime share.
 
     Attributes:
-        on_violation: `observe`, `deny` or `terminate`.
         control_flow: Exception types that interrupt without failing, from the setting.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
@@ -167,7 +166,6 @@ class SpanContext(Struct, frozen=True, eq=False):
     """In which run and under which span a call is made. Equal to itself only.
 
     Attributes:
-        ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
 
@@ -233,7 +231,6 @@ class RunOptions(Struct, frozen=True):
     """The arguments that a run is opened with.
 
     Attributes:
-        purpose: `live`, `smoke_test` or `eval`.
         subject: Whose data the run is about, in the caller's words.
         labels: Words, or pairs of words, to find the run by.
         resume: Id of the instance to resume, if any.
@@ -284,7 +281,6 @@ class OpenRun:
         reported: The open spans of adapters, by key; they end with the run's block. Those that
             start after it are not in `open`, and end with the run.
         overrides: What the user set by hand, by span key: the result and the failure, as JSON.
-        exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
         left_open: Whether the run stays open after its block, to be resumed.
         idle_ns: How long a run without a block may be unused before it ends; None for others.

@@ -98,10 +98,9 @@ class SpanRecorder(Struct, eq=False):
 
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
-        kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
+        ceiling: The ceiling that a call of an agent adds, if the agent rules anything out.
+        kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
-        cached_plan: The capture plan, once `plan` has made it.
     """
 
     name: str
@@ -117,7 +116,6 @@ class SpanRecorder(Struct, eq=False):
     )
 
     def plan(self) -> Plan | BlockPlan:
-        """Return the capture plan."""
         if self.cached_plan is None:
             self.cached_plan = self.make_plan()
         return self.cached_plan
@@ -138,12 +136,8 @@ class SpanRecorder(Struct, eq=False):
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
-        In mode `off` and after a fault the span records nothing; the remit of an agent holds in its
-        call all the same.
-
-        Raises:
-            RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny.
+        In mode `off` and after a fault the span records nothing; an agent's remit still applies.
+        Raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
@@ -321,12 +315,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> SpanContext:
         """Return *parent* with the *ceiling* of an agent added, the context of its call.
 
-        Nothing of it is about recording: the ceiling holds whether or not a span is open.
-
-        Raises:
-            RunTerminated: As `permit`, after a fault.
-            DeniedError: As `permit`, after a fault.
-            RecursionError: As `permit`.
+        The ceiling applies with or without a span. After a fault, raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
@@ -366,7 +355,6 @@ class SpanRecorder(Struct, eq=False):
             self._deny(parent, verdict, params)
 
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
-        """Deny the step under `deny` or `terminate`."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
@@ -402,7 +390,7 @@ class SpanRecorder(Struct, eq=False):
         span.end(FAILED, denial_payload(error, rules))
 
     @guarded("the log of a step that violates a remit")
-    def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
+    def _warn(self, verdict: Verdict, recorder: Recorder, effect: str) -> None:
         """Count that the step violates a remit, and log once where both are declared."""
         topic = "; ".join(map(str, verdict.violations))
         self._count(recorder)
@@ -410,7 +398,7 @@ class SpanRecorder(Struct, eq=False):
             return
         places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
         why = "; ".join(causes(verdict.violations, places))
-        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, outcome)
+        logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, effect)
 
     def _count(self, recorder: Recorder) -> None:
         violations = recorder.violations
@@ -422,7 +410,6 @@ class OpenSpan(Struct, eq=False):
     """One span from its start to its end; made by `SpanRecorder`.
 
     Attributes:
-        recorder: The declaration that it belongs to.
         context: The context inside this span; current while the user's code runs.
         offset_ns: Wall time minus monotonic time, fixed so that it never ends before it starts.
     """
@@ -512,7 +499,6 @@ class NullSpan(Struct, eq=False):
     """A span that records nothing: in mode `off`, and after a fault.
 
     Attributes:
-        recorder: The declaration that it belongs to.
         context: The context of the call: that of the caller, with the ceiling of an agent added.
     """
 
@@ -534,7 +520,7 @@ class StepTracer(Struct, frozen=True, eq=False):
 
     Attributes:
         self_parameter: Whether the arguments of a call begin with the object or class.
-        outside: Returns the block around a call outside any run; of an agent, that of a new run.
+        outside: Returns the block around a call outside any run; for an agent, that of a new run.
             May raise `DeniedError`.
         open_run: For an agent, opens a run without making it current.
     """

@@ -40,7 +40,6 @@ class DeferredSpan:
     Attributes:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
-        unawaited: The returned coroutine, before it is awaited.
         unrecorded: The span in whose place nothing is recorded, and in whose context the steps run.
     """
 
@@ -116,14 +115,13 @@ class DeferredSpan:
         """Act on the termination of the run, which ends only streams at once."""
 
     def _result(self) -> bytes | None:
-        """Return the result of a cancelled call: of a stream, the items so far."""
+        """Return the result of a cancelled call; for a stream, the items so far."""
         return None
 
     def _ended(self, error: BaseException | None) -> None:
         """Called when the span has ended, with the exception that ended it."""
 
     def _is_pending(self) -> bool:
-        """Return whether there is anything left to end."""
         return self._span is not None
 
     @guarded("the end of a closed call")
@@ -136,6 +134,8 @@ class DeferredSpan:
 
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
+        if not hasattr(self, "_span"):
+            return  # `__init__` failed, as at the recursion limit
         if self.unawaited is not None:
             self.unawaited.close()  # so that only the caller's coroutine warns
         self._close()
@@ -147,7 +147,6 @@ class StreamSpan(DeferredSpan):
     __slots__ = ("_first_ms", "_stream", "_waiting")
 
     def __init__(self, context: SpanContext | None) -> None:
-        """Wait for the first item."""
         super().__init__(context)
         self._stream: Stream | None = None
         self._first_ms: float | None = None
@@ -187,7 +186,6 @@ class StreamSpan(DeferredSpan):
         return None
 
     def _contain(self, error: Exception) -> None:
-        """Contain a fault before a step."""
         guard.contain("a step of a stream", error)
 
     def _admit(self, consumer: SpanContext | None) -> None:
@@ -292,14 +290,14 @@ class GeneratorSpan(StreamSpan):
         kwargs: Mapping[str, Any],
     ) -> None:
         """Bind a call of the function on *instance* to the current context."""
-        parent = tracer.parent()
-        super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
         self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
         self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
+        parent = tracer.parent()
+        super().__init__(parent)
         if parent is not None and parent.run.recording:
             self._reserve(parent.run)
 
@@ -312,7 +310,7 @@ class GeneratorSpan(StreamSpan):
         self._reserved_key = key
 
     def begin(self) -> None:
-        """Begin the span; of an agent outside any run, in a new run.
+        """Begin the span; for an agent outside any run, in a new run.
 
         Raises:
             RunTerminated: The run was terminated.

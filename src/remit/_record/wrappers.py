@@ -92,7 +92,6 @@ class WrapperConfig(NamedTuple):
     """How a decorated callable is called, bound and decorated again.
 
     Attributes:
-        binding: How it binds in a class.
         redecorate: Decorates a copy in the same way; can be pickled.
         check_by_value: Called when a function is pickled by value, and may raise.
         self_parameter: Whether its first argument is the object or class it is called on.
@@ -154,7 +153,7 @@ class StepFunction(_Function):
         attribute: object = wrapped.__get__(instance, owner)
         if type(attribute) is MethodType and attribute.__func__ is wrapped:
             config.self_parameter.on_bind()
-            return MethodType(self, instance)  # as of a function: `lru_cache` binds so
+            return MethodType(self, instance)  # as for a function: `lru_cache` binds this way
         return self._self_like(
             attribute, config._replace(call=call, binding=Binding.NONE, self_parameter=NO_SELF)
         )
@@ -167,7 +166,6 @@ class StepFunction(_Function):
             cast("Any", wrapped).__set_name__(owner, name)
 
     def __repr__(self) -> str:
-        """Show the wrapped callable."""
         return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
@@ -237,7 +235,7 @@ class Agent(StepFunction, Generic[P, R]):
 
         # On a class, the parameters are left open: mypy cannot tell methods, class methods and
         # static methods apart that are decorated by a class.
-        @overload  # type: ignore[override] # what is bound is an agent
+        @overload  # type: ignore[override] # it binds an agent
         def __get__(self, instance: None, owner: type, /) -> Agent[..., R]: ...
         @overload
         def __get__(

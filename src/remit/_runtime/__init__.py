@@ -3,29 +3,3 @@
 Importing remit starts nothing and imports no httpx. `configure()`, or else the first run, imports
 `setup`, which needs delivery and httpx, and makes the runtime from the settings.
 """
-
-from remit._runtime.process import (
-    aflush,
-    check_pickled_by_value,
-    configure,
-    current,
-    flush,
-    is_permissive,
-    registration,
-    registry,
-    shutdown,
-    status,
-)
-
-__all__ = [
-    "aflush",
-    "check_pickled_by_value",
-    "configure",
-    "current",
-    "flush",
-    "is_permissive",
-    "registration",
-    "registry",
-    "shutdown",
-    "status",
-]

@@ -54,17 +54,12 @@ class Forced(Struct, frozen=True):
 
 
 class ProcessState(Struct):
-    """The declarations, the runtime and what it is made from.
+    """The declarations, the runtime and its settings.
 
     Attributes:
-        runtime: The current runtime, if there is one.
-        ended: The runtime that was shut down last.
-        configured: Settings of the last `configure()`.
         forced: Decided by a test or a command.
         ignored: Environment variables that do not count, in test sessions.
-        exit_hooked: Whether the exit handler is registered.
         hooked_pid: The process whose other exit hooks are registered.
-        lock: Held while the runtime is replaced.
     """
 
     registry: Registry
@@ -97,7 +92,6 @@ def restored(*names: str) -> Generator[None]:
 
 
 def registry() -> Registry:
-    """Return the registry that decorators fill."""
     return state.registry
 
 
@@ -136,7 +130,7 @@ def _is_permissive() -> bool | None:
 
 
 def _has_limits() -> bool:
-    """Return whether an agent forbids something."""
+    """Return whether an agent rules anything out."""
     return any(
         Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
         for agent in state.registry.agents()

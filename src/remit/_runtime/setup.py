@@ -93,7 +93,6 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
 
 
 def _differences(one: Settings, other: Settings) -> list[str]:
-    """Return the names of the settings whose values differ."""
     return [name for name in Settings.model_fields if getattr(one, name) != getattr(other, name)]
 
 
@@ -209,10 +208,8 @@ def isolated(
     stays after the block.
 
     Args:
-        settings: The settings of the runtime.
         sink: Receives the items instead of delivery, even after `configure()`; without one the
             block behaves like a separate program.
-        clock: The time.
     """
     with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         outer = current_context()

@@ -115,7 +115,7 @@ class Export(Sink, Protocol):
     """A sink that also hands each ended span to a span processor."""
 
     def begin_flush(self, timeout_s: float) -> Callable[[float], None]:
-        """Begin to flush the span processor; return what waits for it, for some seconds."""
+        """Begin to flush the span processor; return a function that waits for the flush."""
         ...
 
 

@@ -121,7 +121,6 @@ class AgentReader:
         return self.client.send(call).model_dump(exclude={"id"})
 
     def _every(self, path: str, model: type[M], query: Mapping[str, str]) -> Iterator[M]:
-        """Yield the items of a list of `/api/v1`, page by page."""
         offset: int | None = 0
         while offset is not None:
             paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}
@@ -129,9 +128,9 @@ class AgentReader:
             call = Call(
                 "GET", f"{API}/{path}", page(model), query=pairs, limit_bytes=MAX_LIST_BYTES
             )
-            answer = self.client.send(call)
-            yield from answer.summaries
-            following = answer.pagination.next_page_offset if answer.pagination else None
+            response = self.client.send(call)
+            yield from response.summaries
+            following = response.pagination.next_page_offset if response.pagination else None
             offset = following if following != offset else None
 
     def _asked_agent(self, agent_id: str) -> Agent:

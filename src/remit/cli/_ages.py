@@ -40,39 +40,15 @@ class AgeType(_AgeParam):
         return age
 
 
-class FutureType(_TimeParam):
-    """A time in the future: ISO 8601, or the time until then, such as `90d`.
-
-    Without a zone it is local time.
-    """
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        text, now = str(value), datetime.now(UTC)
-        try:
-            age = _age_in(text)
-            moment = datetime.fromisoformat(text).astimezone(UTC) if age is None else now + age
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is not a valid time; write it as 90d or 12h, or as 2027-01-01",
-                param,
-                ctx,
-            )
-        if moment <= now:
-            self.fail(f"{text!r} is not in the future", param, ctx)
-        return moment
-
-
-class PastType(_TimeParam):
+class TimeType(_TimeParam):
     """A time: ISO 8601, or an age, such as `7d`.
 
     Without a zone it is local time.
     """
 
     name = "time"
+    _sign = -1
+    _examples = "7d or 24h, or as 2026-11-01"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -81,16 +57,32 @@ class PastType(_TimeParam):
         try:
             age = _age_in(text)
             if age is not None:
-                return datetime.now(UTC) - age
+                return datetime.now(UTC) + self._sign * age
             return datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is not a valid time; write it as 7d or 24h, or as 2026-11-01", param, ctx
-            )
+            self.fail(f"{text!r} is not a valid time; write it as {self._examples}", param, ctx)
+
+
+class FutureType(TimeType):
+    """A time in the future: ISO 8601, or the time until then, such as `90d`.
+
+    Without a zone it is local time.
+    """
+
+    _sign = 1
+    _examples = "90d or 12h, or as 2027-01-01"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        moment = super().convert(value, param, ctx)
+        if moment <= datetime.now(UTC):
+            self.fail(f"{str(value)!r} is not in the future", param, ctx)
+        return moment
 
 
 FUTURE: Final = FutureType()
-PAST: Final = PastType()
+PAST: Final = TimeType()
 
 
 def _age_in(text: str) -> timedelta | None:

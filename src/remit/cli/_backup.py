@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from remit._base.files import make_private_file
-from remit._base.sqlite import COLLECTOR, ForeignError, check_ours, has_log, reader
+from remit._base.sqlite import COLLECTOR, ForeignError, check_ours, has_log, open_read_only
 from remit.cli._failing import Failed
 
 
@@ -46,7 +46,7 @@ def copy_database(path: Path, target: Path) -> None:
 
 def _copy(path: Path, target: Path) -> None:
     logged, before = has_log(path), _state(path)
-    with closing(reader(path)) as source, closing(sqlite3.Connection(target)) as copy:
+    with closing(open_read_only(path)) as source, closing(sqlite3.Connection(target)) as copy:
         source.backup(copy)
         # The copy is one file, without a write-ahead log.
         copy.execute("PRAGMA journal_mode = DELETE")

@@ -181,7 +181,6 @@ def _existing(directory: Path) -> Path:
 
 
 def _memory(settings: Settings) -> Iterator[Outcome]:
-    """Report a spool in memory, and bounds that exceed the available memory."""
     limit = memory_limit()
     room = "" if limit is None else f" of the {size(limit)} that this process may use"
     half = limit // 2 if limit is not None else sys.maxsize
@@ -285,12 +284,11 @@ def _collector() -> Outcome:
 
 
 def _database(path: Path) -> Outcome:
-    """Check that the file of local mode is a database, and not of a later version."""
     try:
         if not path.exists():
             return ok("database", f"{path}, created at the first run")
         sqlite.check_ours(path, sqlite.COLLECTOR)
-        with closing(sqlite.reader(path)) as opened:
+        with closing(sqlite.open_read_only(path)) as opened:
             (found,) = opened.execute("PRAGMA user_version").fetchone()
     except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
         message = f"{path} cannot be opened: {error}"

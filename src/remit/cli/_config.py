@@ -58,7 +58,6 @@ def _show(rows: list[tuple[str, object, str]]) -> None:
 
 
 def _value(settings: Settings, name: str) -> object:
-    """Return the value of a setting as JSON, without secrets."""
     value = getattr(settings, name)
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()

@@ -11,8 +11,8 @@ from remit.cli._failing import Failed
 from remit.cli._files import private_directory
 from remit.cli._options import Database
 from remit.cli._terminal import emit
-from remit.collector.store.base import Reader, Store, StoreUnavailableError, TooSlowError
-from remit.collector.store.open import open_reader, open_store, shown
+from remit.collector.store.base import Readable, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.open import open_readable, open_store, shown
 
 FILE: Final = "remit.db"
 
@@ -57,13 +57,13 @@ def opened(path: Database, *, create: bool = False) -> Generator[Store]:
 
 
 @contextmanager
-def opened_to_read(path: Database) -> Generator[Reader]:
+def opened_to_read(path: Database) -> Generator[Readable]:
     """Open the database at *path* to read it only, and close it after the block.
 
     Raises:
         Failed: Another process has locked it.
     """
-    with closing(open_reader(path)) as store, _failing():
+    with closing(open_readable(path)) as store, _failing():
         yield store
 
 

@@ -113,7 +113,7 @@ def _selected(before_us: int | None, payloads_us: int | None) -> str:
 
 
 def _describe(removed: Removed, *, by_weeks: bool) -> None:
-    spans, runs = number_of(removed.spans, "span"), number_of(removed.instances, "run")
+    spans, runs = number_of(removed.spans, "span"), number_of(removed.runs, "run")
     payloads = f"the payloads of {number_of(removed.payloads, 'further span')}"
     weeks = ", at most: PostgreSQL deletes whole weeks" if by_weeks else ""
     emit(f"These are {spans}, {runs} and {payloads}{weeks}.", err=True)
@@ -256,7 +256,7 @@ def backup(target: Path, db: Database | None) -> None:
 def _counted(removed: Removed) -> str:
     counts = [
         number_of(removed.spans, "span"),
-        number_of(removed.instances, "run"),
+        number_of(removed.runs, "run"),
         number_of(removed.keys, "idempotency key"),
     ]
     if removed.payloads:

@@ -15,7 +15,7 @@ from remit.cli._local import client_on
 from remit.cli._options import Database, db_option, json_option
 from remit.cli._terminal import emit, emit_json, faint, size, when
 from remit.cli._wire import get
-from remit.collector.store.base import Reader, StoreUnavailableError
+from remit.collector.store.base import Readable, StoreUnavailableError
 from remit.collector.store.open import is_postgres, shown
 from remit.collector.store.read_only import ReadOnlyStore
 from remit.collector.store.transaction import Transaction
@@ -54,8 +54,8 @@ def info(db: Database | None, *, as_json: bool) -> None:
     Retention is a setting of the server and not in the database.
     """
     path = maintained(db)
-    with opened_to_read(path) as reader:
-        taken, content = _bytes(path, reader), _content(reader)
+    with opened_to_read(path) as store:
+        taken, content = _bytes(path, store), _content(store)
     if as_json:
         newest = content.newest and content.newest.isoformat().replace("+00:00", "Z")
         named = {**content._asdict(), "newest": newest}
@@ -77,12 +77,12 @@ def info(db: Database | None, *, as_json: bool) -> None:
         emit(faint(f"{label:<{LABEL_COLUMNS}}") + text)
 
 
-def _content(reader: Reader) -> Content:
-    client = client_on(ReadOnlyStore(reader))
+def _content(store: Readable) -> Content:
+    client = client_on(ReadOnlyStore(store))
     runs = client.send(get("/counts", CountList, {"of": "runs", "by": "day"})).counts
     spans = client.send(get("/counts", CountList, {"of": "spans", "by": "status"})).counts
     newest = client.send(get("/runs", RunList, {"limit": "1"})).runs
-    with reader.reading() as tx:
+    with store.reading() as tx:
         count = misdated(tx)
     return Content(
         sum(count.runs or 0 for count in runs),
@@ -110,9 +110,9 @@ def misdated_note(count: int) -> str:
     )
 
 
-def _bytes(path: Database, reader: Reader) -> int:
+def _bytes(path: Database, store: Readable) -> int:
     if is_postgres(path):
-        with reader.reading() as tx:
+        with store.reading() as tx:
             ((taken,),) = tx.rows("SELECT pg_database_size(current_database())")
         return int(taken)
     files = (Path(f"{path}{log}") for log in LOGS)
@@ -128,8 +128,8 @@ def vacuum(db: Database | None) -> None:
     file waits until then. In PostgreSQL the space of deleted rows becomes free for new ones.
     """
     path = maintained(db)
-    with opened_to_read(path) as reader:
-        before = _bytes(path, reader)
+    with opened_to_read(path) as store:
+        before = _bytes(path, store)
     if sys.stderr.isatty():
         emit(faint(f"Vacuuming {shown(path)}, {size(before)} ..."), err=True)
     with opened(path) as store:
@@ -137,6 +137,6 @@ def vacuum(db: Database | None) -> None:
             store.scrub()
         except StoreUnavailableError as error:
             raise Failed(f"the database is in use: {error}") from error
-    with opened_to_read(path) as reader:
-        after = _bytes(path, reader)
+    with opened_to_read(path) as store:
+        after = _bytes(path, store)
     emit(f"Vacuumed {shown(path)}: {size(before)} before, {size(after)} now.")

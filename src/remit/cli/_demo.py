@@ -17,8 +17,9 @@ from typing import Any, Final
 import click
 from pydantic import SecretStr
 
-from remit import _runtime, config
+from remit import config
 from remit._record.blocks import Run, current_run
+from remit._runtime import process
 from remit._runtime.runtime import Runtime
 from remit.cli._database import FILE
 from remit.cli._failing import Failed
@@ -54,7 +55,7 @@ def demo(data_dir: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="remit-demo-") as folder:
         shop = agent.Shop(Path(folder))
         runs = [_answered(agent, shop, number) for number in range(len(agent.TICKETS))]
-    sent = _runtime.flush(FLUSH_TIMEOUT_S)
+    sent = process.flush(FLUSH_TIMEOUT_S)
     if not sent:
         raise Failed(
             f"not all of it was delivered to {runtime.target}: {sent.last_error or sent}. "
@@ -72,8 +73,8 @@ def _configured(data_dir: Path | None) -> Runtime:
     settings: SettingsArguments = {"purpose": "smoke_test"}
     if data_dir is not None:
         settings["data_dir"] = data_dir
-    _runtime.configure(**settings)
-    runtime = _runtime.current()
+    process.configure(**settings)
+    runtime = process.current()
     if runtime.mode == "off":
         raise Failed(
             "the demo would record nothing in mode 'off': unset REMIT_MODE, or set it to local"
@@ -98,7 +99,6 @@ def _example() -> ModuleType:
 
 
 def _answered(agent: Any, shop: object, number: int) -> Run:
-    """Let the agent answer a ticket, and print its words; return the run."""
     ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
     emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")
 

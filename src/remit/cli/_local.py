@@ -43,8 +43,8 @@ class DatabaseClient:
     def send(self, call: Call[T]) -> T:
         path, body = unquote(call.path), call.body or b""
         response = self._service.dispatch(Request(call.method, path, dict(call.query), {}, body))
-        answer = RawResponse(response.status, dict(response.headers), response.body)
-        return self._target.read(call, answer, self._clock)
+        raw = RawResponse(response.status, dict(response.headers), response.body)
+        return self._target.read(call, raw, self._clock)
 
     def html(self, run_id: str, *, values: bool) -> bytes:
         return html_of_run(self._store, self._account_id, run_id, values=values)

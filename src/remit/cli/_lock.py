@@ -12,12 +12,12 @@ from typing import Any, Final, cast
 import click
 from pydantic import VERSION as PYDANTIC_VERSION
 
-from remit import _runtime
 from remit._base.version import __version__
 from remit._lock.content import lock_of, text_of
 from remit._lock.difference import Lock, changes
 from remit._lock.file import FILE, LockError, parsed
 from remit._lock.report import counted, grouped, notes, sizes
+from remit._runtime import process
 from remit.cli._diff import LockFailed, write_text
 from remit.cli._failing import Failed
 from remit.cli._modules import imported, submodules
@@ -92,7 +92,7 @@ def _of_program(modules: Sequence[str]) -> Json:
     failures = [failure for module in modules for failure in submodules(imported(module, USAGE))[1]]
     if failures:
         raise LockFailed("\n".join(failures))
-    registry = _runtime.registry()
+    registry = process.registry()
     of_module = {
         module: [agent for agent in registry.agents() if agent.span_type.is_within(module)]
         for module in modules
@@ -103,7 +103,7 @@ def _of_program(modules: Sequence[str]) -> Json:
                 f"{module} declares no agent: decorate its entry point with @remit.agent"
             )
     registrations = {
-        agent.external_identifier: _runtime.registration(agent)
+        agent.external_identifier: process.registration(agent)
         for agents in of_module.values()
         for agent in agents
     }

@@ -46,7 +46,7 @@ NO_REGISTRATION: Final = REGISTER_INSTANCE.raw(
 )
 """A registration that a server rejects as invalid, if URL and token are right.
 
-It names no id, so a 404 can only mean that the URL is wrong.
+It has no id, so a 404 can only mean that the URL is wrong.
 """
 INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"
@@ -97,15 +97,15 @@ class Probe:
         except ApiError as error:
             return error
 
-    def read(self, call: Call[T], answer: RawResponse) -> T | ApiError:
+    def read(self, call: Call[T], response: RawResponse) -> T | ApiError:
         try:
-            return self.http.target.read(call, answer, self.clock)
+            return self.http.target.read(call, response, self.clock)
         except ApiError as error:
             return error
 
-    def skew_s(self, answer: RawResponse, before_ns: int) -> float | None:
+    def skew_s(self, response: RawResponse, before_ns: int) -> float | None:
         """Return the seconds by which the local clock is ahead of the server's."""
-        served_ns = http_date_ns(answer.headers.get("date", ""))
+        served_ns = http_date_ns(response.headers.get("date", ""))
         if served_ns is None:
             return None
         here_ns = (before_ns + self.clock.wall_ns()) // 2
@@ -130,7 +130,6 @@ def _encrypted(settings: Settings) -> Iterator[Outcome]:
 
 
 def _explained(outcome: Outcome, settings: Settings) -> Outcome:
-    """Return *outcome*, or its cause if the URL or the token shows it."""
     path = urlsplit(settings.api_url or "").path
     if outcome.code == "not_the_api" and path:
         message = f"REMIT_API_URL ends in {path}, where there is no Prefactor API"
@@ -177,16 +176,16 @@ def _way(probe: Probe) -> Iterator[Outcome]:
 def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
     before_ns = probe.clock.wall_ns()
     try:
-        answer = probe.http.exchange(PING.call())
+        response = probe.http.exchange(PING.call())
     except ApiError as error:
         yield wrong("server", _why(error), str(error))
         return
-    skew = _clock(probe.skew_s(answer, before_ns))
-    pong = probe.read(PING.call(), answer)
-    outcome = _answered(settings, pong)
+    skew = _clock(probe.skew_s(response, before_ns))
+    pong = probe.read(PING.call(), response)
+    outcome = _outcome_of(settings, pong)
     if not outcome.code or isinstance(pong, NotFoundError):
         rejected = probe.ask(NO_REGISTRATION)
-        outcome = _answered(settings, rejected)
+        outcome = _outcome_of(settings, rejected)
     token = (pong.details if isinstance(pong, PingResponse) else None) or {}
     if token.get("may") == "read":
         message = f"{settings.api_url} responds, but the token may read only"
@@ -197,9 +196,8 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
         yield _agent(probe, settings, token)
 
 
-def _answered(settings: Settings, answer: object) -> Outcome:
-    """Return the outcome of a ping, or of the invalid registration."""
-    error = answer if isinstance(answer, ApiError) else None
+def _outcome_of(settings: Settings, response: object) -> Outcome:
+    error = response if isinstance(response, ApiError) else None
     if error is None or error.status in INVALID:
         return ok("server", f"{settings.api_url} responds and accepts the token")
     if isinstance(error, UnauthorizedError):
@@ -245,22 +243,22 @@ def _agent(probe: Probe, settings: Settings, token: Mapping[str, object]) -> Out
     if token.get("token_scope") == "agent_deployment" and agent_id in {None, token.get("agent_id")}:
         return ok("agent", "the one that the token was created for")
     unnamed = None if agent_id else UNNAMED
-    answer = probe.ask(SHOW_AGENT.call(agent_id=agent_id, external_identifier=unnamed))
+    response = probe.ask(SHOW_AGENT.call(agent_id=agent_id, external_identifier=unnamed))
     if agent_id is None:
-        return _unnamed(answer)
-    if isinstance(answer, NotFoundError):
-        return wrong("agent", "agent", str(answer), ADVICE["agent"])
-    if isinstance(answer, ApiError):
-        return note("agent", f"{agent_id} was not looked up: {answer}")
-    return ok("agent", f"{agent_id} exists: {answer.name}")
+        return _unnamed(response)
+    if isinstance(response, NotFoundError):
+        return wrong("agent", "agent", str(response), ADVICE["agent"])
+    if isinstance(response, ApiError):
+        return note("agent", f"{agent_id} was not looked up: {response}")
+    return ok("agent", f"{agent_id} exists: {response.name}")
 
 
-def _unnamed(answer: object) -> Outcome:
+def _unnamed(response: object) -> Outcome:
     """Return the outcome without an agent id, by whether the token may look for one."""
-    if isinstance(answer, UnauthorizedError):
+    if isinstance(response, UnauthorizedError):
         return ok("agent", "the one that the token was created for")
-    if isinstance(answer, ApiError) and not isinstance(answer, NotFoundError):
-        return note("agent", f"not looked up: {answer}")
+    if isinstance(response, ApiError) and not isinstance(response, NotFoundError):
+        return note("agent", f"not looked up: {response}")
     return note(
         "agent",
         "no agent id is set, and the token is for a whole account",

@@ -159,10 +159,10 @@ class ApiReader(AgentReader):
             query = {**filters, "limit": str(min(PAGE_ROWS, count))}
             if before is not None:
                 query["before"] = before
-            answer = self.client.send(get("/runs", RunList, query))
-            yield from answer.runs
-            count -= len(answer.runs)
-            before = answer.next
+            response = self.client.send(get("/runs", RunList, query))
+            yield from response.runs
+            count -= len(response.runs)
+            before = response.next
             if before is None:
                 return
 
@@ -300,11 +300,11 @@ class ApiReader(AgentReader):
     def _span_pages(self, filters: Mapping[str, str], rows: int = SPAN_ROWS) -> Iterator[list[Raw]]:
         query = {**filters, "limit": str(rows)}
         while True:
-            answer = self.client.send(spans_page(query))
-            yield answer.spans
-            if answer.next is None:
+            response = self.client.send(spans_page(query))
+            yield response.spans
+            if response.next is None:
                 return
-            query["before"] = answer.next
+            query["before"] = response.next
 
     def _summaries(self, run: ListedRun) -> Iterator[list[Raw]]:
         query = {
@@ -316,9 +316,11 @@ class ApiReader(AgentReader):
         }
         offset: int | None = 0
         while offset is not None:
-            answer = self.client.send(span_summaries({**query, "pagination[offset]": str(offset)}))
-            yield answer.summaries
-            following = (answer.pagination or {}).get("next_page_offset")
+            response = self.client.send(
+                span_summaries({**query, "pagination[offset]": str(offset)})
+            )
+            yield response.summaries
+            following = (response.pagination or {}).get("next_page_offset")
             offset = following if following != offset else None
 
     def html(self, run: ListedRun, *, values: bool) -> bytes:

@@ -7,8 +7,8 @@ from typing import Any, TypeGuard, cast
 
 import click
 
-from remit import _runtime
-from remit._decorators import Agent
+from remit._record.wrappers import Agent
+from remit._runtime import process
 from remit.cli._failing import Failed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
@@ -63,7 +63,7 @@ def _payload(agent: Agent[..., object]) -> Json:
 
 
 def _risk_report(agent: Agent[..., object]) -> Json:
-    registry = _runtime.registry()
+    registry = process.registry()
     declared = next(each for each in registry.agents() if each.span_type.is_of(agent))
     return risk_report(declared, registry)
 
@@ -92,7 +92,6 @@ def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
 
 
 def _no_agent(module: ModuleType) -> Failed:
-    """Return the failure of a module without an agent, with the agents in modules below it."""
     below, failures = submodules(module)
     agents = [f"{each.__name__}:{path}" for each in below for path in _agents(each)]
     if agents:

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import click
 
-from remit import _runtime
 from remit._declare.registry import AgentType, SpanType
 from remit._policy.rehearsal import Reasons
+from remit._runtime import process
 from remit.cli._failing import Failed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
@@ -90,13 +90,13 @@ def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
 
 
 def _agents(module: str) -> list[AgentType]:
-    registry = _runtime.registry()
+    registry = process.registry()
     return [agent for agent in registry.agents() if agent.span_type.is_within(module)]
 
 
 def _undeclared_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
     """Return by agent the steps that do not declare words that it forbids, with the words."""
-    registry = _runtime.registry()
+    registry = process.registry()
     return {agent.external_identifier: rehearsal_of(agent, registry).undeclared for agent in agents}
 
 
@@ -108,7 +108,7 @@ def _undeclared_in(checked: Checked, undeclared: Mapping[str, Reasons]) -> dict[
 
 def _declared(module: str, agents: Iterable[AgentType]) -> list[SpanType]:
     """Return the span types that *agents* register, else those of a module, by file and line."""
-    registry = _runtime.registry()
+    registry = process.registry()
     if agents:
         found = {each.name: each for agent in agents for each in registry.span_types_of(agent)}
     else:

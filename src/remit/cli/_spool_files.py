@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from remit._base import sqlite
-from remit._deliver.records import DamagedError
 from remit._deliver.spool.folder import (
     ASIDE,
     DAMAGED,
@@ -30,6 +29,7 @@ from remit._deliver.spool.store import (
     read_chunks,
     read_runs,
 )
+from remit._deliver.stored import DamagedError
 
 
 class FileState(StrEnum):
@@ -113,7 +113,7 @@ def _listed(folder: Folder, path: Path) -> SpoolFileInfo:
         info = replace(info, state=FileState.IN_USE)
     if info.state is not FileState.DAMAGED:
         try:
-            with closing(sqlite.reader(path, abandoned=not in_use)) as connection:
+            with closing(sqlite.open_read_only(path, abandoned=not in_use)) as connection:
                 return _read(info, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:

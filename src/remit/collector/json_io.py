@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeAlias, cast
 
@@ -19,6 +20,18 @@ from remit.collector.errors import malformed, too_large
 
 Fields: TypeAlias = dict[str, Raw]
 """A JSON object whose values are not decoded."""
+
+
+class JsonText(msgspec.Struct, gc=False):
+    """JSON as received, and its value, which is None until it is decoded."""
+
+    text: bytes | Raw
+    value: object = None
+
+    def member(self, name: str) -> object:
+        """Return the value of a member of this object; None if it is not decoded yet."""
+        return cast("dict[str, object]", self.value).get(name) if self.value else None
+
 
 encode: Final = msgspec.json.encode
 
@@ -69,15 +82,16 @@ _DIGITS: Final = b"0123456789"
 
 
 class _RepeatedKeyError(Exception):
-    """An object has the key twice that is the first argument."""
+    """An object has a key twice; it is the first argument."""
 
 
-def check_body(body: bytes, most_values: int) -> None:
-    """Reject a body that is too much for a reader, or that two readers may read differently.
+def read_body(body: bytes, most_values: int) -> JsonText:
+    """Return a body with its value, unless it is too much, or may be read in two ways.
 
-    A value of two bytes, such as `[]`, takes 64 once it is decoded. Parts of a body are passed on
-    without being decoded, so all of it has to be UTF-8. If a key is used twice, readers
-    differ in which value counts. Text that is not JSON is left to its reader.
+    A value of two bytes, such as `[]`, takes 64 once it is decoded. Parts of a body are stored
+    as received, so all of it has to be UTF-8. If a key is used twice, readers differ in which
+    value counts. Text that cannot be read is returned without a value, for the error of the
+    reader that needs it.
 
     Raises:
         RequestError: 413, it holds too many values; 400.
@@ -86,10 +100,10 @@ def check_body(body: bytes, most_values: int) -> None:
     separators = body.count(b",") + body.count(b"[") + body.count(b"{")
     if separators >= most_values and _has_more_values(body, most_values):
         raise too_large(f"the body holds more than {most_values} JSON values")
-    if _is_as_read(body):
-        return
+    value, is_whole = _read(body)
     try:
-        _find_repeated(str(body, "utf-8"))
+        if not is_whole:
+            _find_repeated(str(body, "utf-8"))
     except UnicodeDecodeError as error:
         raise malformed("the body is not UTF-8") from error
     except _RepeatedKeyError as error:
@@ -98,7 +112,8 @@ def check_body(body: bytes, most_values: int) -> None:
     except RecursionError as error:
         raise malformed("the body nests too deep") from error
     except ValueError:
-        return
+        return JsonText(body)
+    return JsonText(body, value)
 
 
 def _has_more_values(body: bytes, most: int) -> bool:
@@ -106,19 +121,19 @@ def _has_more_values(body: bytes, most: int) -> bool:
     return sum(1 for _ in islice(_UP_TO_SEPARATOR.finditer(body), most + 2)) > most + 1
 
 
-def _is_as_read(text: bytes) -> bool:
-    """Return whether reading *text* lost nothing; a repeated key is lost.
+def _read(text: bytes) -> tuple[object, bool]:
+    """Return the value of *text*, and whether that is all of it; a repeated key is lost.
 
-    It may be all of it and differ in how a number or a letter is written. To look for the key takes
+    It may be all and differ in how a number or a letter is written. To look for the key takes
     several times as long, unless numbers have thousands of digits, which take long to be written.
     """
-    if len(text.translate(None, _DIGITS)) * 2 < len(text):
-        return False
-    try:
-        written = encode(read_json(text))
-        return written == text or written == msgspec.json.format(text, indent=-1)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    value: object = None
+    if len(text.translate(None, _DIGITS)) * 2 >= len(text):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = read_json(text)
+            written = encode(value)
+            return value, written == text or written == msgspec.json.format(text, indent=-1)
+    return value, False
 
 
 def _keys_once(pairs: list[tuple[str, object]]) -> None:
@@ -137,30 +152,39 @@ _find_repeated: Final = json.JSONDecoder(
 ).decode
 
 
-def value_of(text: bytes | Raw, max_depth: int) -> object:
-    """Return the JSON value of *text*, validated.
+def value_of(json_text: JsonText, max_depth: int) -> object:
+    """Return the value of a JSON text, validated.
 
     Raises:
         RequestError: 400, a value cannot be read, or nests deeper.
     """
+    text, value = json_text.text, json_text.value
     try:
-        value = read_json(text)
+        value = read_json(text) if value is None else value
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
-    raw = bytes(text)
-    # Counting brackets clears nearly every payload at a tenth of the cost of a walk.
-    if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(value, max_depth):
-        raise malformed(f"the body nests deeper than {max_depth} levels")
+    check_depth(str(text, "utf-8"), value, max_depth)
     return value
 
 
-def object_of(text: bytes | Raw, max_depth: int) -> dict[str, object]:
-    """Return the JSON object that *text* holds; see `value_of`.
+def check_depth(text: str, value: object, max_depth: int) -> None:
+    """Reject a JSON text whose *value* nests deeper.
+
+    Raises:
+        RequestError: 400.
+    """
+    # Counting brackets clears nearly every payload at a tenth of the cost of a walk.
+    if text.count("{") + text.count("[") > max_depth and _deeper_than(value, max_depth):
+        raise malformed(f"the body nests deeper than {max_depth} levels")
+
+
+def object_of(json_text: JsonText, max_depth: int) -> dict[str, object]:
+    """Return the object that a JSON text holds; see `value_of`.
 
     Raises:
         RequestError: 400, it is not an object, cannot be read, or nests deeper.
     """
-    value = value_of(text, max_depth)
+    value = value_of(json_text, max_depth)
     if not isinstance(value, dict):
         raise malformed(_NOT_AN_OBJECT)
     return cast("dict[str, object]", value)

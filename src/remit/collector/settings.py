@@ -39,7 +39,7 @@ class Settings:
         max_requests_per_s: Most requests a second with one token; 0 means no limit.
         max_connections: Most connections at once, in each process.
         metrics: Who may read `/metrics`.
-        create_agents: Whether a registration that names an agent by an unknown id creates it.
+        create_agents: Whether a registration with the unknown id of an agent creates it.
             Local mode does, so that a program set up for a server runs without it; a server
             responds with 404, which the clients of the API expect (docs/reference/wire.md).
         retain: Age from which a server deletes spans and runs; None keeps them.

@@ -22,8 +22,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
-from remit import _adapters as adapters
-from remit._base.guard import guarded
+from remit._adapters import spans
+from remit._adapters.spans import ManualSpan, Status
+from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
 from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
@@ -59,11 +60,7 @@ class Answer(NamedTuple):
 
 
 class Joined(Protocol):
-    """Joins the items of a streamed answer.
-
-    Attributes:
-        is_finished: The model has finished its answer.
-    """
+    """Joins the items of a streamed answer."""
 
     is_finished: bool
 
@@ -82,7 +79,6 @@ class Operation:
 
     Attributes:
         name: As in the payload, such as `chat`.
-        request: Reads the body of a request.
         answer: Reads an answer, which is an object of the client's or a mapping.
         joined: Returns an empty streamed answer; None if answers are not streamed.
     """
@@ -209,9 +205,9 @@ class _Watched:
         try:
             call = self._call(options)
         except Exception as error:
-            adapters.contain("the operation of a request", error)
+            contain("the operation of a request", error)
             # It may be a model call, which a terminated run does not make.
-            adapters.permit(self._provider.recorder)
+            spans.permit(self._provider.recorder)
             return None
         return call if call is not None and call.start() else None
 
@@ -240,7 +236,7 @@ class _Call:
         self._history = history
         self._options = options
         self._parent = open_context()
-        self._span = adapters.ManualSpan()
+        self._span = ManualSpan()
         self._joined: Joined | None = None
         self._began_ns = 0
         self._first_ns: int | None = None
@@ -251,7 +247,7 @@ class _Call:
     def start(self) -> bool:
         """Start the span; return whether the call is recorded."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        self._span = adapters.start(self._provider.recorder, self._payload, parent=self._parent)
+        self._span = spans.start(self._provider.recorder, self._payload, parent=self._parent)
         self._began_ns = time.perf_counter_ns()
         return self._span.context is not None
 
@@ -298,7 +294,6 @@ class _Call:
 
     @guarded("a part of a streamed answer")
     def add(self, item: object) -> None:
-        """Add an item of a streamed answer."""
         if self._joined is None:
             if self._operation.joined is None:
                 return
@@ -359,7 +354,7 @@ class _Call:
             is_finished = self._joined is not None and self._joined.is_finished
             self._end(self._of_stream, "complete" if is_finished else "cancelled")
 
-    def _end(self, answer: Callable[[], Answer], status: adapters.Status = "complete") -> None:
+    def _end(self, answer: Callable[[], Answer], status: Status = "complete") -> None:
         self._span.end(partial(self._result, answer), status=status)
 
     def _result(self, read: Callable[[], Answer]) -> Mapping[str, object]:
@@ -415,17 +410,17 @@ class _Proxy:
     def __repr__(self) -> str:
         return repr(self._wrapped)
 
+    def close(self) -> Any:
+        try:
+            return self._wrapped.close()
+        finally:
+            self._call.leave()
+
 
 class _Response(_Proxy):
     """The response of a stream, which the helpers of the client close."""
 
     __slots__ = ()
-
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
-        finally:
-            self._call.leave()
 
     async def aclose(self) -> None:
         try:
@@ -480,12 +475,6 @@ class _Stream(_StreamBase):
         finally:
             self._call.leave()
 
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
-        finally:
-            self._call.leave()
-
 
 class _AsyncStream(_StreamBase):
     """A streamed answer of an async client."""
@@ -533,7 +522,7 @@ class _AsyncStream(_StreamBase):
 
 
 class _Parsed(_Proxy):
-    """A raw response whose body is read by what `parse` returns."""
+    """A raw response whose body is read by the result of `parse`."""
 
     __slots__ = ("_is_parsed",)
 
@@ -587,12 +576,6 @@ class _Body(_Parsed):
             self._call.collect(f"{chunk}\n" if lines else chunk)
             yield chunk
         self._call.read()
-
-    def close(self) -> None:
-        try:
-            self._wrapped.close()
-        finally:
-            self._call.leave()
 
 
 class _AsyncBody(_Parsed):

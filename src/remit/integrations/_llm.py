@@ -1,7 +1,7 @@
 """Payloads and results of model calls, the same for all integrations.
 
 A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `outputs`,
-`token_usage` and what else is known. docs/reference/payloads.md lists the fields.
+`token_usage` and other known fields. docs/reference/payloads.md lists the fields.
 """
 
 from __future__ import annotations
@@ -168,7 +168,6 @@ def message(
     tool_calls: Sequence[Mapping[str, object]] = (),
     tool_call_id: object = None,
 ) -> Message:
-    """Return one message."""
     return {
         "role": str(role),
         "content": content,
@@ -207,7 +206,6 @@ class History:
     """The messages of the last model call below each parent; the next one records only new ones."""
 
     def __init__(self, capture: CaptureMessages) -> None:
-        """Capture messages in this way."""
         self.capture: Final = capture
         self._last: WeakKeyDictionary[OpenRun, dict[bytes, list[int]]] = WeakKeyDictionary()
 

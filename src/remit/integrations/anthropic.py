@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from remit import _adapters as adapters
+from remit._adapters.declare import add_to_header, declare
 from remit._base.version import __version__
 from remit.integrations import _llm
 from remit.integrations._clients import (
@@ -235,11 +235,11 @@ class _Events:
         return {**block, "text": text} if text or block.get("text") == "" else block
 
 
-adapters.add_to_header(f"remit-anthropic@{__version__}")
+add_to_header(f"remit-anthropic@{__version__}")
 
 PROVIDER: Final = Provider(
     "anthropic",
-    adapters.declare(
+    declare(
         "anthropic:llm", "llm", title="Model call", description="A call of a client of anthropic."
     ),
     {"v1/messages": Operation("chat", _request, _answer, _Events)},

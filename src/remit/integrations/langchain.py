@@ -21,20 +21,26 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit import _adapters as adapters
-from remit._adapters import (
-    AgentRuns,
-    Content,
-    ManualSpan,
-    SpanContext,
-    SpanEnd,
-    SpanRecorder,
-    SpanTable,
-    StartOptions,
-    Status,
+from remit._adapters import spans
+from remit._adapters.declare import (
+    add_to_header,
+    ceiling_of,
+    declare,
+    declare_agent,
+    interrupts,
+    name_tool,
+    step_of,
+    undeclared,
 )
+from remit._adapters.spans import Content, ManualSpan, SpanEnd, StartOptions, Status
+from remit._adapters.tables import MAX_OPEN, SpanTable
+from remit._base.frames import caller
+from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
+from remit._decorators.agent import AgentRuns
+from remit._record.runs import SpanContext
+from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
@@ -76,14 +82,14 @@ FIRST: Final = "seq:step:1"
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
 IDENTIFIER: Final = "langchain.agents:"
-AGENT: Final = adapters.declare(f"{PREFIX}agent", "agent")
-CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
-LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
-RETRIEVER: Final = adapters.declare(f"{PREFIX}retriever", "retriever")
-TOOL: Final = adapters.undeclared(f"{PREFIX}tool", "tool")
+AGENT: Final = declare(f"{PREFIX}agent", "agent")
+CHAIN: Final = declare(f"{PREFIX}chain", "agent")
+LLM: Final = declare(f"{PREFIX}llm", "llm")
+RETRIEVER: Final = declare(f"{PREFIX}retriever", "retriever")
+TOOL: Final = undeclared(f"{PREFIX}tool", "tool")
 """The tool that a denial names after a fault."""
-adapters.add_to_header(f"remit-langchain@{__version__}")
-adapters.interrupts(GraphBubbleUp)
+add_to_header(f"remit-langchain@{__version__}")
+interrupts(GraphBubbleUp)
 
 ROLES: Final = {"human": "user", "ai": "assistant", "function": "tool"}
 SETTINGS: Final = frozenset({
@@ -103,7 +109,6 @@ class _Node:
     Attributes:
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
-        first_token_ms: When the first token of a model came.
     """
 
     scope: SpanContext | None
@@ -151,7 +156,7 @@ class RemitHandler(GraphCallbackHandler):
         """
         where = "RemitHandler"
         self._capture: Final = _llm.checked_capture(capture_messages, where)
-        self._place: Final = adapters.caller()
+        self._place: Final = caller()
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
             for name, risk in _mapping(remits, f"{where}: remits", "agents").items()
@@ -185,13 +190,11 @@ class RemitHandler(GraphCallbackHandler):
         return self._runs.get(name) or self._runs_of(name)
 
     def _runs_of(self, name: str, risk: Risk | None = None) -> AgentRuns:
-        return adapters.declare_agent(
-            f"{IDENTIFIER}{name}", name=name, data_risk=risk, place=self._place
-        )
+        return declare_agent(f"{IDENTIFIER}{name}", name=name, data_risk=risk, place=self._place)
 
     # Chains and agents
 
-    @adapters.judging(AGENT, passes=(DeclarationError, DeniedError))
+    @spans.judging(AGENT, None, passes=(DeclarationError, DeniedError))
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
@@ -246,12 +249,12 @@ class RemitHandler(GraphCallbackHandler):
         is_node = FIRST in tags and not name.startswith("Runnable")
         return AGENT if is_node or parent_run_id is None or name == "LangGraph" else CHAIN
 
-    @adapters.guarded("the end of a chain of LangChain")
+    @guarded("the end of a chain of LangChain")
     def on_chain_end(self, outputs: object, *, run_id: UUID, **_: object) -> None:
         """End the span."""
         _end(run_id, lambda: self._state(OUTPUTS, outputs))
 
-    @adapters.guarded("the end of a step of LangChain")
+    @guarded("the end of a step of LangChain")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
         """End the span; a command for the graph around is not a failure."""
         if isinstance(error, ParentCommand):
@@ -261,7 +264,7 @@ class RemitHandler(GraphCallbackHandler):
 
     on_retriever_error = on_tool_error = on_chain_error
 
-    @adapters.guarded("an interrupt of LangGraph")
+    @guarded("an interrupt of LangGraph")
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """Cancel the span of the graph and leave the run open; one that it opened itself ends."""
         span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
@@ -272,7 +275,7 @@ class RemitHandler(GraphCallbackHandler):
             _interrupted.setdefault(span.context.run, set()).add(event.checkpoint_id)
         span.end(status="cancelled")
 
-    @adapters.guarded("an interrupt of LangGraph")
+    @guarded("an interrupt of LangGraph")
     def on_resume(self, event: GraphResumeEvent) -> None:
         """End the run with its block after all, if its graphs go on inside the block."""
         span = _span_of(event.run_id)
@@ -285,7 +288,7 @@ class RemitHandler(GraphCallbackHandler):
 
     # Models
 
-    @adapters.guarded("the start of a model call of LangChain")
+    @guarded("the start of a model call of LangChain")
     def on_chat_model_start(
         self,
         serialized: dict[str, Any] | None,
@@ -299,7 +302,7 @@ class RemitHandler(GraphCallbackHandler):
         call = partial(_model_payload, "chat", serialized, options)
         self._start_model(run_id, parent_run_id, options, call, lambda: map(_message, messages[0]))
 
-    @adapters.guarded("the start of a model call of LangChain")
+    @guarded("the start of a model call of LangChain")
     def on_llm_start(
         self,
         serialized: dict[str, Any] | None,
@@ -338,7 +341,7 @@ class RemitHandler(GraphCallbackHandler):
         alone = options.get("batch_size", 1) == 1
         _start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
 
-    @adapters.guarded("a token of LangChain")
+    @guarded("a token of LangChain")
     def on_llm_new_token(self, *_: object, run_id: UUID, **__: object) -> None:
         """Note when the first token came; what follows happens between the tokens, not inside."""
         node = _nodes.get(run_id)
@@ -351,13 +354,13 @@ class RemitHandler(GraphCallbackHandler):
             if span is not None:
                 span.make_previous_current()
 
-    @adapters.guarded("the end of a model call of LangChain")
+    @guarded("the end of a model call of LangChain")
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: object) -> None:
         """End the span with answer and tokens."""
         node = _nodes.get(run_id)
         _end(run_id, lambda: self._answer(response, node))
 
-    @adapters.guarded("the end of a model call of LangChain")
+    @guarded("the end of a model call of LangChain")
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **options: Any) -> None:
         """End the span, with the output before the error."""
         node, response = _nodes.get(run_id), options.get("response")
@@ -385,7 +388,7 @@ class RemitHandler(GraphCallbackHandler):
 
     # Retrievers, and tools without `RemitTools`
 
-    @adapters.guarded("the start of a retriever of LangChain")
+    @guarded("the start of a retriever of LangChain")
     def on_retriever_start(
         self,
         serialized: dict[str, Any] | None,
@@ -401,12 +404,12 @@ class RemitHandler(GraphCallbackHandler):
         if run_id not in _nodes:
             _start(run_id, parent_run_id, RETRIEVER, payload)
 
-    @adapters.guarded("the end of a retriever of LangChain")
+    @guarded("the end of a retriever of LangChain")
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: object) -> None:
         """End the span with the documents."""
         _end(run_id, lambda: {OUTPUTS: {"documents": _plain(documents)}})
 
-    @adapters.judging(TOOL)
+    @spans.judging(TOOL, None)
     def on_tool_start(
         self,
         serialized: dict[str, Any] | None,
@@ -432,7 +435,7 @@ class RemitHandler(GraphCallbackHandler):
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
         _start(run_id, parent_run_id, recorder, payload)
 
-    @adapters.guarded("the end of a tool of LangChain")
+    @guarded("the end of a tool of LangChain")
     def on_tool_end(self, output: object, *, run_id: UUID, **_: object) -> None:
         """End the span with the answer."""
         status, result = _tool_result(output)
@@ -441,7 +444,7 @@ class RemitHandler(GraphCallbackHandler):
     # Recorded states
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
-        """Return the inputs or outputs of a chain; of its messages the last, or all."""
+        """Return the inputs or outputs of a chain, with the last of its messages or all of them."""
         if self._capture == "none":
             return {}
         messages, others = _messages_in(value)
@@ -482,7 +485,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         """
         super().__init__()
         where = "RemitTools"
-        self._place: Final = adapters.caller()
+        self._place: Final = caller()
         self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
         self._known: Final[dict[str, _Declared]] = {}
         if not isinstance(tools, Sequence):
@@ -500,7 +503,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                 )
             self._known[tool.name] = self._declare(tool.name, tool)
         for name, risk in self._risks.items():
-            adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)
+            ceiling_of(f"{where}: risks[{name!r}]", risk)
             if self._known and name not in self._known:
                 raise DeclarationError(
                     f"{where}: risks names {describe_value(name)}; expected one of the tools "
@@ -510,7 +513,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def _declare(self, name: str, tool: BaseTool | None) -> _Declared:
         step, risk = None if tool is None else _step_in(tool), self._risks.get(name)
         if step is not None:
-            adapters.name_tool(step, name)
+            name_tool(step, name)
         if step is not None and risk is None:
             return _Declared(step, decorated=True)
         recorder = _declared(
@@ -550,7 +553,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         except DeniedError as error:
             return _denial(request, error)
 
-    @adapters.judging(TOOL, passes=(DeclarationError, DeniedError))
+    @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
     def _begin(self, request: ToolCallRequest) -> _Call:
         """Start the span of a call."""
         tool, asked = request.tool, request.tool_call
@@ -567,7 +570,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             payload = _call_payload(name, call_id, arguments)
             call.span = _table.start(call, known.recorder, payload)
         elif _table.context() is not None:
-            adapters.permit(known.recorder, arguments)
+            spans.permit(known.recorder, arguments)
         return call
 
 
@@ -589,7 +592,6 @@ class _Call:
     __slots__ = ("_answer", "_outer", "call_id", "name", "span")
 
     def __init__(self, name: str, call_id: str | None) -> None:
-        """Keep the name of the tool and the id of the call."""
         self.name: Final = name
         self.call_id: Final = call_id
         self.span: ManualSpan | None = None
@@ -597,7 +599,6 @@ class _Call:
         self._outer: _Call | None = None
 
     def __enter__(self) -> Self:
-        """Make the span current."""
         self._outer = _called.get()
         _called.set(self)
         if self.span is not None:
@@ -622,7 +623,6 @@ class _Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the span."""
         _called.set(self._outer)
         if self.span is None:
             return
@@ -693,7 +693,7 @@ def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = N
     outer = None if parent_run_id is None else _nodes.get(parent_run_id)
     if scope is None and outer is not None:
         scope = outer.scope
-    if len(_nodes) >= adapters.MAX_OPEN:
+    if len(_nodes) >= MAX_OPEN:
         _nodes.pop(next(iter(_nodes)), None)
     node = _nodes[run_id] = _Node(scope, outer is not None and outer.in_own_run, time.monotonic())
     return node
@@ -922,14 +922,14 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Nothing is known of `langchain:tool`, so it is denied where the remit forbids something.
+    Nothing is known of `langchain:tool`, so it is denied where the remit rules anything out.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.
     """
     if name is not None:
         try:
-            return adapters.declare(
+            return declare(
                 f"{PREFIX}tool:{name}",
                 "tool",
                 params=params,
@@ -940,13 +940,13 @@ def _declared(
         except DeclarationError:
             if data_risk is not None:
                 raise
-    return adapters.declare(TOOL.name, "tool", place=place)
+    return declare(TOOL.name, "tool", place=place)
 
 
 def _step_in(tool: BaseTool) -> SpanRecorder | None:
     """Return the recorder of the function of a tool, if that is decorated."""
     functions = (getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun"))
-    return next(filter(None, map(adapters.step_of, functions)), None)
+    return next(filter(None, map(step_of, functions)), None)
 
 
 def _tool_of(function: object, where: str) -> BaseTool:
@@ -958,7 +958,7 @@ def _tool_of(function: object, where: str) -> BaseTool:
     return tool_of(function)
 
 
-@adapters.guarded("the schema of a tool of LangChain")
+@guarded("the schema of a tool of LangChain")
 def _schema(tool: BaseTool) -> Mapping[str, object]:
     """Return the JSON Schema of a model's arguments, without references."""
     schema: Any = tool.tool_call_schema

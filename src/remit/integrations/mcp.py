@@ -18,9 +18,25 @@ from contextvars import Context, ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from remit import _adapters as adapters
+from remit._adapters import spans
+from remit._adapters.declare import (
+    add_to_header,
+    ceiling_of,
+    declarations,
+    declare,
+    declare_agent,
+    interrupts,
+    step_of,
+    undeclared,
+)
+from remit._adapters.spans import ManualSpan, Status
+from remit._adapters.tables import SessionTable
+from remit._base.frames import caller
+from remit._base.guard import contain, guarded
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
+from remit._record.runs import SpanContext
+from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
@@ -46,10 +62,10 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.types import CallToolRequestParams, Tool, ToolAnnotations
 
-adapters.add_to_header(f"remit-mcp@{__version__}")
-adapters.interrupts(UrlElicitationRequiredError)
+add_to_header(f"remit-mcp@{__version__}")
+interrupts(UrlElicitationRequiredError)
 
-TOOL: Final = adapters.undeclared("mcp:tool", "tool")
+TOOL: Final = undeclared("mcp:tool", "tool")
 """The tool that a denial names after a fault."""
 
 Risks = Mapping[str, DataRisk | Mapping[str, object]]
@@ -128,31 +144,31 @@ class _Tools:
                 f"at most {MAX_SERVER_CHARS} printable characters"
             )
         self.risks: Final[Risks] = {} if risks is None else risks
-        if not isinstance(self.risks, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.risks, Mapping):
             raise DeclarationError(
                 f"{where}: risks is {describe_value(risks)}; expected a mapping of names of tools "
                 "to data risks"
             )
         for name, risk in self.risks.items():
-            adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)  # checks it
+            ceiling_of(f"{where}: risks[{name!r}]", risk)  # checks it
         self._where, self._prefix, self._server, self._trusted = where, prefix, server, trusted
-        self._place = adapters.caller()
+        self._place = caller()
         self._known = not self.risks
         self._declared_in: object = None
-        self._recorders: dict[str, adapters.SpanRecorder] = {}
+        self._recorders: dict[str, SpanRecorder] = {}
         self.listed: dict[str, Tool] = {}
 
     @property
     def is_current(self) -> bool:
         """Whether the tools are declared where declarations are held now."""
-        return self._declared_in is adapters.declarations()
+        return self._declared_in is declarations()
 
     @property
     def is_complete(self) -> bool:
         """Whether a listing had every tool that `risks` names."""
         return self._known
 
-    @adapters.guarded("the tools of an MCP server")
+    @guarded("the tools of an MCP server")
     def add(self, tools: Iterable[Tool]) -> None:
         """Declare the tools of a listing."""
         self._renew()
@@ -176,19 +192,17 @@ class _Tools:
                 f"not have; expected one of its tools: {tools}"
             )
 
-    def recorder(self, name: str, *, is_known: bool) -> adapters.SpanRecorder:
+    def recorder(self, name: str, *, is_known: bool) -> SpanRecorder:
         """Return the recorder of a tool.
 
-        Args:
-            name: The tool.
-            is_known: Whether the listed tools are all that there are. Another name, which a model
-                may have made up, is not declared.
+        With *is_known*, all tools were listed: another name, which a model may have made up, is
+        not declared.
         """
         recorder = self._recorder(name, is_known=is_known)
-        return recorder or adapters.declare(self._prefix, "tool", place=self._place)
+        return recorder or declare(self._prefix, "tool", place=self._place)
 
-    @adapters.guarded("the tools of an MCP server")
-    def _recorder(self, name: str, *, is_known: bool) -> adapters.SpanRecorder | None:
+    @guarded("the tools of an MCP server")
+    def _recorder(self, name: str, *, is_known: bool) -> SpanRecorder | None:
         self._renew()
         recorder = self._recorders.get(name)
         if recorder is not None:
@@ -202,14 +216,14 @@ class _Tools:
     def _renew(self) -> None:
         if not self.is_current:
             self._recorders.clear()
-            self._declared_in = adapters.declarations()
+            self._declared_in = declarations()
 
-    def _declare(self, name: str, tool: Tool | None) -> adapters.SpanRecorder | None:
+    def _declare(self, name: str, tool: Tool | None) -> SpanRecorder | None:
         risk = self.risks.get(name)
         if risk is None and tool is not None:
             risk = _risk_of(tool.annotations, trusted=self._trusted)
         try:
-            recorder = adapters.declare(
+            recorder = declare(
                 f"{self._prefix}:{name}",
                 "tool",
                 params=None if tool is None else tool.input_schema,
@@ -227,8 +241,8 @@ class _Tools:
 def _risk_of(hints: ToolAnnotations | None, *, trusted: bool) -> Mapping[str, object] | None:
     """Return the data risk that the hints of a server say.
 
-    A hint that a tool does something counts from any server, one that it does not from a trusted
-    one.
+    A hint that a tool does something counts from any server; a hint that it does not counts from a
+    trusted one only.
     """
     if hints is None:
         return None
@@ -253,12 +267,7 @@ def _risk_of(hints: ToolAnnotations | None, *, trusted: bool) -> Mapping[str, ob
 
 
 class _GovernedClient:
-    """Wraps two methods of one client.
-
-    Attributes:
-        call: The `call_tool` of the client itself.
-        list: Its `list_tools`.
-    """
+    """Wraps two methods of one client."""
 
     call: Callable[..., Awaitable[Any]]
     list: Callable[..., Awaitable[Any]]
@@ -300,17 +309,17 @@ class _GovernedClient:
         finally:
             _calling.reset(token)
 
-    @adapters.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _begin(
         self, name: str, arguments: dict[str, Any] | None, meta: Mapping[str, Any]
-    ) -> adapters.ManualSpan | None:
+    ) -> ManualSpan | None:
         """Start the span of a call; None for one that has a span."""
         if self._is_of_session(_calling.get(), meta):
             return None
         recorder = self._tools.recorder(name, is_known=self._has_listed)
-        return adapters.start(recorder, partial(_payload, name, arguments))
+        return spans.start(recorder, partial(_payload, name, arguments))
 
-    async def _send(self, span: adapters.ManualSpan, *args: Any, **kwargs: Any) -> Any:
+    async def _send(self, span: ManualSpan, *args: Any, **kwargs: Any) -> Any:
         try:
             return await self.call(*args, **kwargs)
         except MCPError as error:
@@ -383,14 +392,14 @@ class Recorded(Extension):
         """
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
         self._declared = partial(
-            adapters.declare_agent,
+            declare_agent,
             f"mcp.agents:{name}",
             name=name,
             data_risk=data_risk,
-            place=adapters.caller(),
+            place=caller(),
         )
         self._agent = self._declared()
-        self._runs: adapters.SessionTable[object] = adapters.SessionTable(idle_s)
+        self._runs: SessionTable[object] = SessionTable(idle_s)
         self._ended: dict[object, None] = {}
         self._server: MCPServer[Any] | None = None
 
@@ -400,7 +409,7 @@ class Recorded(Extension):
         Raises:
             DeclarationError: It is not an `MCPServer`, or another one was given before.
         """
-        if not isinstance(server, MCPServer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(server, MCPServer):
             raise DeclarationError(
                 f"Recorded.of: saw {describe_value(server)}; expected an MCPServer of mcp"
             )
@@ -458,9 +467,9 @@ class Recorded(Extension):
         try:
             context = self._runs.context(session.key, partial(self._open, session))
             if step is not None:
-                adapters.permit(step, arguments, parent=context)
-                with adapters.inside(context):
-                    return _ended(adapters.ManualSpan(), await call(), denials)
+                spans.permit(step, arguments, parent=context)
+                with spans.inside(context):
+                    return _ended(ManualSpan(), await call(), denials)
             with self._begin(params.name, arguments, context) as span:
                 return _ended(span, await call(), denials)
         except RunTerminated as error:
@@ -470,19 +479,19 @@ class Recorded(Extension):
         finally:
             _denials.reset(token)
 
-    @adapters.judging(TOOL, adapters.ManualSpan())
+    @spans.judging(TOOL, ManualSpan())
     def _begin(
-        self, name: str, arguments: Mapping[str, object], context: adapters.SpanContext | None
-    ) -> adapters.ManualSpan:
+        self, name: str, arguments: Mapping[str, object], context: SpanContext | None
+    ) -> ManualSpan:
         """Start the span of a call in the run of a session."""
         recorder = self._tools.recorder(name, is_known=self._server is not None)
-        return adapters.start(recorder, partial(_payload, name, arguments), parent=context)
+        return spans.start(recorder, partial(_payload, name, arguments), parent=context)
 
     def _open(self, session: _Session) -> Any:
         """Open a run, which is not inside that of a client in the same process."""
         return Context().run(partial(self._agent.open, traceparent=session.traceparent))
 
-    @adapters.guarded("the end of a session")
+    @guarded("the end of a session")
     def _terminate(self, key: object, error: RunTerminated) -> None:
         """End a terminated run, and remember its session."""
         if len(self._ended) >= MAX_ENDED:
@@ -503,7 +512,7 @@ class Recorded(Extension):
         except DeclarationError:
             raise
         except Exception as error:
-            adapters.contain("the tools of an MCP server", error)
+            contain("the tools of an MCP server", error)
 
     async def _list_new(self, name: str) -> None:
         table = self._tools
@@ -516,7 +525,7 @@ class Recorded(Extension):
         table.add(await self._server.list_tools())
         table.check()
 
-    @adapters.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _session(self, ctx: ServerRequestContext[Any, Any]) -> _Session | None:
         meta: Mapping[str, Any] = ctx.meta or {}
         for key in (META_KEY, "traceparent"):
@@ -534,15 +543,15 @@ class Recorded(Extension):
             connection.exit_stack.callback(self._runs.end, session)
         return _Session(session)
 
-    @adapters.guarded("the function of a tool")
-    def _step(self, name: str) -> adapters.SpanRecorder | None:
+    @guarded("the function of a tool")
+    def _step(self, name: str) -> SpanRecorder | None:
         """Return the recorder of a tool that is a decorated function without a risk in `risks`."""
         # The SDK has no public way from the name of a tool to its function. Without it, the tool
         # has a span, and the decorated function one below.
         manager: Any = getattr(self._server, "_tool_manager", None)
         if manager is None or name in self._tools.risks:
             return None
-        return adapters.step_of(getattr(manager.get_tool(name), "fn", None))
+        return step_of(getattr(manager.get_tool(name), "fn", None))
 
 
 async def _noting_denials(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
@@ -565,14 +574,14 @@ def _payload(name: str, arguments: Mapping[str, object] | None) -> dict[str, obj
     return {"tool_name": name, "inputs": arguments or {}}
 
 
-@adapters.guarded("the header of a call")
-def _header(span: adapters.ManualSpan) -> str | None:
+@guarded("the header of a call")
+def _header(span: ManualSpan) -> str | None:
     """Return the `traceparent` of a call; None outside any run."""
-    return None if span.context is None else adapters.traceparent(span.context)
+    return None if span.context is None else spans.traceparent(span.context)
 
 
 def _ended(
-    span: adapters.ManualSpan,
+    span: ManualSpan,
     result: R,
     denials: Iterable[DeniedError] = (),
 ) -> R | CallToolResult:
@@ -580,15 +589,15 @@ def _ended(
     return _denial_in(span, result, denials) or result
 
 
-@adapters.guarded("the end of a call")
+@guarded("the end of a call")
 def _denial_in(
-    span: adapters.ManualSpan, result: object, denials: Iterable[DeniedError]
+    span: ManualSpan, result: object, denials: Iterable[DeniedError]
 ) -> CallToolResult | None:
     """End the span of a call; return the denial of a step below, if that made it an error."""
     is_error = _is_error(result)
     denied = span.denied or next(iter(denials), None)
     answer = _answer(denied.for_model()) if is_error and denied is not None else None
-    status: adapters.Status = "complete"
+    status: Status = "complete"
     if is_error:
         status = "failed"
     elif isinstance(result, InputRequiredResult):

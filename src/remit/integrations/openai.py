@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from remit import _adapters as adapters
+from remit._adapters.declare import add_to_header, declare
 from remit._base.version import __version__
 from remit.integrations import _llm
 from remit.integrations._clients import (
@@ -349,13 +349,11 @@ def _embedding_answer(answer: object) -> Answer:
     return Answer([], (), _tokens(answer), get(answer, "model"))
 
 
-adapters.add_to_header(f"remit-openai@{__version__}")
+add_to_header(f"remit-openai@{__version__}")
 
 PROVIDER: Final = Provider(
     "openai",
-    adapters.declare(
-        "openai:llm", "llm", title="Model call", description="A call of a client of openai."
-    ),
+    declare("openai:llm", "llm", title="Model call", description="A call of a client of openai."),
     {
         "chat/completions": Operation("chat", _chat_request, _chat_answer, _Choices),
         "responses": Operation("responses", _response_request, _response_answer, _Events),

@@ -21,11 +21,24 @@ from importlib import metadata
 from typing import Any, ClassVar, Final, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from remit import _adapters as adapters
+from remit._adapters import spans
+from remit._adapters.declare import (
+    add_to_header,
+    ceiling_of,
+    declare,
+    declare_agent,
+    step_of,
+    undeclared,
+)
+from remit._adapters.spans import Content, Status
+from remit._adapters.tables import SpanTable
 from remit._base.frames import caller
+from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
+from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceilings
+from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import get, listed, text_or_parts
@@ -71,28 +84,28 @@ FRAMEWORK: Final = "openai-agents"
 TOOL_FAILED: Final = "An error occurred while running the tool"
 """How the text begins that the SDK gives the model in place of a tool's exception."""
 
-adapters.add_to_header(f"remit-openai-agents@{__version__}")
-AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
-LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
-TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
+add_to_header(f"remit-openai-agents@{__version__}")
+AGENT: Final = declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
+LLM: Final = declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
+TOOL: Final = undeclared(f"{FRAMEWORK}:tool", "tool")
 """Step name of a tool that could not be declared, so that it can still be denied."""
-AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
+AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
 # A hand-over and a guardrail have no effect of their own, as an agent; what they call is recorded.
-HANDOFF: Final = adapters.declare(f"{FRAMEWORK}:handoff", "agent", title="Hand-over")
-GUARDRAIL: Final = adapters.declare(f"{FRAMEWORK}:guardrail", "agent", title="Guardrail")
+HANDOFF: Final = declare(f"{FRAMEWORK}:handoff", "agent", title="Hand-over")
+GUARDRAIL: Final = declare(f"{FRAMEWORK}:guardrail", "agent", title="Guardrail")
 RECORDERS: Final = {
     "agent": AGENT, "generation": LLM, "response": LLM, "handoff": HANDOFF, "guardrail": GUARDRAIL,
 }  # fmt: skip
 """By the type of the SDK's span."""
 
-_spans: Final[adapters.SpanTable[str]] = adapters.SpanTable()
+_spans: Final[SpanTable[str]] = SpanTable()
 """Spans of all processors, by the id of the SDK's span, so that each is recorded once."""
 _handled: Final[dict[str, BaseException]] = {}
 """Exception handled when a span began: it did not end that span."""
-_tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
+_tools: Final[SpanTable[int]] = SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
-_runs: Final[adapters.SpanTable[int]] = adapters.SpanTable()
+_runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
@@ -153,16 +166,16 @@ class RemitProcessor(TracingProcessor):
         if started is None:
             _spans.end(key)
             return
-        result: adapters.Content | None = None
+        result: Content | None = None
         if RECORDERS.get(data.type) is LLM:
             parent = _spans.context(span.parent_id or "")
-            started.describe(lambda: _asked(data, self._history, parent))
-            result = lambda: _answered(data, self._history, parent)  # noqa: E731 - beside the other
+            started.describe(partial(_asked, data, self._history, parent))
+            result = partial(_answered, data, self._history, parent)
             error = _error_of_call(span, error)
         else:
             started.describe(partial(_started, data))
             if isinstance(data, GuardrailSpanData):
-                result = lambda: {"outputs": {"triggered": data.triggered}}  # noqa: E731
+                result = {"outputs": {"triggered": data.triggered}}
         _spans.end(key, result, error=error)
 
     def shutdown(self) -> None:
@@ -172,9 +185,9 @@ class RemitProcessor(TracingProcessor):
         """Do nothing, as `shutdown`."""
 
 
-@adapters.guarded("the declaration of an agent", AGENTS)
-def _agent_named(name: str, place: str | None) -> adapters.AgentRuns:
-    return adapters.declare_agent(_identifier(name), name=name, place=place)
+@guarded("the declaration of an agent", AGENTS)
+def _agent_named(name: str, place: str | None) -> AgentRuns:
+    return declare_agent(_identifier(name), name=name, place=place)
 
 
 def _identifier(name: str) -> str:
@@ -373,7 +386,7 @@ def govern(
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
     for name, given in (("risks", risks), ("remits", remits)):
-        if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if given is not None and not isinstance(given, Mapping):
             raise DeclarationError(
                 f"govern: {name} is {describe_value(given)}; expected a mapping of names"
             )
@@ -438,14 +451,14 @@ class _Governance:
         self._agents.add(agent.name)
         self._tools.update(tool.name for tool in governed.tools if isinstance(tool, FunctionTool))
         is_late = (_target(item) is None for item in governed.handoffs)
-        # The tools of servers, and of what an agent in a sandbox can do, are made at each turn.
+        # The tools of servers and of an agent in a sandbox are made at each turn.
         if agent.mcp_servers or getattr(agent, "capabilities", None) or any(is_late):
             self._all_known = False
         return governed
 
     def _rules(self, agent: Agent[Any], earlier: _Rules | None) -> _Rules:
         remit = self._remits.get(agent.name)
-        ceiling = adapters.ceiling_of(_identifier(agent.name), remit, self.place)
+        ceiling = ceiling_of(_identifier(agent.name), remit, self.place)
         ceilings = () if ceiling is None else (ceiling,)
         if earlier is None:
             return _Rules(self, agent.name, self._risks, ceilings)
@@ -458,8 +471,7 @@ class _Rules:
     """State of one agent and its copies.
 
     Attributes:
-        governance: The call of `govern`.
-        ceilings: What the agent forbids to its tools.
+        ceilings: The limits of the agent for its tools.
     """
 
     governance: _Governance
@@ -561,12 +573,12 @@ class _GovernedAgent(Agent[Any]):
         return tools
 
 
-@adapters.guarded("the termination of a run")
+@guarded("the termination of a run")
 def _check_terminated() -> None:
     """Raise `RunTerminated` if the run was terminated."""
     context = _spans.context()
     if context is not None:
-        adapters.permit(LLM, parent=context)
+        spans.permit(LLM, parent=context)
 
 
 class _GovernedList:
@@ -579,14 +591,14 @@ class _GovernedList:
         if agent is None or self._name not in vars(agent):
             raise AttributeError(self._name)
         items = cast("list[object]", vars(agent)[self._name])
-        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
+        if isinstance(items, list):
             for index, item in enumerate(items):
                 items[index] = self._govern(item)
         return items
 
     def __set__(self, agent: Agent[Any], items: list[object]) -> None:
         """Keep a list; another one if something in it has to be governed, as others may use it."""
-        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+        if isinstance(items, list):
             governed = [*map(self._govern, items)]
             if any(one is not other for one, other in zip(items, governed, strict=True)):
                 items = governed
@@ -614,7 +626,7 @@ class _Guard:
     """Opens and ends the span of one tool of one agent, as guardrails of the tool."""
 
     def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
-        """Declare the tool; what an *earlier* guard of it held holds as well."""
+        """Declare the tool; the limits of an *earlier* guard of it apply as well."""
         self.rules = rules
         risk = rules.risks.get(tool.name)
         self.risk: DataRisk | None = risk or (None if earlier is None else earlier.risk)
@@ -640,7 +652,7 @@ class _Guard:
             return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
         return ToolGuardrailFunctionOutput.allow()
 
-    @adapters.judging(TOOL)
+    @spans.judging(TOOL, None)
     def _start(self, call: ToolContext[Any]) -> None:
         """Judge the tool, and start its span.
 
@@ -651,10 +663,10 @@ class _Guard:
         if self.ceilings and _spans.context() is None:
             self._open_run(id(call))
         for ceiling in self.ceilings:
-            adapters.within(ceiling)
+            spans.within(ceiling)
         if self._step is not None:  # it has a separate span
-            adapters.permit(self._step, partial(_arguments, call))
-            _denials[id(call)] = adapters.collect_denials()
+            spans.permit(self._step, partial(_arguments, call))
+            _denials[id(call)] = spans.collect_denials()
         elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
             _tools.start(id(call), self._recorder, partial(_called, call), current=True)
 
@@ -669,7 +681,7 @@ class _Guard:
         agent = _agent_named(name, place)
         _runs.start(key, AGENT, payload, current=True, agent=agent, ceiling=ceiling)
 
-    @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
+    @guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
         """End the span of the tool; the model reads a denial below it, not the SDK's text."""
         span, key = _tools.get(id(data.context)), id(data.context)
@@ -679,21 +691,21 @@ class _Guard:
             collected = _denials.get(key)
             denied = span.denied if span is not None else collected[-1] if collected else None
         if span is not None:
-            status: adapters.Status | None = "failed" if has_failed else None
+            status: Status | None = "failed" if has_failed else None
             span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=denied)
         if denied is None:
             return ToolGuardrailFunctionOutput.allow()
         return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
 
 
-@adapters.guarded("a look at the function of a tool")
-def _decorated(tool: FunctionTool) -> adapters.SpanRecorder | None:
-    return adapters.step_of(getattr(tool, "__wrapped__", None))
+@guarded("a look at the function of a tool")
+def _decorated(tool: FunctionTool) -> SpanRecorder | None:
+    return step_of(getattr(tool, "__wrapped__", None))
 
 
-@adapters.guarded("the declaration of a tool", TOOL)
+@guarded("the declaration of a tool", TOOL)
 def _declared(tool: FunctionTool, risk: DataRisk | None, place: str | None) -> Any:
-    return adapters.declare(
+    return declare(
         f"{FRAMEWORK}:tool:{tool.name}",
         "tool",
         params=tool.params_json_schema,
@@ -731,7 +743,7 @@ def _has_failed(output: object) -> bool:
     return span is not None and span.error is not None
 
 
-@adapters.guarded("the end of a tool")
+@guarded("the end of a tool")
 def _settle(key: int, task: asyncio.Task[Any]) -> None:
     """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
     _denials.pop(key, None)

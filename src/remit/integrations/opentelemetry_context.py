@@ -34,7 +34,6 @@ class _Attached:
     __slots__ = ("context", "derived", "noted")
 
     def __init__(self, context: Context, noted: SpanContext | None) -> None:
-        """Begin without a derived context."""
         self.context = context
         self.noted = noted
         self.derived: tuple[SpanContext, Context] | None = None

@@ -6,7 +6,7 @@ A user adds the capability `Remit` to an agent::
 
     agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
 
-The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
+The agent, its model calls and its tools become spans. A tool that violates the remit is not called:
 the model reads the denial as its result. Outside any run, the agent opens a run.
 """
 
@@ -23,10 +23,24 @@ from inspect import isfunction, ismethod
 from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from remit import _adapters as adapters
+from remit._adapters import spans
+from remit._adapters.declare import (
+    add_to_header,
+    ceiling_of,
+    declarations,
+    declare,
+    declare_agent,
+    interrupts,
+    step_of,
+)
+from remit._adapters.spans import ManualSpan, Status
+from remit._base.frames import caller
+from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
+from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceiling
+from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
@@ -88,18 +102,18 @@ from pydantic_ai.usage import RequestUsage
 
 __all__ = ["Remit"]
 
-AGENT: Final = adapters.declare("pydantic-ai:agent", "agent")
-MODEL: Final = adapters.declare("pydantic-ai:llm", "llm")
-TOOL: Final = adapters.declare("pydantic-ai:tool", "tool")
+AGENT: Final = declare("pydantic-ai:agent", "agent")
+MODEL: Final = declare("pydantic-ai:llm", "llm")
+TOOL: Final = declare("pydantic-ai:tool", "tool")
 """Step name of a tool that could not be declared, so that it can still be denied."""
 
-OUTPUT: Final = adapters.declare("pydantic-ai:output", "tool")
+OUTPUT: Final = declare("pydantic-ai:output", "tool")
 """Step name of an output function that could not be declared, or has no known name."""
-AGENTS: Final = adapters.declare_agent("pydantic-ai.agents:agent", name="agent")
+AGENTS: Final = declare_agent("pydantic-ai.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared."""
 
-adapters.add_to_header(f"remit-pydantic-ai@{__version__}")
-adapters.interrupts(ApprovalRequired, CallDeferred)
+add_to_header(f"remit-pydantic-ai@{__version__}")
+interrupts(ApprovalRequired, CallDeferred)
 
 UNNAMED: Final = "agent"
 """Name of an agent without one."""
@@ -110,7 +124,7 @@ WRAPS_MODELS: Final = hasattr(AbstractCapability, "get_wrapper_model")
 """Whether capabilities may wrap the model that serves a request: since 2.62."""
 PRICED: Final = {"currency": "USD", "source": "genai-prices"}
 
-_agent: ContextVar[adapters.ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
+_agent: ContextVar[ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
 _request: ContextVar[_Request | None] = ContextVar("remit.pydantic_ai.request", default=None)
 _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 """Ids of the calls whose approval or result each run waits for."""
@@ -124,7 +138,7 @@ class Remit(AbstractCapability[Any]):
     agent, whose word counts. Every remit holds.
 
     Attributes:
-        declared: What was declared of the agent and its tools.
+        declared: The declarations of the agent and its tools.
     """
 
     id: str | None = "remit"
@@ -142,15 +156,15 @@ class Remit(AbstractCapability[Any]):
             risks: Data risks of tools, by the name that the model uses. A tool whose function is
                 decorated has the risk that its decorator declares.
             data_risk: The agent's remit: no step below the agent may violate it.
-            capture_messages: `new` records of each model call the messages that the previous one
+            capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
 
         Raises:
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
                 names no tool, and all tools of the agent are known.
         """
-        place = adapters.caller()
-        ceiling = adapters.ceiling_of("Remit(data_risk=...)", data_risk, place)
+        place = caller()
+        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
         self.declared = _Declared(_checked_risks(risks), remits, place)
         self._history = _llm.History(_llm.checked_capture(capture_messages, "Remit"))
@@ -195,9 +209,9 @@ class Remit(AbstractCapability[Any]):
         name = _name_of(ctx)
         runs, ceilings = self.declared.agent(name)
         asked = partial(self._asked, name, ctx)
-        resumable = adapters.traceparent() is not None and _agent.get() is None
+        resumable = spans.traceparent() is not None and _agent.get() is None
         first = ceilings[0] if ceilings else None
-        with adapters.start(AGENT, asked, agent=runs, ceiling=first) as span:
+        with spans.start(AGENT, asked, agent=runs, ceiling=first) as span:
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
             reset = _agent.set(span)
@@ -214,10 +228,8 @@ class Remit(AbstractCapability[Any]):
         prompt = None if self._history.capture == "none" else _content(ctx.prompt)
         return {"agent_name": name, "inputs": _llm.known_only(prompt=prompt)}
 
-    @adapters.guarded("the end of an agent")
-    def _end_agent(
-        self, span: adapters.ManualSpan, result: AgentRunResult[Any], *, resumable: bool
-    ) -> None:
+    @guarded("the end of an agent")
+    def _end_agent(self, span: ManualSpan, result: AgentRunResult[Any], *, resumable: bool) -> None:
         """End the span; an outermost agent that waits leaves the run open that it did not open."""
         output: object = result.output
         if not isinstance(output, DeferredToolRequests):
@@ -250,7 +262,7 @@ class Remit(AbstractCapability[Any]):
             request_context = replace(request_context, model=watched)
         reset = _request.set(request)
         try:
-            with adapters.start(MODEL, request.payload) as span:
+            with spans.start(MODEL, request.payload) as span:
                 request.span = span
                 try:
                     response: ModelResponse = await handler(request_context)
@@ -286,7 +298,7 @@ class Remit(AbstractCapability[Any]):
         try:
             if recorder is None:
                 return await handler(args)
-            with adapters.start(recorder, lambda: _arguments(call, args)) as span:
+            with spans.start(recorder, lambda: _arguments(call, args)) as span:
                 try:
                     result = await handler(args)
                 except SkipToolExecution as skip:
@@ -309,7 +321,7 @@ class Remit(AbstractCapability[Any]):
     ) -> Any:
         """Record an output function, or deny it: the model reads the denial.
 
-        At the last attempt, and of a part of a stream, the denial reaches the caller.
+        At the last attempt, and for a part of a stream, the denial reaches the caller.
         """
         if not output_context.has_function:
             return await handler(output)
@@ -319,9 +331,9 @@ class Remit(AbstractCapability[Any]):
             if recorder is None:
                 return await handler(output)
             if ctx.partial_output:  # it is called again, with the rest
-                adapters.permit(recorder, given)
+                spans.permit(recorder, given)
                 return await handler(output)
-            with adapters.start(recorder, given) as span:
+            with spans.start(recorder, given) as span:
                 result = await handler(output)
                 span.end(partial(_output, result))
                 return result
@@ -334,7 +346,7 @@ class Remit(AbstractCapability[Any]):
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
 """Remits of an agent, each with its limits."""
 
-_Agent: TypeAlias = tuple[adapters.AgentRuns, Sequence[Ceiling]]
+_Agent: TypeAlias = tuple[AgentRuns, Sequence[Ceiling]]
 """The opener of an agent's runs, and its limits."""
 
 
@@ -342,10 +354,8 @@ class _Declared:
     """Declarations of one agent and its tools.
 
     Attributes:
-        risks: Data risks of tools, by name.
         remits: The remits of the agent; the first is registered, and all hold.
         place: File and line that messages name.
-        outputs: The output functions of the agent.
     """
 
     def __init__(self, risks: Mapping[str, DataRisk], remits: _Remits, place: str | None) -> None:
@@ -357,9 +367,9 @@ class _Declared:
         self._forget()
 
     def _forget(self) -> None:
-        self._declarations = adapters.declarations()
+        self._declarations = declarations()
         self._agents: dict[str, _Agent] = {}
-        self._tools: dict[str, tuple[tuple[object, object], adapters.SpanRecorder]] = {}
+        self._tools: dict[str, tuple[tuple[object, object], SpanRecorder]] = {}
         self._decorated: set[str] = set()
 
     def fresh(self) -> _Declared:
@@ -380,28 +390,28 @@ class _Declared:
         """
         return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits if ceiling])
 
-    @adapters.guarded("the declaration of an agent")
+    @guarded("the declaration of an agent")
     def _agent(self, name: str) -> _Agent:
         known = self._agents.get(name)
         if known is None:
             identifier, (risk, *more) = f"pydantic-ai.agents:{name}", self.remits or (None,)
-            runs = adapters.declare_agent(
+            runs = declare_agent(
                 identifier,
                 name=name,
                 data_risk=risk and risk[0],
                 place=self.place,
             )
             ceilings = [
-                adapters.ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
+                ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
                 for each, ceiling in filter(None, more)
             ]
             known = self._agents[name] = (runs, [*filter(None, (runs.ceiling, *ceilings))])
         return known
 
-    @adapters.guarded("the declaration of tools")
+    @guarded("the declaration of tools")
     def add_tools(self, toolsets: Sequence[AbstractToolset[Any]]) -> set[str] | None:
         """Declare the tools of *toolsets*; return their names, or None if not all are known."""
-        if self._declarations is not adapters.declarations():
+        if self._declarations is not declarations():
             self._forget()
         names: set[str] | None = set()
         for name, tool in _tools_of(toolsets):
@@ -410,29 +420,29 @@ class _Declared:
                 continue
             if names is not None:
                 names.add(name)
-            if adapters.step_of(tool.function) is None:
+            if step_of(tool.function) is None:
                 self._tool(name, tool.tool_def)
             else:
                 self._decorated.add(name)
         return names
 
-    @adapters.guarded("the declaration of tools")
+    @guarded("the declaration of tools")
     def add_listed(self, tools: Iterable[ToolDefinition]) -> None:
         """Declare the tools that became known when they were listed, such as those of MCP."""
         for tool in tools:
             if tool.name not in self._tools and tool.name not in self._decorated:
                 self._tool(tool.name, tool)
 
-    @adapters.guarded("the declaration of a tool", TOOL)
-    def tool(self, ctx: RunContext[Any], tool: ToolDefinition) -> adapters.SpanRecorder | None:
+    @guarded("the declaration of a tool", TOOL)
+    def tool(self, ctx: RunContext[Any], tool: ToolDefinition) -> SpanRecorder | None:
         """Return the recorder of a tool; None if its function is decorated."""
         return None if _is_decorated(ctx, tool.name) else self._tool(tool.name, tool)
 
-    def _tool(self, name: str, tool: ToolDefinition) -> adapters.SpanRecorder:
+    def _tool(self, name: str, tool: ToolDefinition) -> SpanRecorder:
         content = (tool.description, tool.parameters_json_schema)
         known = self._tools.get(name)
         if known is None or known[0] != content:
-            recorder = adapters.declare(
+            recorder = declare(
                 f"pydantic-ai:tool:{name}",
                 "tool",
                 params=tool.parameters_json_schema,
@@ -443,19 +453,19 @@ class _Declared:
             known = self._tools[name] = (content, recorder)
         return known[1]
 
-    @adapters.guarded("the declaration of an output function", OUTPUT)
-    def output(self, context: OutputContext) -> adapters.SpanRecorder | None:
+    @guarded("the declaration of an output function", OUTPUT)
+    def output(self, context: OutputContext) -> SpanRecorder | None:
         """Return the recorder of an output function; None if it is decorated.
 
-        Of several that are one output of the model, the name is not known.
+        The name is not known if several functions are one output of the model.
         """
         name, definition = context.function_name, context.tool_def
         functions = [each for each in self.outputs if name in {None, _function_name(each)}]
-        if functions and all(adapters.step_of(each) is not None for each in functions):
+        if functions and all(step_of(each) is not None for each in functions):
             return None
         if name is None:
             return OUTPUT
-        return adapters.declare(
+        return declare(
             f"pydantic-ai:output:{name}",
             "tool",
             params=None if definition is None else definition.parameters_json_schema,
@@ -497,7 +507,7 @@ class _Request:
         self._parent = None if outer is None else outer.context
         self._started_s = time.perf_counter()
         self.streams = context.streaming
-        self.span = adapters.ManualSpan()
+        self.span = ManualSpan()
         self.stream: StreamedResponse | None = None
 
     def payload(self) -> dict[str, object]:
@@ -562,7 +572,7 @@ class _WatchedModel(WrapperModel):
         )
         async with AsyncExitStack() as stack:
             context = self._request.span.context
-            with nullcontext() if context is None else adapters.inside(context):
+            with nullcontext() if context is None else spans.inside(context):
                 stream = await stack.enter_async_context(streamed)
             self._request.stream = stream
             yield stream
@@ -571,8 +581,8 @@ class _WatchedModel(WrapperModel):
 # Approval
 
 
-@adapters.guarded("the approvals of a run")
-def _go_on(span: adapters.ManualSpan, ctx: RunContext[Any]) -> None:
+@guarded("the approvals of a run")
+def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
     """Let the run end as usual once an agent goes on with the calls that it waited for."""
     waiting = None if span.context is None else _waiting.get(span.context.run)
     if waiting:
@@ -591,7 +601,7 @@ def _checked_risks(risks: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
         )
     checked = dict(risks or {})
     for name, risk in checked.items():
-        adapters.ceiling_of(f"Remit(risks={{{name!r}: ...}})", risk)
+        ceiling_of(f"Remit(risks={{{name!r}: ...}})", risk)
     return checked
 
 
@@ -628,7 +638,7 @@ def _is_decorated(ctx: RunContext[Any], name: str) -> bool:
     toolsets = [] if ctx.tool_manager is None else [ctx.tool_manager.toolset]
     for each, tool in _tools_of(toolsets):
         if each == name and tool is not None:
-            return adapters.step_of(tool.function) is not None
+            return step_of(tool.function) is not None
     return False
 
 
@@ -646,7 +656,7 @@ def _unwrapped(capability: AbstractCapability[Any]) -> AbstractCapability[Any]:
     return capability
 
 
-@adapters.guarded("a look at the output functions of an agent", ())
+@guarded("a look at the output functions of an agent", ())
 def _output_functions(output: Any) -> Sequence[Callable[..., object]]:
     """Return the functions in the output type of an agent."""
     if isinstance(output, ToolOutput):
@@ -690,7 +700,7 @@ def _name_of(ctx: RunContext[Any]) -> str:
     return name if isinstance(name, str) and name else UNNAMED
 
 
-def _status_of(response: ModelResponse) -> adapters.Status | None:
+def _status_of(response: ModelResponse) -> Status | None:
     """Return that a stream was left before its end."""
     left = getattr(response, "state", None) in {"incomplete", "interrupted"}
     return "cancelled" if left else None

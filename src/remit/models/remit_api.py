@@ -12,7 +12,7 @@ from remit.models.agent_span import AgentSpan
 Flag: TypeAlias = Literal[
     "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
-"""Finding about a span, or about a span of a run."""
+"""Flag of a span, or of a run that has such a span."""
 
 
 class Tokens(WireModel):
@@ -32,7 +32,7 @@ class Run(AgentInstance):
     agent: RegisteredAgent
     """Its agent."""
     flags: list[Flag]
-    """Findings about its spans."""
+    """Flags of its spans."""
     denied: int
     """Number of steps that the policy denied."""
     handled: int
@@ -64,7 +64,7 @@ class Span(AgentSpan):
     """A span in a list; without its payloads unless they were wanted."""
 
     flags: list[Flag]
-    """Findings about it."""
+    """Its flags."""
 
 
 class SpanList(WireModel):

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from remit import _adapters as adapters
+from remit._adapters import spans
+from remit._adapters.declare import add_to_header, declare, declare_agent
+from remit._adapters.spans import NOTHING, ManualSpan
+from remit._adapters.tables import MAX_OPEN
 from remit._base.frames import caller
 from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
@@ -45,12 +48,12 @@ MAX_DEFINITIONS: Final = 64
 """Lists of tool definitions that one bridge remembers having read."""
 
 RECORDERS: Final[Mapping[Kind, SpanRecorder]] = {
-    "llm": adapters.declare("otel:llm", "llm", title="Model call"),
-    "agent": adapters.declare("otel:agent", "agent", title="Agent"),
-    "retriever": adapters.declare("otel:retriever", "retriever", title="Retrieval"),
-    "tool": adapters.declare("otel:tool", "tool", title="Tool"),
+    "llm": declare("otel:llm", "llm", title="Model call"),
+    "agent": declare("otel:agent", "agent", title="Agent"),
+    "retriever": declare("otel:retriever", "retriever", title="Retrieval"),
+    "tool": declare("otel:tool", "tool", title="Tool"),
 }
-adapters.add_to_header(f"remit-otel@{__version__}")
+add_to_header(f"remit-otel@{__version__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,11 @@ class _Opened:
 
     Attributes:
         manual: Its span of remit; without a context if nothing is recorded.
-        kind: What it was taken for at its start.
         asked: The values of attributes that its payload was made of.
         outer: Id of its parent in OpenTelemetry.
     """
 
-    manual: adapters.ManualSpan
+    manual: ManualSpan
     kind: Kind
     recorder: SpanRecorder
     asked: tuple[object, ...]
@@ -143,7 +145,7 @@ class Bridge(SpanProcessor):
         else:
             return
         if self._enforce:
-            adapters.deny_after(fault, RECORDERS["tool"])
+            spans.deny_after(fault, RECORDERS["tool"])
         else:
             contain("the start of a span of OpenTelemetry", fault)
 
@@ -159,7 +161,7 @@ class Bridge(SpanProcessor):
         around = _context_of(outer)
         opens_run = kind == "agent" and around is None
         recorder = self._recorder(kind, attributes, span.name)
-        manual = adapters.start(
+        manual = spans.start(
             recorder,
             partial(_beginning, kind, attributes, span.name),
             parent=around,
@@ -182,7 +184,7 @@ class Bridge(SpanProcessor):
     def _agent(self, attributes: Attributes, name: str) -> Any:
         """Return the agent whose run an outermost agent opens."""
         agent = _agent_name(attributes, name)
-        return adapters.declare_agent(f"otel.agents:{agent}", name=agent, place=self._place)
+        return declare_agent(f"otel.agents:{agent}", name=agent, place=self._place)
 
     def _recorder(self, kind: Kind, attributes: Attributes, name: str) -> SpanRecorder:
         if kind != "tool":
@@ -202,7 +204,7 @@ class Bridge(SpanProcessor):
         self, tool: str, description: str | None = None, params: object = None
     ) -> SpanRecorder:
         try:
-            return adapters.declare(
+            return declare(
                 f"otel:tool:{tool}",
                 "tool",
                 title=tool,
@@ -214,7 +216,7 @@ class Bridge(SpanProcessor):
         except DeclarationError:
             if tool in self._risks:
                 raise
-            return RECORDERS["tool"]  # its name is none of a span type
+            return RECORDERS["tool"]  # its name is not valid for a span type
 
     # The end
 
@@ -248,9 +250,9 @@ class Bridge(SpanProcessor):
         """Record a step that was recognised at its end, as a sibling of the steps below it."""
         around = _context_of(outer)
         recorder = self._recorder(kind, attributes, span.name)
-        manual = adapters.start(
+        manual = spans.start(
             recorder,
-            adapters.NOTHING,
+            NOTHING,
             parent=around,
             deny=False,
             announce=False,
@@ -260,7 +262,7 @@ class Bridge(SpanProcessor):
 
     def _end(
         self,
-        manual: adapters.ManualSpan,
+        manual: ManualSpan,
         kind: Kind,
         span: ReadableSpan,
         attributes: Attributes,
@@ -368,7 +370,7 @@ def _attributes_of(span: ReadableSpan) -> Attributes:
 
 def _add(entries: dict[Any, Any], key: object, value: object) -> None:
     """Add an entry; a full table, of spans that never end, loses its oldest one."""
-    if len(entries) >= adapters.MAX_OPEN:
+    if len(entries) >= MAX_OPEN:
         entries.pop(next(iter(entries)), None)
     entries[key] = value
 
@@ -376,7 +378,7 @@ def _add(entries: dict[Any, Any], key: object, value: object) -> None:
 def _context_of(outer: int | None) -> SpanContext | None:
     """Return the context of the nearest step at or above the span *outer*, else the current one."""
     key = outer
-    for _ in range(adapters.MAX_OPEN):
+    for _ in range(MAX_OPEN):
         if key is None:
             break
         opened = _opened.get(key)
@@ -415,7 +417,7 @@ def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, ob
         return {"inputs": known_only(query=read(attributes, "query"))}
     if kind == "agent":
         return {"agent_name": _agent_name(attributes, name), "inputs": {}}
-    return adapters.NOTHING
+    return NOTHING
 
 
 def _asked(kind: Kind, attributes: Attributes) -> tuple[object, ...]:
@@ -448,7 +450,7 @@ def _error_of(span: ReadableSpan) -> BaseException | None:
     return handled if type(handled).__name__ == kind else None
 
 
-def _failure(manual: adapters.ManualSpan, span: ReadableSpan) -> Mapping[str, object]:
+def _failure(manual: ManualSpan, span: ReadableSpan) -> Mapping[str, object]:
     """Return the result of a failed span whose exception is not at hand."""
     kind, message = _type_of_failure(span)
     context = manual.context

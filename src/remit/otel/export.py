@@ -250,19 +250,19 @@ class _Read:
 
 
 @guarded("the export of a span")
-def _read(item: Item, span_trace: _Trace, status: str, result: bytes | None) -> _Read:
+def _read(item: Item, span_trace: _Trace, status: str, result_json: bytes | None) -> _Read:
     types, name = span_trace.types, item.name or ""
-    payload, outcome = _object(item.payload), _object(result)
+    payload, result = _object(item.payload), _object(result_json)
     if item.parent is None:
         read = _read_run(payload, span_trace)
     else:
         kind, risk = types.of(name)
         if name == span_trace.feed.agent.external_identifier:
             kind = "step"  # the call of the run's own agent, which the root span shows
-        read = _READERS[kind](name, payload, outcome, types)
+        read = _READERS[kind](name, payload, result, types)
         read = replace(read, attributes={"remit.span_type": name, **risk, **_known(read)})
     attributes = dict(read.attributes or {})
-    ending = _status(status, outcome, attributes)
+    ending = _status(status, result, attributes)
     return replace(read, attributes=attributes, status=ending)
 
 
@@ -329,61 +329,59 @@ def _link(traceparent: object) -> Link | None:
     return Link(outer) if outer.is_valid else None
 
 
-def _read_step(name: str, payload: dict[str, Any], outcome: dict[str, Any], types: _Types) -> _Read:
+def _read_step(name: str, payload: dict[str, Any], result: dict[str, Any], types: _Types) -> _Read:
     if not types.contents:
         return _Read(name)
-    shown = None if "error" in outcome else _json(outcome)
+    shown = None if "error" in result else _json(result)
     return _Read(name, attributes=_attributes(arguments=_json(payload), output=shown))
 
 
-def _read_tool(name: str, payload: dict[str, Any], outcome: dict[str, Any], types: _Types) -> _Read:
+def _read_tool(name: str, payload: dict[str, Any], result: dict[str, Any], types: _Types) -> _Read:
     tool = payload.get("tool_name") or name.rpartition(":")[2]
     attributes = _attributes(operation="execute_tool", tool=tool, call_id=payload.get("call_id"))
     if types.contents:
-        output = _within(outcome, "outputs").get("output")
+        output = _within(result, "outputs").get("output")
         attributes |= _attributes(arguments=_json(payload.get("inputs")), output=_json(output))
     return _Read(f"execute_tool {tool}", attributes=attributes)
 
 
-def _read_agent(
-    name: str, payload: dict[str, Any], outcome: dict[str, Any], types: _Types
-) -> _Read:
+def _read_agent(name: str, payload: dict[str, Any], result: dict[str, Any], types: _Types) -> _Read:
     declared = types.registry.agent(name)
     own = name.rpartition(":")[2] if declared is None else declared.name
     agent = payload.get("agent_name") if declared is None else own
     agent = agent if isinstance(agent, str) else own
     attributes = _attributes(operation="invoke_agent", agent=agent)
     if types.contents:
-        attributes |= _contents(payload, outcome)
+        attributes |= _contents(payload, result)
     return _Read(f"invoke_agent {agent}", attributes=attributes)
 
 
 def _read_retriever(
-    name: str, payload: dict[str, Any], outcome: dict[str, Any], types: _Types
+    name: str, payload: dict[str, Any], result: dict[str, Any], types: _Types
 ) -> _Read:
     attributes = _attributes(operation="retrieval")
     if types.contents:
-        inputs, outputs = payload.get("inputs"), _within(outcome, "outputs")
+        inputs, outputs = payload.get("inputs"), _within(result, "outputs")
         query = _within(payload, "inputs").get("query", inputs)
         attributes |= _attributes(query=query, documents=_json(outputs.get("documents")))
     return _Read(f"retrieval {name}", attributes=attributes)
 
 
 def _read_model_call(
-    name: str, payload: dict[str, Any], outcome: dict[str, Any], types: _Types
+    name: str, payload: dict[str, Any], result: dict[str, Any], types: _Types
 ) -> _Read:
-    inputs, outputs = _within(payload, "inputs"), _within(outcome, "outputs")
-    usage, details = _within(outcome, "token_usage"), _within(outcome, "usage_details")
+    inputs, outputs = _within(payload, "inputs"), _within(result, "outputs")
+    usage, details = _within(result, "token_usage"), _within(result, "usage_details")
     operation, model = payload.get("operation") or "chat", payload.get("model_name")
-    first_ms = outcome.get("first_token_ms")
+    first_ms = result.get("first_token_ms")
     attributes = _attributes(
         operation=operation,
         provider=payload.get("provider"),
         model=model,
         stream=payload.get("stream"),
         finish_reasons=outputs.get("finish_reasons") or None,
-        response_model=outcome.get("response_model"),
-        response_id=outcome.get("response_id"),
+        response_model=result.get("response_model"),
+        response_id=result.get("response_id"),
         first_chunk_s=first_ms / 1_000 if isinstance(first_ms, int | float) else None,
         prompt_tokens=usage.get("prompt_tokens"),
         completion_tokens=usage.get("completion_tokens"),
@@ -396,7 +394,7 @@ def _read_model_call(
         SETTINGS[setting]: value for setting, value in settings.items() if setting in SETTINGS
     }
     if types.contents:
-        attributes |= _contents(payload, outcome)
+        attributes |= _contents(payload, result)
         attributes |= _attributes(tools=_json(inputs.get("tools")))
         system = inputs.get("system")
         if system is not None:
@@ -404,10 +402,10 @@ def _read_model_call(
     return _Read(f"{operation} {model or name}", SpanKind.CLIENT, attributes)
 
 
-def _contents(payload: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
+def _contents(payload: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """Return the messages of a model call or an agent as attributes."""
     asked = written(_within(payload, "inputs").get("messages"))
-    answer = written(_within(outcome, "outputs").get("messages"))
+    answer = written(_within(result, "outputs").get("messages"))
     return _attributes(messages=_json(asked or None), answer=_json(answer or None))
 
 
@@ -420,19 +418,19 @@ _READERS: Final[Mapping[str, Callable[[str, dict[str, Any], dict[str, Any], _Typ
 }
 
 
-def _status(status: str, outcome: dict[str, Any], attributes: dict[str, Any]) -> Status:
+def _status(status: str, result: dict[str, Any], attributes: dict[str, Any]) -> Status:
     """Return the status of a span; add other facts about its end to *attributes*."""
-    if outcome.get("status") == TERMINATED:
+    if result.get("status") == TERMINATED:
         attributes |= {"remit.status": TERMINATED, **_attributes(error=TERMINATION)}
-        return Status(StatusCode.ERROR, _text(outcome.get("reason")))
+        return Status(StatusCode.ERROR, _text(result.get("reason")))
     if status == FAILED:
-        error = _within(outcome, "error")
+        error = _within(result, "error")
         attributes |= _attributes(error=_text(error.get("type")) or "failed")
-        violations = denied_by(outcome)
+        violations = denied_by(result)
         if violations is not None:
             reason = "; ".join(map(str, violations))
             attributes |= _attributes(verdict="deny", reason=reason)
-        message = error.get("message", outcome.get("reason"))
+        message = error.get("message", result.get("reason"))
         return Status(StatusCode.ERROR, _text(message))
     if status == CANCELLED:
         attributes["remit.status"] = CANCELLED

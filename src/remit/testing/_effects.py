@@ -89,7 +89,6 @@ class Step:
         return f"{' and '.join(verbs)} {listed(words)}"
 
     def __str__(self) -> str:
-        """Return name and place."""
         known = self.place and not self.place.startswith(UNKNOWN_FILE)
         return f"{self.name} ({self.place})" if known else self.name
 
@@ -133,7 +132,7 @@ class History(Struct, Generic[S], frozen=True):
 
 
 def check_word(method: str, word: object, words: Collection[str], expected: str) -> None:
-    """Check that *word* is one of *words*, which are what *method* takes.
+    """Check that *word* is one of *words*, the words for *method*.
 
     Raises:
         UsageError: It is another one.

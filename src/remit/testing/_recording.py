@@ -12,7 +12,7 @@ from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
 
-from remit import _runtime, config
+from remit import config
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
 from remit._base.outcomes import FAILED
@@ -25,7 +25,7 @@ from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
 from remit._record.spans import OpenSpan, SpanRecorder
-from remit._runtime import setup
+from remit._runtime import process, setup
 from remit.errors import UsageError, Violation
 from remit.models.data_risk import Action, Category, DataRisk
 from remit.testing._effects import (
@@ -66,7 +66,7 @@ def isolated(
     sink = RecordingSink()
     merged = config.from_overrides({**setup.configured(), **settings})
     with setup.isolated(merged, sink=sink, clock=clock):
-        sink.registry = _runtime.registry()
+        sink.registry = process.registry()
         yield sink
 
 
@@ -78,7 +78,6 @@ class FakeClock:
     """
 
     def __init__(self, start: datetime = START) -> None:
-        """Start at *start*."""
         self._wall_ns = int(start.timestamp()) * NS_PER_S
         self._monotonic_ns = 0
 
@@ -117,7 +116,7 @@ class RecordedSpan:
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.
-        step: What is declared of it: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
+        step: Its declaration: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
     """
 
     name: str
@@ -244,7 +243,6 @@ class RecordingSink:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self.runs: list[RecordedRun] = []
         self.registry = Registry()
         self._by_key: dict[str, RecordedRun] = {}

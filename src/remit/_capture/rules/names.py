@@ -209,7 +209,7 @@ def name_rule(name: str) -> str | None:
     """Return the rule that redacts values under *name*, or `None`."""
     end = name[-MAX_JUDGED_CHARS:]
     if end[-1:].isdigit():
-        # The number at the end does not change the verdict: `row_1` to `row_999` are judged once.
+        # The number at the end does not change the rule: `row_1` to `row_999` are looked up once.
         end = f"{end.rstrip('0123456789')}0"
     return _rule_of_end(end)
 

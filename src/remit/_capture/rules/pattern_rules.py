@@ -1,4 +1,4 @@
-"""The rules by shape: what a key, a token or a password in a text looks like.
+"""The rules by shape: the form of a key, a token or a password in a text.
 
 Credentials are recognised by their context (headers, URLs, commands), vendors' keys by their
 prefix, and other secrets by the name next to them.
@@ -22,7 +22,7 @@ class PatternRule(Struct, frozen=True):
     Attributes:
         name: As in a marker and in the counts of `remit.status()`.
         anchor: The literal that every match holds.
-        tail: Regular expression of what follows the anchor.
+        tail: Regular expression of the text after the anchor.
         heads: Texts, one of which is directly before what `tail` matches; each ends with the
             anchor. Without any, the match begins with the anchor.
         apart: Characters, as in a class of a regular expression, that are not before the head;
@@ -206,7 +206,7 @@ _SIGN: Final = (
     r""",?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
     r"""|\n {2}[^\[\n]{0,300}+\[type=\w{1,40}, input_value=)"""
 )
-"""What separates a name and its value.
+"""The signs between a name and its value.
 
 `=`, `:=`, `=>` or `:`, also as in an address; a key or an attribute `value` after the name; the
 error message of pydantic.

@@ -42,14 +42,14 @@ _SHORTCUTS: Final[Mapping[str, str]] = {
     ".": _RANDOM,
     "=": r"(?=[a-z][A-Za-z]{5,100}+(?![\w.(\[{<$%/:=-]))",
 }
-"""What follows the anchor in each of its patterns: it fails fast, before a head is looked for."""
+"""The text after the anchor in each of its patterns: it fails fast, before a head is searched."""
 
 
 class Family:
     """All patterns whose anchors begin alike.
 
     Attributes:
-        literal: What each of their matches holds.
+        literal: The text that each of their matches contains.
         search: Returns the first match in a text, or None.
     """
 

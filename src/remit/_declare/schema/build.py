@@ -103,7 +103,7 @@ def quality_schema(declared: object, *, redact: Redact) -> Json:
 def declared_schema(declared: object, *, redact: Redact) -> Json:
     """Return the JSON Schema of an option of a decorator: a type, or a JSON Schema as a mapping.
 
-    Of a JSON Schema only redacted values and the order of keys change.
+    Only redacted values and the order of keys change in a JSON Schema.
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)

@@ -79,7 +79,6 @@ class Canonicalizer:
     """Redacts a schema and puts it in order.
 
     Attributes:
-        redact: What every default, example and enumerated value passes.
         generated: pydantic made the schema, so that differences without meaning are removed: the
             order of unions (`typing` caches equal unions, so the order depends on which was made
             first) and `0.0` for `0`. False for a schema that the author wrote.
@@ -128,8 +127,8 @@ class Canonicalizer:
     def _value(self, key: str, value: object, name: str | None) -> object:
         """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
 
-        A marker in place of a default shows that there is one; as a constant it would be wrong. Of
-        several values, those that are not redacted are left, each once.
+        A marker in place of a default shows that there is one; as a constant it would be wrong. A
+        list of values keeps those that are not redacted, each once.
         """
         if key in VALUES and isinstance(value, list):
             members = (self._redacted(member, name) for member in cast("list[object]", value))

@@ -158,11 +158,11 @@ def schemas_of(types: Sequence[object]) -> tuple[list[Json], Definitions]:
 
 def _or_note(annotation: object) -> object:
     """Return the type if pydantic supports it, else a type whose schema is a note."""
-    outcome = attempt(lambda: _call_pydantic(annotation))
-    if not isinstance(outcome, Exception):
+    built = attempt(lambda: _call_pydantic(annotation))
+    if not isinstance(built, Exception):
         return annotation
-    missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
-    reason = type(outcome).__name__ if missing is None else missing.group()
+    missing = _MISSING_PACKAGE.match(str(built)) if isinstance(built, ImportError) else None
+    reason = type(built).__name__ if missing is None else missing.group()
     return _noted(f"{_described(annotation)} has no schema ({reason}); recorded as it is")
 
 
@@ -179,7 +179,6 @@ def _call_pydantic(*types: object) -> tuple[list[Json], Definitions]:
 
 
 def _noted(note: str) -> object:
-    """Return a type whose schema is a note."""
     return Annotated[Any, WithJsonSchema({"$comment": note})]
 
 
@@ -209,7 +208,6 @@ class TypeNormalizer:
     """Normalizes the types of one callable; a class that occurs twice has one replacement."""
 
     def __init__(self) -> None:
-        """Start without replaced classes."""
         self._replaced: dict[object, object] = dict(_REPLACED)
 
     def normalize(self, annotation: object) -> Any:
@@ -278,9 +276,9 @@ class TypeNormalizer:
             return self._replaced[cls]
         fields = fields_of(cls)
         is_known = hasattr(cls, "__pydantic_fields__") or _has_schema_hook(cls)
-        return _other_class(cls) if fields is None or is_known else self._record(cls, fields)
+        return _other_class(cls) if fields is None or is_known else self._with_fields(cls, fields)
 
-    def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
+    def _with_fields(self, cls: type, fields: tuple[Field, ...]) -> object:
         """Return a class with the same fields, for which pydantic runs no code of *cls*."""
         infos = {field.name: field.read() for field in fields}
         new = _like(cls, fields, infos)

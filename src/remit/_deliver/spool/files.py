@@ -17,7 +17,6 @@ from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.sqlite import open_file
 from remit._deliver.losses import Loss
-from remit._deliver.records import DamagedError, RunState, pack, split, unpack
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
     ASIDE,
@@ -39,6 +38,7 @@ from remit._deliver.spool.store import (
     read_rows,
     read_runs,
 )
+from remit._deliver.stored import DamagedError, RunState, pack, split, unpack
 
 OnLoss: TypeAlias = Callable[[Loss, int, Sequence[str]], None]
 """Counts lost items for a reason, and lost spans for the keys of their runs, one for each span."""
@@ -144,7 +144,7 @@ class Files:
         return file
 
     def bring_back(self) -> None:
-        """Make what was set aside ready to be sent again."""
+        """Make items that were set aside ready to be sent again."""
         with self.lock:
             for path in self.folder.files(ASIDE):
                 file = self._take_path(path)
@@ -154,9 +154,9 @@ class Files:
     def _bring_back(self, file: SpoolFile) -> None:
         items = file.aside()
         first = max(file.chunks, default=0) + 1
-        rejected = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
-        for record in rejected:
-            record.state = RunState.NEW
+        rejected = [run for run in file.runs.values() if run.state is RunState.SET_ASIDE]
+        for run in rejected:
+            run.state = RunState.NEW
         file.write(
             runs=rejected,
             chunks=[
@@ -170,7 +170,7 @@ class Files:
         file.close().rename(DATABASE)
 
     def _copy(self, damaged: sqlite3.Connection, file: SpoolFile) -> tuple[int, int]:
-        """Copy what can be read to *file*; return the numbers of items and of unreadable items."""
+        """Copy readable items to *file*; return the numbers of items and of unreadable items."""
         file.write(
             runs=read_runs(damaged, UNREADABLE), started=read_open_spans(damaged, UNREADABLE)
         )

@@ -34,7 +34,7 @@ ENDINGS: Final = (DATABASE, ASIDE, DAMAGED)
 LOCK: Final = ".lock"
 LOG: Final = "-wal"
 COMPANIONS: Final = (LOG, "-shm", "-journal")
-"""What SQLite puts next to a database."""
+"""Endings of the files that SQLite puts next to a database."""
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8
@@ -48,7 +48,7 @@ class Identity:
 
     Attributes:
         target: URL of the API without credentials, or `local`.
-        fingerprint: Of the token, 8 bytes of its SHA-256; empty without a token.
+        fingerprint: 8 bytes of the SHA-256 of the token; empty without a token.
     """
 
     target: str
@@ -108,7 +108,6 @@ class Claim:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Unlock the file."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             # Closing, not unlocking: in the child of a fork the lock stays with the parent.
@@ -251,7 +250,6 @@ class Folder:
         return self._data_dir / f"undelivered-{digest[:DIGEST_CHARS]}.json"
 
     def size_bytes(self) -> int:
-        """Return the size of all files together."""
         return sum(info.st_size for _, info in self._entries())
 
     def usage(self) -> tuple[int, int]:

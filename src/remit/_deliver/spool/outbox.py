@@ -15,17 +15,6 @@ from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
 from remit._deliver.losses import ITEM_BYTES, Loss, cost
-from remit._deliver.records import (
-    CHUNK_BYTES,
-    ROW_BYTES,
-    DamagedError,
-    Packed,
-    RunRecord,
-    RunState,
-    SizedItems,
-    pack,
-    split,
-)
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.store import (
@@ -36,20 +25,31 @@ from remit._deliver.spool.store import (
     Row,
     SpoolFile,
 )
+from remit._deliver.stored import (
+    CHUNK_BYTES,
+    ROW_BYTES,
+    DamagedError,
+    Packed,
+    RunState,
+    SizedItems,
+    StoredRun,
+    pack,
+    split,
+)
 from remit._record.items import Item, ItemKind
 
 # Bound of the rows that the sender holds in memory.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
 # Between two checks whether the file was deleted.
 CHECK_FILE_S: Final = 1.0
-# Between two erasures of what was settled: each one waits for the disk.
+# Between two erasures of settled rows: each one waits for the disk.
 ERASE_S: Final = 0.5
 # Between two attempts to write, after one that failed.
 RETRY_S: Final = 1.0
 
 
 class Outbox:
-    """Rows in the order of their ids, and the records of their runs. One writer, one sender.
+    """Rows in the order of their ids, and their runs. One writer, one sender.
 
     Rows are in a file when `put` returns. Those that cannot be written stay in memory until a later
     `put` or `close` writes them; without a spool all rows are in memory.
@@ -81,21 +81,21 @@ class Outbox:
         # Reentrant, because methods call each other with the lock held.
         self._lock = SignalSafeLock() if files is None else files.lock
         self._chunks: dict[int, Chunk] = {} if file is None else file.chunks
-        self._runs: dict[str, RunRecord] = {} if file is None else file.runs
+        self._runs: dict[str, StoredRun] = {} if file is None else file.runs
         self._last_chunk = max(self._chunks, default=0)
         # What differs from the file: items that are only in memory, by chunk; settled chunks; run
-        # records that changed or, with None, were removed.
+        # runs that changed or, with None, were removed.
         self._unwritten: dict[int, Sequence[Item]] = {}
         self._settled: list[int] = []
-        self._changed: dict[str, RunRecord | None] = {}
-        # Keys of runs whose record was never written.
+        self._changed: dict[str, StoredRun | None] = {}
+        # Keys of runs that were never written.
         self._new_runs: set[str] = set()
         self._next_check_s = self._next_write_s = self._next_erase_s = 0.0
         # Adoption handles the errors of the file of an ended process.
         self._warned = file is not None
         self._closed = False
 
-    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[StoredRun]) -> None:
         """Add *runs*, then *items* in order; if the folder is full, without the spans."""
         with self._lock:
             for run in runs:
@@ -155,7 +155,7 @@ class Outbox:
             self._release(freed_bytes)
 
     def erase_settled(self) -> float:
-        """If all rows are settled, remove what is left of them on disk.
+        """If all rows are settled, erase their content on disk.
 
         Returns:
             Seconds until the next call may have something to do; infinite if only a new row can
@@ -185,33 +185,31 @@ class Outbox:
             self.settle([row.id])
         return kept
 
-    def run(self, key: str) -> RunRecord | None:
-        """Return the record of a run."""
+    def run(self, key: str) -> StoredRun | None:
         return self._runs.get(key)
 
-    def runs(self) -> list[RunRecord]:
-        """Return the records of all runs."""
+    def runs(self) -> list[StoredRun]:
         return list(self._runs.values())
 
-    def open_runs(self) -> list[RunRecord]:
+    def open_runs(self) -> list[StoredRun]:
         """Return the runs that the file's process opened and did not end."""
-        return [record for record in self.runs() if not (record.ended or record.inherited)]
+        return [run for run in self.runs() if not (run.ended or run.inherited)]
 
-    def save_run(self, record: RunRecord) -> None:
-        """Save *record*; it is written with the next settled rows."""
+    def save_run(self, run: StoredRun) -> None:
+        """Save *run*; it is written with the next settled rows."""
         with self._lock:
-            self._runs[record.key] = self._changed[record.key] = record
+            self._runs[run.key] = self._changed[run.key] = run
 
-    def write_run(self, record: RunRecord) -> None:
-        """Save *record*, and write it now if there is a file."""
+    def write_run(self, run: StoredRun) -> None:
+        """Save *run*, and write it now if there is a file."""
         with self._lock:
-            self.save_run(record)
+            self.save_run(run)
             if self._file is not None:
                 with suppress(*STORAGE_ERRORS):
                     self._save(self._file)
 
     def forget_run(self, key: str) -> None:
-        """Remove a run's record; it is deleted with the next settled rows."""
+        """Remove a run; it is deleted with the next settled rows."""
         with self._lock:
             if self._runs.pop(key, None) is None:
                 return
@@ -255,7 +253,7 @@ class Outbox:
         return next((chunk.put_ns for chunk in chunks if chunk.id not in self._unwritten), None)
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Write what is only in memory; delete the file if it has no rows, else leave it.
+        """Write the rows in memory; delete the file if it has no rows, else leave it.
 
         A later process sends the rows that are left. What takes longer than *timeout_s* is not
         done.
@@ -357,7 +355,7 @@ class Outbox:
 
     @guarded("writing to the spool")
     def _write(self, file: SpoolFile, *, measure: bool, until_s: float = math.inf) -> None:
-        """Write what is only in memory, chunk by chunk, until *until_s*.
+        """Write the rows in memory, chunk by chunk, until *until_s*.
 
         With *measure* it stays in memory while the folder has no room for it. After a fault it
         stays there too, like after an error of the disk. If the fault ended `put`, the writer would
@@ -385,20 +383,20 @@ class Outbox:
         started: Sequence[Item] = (),
         ended: Sequence[bytes] = (),
     ) -> None:
-        """Write chunks and open spans, together with what was settled and changed before."""
+        """Write chunks and open spans, with the earlier changes."""
         file.write(
-            runs=[record for record in self._changed.values() if record is not None],
+            runs=[run for run in self._changed.values() if run is not None],
             chunks=chunks,
             started=started,
             ended=ended,
             settled=self._settled,
-            forgotten=[key for key, record in self._changed.items() if record is None],
+            forgotten=[key for key, run in self._changed.items() if run is None],
         )
         self._settled, self._changed, self._new_runs = [], {}, set()
 
     @contextmanager
     def _failing_to_memory(self) -> Generator[None]:
-        """End the block at an error of the disk; what is not written yet stays in memory."""
+        """End the block at an error of the disk; unwritten rows stay in memory."""
         try:
             yield
         except STORAGE_ERRORS as error:

@@ -19,11 +19,12 @@ from msgspec import Struct
 
 from remit._base import sqlite
 from remit._base.clock import NS_PER_S
-from remit._deliver.records import (
+from remit._deliver.spool.folder import Claim, Folder, Identity
+from remit._deliver.stored import (
     DamagedError,
     Packed,
     Registration,
-    RunRecord,
+    StoredRun,
     pack,
     pack_registration,
     pack_run,
@@ -31,7 +32,6 @@ from remit._deliver.records import (
     unpack_registration,
     unpack_run,
 )
-from remit._deliver.spool.folder import Claim, Folder, Identity
 from remit._record.items import Item
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ class SpoolFile:
     Attributes:
         last_write_ns: Wall time of the last write before the file was opened.
         chunks: The chunks by id, in order; the outbox takes over and changes this dict.
-        runs: The run records by key, as they were when the file was opened.
+        runs: The runs by key, as they were when the file was opened.
         holds_deleted: Content of deleted chunks may be in the file or its log.
     """
 
@@ -153,7 +153,7 @@ class SpoolFile:
         self.claim = claim
         self.last_write_ns = last_write_ns
         self.chunks: dict[int, Chunk] = {}
-        self.runs: dict[str, RunRecord] = {}
+        self.runs: dict[str, StoredRun] = {}
         self.holds_deleted = False
         self._connection = connection
         self._folder = folder
@@ -163,19 +163,19 @@ class SpoolFile:
         self._next_measure_ns = 0
 
     def load(self) -> None:
-        """Read the metadata of the chunks, and the run records.
+        """Read the metadata of the chunks, and the runs.
 
         It tries the other tables too: a file of which one is damaged could never be closed.
         """
         self.chunks = read_chunks(self._connection)
-        self.runs = {record.key: record for record in read_runs(self._connection)}
+        self.runs = {run.key: run for run in read_runs(self._connection)}
         self.open_spans()
         self.has_aside()
 
     def write(
         self,
         *,
-        runs: Sequence[RunRecord] = (),
+        runs: Sequence[StoredRun] = (),
         chunks: Sequence[tuple[int, int, Packed]] = (),
         started: Sequence[Item] = (),
         ended: Sequence[bytes] = (),
@@ -185,14 +185,12 @@ class SpoolFile:
         """Insert and delete rows; all or nothing.
 
         Args:
-            runs: Run records to insert or replace.
             chunks: Id, time and content of chunks to insert or replace.
             started: Starts of spans that have no end yet; their payloads are not stored.
             ended: Keys of spans that have an end now.
-            settled: Ids of chunks to delete.
             forgotten: Keys of runs to delete, unless a rejected item belongs to them.
         """
-        registrations = {record.registration: None for record in runs}
+        registrations = {run.registration: None for run in runs}
         if chunks or settled:
             self.holds_deleted = True
         self._execute(
@@ -200,7 +198,7 @@ class SpoolFile:
                 *_insert(
                     "registration", [pack_registration(each) for each in registrations], "IGNORE"
                 ),
-                *_insert("run", [(record.key, pack_run(record)) for record in runs]),
+                *_insert("run", [(run.key, pack_run(run)) for run in runs]),
                 *_insert("chunk", [(chunk_id, put_ns, *part) for chunk_id, put_ns, part in chunks]),
                 *_insert("open_span", [(span.key, *_pack_one(span)) for span in started]),
                 *_delete("open_span", "key", ended),
@@ -210,7 +208,6 @@ class SpoolFile:
         )
 
     def read(self, chunk: Chunk) -> list[Item]:
-        """Return the items of a chunk."""
         statement = "SELECT crc, body FROM chunk WHERE id = ?"
         row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
@@ -223,11 +220,9 @@ class SpoolFile:
         return read_open_spans(self._connection)
 
     def set_aside(self, item: Item, reason: str) -> None:
-        """Store a rejected item with the reason."""
         self._execute([*_insert("aside", [(None, item.run_key, reason, *_pack_one(item))])])
 
     def has_aside(self) -> bool:
-        """Return whether the file has rejected items."""
         return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
     def aside(self) -> list[Item]:
@@ -256,7 +251,7 @@ class SpoolFile:
         return left_bytes >= 0
 
     def erase_deleted(self) -> bool:
-        """Remove what deleted chunks left in the file and its log; the file must have no chunk.
+        """Erase deleted chunks from the file and its log; the file must have no chunk.
 
         Pages that an outage filled are released. Returns whether the log was emptied: it stays
         while another process reads the file.
@@ -381,17 +376,16 @@ def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
     return chunks
 
 
-def read_runs(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[RunRecord]:
-    """Return the records of all runs."""
+def read_runs(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[StoredRun]:
     registrations: dict[bytes, Registration] = {}
     for digest, content in read_rows(connection, "registration", "digest, body", ignore):
         with suppress(*ignore):
             registrations[digest] = unpack_registration(content)
-    records: list[RunRecord] = []
+    runs: list[StoredRun] = []
     for (content,) in read_rows(connection, "run", "body", ignore):
         with suppress(*ignore):
-            records.append(unpack_run(content, registrations))
-    return records
+            runs.append(unpack_run(content, registrations))
+    return runs
 
 
 def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[Item]:

@@ -140,7 +140,6 @@ def _holds_writer(endpoint: Endpoint) -> bool:
 
 
 async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:
-    """Return the body as it was sent."""
     length = http.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.max_body_bytes:
         raise too_long(settings)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from remit.collector.errors import RequestError, malformed, too_large
-from remit.collector.json_io import check_body
+from remit.collector.json_io import JsonText, read_body
 from remit.collector.settings import Settings
 
 GZIP: Final = "gzip"
@@ -68,8 +68,8 @@ def decoded(
     headers: Mapping[str, str],
     settings: Settings,
     hold: Callable[[int], None] | None = None,
-) -> bytes:
-    """Return *body* without its content encoding, checked (`check_body`).
+) -> JsonText:
+    """Return *body* without its content encoding, read by `read_body`.
 
     Args:
         headers: Names in lower case.
@@ -91,8 +91,7 @@ def decoded(
         body = unzip(body, settings.max_body_bytes)
         if hold is not None:
             hold(len(body))
-    check_body(body, settings.max_body_values)
-    return body
+    return read_body(body, settings.max_body_values)
 
 
 def unzip(body: bytes, max_bytes: int) -> bytes:

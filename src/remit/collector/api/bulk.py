@@ -6,10 +6,10 @@ a rejected one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from itertools import groupby
-from typing import Final
+from itertools import groupby, repeat
+from typing import Final, cast
 
 import msgspec
 from msgspec import Raw
@@ -18,9 +18,9 @@ from remit.collector.api.endpoints import OPERATIONS, REGISTER
 from remit.collector.api.operation import carry_out, read
 from remit.collector.domain.context import Context
 from remit.collector.domain.span_batch import SpanBatch
-from remit.collector.domain.spans import CREATE, FINISH, SpanCall
+from remit.collector.domain.spans import CREATE, FINISH, Call
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
-from remit.collector.json_io import Fields, encode, fields_of
+from remit.collector.json_io import Fields, JsonText, encode, fields_of
 from remit.collector.views.envelopes import error_response
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
@@ -33,17 +33,17 @@ _OF_RUNS: Final = frozenset({REGISTER, *(route.operation for route in _STEPS)})
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
-class BulkOperation(
+class _Wrapped(
     msgspec.Struct,
     forbid_unknown_fields=True,
     gc=False,
-    rename={"operation": "_type", "key": "idempotency_key", "params": "details"},
+    rename={"operation": "_type", "key": "idempotency_key"},
 ):
-    """One operation of a bulk request, as the SDK writes it: all its fields are in `details`."""
+    """An item as the SDK writes it: all its fields are in `details`."""
 
     operation: str
     key: str
-    params: Raw
+    details: Raw
 
 
 class _Body(msgspec.Struct):
@@ -51,7 +51,7 @@ class _Body(msgspec.Struct):
 
 
 class _WrappedBody(msgspec.Struct):
-    items: list[BulkOperation]
+    items: list[_Wrapped]
 
 
 class _OnInstance(msgspec.Struct):
@@ -61,32 +61,34 @@ class _OnInstance(msgspec.Struct):
 
 _read_body: Final = msgspec.json.Decoder(_Body).decode
 _read_wrapped_body: Final = msgspec.json.Decoder(_WrappedBody).decode
-_read_wrapped: Final = msgspec.json.Decoder(BulkOperation).decode
+_read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
 _read_instance: Final = msgspec.json.Decoder(_OnInstance).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 
 
-def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
-    """Return the operations of a bulk request.
+def items_of(body: JsonText, max_items: int) -> dict[str, Call]:
+    """Return the operations of a bulk request by their keys.
 
     Raises:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
-    raws = _raw_items(body)
+    raws = _raw_items(bytes(body.text))
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
         raise too_large(f"a bulk request takes at most {max_items} items")
-    items = [_item(number, raw) for number, raw in enumerate(raws)]
-    seen: set[str] = set()
-    for number, item in enumerate(items):
-        if item.key in seen:
+    values = cast("dict[str, list[object]] | None", body.value)
+    items: dict[str, Call] = {}
+    for number, (raw, value) in enumerate(
+        zip(raws, values["items"] if values else repeat(None), strict=False)
+    ):
+        key, item = _item(number, raw, value)
+        if items.setdefault(key, item) is not item:
             raise invalid_field(f"items.{number}.idempotency_key", "is used twice in this request")
-        seen.add(item.key)
     return items
 
 
-def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
+def _raw_items(body: bytes) -> Sequence[Raw | _Wrapped]:
     """Return the items of *body*, read if all have the SDK's form."""
     with suppress(msgspec.DecodeError, RecursionError):
         return _read_wrapped_body(body).items
@@ -98,55 +100,49 @@ def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
         raise malformed("the body is not readable JSON, or nests too deep") from error
 
 
-def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
+def execute(ctx: Context, items: Mapping[str, Call]) -> bytes:
     """Carry out *items* in order, up to the first rejected one, and return their responses."""
     outputs: dict[str, Raw] = {}
     for operation in _OF_RUNS:
-        keys = [item.key for item in items if item.operation == operation]
+        keys = [key for key, item in items.items() if item.operation == operation]
         if keys:
             ctx.tx.keys(ctx.caller.account_id, operation, keys)
-    for item, response in _responses(ctx, items):
+    for key, response in zip(items, _responses(ctx, items.values()), strict=False):
         ctx.metrics.items += 1
         if isinstance(response, RequestError):
             ctx.metrics.rejected.append(response.code)
-            outputs[item.key] = Raw(error_response(response))
+            outputs[key] = Raw(error_response(response))
             break
-        outputs[item.key] = Raw(response)
+        outputs[key] = Raw(response)
     return encode({"status": "success", "outputs": outputs})
 
 
-def _responses(
-    ctx: Context, items: Sequence[BulkOperation]
-) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
-    """Yield each item with its response; neighbouring operations of one kind share their reads."""
+def _responses(ctx: Context, items: Iterable[Call]) -> Iterator[bytes | RequestError]:
+    """Yield the response of each item; neighbouring operations of one kind share their reads."""
     for kind, group in groupby(items, key=_kind):
         together = list(group)
         if kind == _SPANS:
-            calls = [SpanCall(item.operation, item.params, item.key) for item in together]
-            # Shorter than the items if one was rejected.
-            yield from zip(
-                together, SpanBatch(ctx, minimal=ctx.minimal).execute(calls), strict=False
-            )
+            yield from SpanBatch(ctx, minimal=ctx.minimal).execute(together)
             continue
         if kind in _OF_RUNS and len(together) > 1:
-            ids = {instance_id for item in together if (instance_id := _instance_id(item))}
+            ids = {run_id for item in together if (run_id := _run_id(item))}
             ctx.tx.runs(None, ids)
-        yield from ((item, _answer(ctx, item)) for item in together)
+        yield from (_response(ctx, item) for item in together)
 
 
-def _kind(item: BulkOperation) -> str:
+def _kind(item: Call) -> str:
     return _SPANS if item.operation in _SPAN_OPERATIONS else item.operation
 
 
-def _instance_id(item: BulkOperation) -> str | None:
+def _run_id(item: Call) -> str | None:
     try:
-        named = _read_instance(item.params)
+        named = _read_instance(item.params.text)
         return named.id if item.operation == REGISTER else named.agent_instance_id
     except msgspec.DecodeError:
         return None
 
 
-def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
+def _response(ctx: Context, item: Call) -> bytes | RequestError:
     endpoint = OPERATIONS.get(item.operation)
     if endpoint is None:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
@@ -164,32 +160,29 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     return response
 
 
-def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
-    if isinstance(raw, BulkOperation):
-        _key(number, raw.key)
-        return raw
+def _item(number: int, raw: Raw | _Wrapped, value: object) -> tuple[str, Call]:
     try:
-        item = _read_wrapped(raw)
+        item = _read_wrapped(raw) if isinstance(raw, Raw) else raw
     except (msgspec.DecodeError, RecursionError):
-        return _flat_item(number, raw)
-    _key(number, item.key)
-    return item
+        return _flat_item(number, JsonText(cast("Raw", raw), value))
+    details = JsonText(item.details, cast("dict[str, object]", value)["details"] if value else None)
+    return _call(number, item.operation, details, item.key)
 
 
-def _flat_item(number: int, raw: Raw) -> BulkOperation:
+def _flat_item(number: int, item: JsonText) -> tuple[str, Call]:
     """Return an item whose fields are next to its type; fields in `details` take precedence."""
     try:
-        fields = fields_of(bytes(raw))
+        fields = fields_of(bytes(item.text))
     except RequestError as error:
         raise invalid_field(f"items.{number}", "must be an object") from error
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:
         raise invalid_field(f"items.{number}._type", "is required and must be a text")
-    params = raw
+    params = item
     if "details" in fields and bytes(fields["details"]) != b"null":
-        params = Raw(_merged(fields))
-    return BulkOperation(operation, _key(number, key), params)
+        params = JsonText(_merged(fields))
+    return _call(number, operation, params, key)
 
 
 def _merged(fields: Fields) -> bytes:
@@ -209,7 +202,7 @@ def _text(fields: Fields, name: str) -> str | None:
         return None
 
 
-def _key(number: int, key: str | None) -> str:
+def _call(number: int, operation: str, params: JsonText, key: str | None) -> tuple[str, Call]:
     if key is None or not MIN_KEY_CHARS <= len(key) <= MAX_KEY_CHARS or "\x00" in key:
         raise invalid(
             {
@@ -218,4 +211,4 @@ def _key(number: int, key: str | None) -> str:
                 ]
             }
         )
-    return key
+    return key, Call(operation, params, key)

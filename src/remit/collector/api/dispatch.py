@@ -13,8 +13,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeVar
 
-from msgspec import Raw
-
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.text import number_of
 from remit.collector.api import bulk
@@ -33,7 +31,7 @@ from remit.collector.domain.erasure import Selection, erase
 from remit.collector.domain.params import Values, checked_key
 from remit.collector.domain.tokens import caller_of
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
-from remit.collector.json_io import Fields, encode, fields_of, value_of
+from remit.collector.json_io import Fields, JsonText, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REJECTIONS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
 from remit.collector.store.base import (
@@ -265,20 +263,21 @@ class Service:
             raise UNAVAILABLE from error
 
     def _operation(
-        self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes
+        self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: JsonText
     ) -> Operation:
         max_depth = self.settings.max_depth
         named: Values = {endpoint.id_field: thing_id} if endpoint.id_field else {}
         if endpoint.method == "GET":
             return read(endpoint, caller, {**request.query, **named}, None, max_depth)
-        fields = fields_of(body)
+        fields = fields_of(bytes(body.text))
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
-        # The id that the path names wins.
+        # The id in the path takes precedence.
         if endpoint.wrapped and not named:
-            params: bytes | Raw = fields["details"]
+            params = JsonText(fields["details"], body.member("details"))
         else:
-            params = encode({**({} if endpoint.wrapped else fields), **details, **named})
+            inner = {**({} if endpoint.wrapped else fields), **details, **named}
+            params = JsonText(encode(inner))
         return read(endpoint, caller, params, key, max_depth)
 
     def _single(
@@ -291,7 +290,7 @@ class Service:
         with self._noting_faults(), reading as opened:
             return work(self._context(opened, caller))
 
-    def _bulk(self, caller: Caller, body: bytes, *, minimal: bool) -> bytes:
+    def _bulk(self, caller: Caller, body: JsonText, *, minimal: bool) -> bytes:
         items = bulk.items_of(body, self.settings.max_bulk_items)
         return self._write(caller, partial(bulk.execute, items=items), minimal=minimal)
 
@@ -427,7 +426,7 @@ def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> s
     """Return the idempotency key of a request, which may be in any of four places."""
     for place in (fields, details):
         raw = place.get("idempotency_key")
-        key = None if raw is None else value_of(raw, max_depth)
+        key = None if raw is None else value_of(JsonText(raw), max_depth)
         if key is not None:
             return checked_key(key)
     in_head = request.headers.get("idempotency-key")

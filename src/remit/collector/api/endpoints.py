@@ -213,7 +213,7 @@ def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
     return lambda _, row: view(row)
 
 
-def _answered_apart(*_: object) -> None:
+def _by_dispatch(*_: object) -> None:
     """Bulk and the document are handled by `dispatch` itself."""
 
 
@@ -357,9 +357,9 @@ ENDPOINTS: Final = (
         writes=True,
         account=False,
     ),
-    _at(routes.BULK, _answered_apart, bare=True),
+    _at(routes.BULK, _by_dispatch, bare=True),
     *(
-        Endpoint("GET", path, DOCUMENT, _answered_apart, OpenApiDocument, _plain, bare=True)
+        Endpoint("GET", path, DOCUMENT, _by_dispatch, OpenApiDocument, _plain, bare=True)
         for path in ("/openapi", "/openapi.json")
     ),
     _RUN.at(
@@ -376,7 +376,7 @@ ENDPOINTS: Final = (
     ),
     _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery, ignored=_OF_SERVICE),
     _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown, records=True, ignored=_OF_SERVICE),
-    _RUN.read("risk", risk.of_instance, Risk),
+    _RUN.read("risk", risk.of_run, Risk),
     _RUN.update(runs.update, InstanceForUpdate, records=True),
     _RUN.at(routes.START_INSTANCE, runs.start, records=True),
     _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
@@ -499,7 +499,7 @@ for _endpoint in ENDPOINTS:
 
 
 def match(method: str, path: str) -> tuple[Endpoint, str]:
-    """Return the endpoint of a request, and the id that its path names, empty if it names none.
+    """Return the endpoint of a request, and the id in its path, empty without one.
 
     Args:
         path: Path, decoded; a slash at its end is ignored.

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msgspec import Raw
-
 from remit.collector.api.endpoints import Endpoint
 from remit.collector.domain.context import Caller, Context
 from remit.collector.domain.keys import request_hash, used_otherwise
@@ -23,9 +21,9 @@ from remit.collector.domain.params import (
     text_in,
     validated,
 )
-from remit.collector.domain.spans import SpanCall
+from remit.collector.domain.spans import Call
 from remit.collector.errors import RequestError, forbidden, not_found
-from remit.collector.json_io import encode, object_of
+from remit.collector.json_io import JsonText, encode, object_of
 from remit.collector.store.rows import KeyRow
 from remit.collector.views.envelopes import success_response
 
@@ -47,7 +45,7 @@ class Operation(NamedTuple):
 def read(
     endpoint: Endpoint,
     caller: Caller,
-    params: bytes | Raw | Values,
+    params: JsonText | Values,
     key: str | None,
     max_depth: int,
 ) -> Operation:
@@ -62,9 +60,9 @@ def read(
     if endpoint.account and caller.agent_id is not None:
         raise forbidden("a deployment's token is for its agent only: use an account's token")
     if endpoint.on_spans:
-        assert isinstance(params, bytes | Raw)  # noqa: S101 - spans are never read from a query
-        return Operation(endpoint, key, {}, (SpanCall(endpoint.operation, params, key),))
-    fields = object_of(params, max_depth) if isinstance(params, bytes | Raw) else params
+        assert isinstance(params, JsonText)  # noqa: S101 - spans are never read from a query
+        return Operation(endpoint, key, {}, (Call(endpoint.operation, params, key),))
+    fields = object_of(params, max_depth) if isinstance(params, JsonText) else params
     if endpoint.account and text_in(fields, "account_id") not in {None, caller.account_id}:
         raise not_found("account")
     return Operation(endpoint, key, fields, _arguments(endpoint, fields))

@@ -26,7 +26,7 @@ from remit.collector.domain.params import (
 from remit.collector.domain.risk import declared_risk
 from remit.collector.errors import invalid_action, invalid_field, not_found
 from remit.collector.store.rows import AgentRow, EnvironmentRow
-from remit.collector.views.envelopes import list_answer
+from remit.collector.views.envelopes import list_response
 from remit.collector.views.resources import agent_view
 from remit.models._types import WireModel
 from remit.models.agent import AgentForCreate
@@ -110,7 +110,7 @@ def list_agents(ctx: Context, query: AgentListQuery) -> bytes:
     listed = ctx.tx.list_rows(AgentRow, ctx.caller.account_id, query.equal, query.page)
     counts = ctx.tx.run_counts([row.id for row in listed.rows])
     views = [agent_view(row, counts[row.id]) for row in listed.rows]
-    return list_answer(views, query.page, listed.total)
+    return list_response(views, query.page, listed.total)
 
 
 def update(ctx: Context, agent_id: str, request: AgentForUpdate) -> AgentRow:
@@ -140,7 +140,7 @@ def reinstate(ctx: Context, agent_id: str) -> AgentRow:
 
 
 def delete(ctx: Context, agent_id: str) -> AgentRow:
-    """Delete an agent without instances."""
+    """Delete an agent without runs."""
     row = find(ctx, agent_id)
     if sum(ctx.tx.run_counts([row.id])[row.id].values()):
         raise invalid_action("agent has instances: retire it")

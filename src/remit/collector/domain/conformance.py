@@ -7,15 +7,15 @@ rendered once, when it ends.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import msgspec
 
 from remit._base.markers import VIOLATIONS, may_hold
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import LOSS_SPAN, Findings
-from remit.collector.domain.spans import SpanToCreate, SpanToFinish
-from remit.collector.domain.states import COMPLETE
+from remit.collector.domain.spans import Payload, SpanToCreate, SpanToFinish
+from remit.collector.domain.states import COMPLETE, FAILED
 from remit.collector.json_io import encode, read_json
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import (
@@ -47,25 +47,18 @@ _RESULT: Final = {
     SchemaResult.BAD: BAD_RESULT,
     SchemaResult.UNCHECKED: UNCHECKED_RESULT,
 }
-_FAILED: Final = "failed"
 _VIOLATIONS: Final = f'"{VIOLATIONS}"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 
-class _Read(NamedTuple):
-    text: str
-    value: dict[str, object]
-
-
-_NO_PAYLOAD: Final = _Read(EMPTY, {})
+_NO_PAYLOAD: Final = Payload(EMPTY, {})
 
 
 def found_at_creation(
     ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
 ) -> tuple[int, Findings | None]:
     """Return the flags of a new span, and the findings of its markers."""
-    payload = _Read(str(fields.payload, "utf-8"), cast("dict[str, object]", fields.payload_read))
-    result = _result_of(fields)
+    payload, result = fields.params, fields.result
     findings = _findings_in(payload, result, fields.status)
     flags = 0 if findings is None else findings.flags
     if fields.schema_name == LOSS_SPAN:
@@ -80,36 +73,40 @@ def found_at_finish(
     ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
 ) -> tuple[int, Findings | None]:
     """Return the flags that the finish of a span adds, and the findings of its result."""
-    result = _result_of(fields)
-    findings = _findings_in(_NO_PAYLOAD, result, status)
+    findings = _findings_in(_NO_PAYLOAD, fields.result, status)
     flags = 0 if findings is None else findings.flags
-    return flags | _compared(ctx, span_type, status, result), findings
+    return flags | _compared(ctx, span_type, status, fields.result), findings
 
 
-def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
-    """Return a span that ended with the summary that its template gives."""
+def with_summary(
+    row: SpanRow,
+    span_type: CompiledSpanType | None,
+    budget: Budget,
+    fields: SpanToCreate | SpanToFinish,
+) -> SpanRow:
+    """Return a span that *fields* ended with the summary that its template gives."""
     if span_type is None or not span_type.template.usable:
         return row
-    payload = cast("dict[str, object]", read_json(row.payload))
-    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    payload = fields.params.value if isinstance(fields, SpanToCreate) else read_json(row.payload)
     chars = len(row.payload) + len(row.result_payload or "")
     # The members of the result replace those of the payload.
-    text = span_type.template.summary({**payload, **result}, chars, budget)
+    values: dict[str, object] = {**payload, **(fields.result.value if fields.result else {})}
+    text = span_type.template.summary(values, chars, budget)
     return row if text is None else msgspec.structs.replace(row, summary=text)
 
 
-def shown(ctx: Context, row: SpanRow, instance: RunRow) -> SpanView:
+def shown(ctx: Context, row: SpanRow, run: RunRow) -> SpanView:
     """Return the view of a span, with its differences from its declaration."""
-    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return shown_span(version, row, instance, ctx.budget)
+    version = ctx.declarations.of(ctx.tx, run.agent_schema_version_id)
+    return shown_span(version, row, run, ctx.budget)
 
 
-def shown_span(version: Declared, row: SpanRow, instance: RunRow, budget: Budget) -> SpanView:
+def shown_span(version: Declared, row: SpanRow, run: RunRow, budget: Budget) -> SpanView:
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
     errors = schema_errors(version, row, budget)
-    return span_view(row, instance, title, schema_errors=errors)
+    return span_view(row, run, title, schema_errors=errors)
 
 
 def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) -> list[str]:
@@ -129,7 +126,7 @@ def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) 
 
 
 def judged_qualities(
-    tx: Transaction, declarations: Declarations, instance: RunRow, budget: Budget
+    tx: Transaction, declarations: Declarations, run: RunRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the summaries and the errors of the quality payloads of a run, both by name.
 
@@ -137,11 +134,11 @@ def judged_qualities(
     """
     summaries: dict[str, str | None] = {}
     errors: dict[str, list[str]] = {}
-    if instance.quality_payloads == EMPTY:
+    if run.quality_payloads == EMPTY:
         return summaries, errors
-    qualities = declarations.of(tx, instance.agent_schema_version_id).qualities
-    payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
-    chars = len(instance.quality_payloads)
+    qualities = declarations.of(tx, run.agent_schema_version_id).qualities
+    payloads = cast("dict[str, dict[str, object]]", read_json(run.quality_payloads))
+    chars = len(run.quality_payloads)
     for name, payload in payloads.items() if qualities else ():
         quality = qualities.get(name)
         if quality is None:
@@ -154,15 +151,8 @@ def judged_qualities(
     return summaries, errors
 
 
-def _result_of(fields: SpanToCreate | SpanToFinish) -> _Read | None:
-    if fields.result_read is None:
-        return None
-    value = cast("dict[str, object]", fields.result_read)
-    return _Read(str(fields.result_payload, "utf-8"), value)
-
-
 def _compared(
-    ctx: Context, span_type: CompiledSpanType | None, status: str, result: _Read | None
+    ctx: Context, span_type: CompiledSpanType | None, status: str, result: Payload | None
 ) -> int:
     # A span type declares the result of a step, but not its errors.
     if result is None or span_type is None or status != COMPLETE:
@@ -170,10 +160,10 @@ def _compared(
     return _RESULT[span_type.result.compare(result.value, result.text, ctx.budget)]
 
 
-def _findings_in(payload: _Read, result: _Read | None, status: str) -> Findings | None:
+def _findings_in(payload: Payload, result: Payload | None, status: str) -> Findings | None:
     held = may_hold(payload.text)
     result_held = result is not None and may_hold(result.text)
-    failed = result is not None and status == _FAILED and _VIOLATIONS in result.text
+    failed = result is not None and status == FAILED and _VIOLATIONS in result.text
     if not (held or result_held or failed):
         return None
     findings = Findings()

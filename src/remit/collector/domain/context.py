@@ -108,7 +108,7 @@ class Caller:
         return partition_of(self.account_id) or 0
 
     def sees(self, row: RunRow) -> bool:
-        """Return whether the instance exists for this caller."""
+        """Return whether the run exists for this caller."""
         return (
             row.account_id == self.account_id
             and self.agent_id in {None, row.agent_id}

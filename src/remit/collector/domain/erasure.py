@@ -12,7 +12,7 @@ import msgspec
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.domain.context import Context, IdSource
-from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
+from remit.collector.domain.params import Filter, Query, agent_of, check_text, required, run_of
 from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
 from remit.collector.models.erasure import Erasure, ErasureForCreate
 from remit.collector.store.base import Store, write
@@ -21,8 +21,8 @@ from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
 from remit.collector.store.transaction import Transaction
 from remit.collector.views.envelopes import success_response
-from remit.collector.views.instances import instance_view
 from remit.collector.views.resources import row_view
+from remit.collector.views.runs import instance_view
 
 MAX_RUNS: Final = 1000
 """The number of runs that one request erases."""
@@ -67,7 +67,7 @@ def runs_about(tx: Transaction, subject: str) -> list[str]:
 
 def erase(
     store: Store,
-    instance_ids: Sequence[str],
+    run_ids: Sequence[str],
     asked_for: AskedFor,
     *,
     reason: str,
@@ -90,8 +90,8 @@ def erase(
     now_us = clock.wall_ns() // NS_PER_US
     runs = spans = responses = 0
 
-    for instance_id in instance_ids:
-        record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
+    for run_id in run_ids:
+        record = ErasureRow("", "", run_id, asked_for, reason, erased_by, 0, 0, now_us)
         done = write(store, partial(_erase_run, record=record, ids=ids))
         if done is not None:
             runs, spans, responses = runs + 1, spans + done.spans, responses + done.responses
@@ -99,14 +99,14 @@ def erase(
 
 
 def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
-    instance_id = record.agent_instance_id
-    tx.hold([instance_id], [])
-    row = tx.runs(None, [instance_id]).get(instance_id)
+    run_id = record.agent_instance_id
+    tx.hold([run_id], [])
+    row = tx.runs(None, [run_id]).get(run_id)
     if row is None:
         return None
     spans = tx.erase(row, record.inserted_at)
-    after = tx.runs(None, [instance_id])[instance_id]
-    responses = tx.replace_responses(instance_id, success_response(instance_view(after)))
+    after = tx.runs(None, [run_id])[run_id]
+    responses = tx.replace_responses(run_id, success_response(instance_view(after)))
     record = msgspec.structs.replace(
         record,
         id=ids.new(partition_of(row.account_id) or 0),
@@ -128,7 +128,7 @@ class Selection(NamedTuple):
         erased_by: Name or id of the token.
     """
 
-    instance_ids: list[str]
+    run_ids: list[str]
     asked_for: AskedFor
     reason: str
     erased_by: str
@@ -167,7 +167,7 @@ def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
     """Return the ids of the runs, at most one more than a request may erase."""
     caller = ctx.caller
     if asked_for == AskedFor.RUN:
-        return [instance_of(ctx, value).id]
+        return [run_of(ctx, value).id]
     within = {"account_id": caller.account_id}
     if caller.environment_id is not None:
         within["environment_id"] = caller.environment_id
@@ -197,16 +197,14 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
 
 
 def without_payloads(row: RunRow) -> RunRow:
-    """Return an instance as it may be stored: an erased one has no payloads."""
+    """Return a run as it may be stored: an erased one has no payloads."""
     if row.erased_at is None or (row.quality_payloads == EMPTY and row.termination_reason is None):
         return row
     reason = None if row.termination_reason is None else ERASED
     return msgspec.structs.replace(row, quality_payloads=EMPTY, termination_reason=reason)
 
 
-def span_without_payloads(row: SpanRow, instance: RunRow) -> SpanRow:
-    """Return a span of *instance* as it may be stored."""
-    if instance.erased_at is None:
-        return row
+def span_without_payloads(row: SpanRow) -> SpanRow:
+    """Return a span as it may be stored after its run was erased."""
     result = None if row.result_payload is None else EMPTY
     return msgspec.structs.replace(row, payload=EMPTY, result_payload=result)

@@ -112,7 +112,7 @@ def without_hidden_text(
     return failure._replace(text=None) if any(map(errors.has, alike)) else failure
 
 
-def compared(row: SpanRow) -> FailedSpan:
+def failed_span_of(row: SpanRow) -> FailedSpan:
     """Return a failed span as it is compared with the others of its run."""
     return failed_span(
         row.id,
@@ -136,7 +136,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
     violations = denied_by(result)
     message = "; ".join(causes(violations)) if violations else error.get("message")
     is_root = row.schema_name == ROOT_SPAN
-    kind = _line(error.get("type")) if error else compared(row).exception[0]
+    kind = _line(error.get("type")) if error else failed_span_of(row).exception[0]
     return Failure(
         ended_us(row),
         None if is_root else row.schema_name,
@@ -200,7 +200,6 @@ def _line(value: object) -> str | None:
 
 
 def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, by which the steps that it ended are related."""
     return str(error.get("type")), str(error.get("at"))
 
 

@@ -41,7 +41,7 @@ def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
 
 
 def request_hash(fields: Values) -> str:
-    """Return a hash by which two requests with one key are told apart."""
+    """Return a hash that distinguishes two requests with one key."""
     return _hash(fields, _NOT_COMPARED)
 
 

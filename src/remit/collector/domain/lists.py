@@ -18,10 +18,10 @@ from remit.collector.domain.params import (
     Switch,
     Text,
     agent_of,
-    instance_of,
     integer,
     one_of,
     row_of,
+    run_of,
     text_like,
 )
 from remit.collector.errors import forbidden, invalid_field, not_found
@@ -249,7 +249,6 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
 
 
 def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Scope:
-    """Return whose runs a request is about."""
     caller = ctx.caller
     if agent_id is not None:
         agent_of(ctx, agent_id)
@@ -266,7 +265,7 @@ def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Sc
 
 
 def _run(ctx: Context, run_id: str) -> RunRef:
-    instance_of(ctx, run_id)
+    run_of(ctx, run_id)
     run = run_ref_of(ctx.tx, run_id)
     if run is None:
         raise not_found("agent_instance")

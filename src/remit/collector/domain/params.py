@@ -26,12 +26,12 @@ from remit._base.ids import is_pfid
 from remit._base.text import closest
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
-from remit.collector.json_io import object_of
+from remit.collector.json_io import JsonText, object_of
 from remit.collector.settings import KIB
 from remit.collector.store.filters import Listed, Page
 from remit.collector.store.rows import AgentRow, Row, RunRow
 from remit.collector.times import parse_us
-from remit.collector.views.envelopes import list_answer
+from remit.collector.views.envelopes import list_response
 from remit.models.bulk import MAX_KEY_CHARS
 from remit.models.envelope import MAX_PAGE_SIZE
 
@@ -287,7 +287,7 @@ def check_names(
 def listed(ctx: Context, kind: type[R], query: ListQuery, view: Callable[[R], object]) -> bytes:
     """Return one page of the account's rows of a kind."""
     rows: Listed[R] = ctx.tx.list_rows(kind, ctx.caller.account_id, query.equal, query.page)
-    return list_answer([view(row) for row in rows.rows], query.page, rows.total)
+    return list_response([view(row) for row in rows.rows], query.page, rows.total)
 
 
 def count(ctx: Context, kind: type[R], equal: Mapping[str, str]) -> int:
@@ -303,7 +303,7 @@ def count_runs(ctx: Context, equal: Mapping[str, str]) -> int:
 # Bodies
 
 
-def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
+def model_of(kind: type[M], params: JsonText, max_depth: int) -> M:
     """Return the JSON object *params* as the wire model *kind*.
 
     Raises:
@@ -503,13 +503,13 @@ def agent_of(ctx: Context, agent_id: str) -> AgentRow:
     return row
 
 
-def instance_of(ctx: Context, instance_id: str) -> RunRow:
-    """Return the instance of this id.
+def run_of(ctx: Context, run_id: str) -> RunRow:
+    """Return the run of this id.
 
     Raises:
         RequestError: 404, it does not exist for this caller.
     """
-    row = ctx.tx.runs(ctx.caller.account_id, [instance_id]).get(instance_id)
+    row = ctx.tx.runs(ctx.caller.account_id, [run_id]).get(run_id)
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row

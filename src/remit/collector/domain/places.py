@@ -226,7 +226,7 @@ def update_deployment(
 
 
 def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
-    """Delete a deployment without instances."""
+    """Delete a deployment without runs."""
     row = row_of(ctx, DeploymentRow, deployment_id, "agent_deployment", to_remove=True)
     ctx.tx.remove(row)
     # Counted after the removal, when no run can be added; an error undoes the removal.

@@ -14,7 +14,7 @@ from typing import Final, cast, get_args
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import Findings
-from remit.collector.domain.params import Instant, Query, agent_of, instance_of
+from remit.collector.domain.params import Instant, Query, agent_of, run_of
 from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
@@ -58,10 +58,10 @@ class RiskQuery(Query):
     end_time: Instant = None
 
 
-def of_instance(ctx: Context, instance_id: str) -> dict[str, object]:
-    """Return the risk of an instance, as declared and as recorded."""
-    instance = instance_of(ctx, instance_id)
-    return risk_of_run(ctx.tx, instance).model_dump(mode="json")
+def of_run(ctx: Context, run_id: str) -> dict[str, object]:
+    """Return the risk of a run, as declared and as recorded."""
+    run = run_of(ctx, run_id)
+    return risk_of_run(ctx.tx, run).model_dump(mode="json")
 
 
 def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]:
@@ -97,21 +97,21 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
     return risk.model_dump(mode="json")
 
 
-def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
+def risk_of_run(tx: Transaction, run: RunRow) -> Risk:
     """Return the risk of one run."""
-    types = tx.types_in_run(instance.id)
+    types = tx.types_in_run(run.id)
     # To look for such spans takes time in a long run.
-    some_redacted = instance.flags & (REDACTED | NO_REPR)
-    redacted, complete = _redacted_in(tx, instance) if some_redacted else ({}, True)
+    some_redacted = run.flags & (REDACTED | NO_REPR)
+    redacted, complete = _redacted_in(tx, run) if some_redacted else ({}, True)
     risk = _risk(
-        instance.agent_id,
+        run.agent_id,
         types,
-        [instance] if instance.status == "terminated" else [],
-        denied=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
-        observed=tx.sentences(VIOLATION, instance_id=instance.id, most=MOST_SENTENCES),
+        [run] if run.status == "terminated" else [],
+        denied=tx.sentences(DENIED, run_id=run.id, most=MOST_SENTENCES),
+        observed=tx.sentences(VIOLATION, run_id=run.id, most=MOST_SENTENCES),
         redacted=redacted,
     )
-    risk.agent_instance_id, risk.complete = instance.id, complete
+    risk.agent_instance_id, risk.complete = run.id, complete
     return risk
 
 
@@ -219,11 +219,11 @@ def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _redacted_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], bool]:
+def _redacted_in(tx: Transaction, run: RunRow) -> tuple[dict[str, int], bool]:
     """Return how often each rule redacted a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0
-    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | NO_REPR)
+    wanted = SpanFilter(agent_instance_id=run.id, flags=REDACTED | NO_REPR)
     while spans < MOST_SPANS and chars < MOST_CHARS:
         # A span may be as long as a request, so they are read in pages.
         page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)
@@ -274,13 +274,13 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     return rollup
 
 
-def agent_context(ctx: Context, instance_id: str) -> dict[str, object]:
-    """Return a description of the agent of an instance, for a language model."""
-    instance = instance_of(ctx, instance_id)
+def agent_context(ctx: Context, run_id: str) -> dict[str, object]:
+    """Return a description of the agent of a run, for a language model."""
+    run = run_of(ctx, run_id)
     account_id = ctx.caller.account_id
-    agent = ctx.tx.agent(account_id, instance.agent_id)
-    version = ctx.tx.row(VersionRow, account_id, instance.agent_version_id)
-    schema = ctx.tx.row(SchemaVersionRow, account_id, instance.agent_schema_version_id)
+    agent = ctx.tx.agent(account_id, run.agent_id)
+    version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
+    schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     body = "\n".join(_lines(agent, version, schema))
     return {"status": "success", "agent_context": {"body": body}}
 

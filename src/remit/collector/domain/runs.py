@@ -26,25 +26,25 @@ from remit.collector.domain.params import (
     check_name,
     check_text,
     checked_id,
-    instance_of,
     instant,
+    run_of,
     taken,
 )
 from remit.collector.domain.places import deployment_of
 from remit.collector.domain.states import (
     COMPLETE,
     PENDING,
-    finish_instance,
-    start_instance,
-    terminate_instance,
+    finish_run,
+    start_run,
+    terminate_run,
 )
 from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
-from remit.collector.views.envelopes import list_answer
-from remit.collector.views.instances import detail_view, instance_view, summary_view
+from remit.collector.views.envelopes import list_response
+from remit.collector.views.runs import detail_view, instance_view, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
     FinishInstanceRequest,
@@ -90,7 +90,7 @@ class Registered(NamedTuple):
 def register(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
 ) -> Registered:
-    """Register an instance; it is pending until it is started."""
+    """Register a run; it is pending until it is started."""
     known = _known(ctx, request, fields)
     if known is not None:
         return Registered(known, ctx.tx.agent(known.account_id, known.agent_id))
@@ -109,14 +109,14 @@ def register(
 
 
 def registered_again(
-    ctx: Context, instance_id: str, request: RegisterDeploymentInstanceRequest, *_: object
+    ctx: Context, run_id: str, request: RegisterDeploymentInstanceRequest, *_: object
 ) -> Registered:
     """Return the run of a repeated registration.
 
     Raises:
-        RequestError: 422, the repetition names another agent.
+        RequestError: 422, the repetition has another agent.
     """
-    row = instance_of(ctx, instance_id)
+    row = run_of(ctx, run_id)
     if request.agent_id not in {None, row.agent_id}:
         raise used_otherwise()
     return Registered(row, ctx.tx.agent(row.account_id, row.agent_id))
@@ -167,11 +167,11 @@ def _registration(registered: Registered, details: dict[str, object]) -> dict[st
 def _known(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
 ) -> RunRow | None:
-    """Return the instance of the chosen id, if an equal request created it."""
-    instance_id = checked_id(request.id)
-    if instance_id is None:
+    """Return the run of the chosen id, if an equal request created it."""
+    run_id = checked_id(request.id)
+    if run_id is None:
         return None
-    row = ctx.tx.runs(None, [instance_id]).get(instance_id)
+    row = ctx.tx.runs(None, [run_id]).get(run_id)
     if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(fields)):
         raise taken("id")
     return row
@@ -282,26 +282,26 @@ def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
 # Steps
 
 
-def start(ctx: Context, instance_id: str, request: TimestampRequest) -> RunRow:
-    """Start an instance."""
-    row = instance_of(ctx, instance_id)
+def start(ctx: Context, run_id: str, request: TimestampRequest) -> RunRow:
+    """Start a run."""
+    row = run_of(ctx, run_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
-    return _changed(ctx, row, start_instance(row, at_us, ctx.now_us))
+    return _changed(ctx, row, start_run(row, at_us, ctx.now_us))
 
 
-def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> RunRow:
-    """Finish an instance."""
-    row = instance_of(ctx, instance_id)
+def finish(ctx: Context, run_id: str, request: FinishInstanceRequest) -> RunRow:
+    """Finish a run."""
+    row = run_of(ctx, run_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
-    ended = finish_instance(row, request.status or COMPLETE, at_us, ctx.now_us)
+    ended = finish_run(row, request.status or COMPLETE, at_us, ctx.now_us)
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
-def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest) -> RunRow:
-    """Terminate an instance."""
-    row = instance_of(ctx, instance_id)
+def terminate(ctx: Context, run_id: str, request: TerminateInstanceRequest) -> RunRow:
+    """Terminate a run."""
+    row = run_of(ctx, run_id)
     check_text("reason", request.reason)
-    ended = terminate_instance(row, request.reason, _named_caller(ctx), ctx.now_us)
+    ended = terminate_run(row, request.reason, _named_caller(ctx), ctx.now_us)
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
@@ -317,16 +317,16 @@ def _named_caller(ctx: Context) -> str:
     return "holder of the database" if name is None else f"API, {name}"
 
 
-def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> RunRow:
+def record_quality(ctx: Context, run_id: str, request: RecordQualityRequest) -> RunRow:
     """Set or remove the quality payload of one name."""
-    row = instance_of(ctx, instance_id)
+    row = run_of(ctx, run_id)
     check_name("name", request.name)
     return _changed(ctx, row, _with_quality(row, request.name, request.payload, ctx.now_us))
 
 
-def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> RunRow:
+def update(ctx: Context, run_id: str, request: InstanceForUpdate) -> RunRow:
     """Replace the one quality payload of older clients, kept under the name `quality`."""
-    row = instance_of(ctx, instance_id)
+    row = run_of(ctx, run_id)
     if "quality_payload" not in request.model_fields_set:
         return row
     changed = _with_quality(row, LEGACY_QUALITY, request.quality_payload, ctx.now_us)
@@ -344,7 +344,7 @@ def _with_handled(ctx: Context, row: RunRow) -> RunRow:
     """Return an ended run with the number of its failed spans whose parent is complete."""
     if not row.spans_failed:
         return row
-    return msgspec.structs.replace(row, handled=ctx.tx.handled(row.id))
+    return msgspec.structs.replace(row, handled=ctx.tx.count_handled(row.id))
 
 
 def _with_quality(row: RunRow, name: str, payload: object, now_us: int) -> RunRow:
@@ -365,7 +365,7 @@ def _with_quality(row: RunRow, name: str, payload: object, now_us: int) -> RunRo
 
 
 class RunQuery(ListQuery):
-    """Which instances to list; the last two filters identify few, of one agent or of all."""
+    """Which runs to list; the last two filters identify few, of one agent or of all."""
 
     sortable: ClassVar[tuple[str, ...]] = (
         "id",
@@ -385,7 +385,7 @@ class RunQuery(ListQuery):
 
 
 def list_runs(ctx: Context, query: RunQuery) -> bytes:
-    """Return a page of the instances of an agent, or of the agents that a filter identifies."""
+    """Return a page of the runs of an agent, or of the agents that a filter identifies."""
     agent_id = query.agent_id or ctx.caller.agent_id
     if agent_id is None and query.external_identifier is None and query.caused_by is None:
         raise invalid_field("agent_id", "is required")
@@ -397,22 +397,22 @@ def list_runs(ctx: Context, query: RunQuery) -> bytes:
     if ctx.caller.environment_id is not None:
         equal["environment_id"] = ctx.caller.environment_id
     listed = ctx.tx.list_runs(ctx.caller.account_id, equal, query.page)
-    return list_answer([summary_view(row) for row in listed.rows], query.page, listed.total)
+    return list_response([summary_view(row) for row in listed.rows], query.page, listed.total)
 
 
-def find(ctx: Context, instance_id: str, *_: object) -> RunRow:
-    """Return an instance."""
-    return instance_of(ctx, instance_id)
+def find(ctx: Context, run_id: str, *_: object) -> RunRow:
+    """Return a run."""
+    return run_of(ctx, run_id)
 
 
 def view(ctx: Context, row: RunRow) -> dict[str, object]:
-    """Return the response to a step on an instance."""
+    """Return the response to a step on a run."""
     row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 
 
 def minimal_view(row: RunRow) -> dict[str, object]:
-    """Return the members of an instance that the SDK reads."""
+    """Return the members of a run that the SDK reads."""
     return {
         "id": row.id,
         "status": row.status,
@@ -422,7 +422,7 @@ def minimal_view(row: RunRow) -> dict[str, object]:
 
 
 def shown(ctx: Context, row: RunRow) -> dict[str, object]:
-    """Return an instance as it is shown alone."""
+    """Return a run as it is shown alone."""
     row = _readable(ctx, row)
     recorded = ctx.tx.recorded(row)
     spans = None if recorded is None else all_spans(row.flags, recorded)
@@ -430,7 +430,7 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:
-    """Return an instance, without values for a caller who may not read them."""
+    """Return a run, without values for a caller who may not read them."""
     if ctx.caller.reads:
         return row
     return msgspec.structs.replace(row, quality_payloads="{}", failure_text=None)

@@ -14,7 +14,7 @@ from remit.collector.domain.params import ListQuery, check_name
 from remit.collector.errors import invalid_action, not_found
 from remit.collector.models.account import AdminUserInviteForCreate
 from remit.collector.models.service import GeneratePfidsRequest
-from remit.collector.views.envelopes import list_answer
+from remit.collector.views.envelopes import list_response
 
 
 def ping(ctx: Context) -> dict[str, object]:
@@ -39,7 +39,7 @@ def generate_pfids(ctx: Context, request: GeneratePfidsRequest) -> dict[str, obj
 def nothing_listed(ctx: Context, query: ListQuery) -> bytes:
     """Return an empty list."""
     del ctx
-    return list_answer([], query.page, 0)
+    return list_response([], query.page, 0)
 
 
 def none_called(what: str) -> Callable[[Context, str], NoReturn]:

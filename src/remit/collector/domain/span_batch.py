@@ -9,7 +9,7 @@ docs/reference/wire.md decides the cases that public sources do not define.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -23,11 +23,12 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.erasure import span_without_payloads
 from remit.collector.domain.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.domain.params import instant, taken
-from remit.collector.domain.run_changes import RunChanges
+from remit.collector.domain.run_update import RunUpdate
 from remit.collector.domain.spans import (
     CREATE,
     FINISH,
-    SpanCall,
+    Call,
+    Payload,
     SpanToCreate,
     SpanToFinish,
     span_to_create,
@@ -45,7 +46,7 @@ from remit.collector.store.rows import (
     SpanRow,
 )
 from remit.collector.validation.declarations import CompiledSpanType, Declared
-from remit.collector.views.envelopes import span_answer
+from remit.collector.views.envelopes import span_response
 from remit.collector.views.spans import without_values
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
@@ -75,15 +76,15 @@ class SpanBatch:
         self._minimal = minimal
         self._account_id = ctx.caller.account_id
         self._spans: dict[str, SpanRow] = {}
-        self._instances: dict[str, RunRow] = {}
+        self._runs: dict[str, RunRow] = {}
         self._keys: dict[tuple[str, str], KeyRow] = {}
         self._new: dict[str, SpanRow] = {}
         self._changed: dict[str, SpanRow] = {}
         self._new_keys: list[KeyRow] = []
-        self._changes_by_run: dict[str, RunChanges] = {}
+        self._updates: dict[str, RunUpdate] = {}
         self._versions: dict[str, Declared] = {}
 
-    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
+    def execute(self, calls: Sequence[Call]) -> list[bytes | RequestError]:
         """Return the responses in order, up to and with the first error."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
@@ -100,7 +101,7 @@ class SpanBatch:
         self._write()
         return responses
 
-    def _task(self, call: SpanCall) -> Task:
+    def _task(self, call: Call) -> Task:
         max_depth = self._ctx.settings.max_depth
         read = span_to_create if call.operation == CREATE else span_to_finish
         try:
@@ -113,7 +114,7 @@ class SpanBatch:
     def _read(self, tasks: Sequence[Task]) -> None:
         """Read the rows that the decisions need, in a few statements for the whole batch."""
         tx, account_id = self._ctx.tx, self._account_id
-        instance_ids: set[str] = set()
+        run_ids: set[str] = set()
         created: set[str | None] = set()
         named: set[str | None] = set()
         # Whether every operation only adds the span that it names: one that another request adds
@@ -121,7 +122,7 @@ class SpanBatch:
         adds = True
         for _, _, home, fields in tasks:
             if isinstance(fields, SpanToCreate):
-                instance_ids.add(fields.agent_instance_id)
+                run_ids.add(fields.agent_instance_id)
                 created.update((home, fields.id))
                 adds = adds and (home is None or fields.id is None or fields.id == home)
                 continue
@@ -131,7 +132,7 @@ class SpanBatch:
                 named.add(fields.agent_span_id)
         new_ids = {span_id for span_id in created if span_id is not None}
         span_ids = new_ids.union(span_id for span_id in named if span_id is not None)
-        shards = tx.hold(instance_ids, span_ids, created=new_ids)
+        shards = tx.hold(run_ids, span_ids, created=new_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
@@ -140,21 +141,19 @@ class SpanBatch:
         if used or (span_ids and (shards is None or shards or not adds)):
             within = shards or None if used <= span_ids else None
             self._spans = tx.spans(account_id, span_ids | used, within)
-        instance_ids.update(row.agent_instance_id for row in self._spans.values())
-        self._instances = tx.runs(account_id, instance_ids)
+        run_ids.update(row.agent_instance_id for row in self._spans.values())
+        self._runs = tx.runs(account_id, run_ids)
 
     def _decide(self, task: Task) -> bytes:
         first = self._first_result(task)
-        if first is not None and not self._ctx.caller.sees(
-            self._instances[first.agent_instance_id]
-        ):
+        if first is not None and not self._ctx.caller.sees(self._runs[first.agent_instance_id]):
             raise taken("idempotency_key")
         if isinstance(task.fields, RequestError):
             raise task.fields
         if first is not None:
             if not self._repeats(task, task.fields, first):
                 raise used_otherwise()
-            return self._answer(first)
+            return self._response(first)
         if isinstance(task.fields, SpanToCreate):
             return self._create(task, task.fields)
         return self._finish(task, task.fields)
@@ -183,16 +182,16 @@ class SpanBatch:
             return same_span and (task.home == row.id or self._same_creation(fields, row))
         if fields.agent_span_id != row.id:
             return False
-        erased = self._instances[row.agent_instance_id].erased_at is not None
+        erased = self._runs[row.agent_instance_id].erased_at is not None
         return task.home == row.id or (
             (fields.status or COMPLETE) == row.status
-            and (erased or _same_payload(row.result_payload, fields.result))
+            and (erased or _same_payload(row.result_payload, _text_of(fields.result)))
         )
 
     def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
         """Return whether a creation is equal to the one of *row*, which may have ended since."""
         created = self._new_span(row.id, fields)
-        erased = self._instances[row.agent_instance_id].erased_at is not None
+        erased = self._runs[row.agent_instance_id].erased_at is not None
         ended = row.created_status not in UNFINISHED
         return (
             created.agent_instance_id == row.agent_instance_id
@@ -207,8 +206,8 @@ class SpanBatch:
         )
 
     def _create(self, task: Task, fields: SpanToCreate) -> bytes:
-        instance = self._instances.get(fields.agent_instance_id)
-        if instance is None or not self._ctx.caller.sees(instance):
+        run = self._runs.get(fields.agent_instance_id)
+        if run is None or not self._ctx.caller.sees(run):
             raise not_found("agent_instance")
         unused_home = None if task.home in self._spans else task.home
         span_id = fields.id or unused_home or self._ctx.new_id()
@@ -216,41 +215,47 @@ class SpanBatch:
         if known is not None:
             if not self._same_creation(fields, known):
                 raise taken("id")
-            return self._answer(known)
-        run_changes = self._changes_of(instance)
-        span_type = run_changes.types.get(fields.schema_name)
+            return self._response(known)
+        update = self._update_of(run)
+        span_type = update.types.get(fields.schema_name)
         flags, findings = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
-        refs = instance.ref, run_changes.type_ref(fields.schema_name)
+        refs = run.ref, update.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
-        row = self._ended(span_without_payloads(row, instance), instance, span_type)
+        row = self._stored(row, run, span_type, fields)
         self._spans[span_id] = self._new[span_id] = row
-        run_changes.take(None, row, findings, _result_in(fields))
+        update.take(None, row, findings, fields)
         self._keep_key(task, row)
-        return self._answer(row)
+        return self._response(row)
 
-    def _changes_of(self, instance: RunRow) -> RunChanges:
-        run_changes = self._changes_by_run.get(instance.id)
-        if run_changes is None:
-            types = self._version(instance).types
-            run_changes = self._changes_by_run[instance.id] = RunChanges(
-                self._ctx.tx, instance, types
-            )
-        return run_changes
+    def _update_of(self, run: RunRow) -> RunUpdate:
+        update = self._updates.get(run.id)
+        if update is None:
+            types = self._version(run).types
+            update = self._updates[run.id] = RunUpdate(self._ctx.tx, run, types)
+        return update
 
-    def _version(self, instance: RunRow) -> Declared:
-        version = self._versions.get(instance.id)
+    def _version(self, run: RunRow) -> Declared:
+        version = self._versions.get(run.id)
         if version is None:
-            version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
-            self._versions[instance.id] = version
+            version = self._ctx.declarations.of(self._ctx.tx, run.agent_schema_version_id)
+            self._versions[run.id] = version
         return version
 
-    def _ended(self, row: SpanRow, instance: RunRow, span_type: CompiledSpanType | None) -> SpanRow:
-        """Return a span with its summary, if it has ended."""
-        if row.status in UNFINISHED or instance.erased_at is not None:
+    def _stored(
+        self,
+        row: SpanRow,
+        run: RunRow,
+        span_type: CompiledSpanType | None,
+        fields: SpanToCreate | SpanToFinish,
+    ) -> SpanRow:
+        """Return a span as it is stored: with its summary, if it has ended."""
+        if run.erased_at is not None:
+            return span_without_payloads(row)
+        if row.status in UNFINISHED:
             return row
-        return with_summary(row, span_type, self._ctx.budget)
+        return with_summary(row, span_type, self._ctx.budget, fields)
 
     def _new_span(
         self, span_id: str, fields: SpanToCreate, flags: int = 0, refs: tuple[int, int] = (0, 0)
@@ -271,15 +276,15 @@ class SpanBatch:
             finished_at=finished_at if fields.status not in UNFINISHED else None,
             inserted_at=now_us,
             updated_at=now_us,
-            payload=str(fields.payload, "utf-8"),
-            result_payload=fields.result,
+            payload=fields.params.text,
+            result_payload=_text_of(fields.result),
             run_ref=refs[0],
             type_ref=refs[1],
         )
 
     def _finish(self, task: Task, fields: SpanToFinish) -> bytes:
         row = self._spans.get(fields.agent_span_id)
-        if row is None or not self._ctx.caller.sees(self._instances[row.agent_instance_id]):
+        if row is None or not self._ctx.caller.sees(self._runs[row.agent_instance_id]):
             raise not_found("agent_span")
         now_us = self._ctx.now_us
         finished = finish_span(
@@ -287,21 +292,21 @@ class SpanBatch:
             fields.status or COMPLETE,
             instant("timestamp", fields.timestamp, now_us),
             now_us,
-            result=fields.result,
+            result=_text_of(fields.result),
             sensitive=bool(fields.sensitive_encoding),
         )
-        instance = self._instances[row.agent_instance_id]
-        run_changes = self._changes_of(instance)
-        span_type = run_changes.types.get(row.schema_name)
+        run = self._runs[row.agent_instance_id]
+        update = self._update_of(run)
+        span_type = update.types.get(row.schema_name)
         found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
-        finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
+        finished = self._stored(finished, run, span_type, fields)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        run_changes.take(row, finished, findings, _result_in(fields))
+        update.take(row, finished, findings, fields)
         self._keep_key(task, finished)
-        return self._answer(finished)
+        return self._response(finished)
 
     def _keep_key(self, task: Task, row: SpanRow) -> None:
         """Store the key of an operation, unless the span's own row holds it."""
@@ -318,16 +323,16 @@ class SpanBatch:
                 )
             )
 
-    def _answer(self, row: SpanRow) -> bytes:
-        instance = self._instances[row.agent_instance_id]
+    def _response(self, row: SpanRow) -> bytes:
+        run = self._runs[row.agent_instance_id]
         if self._minimal:
             view: object = {"id": row.id}
         else:
-            view = shown_span(self._version(instance), row, instance, self._ctx.budget)
+            view = shown_span(self._version(run), row, run, self._ctx.budget)
             if not self._ctx.caller.reads:
                 view = without_values(view)
-        terminated = instance.status == TERMINATED
-        return span_answer(view, terminated=terminated, reason=instance.termination_reason)
+        terminated = run.status == TERMINATED
+        return span_response(view, terminated=terminated, reason=run.termination_reason)
 
     def _write(self) -> None:
         tx = self._ctx.tx
@@ -338,15 +343,15 @@ class SpanBatch:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
             tx.add_keys(self._new_keys)
-        if self._changes_by_run:
-            all_changes = self._changes_by_run.values()
-            runs = [run_changes.compared(run_changes.write()) for run_changes in all_changes]
-            tx.add_findings([row for run_changes in all_changes for row in run_changes.findings])
+        if self._updates:
+            updates = self._updates.values()
+            runs = [update.write() for update in updates]
+            tx.add_findings([row for update in updates for row in update.findings])
             tx.change_runs(runs)
 
 
-def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
-    return cast("dict[str, object] | None", fields.result_read)
+def _text_of(payload: Payload | None) -> str | None:
+    return None if payload is None else payload.text
 
 
 def _same_payload(one: str | None, other: str | None) -> bool:

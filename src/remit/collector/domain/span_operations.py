@@ -16,34 +16,34 @@ from remit.collector.domain.params import (
     ListQuery,
     Text,
     agent_of,
-    instance_of,
+    run_of,
 )
 from remit.collector.domain.risk import span_type_names
 from remit.collector.domain.span_batch import SpanBatch
-from remit.collector.domain.spans import CREATE, SpanCall
+from remit.collector.domain.spans import CREATE, Call
 from remit.collector.errors import RequestError, invalid_field, not_found
-from remit.collector.json_io import encode, fields_of
+from remit.collector.json_io import JsonText, encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import RunRow, SpanRow
-from remit.collector.views.envelopes import list_answer
+from remit.collector.views.envelopes import list_response
 from remit.collector.views.spans import SpanView
 
 TEST_SPAN: Final = "test:span"
-"""Name of the test spans of an instance that declared no span type."""
+"""Name of the test spans of a run that declared no span type."""
 
 
-def create(ctx: Context, call: SpanCall) -> bytes:
+def create(ctx: Context, call: Call) -> bytes:
     """Create a span."""
     return _alone(ctx, call)
 
 
-def finish(ctx: Context, call: SpanCall) -> bytes:
+def finish(ctx: Context, call: Call) -> bytes:
     """Finish a span."""
     return _alone(ctx, call)
 
 
-def _alone(ctx: Context, call: SpanCall) -> bytes:
+def _alone(ctx: Context, call: Call) -> bytes:
     (response,) = SpanBatch(ctx, minimal=ctx.minimal).execute([call])
     if isinstance(response, RequestError):
         raise response
@@ -54,7 +54,7 @@ class ShownSpan(NamedTuple):
     """A span and its run; `id` is that of the span."""
 
     row: SpanRow
-    instance: RunRow
+    run: RunRow
 
     @property
     def id(self) -> str:
@@ -71,15 +71,15 @@ def find(ctx: Context, span_id: str, *_: object) -> ShownSpan:
     row = ctx.tx.spans(ctx.caller.account_id, [span_id]).get(span_id)
     if row is not None:
         run_id = row.agent_instance_id
-        instance = ctx.tx.runs(ctx.caller.account_id, [run_id]).get(run_id)
-        if instance is not None and ctx.caller.sees(instance):
-            return ShownSpan(row, instance)
+        run = ctx.tx.runs(ctx.caller.account_id, [run_id]).get(run_id)
+        if run is not None and ctx.caller.sees(run):
+            return ShownSpan(row, run)
     raise not_found("agent_span")
 
 
 def view(ctx: Context, span: ShownSpan) -> SpanView:
     """Return a span as it is shown alone."""
-    return shown(ctx, span.row, span.instance)
+    return shown(ctx, span.row, span.run)
 
 
 class SpanQuery(ListQuery):
@@ -104,20 +104,20 @@ class SpanQuery(ListQuery):
 
 
 def list_spans(ctx: Context, query: SpanQuery) -> bytes:
-    """Return a page of the spans of an instance or an agent."""
+    """Return a page of the spans of a run or an agent."""
     page, most_chars = query.page, ctx.settings.max_response_bytes
     listed = ctx.tx.list_spans(_wanted(ctx, query), page, most_chars=most_chars)
     if 0 < len(listed.rows) < min(page.size, listed.total - page.offset):
         # A shorter page; the next one begins where it ends.
         page = replace(page, size=len(listed.rows))
-    instance_ids = {row.agent_instance_id for row in listed.rows}
-    instances = ctx.tx.runs(ctx.caller.account_id, instance_ids)
+    run_ids = {row.agent_instance_id for row in listed.rows}
+    runs = ctx.tx.runs(ctx.caller.account_id, run_ids)
 
     def view(row: SpanRow) -> SpanView:
-        view = shown(ctx, row, instances[row.agent_instance_id])
+        view = shown(ctx, row, runs[row.agent_instance_id])
         return view if query.include_summaries else msgspec.structs.replace(view, summary=None)
 
-    return list_answer([view(row) for row in listed.rows], page, listed.total)
+    return list_response([view(row) for row in listed.rows], page, listed.total)
 
 
 def _wanted(ctx: Context, query: SpanQuery) -> SpanFilter:
@@ -149,22 +149,22 @@ class TestSpans(NamedTuple):
 
 def create_test_spans(ctx: Context, request: CreateTestSpansRequest) -> TestSpans:
     """Create complete spans with empty payloads, of the declared types in turn."""
-    instance = instance_of(ctx, request.agent_instance_id)
-    names = span_type_names(ctx, instance.agent_schema_version_id) or [TEST_SPAN]
+    run = run_of(ctx, request.agent_instance_id)
+    names = span_type_names(ctx, run.agent_schema_version_id) or [TEST_SPAN]
     fields: dict[str, object] = {
-        "agent_instance_id": instance.id,
+        "agent_instance_id": run.id,
         "parent_span_id": request.parent_span_id,
         "status": "complete",
         "payload": {},
     }
     bodies = [{**fields, "schema_name": names[n % len(names)]} for n in range(request.count)]
-    calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
+    calls = [Call(CREATE, JsonText(encode(body), body), None) for body in bodies]
     spans: list[Raw] = []
     for response in SpanBatch(ctx).execute(calls):
         if isinstance(response, RequestError):
             raise response
         spans.append(fields_of(response)["details"])
-    return TestSpans(instance.id, spans)
+    return TestSpans(run.id, spans)
 
 
 def test_spans_view(made: TestSpans) -> dict[str, object]:

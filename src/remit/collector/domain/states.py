@@ -1,4 +1,4 @@
-"""The state machines of instances and spans, as functions from a row to the next one.
+"""The state machines of runs and spans, as functions from a row to the next one.
 
 Each deviation from the plain machine is needed by the published clients; they are listed in
 docs/reference/wire.md.
@@ -18,13 +18,14 @@ _replace = msgspec.structs.replace
 PENDING: Final = "pending"
 ACTIVE: Final = "active"
 COMPLETE: Final = "complete"
+FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TERMINATED: Final = "terminated"
 UNFINISHED: Final = frozenset({PENDING, ACTIVE})
 
 
-def start_instance(row: RunRow, at_us: int, now_us: int) -> RunRow:
-    """Return the instance started.
+def start_run(row: RunRow, at_us: int, now_us: int) -> RunRow:
+    """Return the run started.
 
     One late start is accepted: a finish may overtake it in the clients' queues, and they stop
     after a rejection. It sets the time of the start and leaves the status alone.
@@ -38,8 +39,8 @@ def start_instance(row: RunRow, at_us: int, now_us: int) -> RunRow:
     return _replace(row, status=status, start_seen=1, started_at=at_us, updated_at=now_us)
 
 
-def finish_instance(row: RunRow, status: str, at_us: int, now_us: int) -> RunRow:
-    """Return the instance finished; a finish of a pending one implies its start.
+def finish_run(row: RunRow, status: str, at_us: int, now_us: int) -> RunRow:
+    """Return the run finished; a finish of a pending one implies its start.
 
     Raises:
         RequestError: It is finished or terminated already.
@@ -50,8 +51,8 @@ def finish_instance(row: RunRow, status: str, at_us: int, now_us: int) -> RunRow
     return _replace(row, status=status, started_at=started_at, finished_at=at_us, updated_at=now_us)
 
 
-def terminate_instance(row: RunRow, reason: str, by: str, now_us: int) -> RunRow:
-    """Return the instance ended from outside; its open spans stay, for the client to finish.
+def terminate_run(row: RunRow, reason: str, by: str, now_us: int) -> RunRow:
+    """Return the run ended from outside; its open spans stay, for the client to finish.
 
     Raises:
         RequestError: It is not active.

@@ -33,7 +33,7 @@ from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
 from remit.collector.models.api_token import ApiToken, ApiTokenForCreate
-from remit.collector.store.base import Reader, Store, write
+from remit.collector.store.base import Readable, Store, write
 from remit.collector.store.rows import AgentRow, TokenRow
 from remit.collector.store.transaction import Transaction
 from remit.collector.times import format_us, parse_us
@@ -199,7 +199,7 @@ def _bound(
     )
 
 
-def list_tokens(store: Reader | Store, *, clock: Clock | None = None) -> list[TokenInfo]:
+def list_tokens(store: Readable, *, clock: Clock | None = None) -> list[TokenInfo]:
     """Return the tokens of a database, oldest first."""
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
     with store.reading() as tx:
@@ -375,7 +375,6 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
 
 
 def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
-    """Return the permissions that a request for a token asks for."""
     try:
         permissions = Permissions.of(text)
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec import Raw
 
-from remit._policy.leaving import handled
+from remit._policy.leaving import declared_categories
 from remit._policy.limits import Limit, limits_in
 from remit._policy.words import (
     ACTION,
@@ -32,13 +32,13 @@ from remit.collector.domain.failures import is_hidden
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.windows import Window
 from remit.collector.store.questions.count_lists import CountCriteria, StepCount, step_counts
 from remit.collector.store.questions.records import AgentRecord, agents
 
 NEVER: Final = "never"
-"""The word for what is ruled out."""
+"""The word of an action or a category that is ruled out."""
 KIND_NAMES: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
 """Kinds of steps whose undeclared words violate no limit, as a reader sees them."""
 VERBS: Final = {
@@ -86,11 +86,11 @@ class Declared(msgspec.Struct, dict=True):
         return {part: risk.get(part) or {} for part in MEMBERS}
 
     def word(self, part: str, name: str) -> str:
-        """Return what it says about an action or a category of one side."""
+        """Return its word for an action, or for a category of one side."""
         return word_of(self.words, part, name)
 
     def sides(self, category: str) -> tuple[str, str]:
-        """Return what it says about a category in its parameters and in its result."""
+        """Return its words for a category in its parameters and in its result."""
         return self.word(PARAMS, category), self.word(RESULT, category)
 
     def holds(self, category: str) -> bool:
@@ -102,7 +102,7 @@ class Declared(msgspec.Struct, dict=True):
         return self.sides(category) == ("excluded", "excluded")
 
     def in_words(self, category: str) -> str:
-        """Return what it says about a category: `in, out`, `never`, `never out`; or nothing."""
+        """Return its words for a category: `in, out`, `never`, `never out`; or nothing."""
         sides = dict(zip(("in", "out"), self.sides(category), strict=True))
         included = [side for side, word in sides.items() if word == "included"]
         excluded = [side for side, word in sides.items() if word == "excluded"]
@@ -230,7 +230,7 @@ class Declaration:
     @cached_property
     def categories(self) -> Sequence[str]:
         """The categories that the agent or one of its steps takes or gives."""
-        return handled(step.words for step in self.all)
+        return declared_categories(step.words for step in self.all)
 
     def rules_out(self, category: str) -> bool:
         """Return whether the agent rules out a category, or each of its steps does."""
@@ -298,14 +298,14 @@ class AgentRemit(Declaration):
 
 
 def remits_of(ctx: Context, agent_id: str | None = None) -> list[AgentRemit]:
-    """Return what the agents declared last that the caller sees, or the one of an id."""
+    """Return the newest declarations of the agents that the caller sees, or of one."""
     # An agent is declared for all environments alike.
     scope = scope_in(ctx, agent_id)._replace(environment_ref=None)
     return [remit_of(agent) for agent in agents(ctx.tx, scope, MOST_AGENTS)]
 
 
 def remit_of(agent: AgentRecord) -> AgentRemit:
-    """Return what an agent declared last."""
+    """Return the newest declaration of an agent."""
     declared = declaration_of(agent.span_types, agent.external_identifier, agent.name)
     return AgentRemit(declared.own, declared.steps, agent)
 

@@ -129,7 +129,7 @@ def steps(count: int) -> str:
 
 
 def missing(steps: StepCounts) -> str:
-    """Return what is said of a run some of whose steps are missing: `44 of 151 steps are here`."""
+    """Return the words for a run with missing steps: `44 of 151 steps are here`."""
     return f"{steps.here:,} of {steps.recorded:,} steps are here"
 
 

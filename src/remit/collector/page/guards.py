@@ -23,7 +23,7 @@ def check_host(request: Request, names: tuple[str, ...]) -> None:
     Raises:
         RequestError: 421.
     """
-    name = _name(request.headers.get("host", ""))
+    name = host_name(request.headers.get("host", ""))
     if not is_own_name(name) and name not in map(str.lower, names):
         raise RequestError(
             HTTPStatus.MISDIRECTED_REQUEST,
@@ -68,7 +68,7 @@ def is_secure(request: HTTPConnection) -> bool:
 
 def can_sign_in(request: Request) -> bool:
     """Return whether a token and a session travel here safely: over TLS, or on this machine."""
-    name = _name(request.headers.get("host", ""))
+    name = host_name(request.headers.get("host", ""))
     return is_secure(request) or _is_loopback(name)
 
 
@@ -90,7 +90,8 @@ def _is_loopback(name: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _name(host: str) -> str:
+def host_name(host: str) -> str:
+    """Return the name in a `Host` header, empty if it is not valid."""
     try:
         parts = urlsplit(f"//{host}")
         # It raises for a port that is none.

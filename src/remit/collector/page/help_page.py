@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.page.visits import Html, Response, Visit
 
 KEYS: Final = (
     (
@@ -101,7 +101,7 @@ WORDS: Final = (
 )
 
 
-def show_help(visit: Visit) -> Answer:
+def show_help(visit: Visit) -> Response:
     """Show the help."""
     del visit
     values = {
@@ -111,7 +111,7 @@ def show_help(visit: Visit) -> Answer:
         "rules": RULES,
         "terms": WORDS,
     }
-    return Page("help.html", values)
+    return Html("help.html", values)
 
 
 class Rule(NamedTuple):

@@ -44,7 +44,7 @@ class PayloadTree(NamedTuple):
     """A payload.
 
     Attributes:
-        violations: The violations in spite of which the step ran.
+        violations: Violations of a step that ran.
     """
 
     nodes: tuple[Node, ...]
@@ -131,7 +131,7 @@ class _Builder:
         return Node(key, "list", words, "", nodes, _is_open(len(items), level))
 
     def marker(self, key: str | None, marker: dict[str, object]) -> Node:
-        """Return what remit wrote instead of a value."""
+        """Return a marker that remit wrote instead of a value."""
         kind = markers.kind_of(marker)
         if kind == markers.REDACTED:
             return Node(key, "redacted", str(marker.get("rule", "")))

@@ -1,4 +1,4 @@
-"""The routes of the page, and the way from a request to an answer."""
+"""The routes of the page, and the way from a request to a response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from remit.collector.page.guards import (
     cookie_name,
     is_secure,
 )
-from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
+from remit.collector.page.visits import Api, Data, Handler, Html, Pieces, Redirect, Visit
 from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.times import US_PER_S
 
@@ -46,7 +46,7 @@ _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
 _PACKED: Final = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-_Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
+_Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Not allowed",
@@ -57,7 +57,7 @@ _TITLES: Final = {
 
 
 class _Sending(StreamingResponse):
-    """An answer that is sent in pieces."""
+    """A response that is sent in pieces."""
 
     def __init__(
         self, parts: AsyncIterator[bytes], headers: Mapping[str, str], on_end: Callable[[], None]
@@ -67,7 +67,7 @@ class _Sending(StreamingResponse):
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
+        """Send the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -85,7 +85,7 @@ class Site:
         clock: Clock,
         hosts: tuple[str, ...],
     ) -> None:
-        """Show what *service* answers, on the threads of *executor*.
+        """Show the responses of *service*, on the threads of *executor*.
 
         The names of the server with a dot in them are *hosts*.
         """
@@ -101,7 +101,7 @@ class Site:
     def routes(self) -> list[Route]:
         """Return the routes of all pages."""
         routes = [Route("/static/{version}/{name}", self._static, methods=["GET"])]
-        answers: list[tuple[list[str], str, _Answerer]] = [
+        handlers: list[tuple[list[str], str, _Handler]] = [
             (["GET", "POST"], SIGN_IN, self._sign_in),
             (["POST"], "/sign-out", self._sign_out),
             *(
@@ -109,8 +109,8 @@ class Site:
                 for method, path, handler in screens.SCREENS
             ),
         ]
-        for methods, path, answer in answers:
-            endpoint = partial(self._answered, path, answer)
+        for methods, path, handle in handlers:
+            endpoint = partial(self._checked, path, handle)
             routes.append(Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}"))
         return routes
 
@@ -126,14 +126,14 @@ class Site:
             headers["content-encoding"] = "gzip"
         return Response(content, media_type=shell.TYPES[suffix], headers=headers)
 
-    async def _answered(self, route: str, answer: _Answerer, request: Request) -> Response:
-        """Return the answer to a request to this host, whose changes a page of it asks for."""
+    async def _checked(self, route: str, handle: _Handler, request: Request) -> Response:
+        """Handle a request if its host is this server and, for a POST, its origin too."""
         request.scope[ROUTE] = route
         try:
             check_host(request, self._hosts)
             if request.method == "POST":
                 check_origin(request)
-            return await answer(request)
+            return await handle(request)
         except RequestError as rejection:
             return rejection_page(request, rejection)
         except StoreUnavailableError:
@@ -143,25 +143,25 @@ class Site:
         wanted = _local(request.query_params.get("next"))
         values: dict[str, object] = {"next": wanted, "wrong": None, "submits": False}
         if not can_sign_in(request):
-            return _response(request, Page("sign_in_http.html", values))
+            return _response(request, Html("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
         if request.method != "POST":
             values["submits"] = not replaced or not await self._executor.run(
                 partial(self._has_session, replaced)
             )
-            return _response(request, Page("sign_in.html", values))
+            return _response(request, Html("sign_in.html", values))
         form = await _form(request, self._service.settings.body_timeout_s)
         values["next"] = wanted = _local(form.get("next"))
         entered = form.get("secret", "").strip()
         try:
-            # A wrong secret does not wait among those that write.
+            # A wrong secret does not wait for the threads that write.
             account_id = await self._executor.run(partial(self._sessions.account_of, entered))
             begin = partial(self._sessions.sign_in, account_id, entered, replaced)
             secret = await self._executor.run(begin, writes=True)
         except RequestError as rejection:
             request.scope[CODE] = rejection.code
             values["wrong"] = rejection
-            return _response(request, Page("sign_in.html", values, rejection.status))
+            return _response(request, Html("sign_in.html", values, rejection.status))
         response = _response(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
@@ -199,10 +199,10 @@ class Site:
         writes = request.method == "POST"
         form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
         work = partial(self._visit, handler, request, form)
-        answer = await self._executor.run(work, writes=writes)
-        return self._in_pieces(request, answer) if isinstance(answer, Pieces) else answer
+        page = await self._executor.run(work, writes=writes)
+        return self._in_pieces(request, page) if isinstance(page, Pieces) else page
 
-    def _in_pieces(self, request: Request, answer: Pieces) -> Response:
+    def _in_pieces(self, request: Request, pieces: Pieces) -> Response:
         """Return the response that sends a file in pieces, one file at a time for each session.
 
         Raises:
@@ -212,7 +212,7 @@ class Site:
         if session_id in self._sending:
             raise _ONE_AT_A_TIME
         self._sending.add(session_id)
-        parts, headers = answer.parts, shell.file_headers(answer.media_type, answer.filename)
+        parts, headers = pieces.parts, shell.file_headers(pieces.media_type, pieces.filename)
         if _accepts_gzip(request):
             parts, headers = _packed_parts(parts), headers | _PACKED
         release = partial(self._sending.discard, session_id)
@@ -230,7 +230,7 @@ class Site:
     def _visit(
         self, handler: Handler, request: Request, form: Mapping[str, str]
     ) -> Response | Pieces:
-        """Return the answer to a request, on a thread that may use the database."""
+        """Return the response to a request, on a thread that may use the database."""
         session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         request.scope[CALLER], request.scope[SESSION] = caller, session.id
         visit = Visit(
@@ -244,8 +244,8 @@ class Site:
             now_us=self._clock.wall_ns() // NS_PER_US,
             zone=_zone(request),
         )
-        answer = handler(visit)
-        return answer if isinstance(answer, Pieces) else _response(request, answer)
+        page = handler(visit)
+        return page if isinstance(page, Pieces) else _response(request, page)
 
 
 _UNAVAILABLE: Final = RequestError(
@@ -282,7 +282,7 @@ def rejection_page(request: Request, rejection: RequestError) -> Response:
         for name, value in (rejection.headers or {}).items()
         if name.lower() in {"connection", "retry-after"}
     }
-    return _response(request, Page("rejected_request.html", values, rejection.status, kept))
+    return _response(request, Html("rejected_request.html", values, rejection.status, kept))
 
 
 def wants_page(request: Request) -> bool:
@@ -292,16 +292,16 @@ def wants_page(request: Request) -> bool:
     return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
-def _response(request: Request, answer: Page | Redirect | Data) -> Response:
-    """Return an answer as it is sent."""
+def _response(request: Request, page: Html | Redirect | Data) -> Response:
+    """Return a response of the page as it is sent."""
     headers = dict(shell.HEADERS)
-    if isinstance(answer, Redirect):
-        return Response(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
-    if isinstance(answer, Data):
-        if answer.body is None:
+    if isinstance(page, Redirect):
+        return Response(b"", HTTPStatus.SEE_OTHER, {**headers, "location": page.address})
+    if isinstance(page, Data):
+        if page.body is None:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-        headers = shell.file_headers(answer.media_type, answer.filename)
-        return _compressed(request, answer.body, HTTPStatus.OK, headers)
+        headers = shell.file_headers(page.media_type, page.filename)
+        return _compressed(request, page.body, HTTPStatus.OK, headers)
     theme = request.cookies.get(THEME)
     values = {
         "signed_in": request.scope.get(CALLER) is not None,
@@ -310,11 +310,11 @@ def _response(request: Request, answer: Page | Redirect | Data) -> Response:
         "path": request.url.path,
         "logged": request.scope.get(LOGGED, False),
         "origin": f"{request.url.scheme}://{request.url.netloc}",
-        **answer.values,
+        **page.values,
     }
-    body = shell.render(answer.template, values)
-    headers |= {"content-type": "text/html; charset=utf-8", **answer.headers}
-    return _compressed(request, body, answer.status, headers)
+    body = shell.render(page.template, values)
+    headers |= {"content-type": "text/html; charset=utf-8", **page.headers}
+    return _compressed(request, body, page.status, headers)
 
 
 @cache

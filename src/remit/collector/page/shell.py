@@ -127,7 +127,7 @@ def templates() -> Environment:
 
 @cache
 def _globals() -> dict[str, object]:
-    """Return what every template can use in addition to its values."""
+    """Return the names that every template can use in addition to its values."""
     return {
         "static": f"/static/{static_version()}",
         "time": partial(_stamp, pattern="%Y-%m-%d %H:%M:%S"),

@@ -77,7 +77,7 @@ def sides_of(
 
 
 def summary_of(violation: Violation, *, agent: str) -> str:
-    """Return what follows the name of a step in one line: `may move money; Desk never does`."""
+    """Return a violation after the name of its step: `may move money; Desk never does`."""
     name = violation.name
     if violation.part == ACTION:
         subject, does = _DOING[name], f"may {VERBS[name]}"
@@ -88,7 +88,7 @@ def summary_of(violation: Violation, *, agent: str) -> str:
     return f"{says}; {agent} never does"
 
 
-def verdict_of(violations: Sequence[Violation]) -> str:
+def reason_of(violations: Sequence[Violation]) -> str:
     """Return in two sentences how a step violates the words of its agent; empty without any."""
     names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
@@ -122,7 +122,7 @@ def _category(declared: Declared | None, name: str, verb: str) -> str | None:
 
 
 def _said(parts: Sequence[tuple[str, str]], actions: dict[str, str], verb: str) -> str | None:
-    """Return what a declaration says of an action, or of a category in its parts."""
+    """Return the word of a declaration for an action, or for a category in its parts."""
     if parts[0][0] == ACTION:
         return actions.get(parts[0][1])
     ways = {PARAMS: "goes in", RESULT: "comes out"} if verb else {PARAMS: "in", RESULT: "out"}

@@ -24,11 +24,10 @@ CHANGES: Final = "/api/remit/v1/changes"
 
 
 class Api(NamedTuple):
-    """The API as the person who visits may use it: what a page shows, the API answers too.
+    """The API with the rights of the person who visits.
 
     Attributes:
-        within: The transaction in which everything is read; None reads each answer in one of its
-            own.
+        within: The transaction of all requests; None for one of its own for each.
     """
 
     service: Service
@@ -36,13 +35,13 @@ class Api(NamedTuple):
     within: Context | None = None
 
     def get(self, path: str, **query: str | None) -> dict[str, Any]:
-        """Return what a GET answers; a parameter that is None or empty is left out.
+        """Return the response to a GET; a parameter that is None or empty is left out.
 
         Raises:
             RequestError: The rejection.
         """
         chosen = {name: value for name, value in query.items() if value}
-        return self._answer(Request("GET", path, chosen))
+        return self._details(Request("GET", path, chosen))
 
     def pages(self, path: str, **query: str | None) -> Iterator[dict[str, Any]]:
         """Yield the pages of a list, each read when it is asked for."""
@@ -55,7 +54,7 @@ class Api(NamedTuple):
                 return
 
     def get_in_time(self, path: str, **query: str | None) -> dict[str, Any] | None:
-        """Return what a GET answers; None if that takes too long."""
+        """Return the response to a GET; None if it takes too long."""
         try:
             return self.get(path, **query)
         except RequestError as rejection:
@@ -64,12 +63,12 @@ class Api(NamedTuple):
             return None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        """Return what a POST answers.
+        """Return the response to a POST.
 
         Raises:
             RequestError: The rejection.
         """
-        return self._answer(Request("POST", path, body=msgspec.json.encode(body)))
+        return self._details(Request("POST", path, body=msgspec.json.encode(body)))
 
     def read(self, work: Callable[[Context], T]) -> T:
         """Return what *work* returns, which reads one state of the database.
@@ -81,19 +80,19 @@ class Api(NamedTuple):
             return work(self.within)
         return self.service.read(self.caller, work)
 
-    def _answer(self, request: Request) -> dict[str, Any]:
+    def _details(self, request: Request) -> dict[str, Any]:
         tx = None if self.within is None else self.within.tx
         response = self.service.dispatch(request, caller=self.caller, tx=tx)
-        answer: dict[str, Any] = msgspec.json.decode(response.body)
+        fields: dict[str, Any] = msgspec.json.decode(response.body)
         if response.status != HTTPStatus.OK:
             raise RequestError(
                 response.status,
                 response.code or "",
-                answer["message"],
-                errors=answer.get("errors"),
+                fields["message"],
+                errors=fields.get("errors"),
                 headers=response.headers,
             )
-        return answer
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Html:
     """A page, rendered from a template."""
 
     template: str
@@ -169,7 +168,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A file that is read and sent in pieces, in turn with what others ask for.
+    """A file that is read and sent in pieces, so that other requests run in between.
 
     Attributes:
         parts: The pieces; each is read when the one before has been sent.
@@ -180,5 +179,5 @@ class Pieces:
     filename: str
 
 
-Answer: TypeAlias = Page | Redirect | Data | Pieces
-Handler: TypeAlias = Callable[[Visit], Answer]
+Response: TypeAlias = Html | Redirect | Data | Pieces
+Handler: TypeAlias = Callable[[Visit], Response]

@@ -94,7 +94,7 @@ def create_app(
         middleware=[gate],
         lifespan=maintaining,
         exception_handlers=dict.fromkeys(
-            _ERRORS, partial(_answered, has_page=page_hosts is not None)
+            _ERRORS, partial(_error_page, has_page=page_hosts is not None)
         ),
     )
     app.router.redirect_slashes = False
@@ -120,7 +120,7 @@ def _as_request_error(method: str, error: Exception) -> RequestError:
 
 
 # A coroutine: starlette would run a plain function in a worker thread.
-async def _answered(request: Request, error: Exception, *, has_page: bool) -> Response:
+async def _error_page(request: Request, error: Exception, *, has_page: bool) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=HTTPStatus.BAD_REQUEST)
     rejection = _as_request_error(request.method, error)

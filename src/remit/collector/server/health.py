@@ -6,7 +6,6 @@ from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from remit.collector.domain.context import Permission
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
 from remit.collector.metrics import Metrics
+from remit.collector.page.guards import host_name, is_own_name
 from remit.collector.server.prometheus import CONTENT_TYPE
 from remit.collector.settings import MetricsFor
 
@@ -74,7 +74,7 @@ def _check_host(request: Request) -> None:
     proxy passes on the name that its client used.
     """
     host = request.headers.get("host")
-    if host and _is_local(request) and not _is_own_name(host):
+    if host and _is_local(request) and not is_own_name(host_name(host)):
         raise forbidden("name this machine by an address, or by a name without a dot")
 
 
@@ -88,18 +88,3 @@ def _is_local(request: Request) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
     return mapped.is_loopback and not any(name in request.headers for name in _FORWARDED)
-
-
-def _is_own_name(host: str) -> bool:
-    """Return whether *host* is an address, or a name that no other site can have."""
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
-    except ValueError:
-        return False
-    if "." not in name or name.endswith(".localhost"):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

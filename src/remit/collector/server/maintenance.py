@@ -83,7 +83,7 @@ class Maintenance:
             logger.info(
                 "deleted because of their age: %s, %s, and the payloads of %s",
                 number_of(removed.spans, "span"),
-                number_of(removed.instances, "run"),
+                number_of(removed.runs, "run"),
                 number_of(removed.payloads, "span"),
             )
 

@@ -39,7 +39,7 @@ class ConflictError(StoreUnavailableError):
     """A concurrent transaction wrote first; a repetition reads the result."""
 
 
-class Reader(Protocol):
+class Readable(Protocol):
     """A database that is only read."""
 
     path: str
@@ -57,7 +57,7 @@ class Reader(Protocol):
         ...
 
 
-class Store(Reader, Protocol):
+class Store(Readable, Protocol):
     """A database; every method may be called from any thread.
 
     Attributes:
@@ -94,13 +94,13 @@ class Store(Reader, Protocol):
         *,
         pause: Callable[[], bool] | None = None,
     ) -> Removed:
-        """Delete old spans, by the time in their id, old instances, and their idempotency keys.
+        """Delete old spans, by the time in their id, old runs, and their idempotency keys.
 
-        An instance stays while one of its spans stays. The deletion takes many small transactions;
+        A run stays while one of its spans stays. The deletion takes many small transactions;
         other transactions go on meanwhile.
 
         Args:
-            before_us: Time in microseconds since 1970 before which spans and instances are
+            before_us: Time in microseconds since 1970 before which spans and runs are
                 deleted; None deletes neither.
             payloads_before_us: Of spans older than this only the payloads are deleted.
             pause: Called after each transaction; returns whether to go on.

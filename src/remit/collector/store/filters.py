@@ -108,7 +108,7 @@ class SpanFilter:
 
     @property
     def names_runs(self) -> bool:
-        """Whether the condition names columns of runs."""
+        """Whether the condition is on columns of runs."""
         return self.agent_instance_id is not None or self.environment_id is not None
 
 
@@ -138,7 +138,7 @@ class Removed(NamedTuple):
     """
 
     spans: int = 0
-    instances: int = 0
+    runs: int = 0
     keys: int = 0
     parts: tuple[str, ...] = ()
     payloads: int = 0

@@ -1,4 +1,4 @@
-"""The database that `--db` names: an SQLite file by its path, or PostgreSQL by its URL."""
+"""The database of `--db`: an SQLite file by its path, or PostgreSQL by its URL."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from remit._base.text import install_extra
-from remit.collector.store.base import Reader, Store
-from remit.collector.store.sqlite import SqliteReader, SqliteStore
+from remit.collector.store.base import Readable, Store
+from remit.collector.store.sqlite import ReadOnlySqlite, SqliteStore
 from remit.errors import SettingsError
 
 # Imported by name: psycopg is an extra, and its import takes time that SQLite does not need.
@@ -20,7 +20,7 @@ _POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql"})
 
 
 def open_store(database: Path | str, *, create: bool = True) -> Store:
-    """Open the database that *database* names.
+    """Open a database.
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
@@ -42,8 +42,8 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
     return SqliteStore(path)
 
 
-def open_reader(database: Path | str) -> Reader:
-    """Open the database that *database* names, to read it and change nothing.
+def open_readable(database: Path | str) -> Readable:
+    """Open a database to read it and change nothing.
 
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
@@ -52,11 +52,11 @@ def open_reader(database: Path | str) -> Reader:
         SettingsError: It is not a remit database, holds another schema, or does not exist.
     """
     if is_postgres(database):
-        reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
-        return reader
+        store: Readable = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
+        return store
     path = _path(database)
     _check_exists(path)
-    return SqliteReader(path)
+    return ReadOnlySqlite(path)
 
 
 def distribute(url: str) -> int:
@@ -72,7 +72,7 @@ def distribute(url: str) -> int:
 
 
 def is_postgres(database: Path | str) -> bool:
-    """Return whether *database* names a PostgreSQL database, which several processes may serve."""
+    """Return whether a database is PostgreSQL, which several processes may serve."""
     return _scheme_of(database) in _POSTGRES_SCHEMES
 
 
@@ -86,7 +86,6 @@ def shown(database: Path | str) -> str:
 
 
 def _scheme_of(database: Path | str) -> str:
-    """Return the scheme of a URL, empty for a path."""
     match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
     return match[1] if match else ""
 

@@ -151,7 +151,7 @@ class PostgresStore(Store):
             url: As libpq reads it, `postgresql://user@host/database`.
             create: Whether to create missing tables.
             read_only: Whether to change nothing.
-            clock: Tells for which times there must be partitions.
+            clock: Determines for which times there must be partitions.
 
         Raises:
             SettingsError: It cannot be reached, is not a remit database, or has another version of
@@ -356,7 +356,6 @@ class PostgresStore(Store):
 
 
 def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
-    """Return the time limits of a connection, as settings of PostgreSQL."""
     limits = {
         "lock_timeout": waits.lock_s,
         "statement_timeout": statement_s,

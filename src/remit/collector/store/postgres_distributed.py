@@ -168,13 +168,13 @@ class DistributedTransaction(PostgresTransaction):
     @override
     def hold(
         self,
-        instance_ids: Collection[str],
+        run_ids: Collection[str],
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
     ) -> Collection[int] | None:
-        unlocked = [each for each in instance_ids if each not in self._pending.runs]
-        shards = _shards_of(instance_ids)
+        unlocked = [each for each in run_ids if each not in self._pending.runs]
+        shards = _shards_of(run_ids)
         one_part = len({self._parts[shard] for shard in shards}) == 1
         elsewhere = set(span_ids).difference(created)
         # The usual bulk adds spans to one run.
@@ -183,9 +183,9 @@ class DistributedTransaction(PostgresTransaction):
             return ()
         found = self._runs_of_spans(elsewhere, None) if elsewhere else set[str]()
         # A run that this transaction added has no span yet, except by this transaction itself.
-        if created and (self._has_spans or not self._added.keys() >= set(instance_ids)):
+        if created and (self._has_spans or not self._added.keys() >= set(run_ids)):
             found |= self._runs_of_spans(created, shards)
-        self.runs(None, found.union(instance_ids))
+        self.runs(None, found.union(run_ids))
         return _shards_of(found)
 
     def _lock_with_spans(

@@ -154,15 +154,15 @@ class PostgresTransaction(Transaction):
     @override
     def hold(
         self,
-        instance_ids: Collection[str],
+        run_ids: Collection[str],
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
     ) -> Collection[int] | None:
         if not span_ids:
-            self.runs(None, instance_ids)
+            self.runs(None, run_ids)
             return ()
-        unlocked = self._unread(instance_ids)
+        unlocked = self._unread(run_ids)
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._has_spans:
             # Some of the spans may belong to runs that are not written yet.
@@ -245,7 +245,6 @@ class PostgresTransaction(Transaction):
         self._change_spans(changes, [row.id for row in rows])
 
     def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
-        """Update the spans of these ids."""
         self.run(sqls.CHANGE, (json_of(changes), *of_ids(span_ids)))
 
     @override
@@ -374,7 +373,6 @@ class PostgresTransaction(Transaction):
         self._write(self._parts_of_runs())
 
     def _write(self, parts: Mapping[str, Sequence[JsonRow]]) -> None:
-        """Write rows, in one statement."""
         used = {name: rows for name, rows in parts.items() if rows}
         if not used:
             return
@@ -468,7 +466,6 @@ def _array(texts: Collection[str]) -> str:
 
 
 def _of_run(run: RunRow) -> dict[str, Value]:
-    """Return the columns by which a row belongs to a run."""
     run_id = to_bytes(run.id)
     return {"shard": shard_of(run_id), "run_id": run_id.hex(), "run_ref": run.ref}
 

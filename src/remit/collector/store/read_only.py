@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 from typing_extensions import override
 
 from remit.collector.errors import RequestError
-from remit.collector.store.base import Reader, Store
+from remit.collector.store.base import Readable, Store
 from remit.collector.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -22,14 +22,14 @@ class ReadOnlyStore(Store):
     writes_at_once = 1
     reads_at_once = 1
 
-    def __init__(self, reader: Reader) -> None:
-        """Read *reader*."""
-        self.path = reader.path
-        self._reader = reader
+    def __init__(self, store: Readable) -> None:
+        """Read *store*."""
+        self.path = store.path
+        self._store = store
 
     @override
     def reading(self) -> AbstractContextManager[Transaction]:
-        return self._reader.reading()
+        return self._store.reading()
 
     @override
     def look(self, question: Callable[[Transaction], T]) -> T:
@@ -42,7 +42,7 @@ class ReadOnlyStore(Store):
 
     @override
     def close(self) -> None:
-        self._reader.close()
+        self._store.close()
 
     def _reject(self, *_: object, **__: object) -> NoReturn:
         raise RequestError(

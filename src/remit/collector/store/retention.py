@@ -56,7 +56,7 @@ def due(tx: Transaction, before_us: int | None, payloads_before_us: int | None =
     if before_us is not None:
         first_id = first_id_at(before_us // US_PER_MS)
         counts = counts._replace(
-            spans=tx.count_spans(first_id), instances=tx.count_old_runs(before_us, first_id)
+            spans=tx.count_spans(first_id), runs=tx.count_old_runs(before_us, first_id)
         )
     if payloads_before_us is not None:
         bound = first_id_at(payloads_before_us // US_PER_MS)
@@ -93,7 +93,7 @@ class _Deletion:
         runs, keys, last_id = self._step(
             lambda tx: tx.forget_runs(before_us, ids, self._most), ended
         )
-        self._count(instances=runs, keys=keys)
+        self._count(runs=runs, keys=keys)
         return last_id
 
     def _keys(self, before_us: int, first_id: str, after: KeyName) -> KeyName | None:
@@ -113,7 +113,6 @@ class _Deletion:
             self._count(payloads=count)
 
     def _step(self, work: Callable[[Transaction], T], ended: T) -> T:
-        """Return what a transaction returns, or *ended* if the deletion was stopped."""
         if self._stopped:
             return ended
         result = write(self._store, work)

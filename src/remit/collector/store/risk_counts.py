@@ -72,10 +72,10 @@ def by_day(first: int, end: int) -> list[BucketRange]:
 class RiskCounts(SpanRows):
     """Numbers of spans by type, of redacted values by rule, and of findings by sentence."""
 
-    def types_in_run(self, instance_id: str) -> list[TypeCounts]:
+    def types_in_run(self, run_id: str) -> list[TypeCounts]:
         """Return the numbers of spans of a run by type."""
-        run_id = to_bytes(instance_id)
-        shard, of_run = self.in_shard("r.", run_id)
+        run_key = to_bytes(run_id)
+        shard, of_run = self.in_shard("r.", run_key)
         counted = (
             f"SELECT {_ALIKE} AS alike, COUNT(*) AS spans FROM runs AS r {self._spans_of_run} "
             f"WHERE {shard}r.id = ? GROUP BY 1"
@@ -87,7 +87,7 @@ class RiskCounts(SpanRows):
             f"FROM ({counted}) AS s JOIN span_types AS t ON t.ref = s.alike >> {_TYPE_BITS} "
             f"GROUP BY t.ref, {_TYPE}"
         )
-        return [_type_counts(row) for row in self.rows(sql, (*of_run, run_id))]
+        return [_type_counts(row) for row in self.rows(sql, (*of_run, run_key))]
 
     def types_of_agent(
         self, agent_id: str, environment_id: str | None, hours: tuple[int, int]
@@ -143,7 +143,7 @@ class RiskCounts(SpanRows):
         self,
         kind: int,
         *,
-        instance_id: str | None = None,
+        run_id: str | None = None,
         agent_id: str | None = None,
         environment_id: str | None = None,
         period_us: tuple[int, int] = (0, 0),
@@ -152,18 +152,18 @@ class RiskCounts(SpanRows):
         """Return the sentences of findings of a kind, the most frequent first, with their numbers.
 
         Args:
-            instance_id: The run; else the agent and the period count.
+            run_id: The run; else the agent and the period count.
             period_us: The first and the last instant, in microseconds since 1970.
         """
         # The sign keeps SQLite from the primary key, which has the findings of all agents.
         where = Where(["+f.kind = ?", "f.sentence IS NOT NULL"], [kind])
-        if instance_id is not None:
-            run_id = to_bytes(instance_id)
-            shard, of_run = self.in_shard("f.", run_id)
-            of_runs, _ = self.in_shard("", run_id)
+        if run_id is not None:
+            run_key = to_bytes(run_id)
+            shard, of_run = self.in_shard("f.", run_key)
+            of_runs, _ = self.in_shard("", run_key)
             where.add(
                 f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)",
-                *(*of_run, *of_run, run_id),
+                *(*of_run, *of_run, run_key),
             )
         else:
             where.add("f.started_at >= ? AND f.started_at <= ?", *period_us)

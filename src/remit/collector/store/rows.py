@@ -186,10 +186,10 @@ class RunRow(Row, frozen=True, gc=False):
 
     `start_seen` says whether a start has arrived, because a finish may arrive first.
     `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
-    `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
+    `caused_by` is the trace id of the `traceparent` of its root span. `flags` are those of
     its spans together, and `HOLE`; `denied` counts the denied spans, `handled` the
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
-    of the root span. `terminated_by` names who terminated it. The failure is the one that ended the
+    of the root span. `terminated_by` is who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal
     failures share, and the id of the span where it began.
 

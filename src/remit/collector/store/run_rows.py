@@ -24,11 +24,11 @@ _RUN_NAMES: Final = {name: f"r.{name}" for name in RunRow.__struct_fields__}
 class RunRows(Execution):
     """The runs."""
 
-    def runs(self, account_id: str | None, instance_ids: Collection[str]) -> dict[str, RunRow]:
-        """Return the existing instances among *instance_ids*, keyed by id."""
-        if unread := self._unread(instance_ids):
+    def runs(self, account_id: str | None, run_ids: Collection[str]) -> dict[str, RunRow]:
+        """Return the existing runs among *run_ids*, keyed by id."""
+        if unread := self._unread(run_ids):
             self._read_runs(unread)
-        known = (self._pending.runs[each] for each in instance_ids)
+        known = (self._pending.runs[each] for each in run_ids)
         return {
             row.id: row for row in known if row is not None and account_id in {None, row.account_id}
         }
@@ -55,7 +55,7 @@ class RunRows(Execution):
     def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
-        """Return the id of the instance of an agent in an environment with this identifier."""
+        """Return the id of the run of an agent in an environment with this identifier."""
         sql = (
             "SELECT k.run_id FROM run_keys AS k WHERE k.external_identifier = ? "
             "AND k.agent_ref = (SELECT ref FROM agents WHERE id = ?) "
@@ -67,7 +67,7 @@ class RunRows(Execution):
     def list_runs(
         self, account_id: str | None, equal: Mapping[str, str], page: Page
     ) -> Listed[RunRow]:
-        """Return instances whose columns equal the values in *equal*."""
+        """Return runs whose columns equal the values in *equal*."""
         conditions = [statements.RUN_FILTERS[name] for name in equal]
         values: tuple[Value, ...] = tuple(equal.values())
         if account_id is not None:
@@ -83,7 +83,7 @@ class RunRows(Execution):
     def run_counts(
         self, agent_ids: Collection[str], environment_id: str | None = None
     ) -> dict[str, dict[str, int]]:
-        """Return the number of instances by agent and status."""
+        """Return the number of runs by agent and status."""
         counts: dict[str, dict[str, int]] = {agent_id: {} for agent_id in agent_ids}
         where, values = self.among("a.id", agent_ids)
         if environment_id is not None:
@@ -100,7 +100,7 @@ class RunRows(Execution):
     def newest_terminated(
         self, agent_id: str, environment_id: str | None, most: int
     ) -> list[RunRow]:
-        """Return the newest terminated instances of an agent, of all environments or of one."""
+        """Return the newest terminated runs of an agent, of all environments or of one."""
         wanted = {"agent_id": agent_id, "status": "terminated"}
         if environment_id is not None:
             wanted["environment_id"] = environment_id
@@ -111,7 +111,7 @@ class RunRows(Execution):
     def runs_of_subject(
         self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
-        """Return the ids of the instances about a subject, as `runs_of_agent` does."""
+        """Return the ids of the runs about a subject, as `runs_of_agent` does."""
         with_run = self.with_run.replace("s.", "u.")
         source = f"FROM run_subjects AS u {with_run} WHERE u.subject_hash = ?"
         return self._run_ids(source, subject_hash, equal, most)
@@ -119,10 +119,10 @@ class RunRows(Execution):
     def runs_of_agent(
         self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
-        """Return the ids of an agent's instances, oldest first.
+        """Return the ids of an agent's runs, oldest first.
 
         Args:
-            equal: Only instances whose columns equal these values.
+            equal: Only runs whose columns equal these values.
         """
         source = f"FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']}"
         return self._run_ids(source, agent_id, equal, most)
@@ -139,16 +139,16 @@ class RunRows(Execution):
     @abstractmethod
     def hold(
         self,
-        instance_ids: Collection[str],
+        run_ids: Collection[str],
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
     ) -> Collection[int] | None:
-        """Lock these instances, and those of these spans, until the transaction ends.
+        """Lock these runs, and those of these spans, until the transaction ends.
 
         Args:
-            created: Those of the spans that are to be added to one of these instances. In a
-                distributed database they are looked up in the shards of these instances only.
+            created: Those of the spans that are to be added to one of these runs. In a
+                distributed database they are looked up in the shards of these runs only.
 
         Returns:
             The shards in which some of the spans exist, for `spans`; None if that is not known. If

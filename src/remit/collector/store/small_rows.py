@@ -155,9 +155,9 @@ class SmallRows(Execution):
         self, account_id: str, operation: str, keys: Collection[str]
     ) -> Iterable[KeyRow]: ...
 
-    def erasures(self, instance_id: str) -> list[ErasureRow]:
-        """Return the erasures of an instance, oldest first."""
-        return self._oldest_first(ErasureRow, "agent_instance_id = ?", instance_id)
+    def erasures(self, run_id: str) -> list[ErasureRow]:
+        """Return the erasures of a run, oldest first."""
+        return self._oldest_first(ErasureRow, "agent_instance_id = ?", run_id)
 
     @abstractmethod
     def add(self, row: Row) -> None:
@@ -184,7 +184,7 @@ class SmallRows(Execution):
         self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))
 
     def remove_agent(self, agent_id: str) -> None:
-        """Delete an agent without instances, with its deployments, versions and tokens."""
+        """Delete an agent without runs, with its deployments, versions and tokens."""
         types = "SELECT ref FROM span_types WHERE agent_ref = (SELECT ref FROM agents WHERE id = ?)"
         for sql in (
             f"DELETE FROM span_type_words WHERE type_ref IN ({types})",
@@ -207,6 +207,6 @@ class SmallRows(Execution):
         self.run(statements.ADD_PROBE, (key, os.urandom(count)))
         self.run(statements.DELETE_PROBE, (key,))
 
-    def replace_responses(self, instance_id: str, response: bytes) -> int:
-        """Replace the responses of an instance's idempotency keys; return their number."""
-        return self.run(statements.ERASE_RESPONSES, (response, instance_id))
+    def replace_responses(self, run_id: str, response: bytes) -> int:
+        """Replace the responses of a run's idempotency keys; return their number."""
+        return self.run(statements.ERASE_RESPONSES, (response, run_id))

@@ -144,7 +144,6 @@ class SpanRows(Execution):
         return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
     def _where(self, wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
-        """Return the condition on spans `s` of runs `r`, and its values."""
         where, values = wanted.where()
         if wanted.agent_instance_id is None:
             return where, values
@@ -157,16 +156,16 @@ class SpanRows(Execution):
         sql = f"SELECT {self._columns} {self._joined} WHERE {where} ORDER BY s.id LIMIT ?"
         return self._spans(sql, (*values, most))
 
-    def handled(self, instance_id: str) -> int:
+    def count_handled(self, run_id: str) -> int:
         """Return the number of failed spans of a run whose parent is complete."""
         parent = self._spans_of_run.replace("spans AS s", "spans AS a").replace("s.", "a.")
-        run_id = to_bytes(instance_id)
-        shard, of_run = self.in_shard("r.", run_id)
+        run_key = to_bytes(run_id)
+        shard, of_run = self.in_shard("r.", run_key)
         sql = (
             f"SELECT COUNT(*) FROM runs AS r {self._spans_of_run} {parent} AND a.id = s.parent_id "
             f"WHERE {shard}r.id = ? AND s.status = {_FAILED} AND a.status = {_COMPLETE}"
         )
-        return self._one_number(sql, (*of_run, run_id))
+        return self._one_number(sql, (*of_run, run_key))
 
     def type_ref(self, row: TypeRow, words: Iterable[tuple[str, str]]) -> int:
         """Return the reference of a span type, which is added if it is new.

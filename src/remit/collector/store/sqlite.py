@@ -21,7 +21,7 @@ from remit._base import sqlite
 from remit._base.clock import Clock, SystemClock
 from remit._base.files import make_private_file
 from remit._base.system import at_fork
-from remit.collector.store.base import Reader, Store, StoreUnavailableError
+from remit.collector.store.base import Readable, Store, StoreUnavailableError
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.retention import forget
@@ -291,7 +291,7 @@ class _Held(NamedTuple):
     readers: list[sqlite3.Connection | None]
 
 
-class SqliteReader(Reader):
+class ReadOnlySqlite(Readable):
     """A file that is only read: neither the file nor its directory is changed."""
 
     def __init__(self, path: Path) -> None:
@@ -304,7 +304,7 @@ class SqliteReader(Reader):
         self.path = str(path)
         try:
             _check_ours(path)
-            with closing(sqlite.reader(path)) as connection:
+            with closing(sqlite.open_read_only(path)) as connection:
                 version = _schema_version(connection)
         except _CANNOT_OPEN as error:
             raise SettingsError(
@@ -327,7 +327,7 @@ class SqliteReader(Reader):
         path = Path(self.path)
         before, logged = _state(path), sqlite.has_log(path)
         try:
-            with unavailable(self.path), closing(sqlite.reader(path)) as connection:
+            with unavailable(self.path), closing(sqlite.open_read_only(path)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except StoreUnavailableError:

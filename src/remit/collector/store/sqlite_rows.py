@@ -136,7 +136,7 @@ class SqliteTransaction(Transaction):
     @override
     def hold(
         self,
-        instance_ids: Collection[str],
+        run_ids: Collection[str],
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),

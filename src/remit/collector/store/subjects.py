@@ -1,35 +1,19 @@
-"""The subject, the labels and the cause of a run, which its root span names."""
+"""The subject and the labels of a run, from the payload of its root span."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
 
 import msgspec
-
-from remit._base.traceparent import trace_id
 
 ROOT_SPAN: Final = "remit:run"
 """Name of the root span of a run."""
 MAX_LABELS: Final = 50
 MAX_LABEL_CHARS: Final = 200
 
-
-class _Root(msgspec.Struct):
-    subject: str | None = None
-
-
-class _Labelled(msgspec.Struct):
-    labels: dict[str, str | int | float | bool] | list[str] | None = None
-
-
-class _Linked(msgspec.Struct):
-    traceparent: str | None = None
-
-
-_read_linked: Final = msgspec.json.Decoder(_Linked).decode
-_read_labelled: Final = msgspec.json.Decoder(_Labelled).decode
-_read_root: Final = msgspec.json.Decoder(_Root).decode
+_Labels: TypeAlias = dict[str, str | int | float | bool] | list[str] | None
 
 
 def hash_of_subject(subject: str) -> str:
@@ -37,34 +21,21 @@ def hash_of_subject(subject: str) -> str:
     return hashlib.sha256(subject.encode()).hexdigest()
 
 
-def subject_hash(payload: str) -> str | None:
-    """Return the hash of the subject that the payload of a root span names, if it names one."""
-    try:
-        subject = _read_root(payload).subject
-    except msgspec.DecodeError:
-        # A marker of a redacted value, or a span of that name from another program.
-        return None
-    return None if subject is None else hash_of_subject(subject)
+def subject_hash(payload: Mapping[str, object]) -> str | None:
+    """Return the hash of the subject in the payload of a root span, if it has one."""
+    subject = payload.get("subject")
+    # It may be the marker of a redacted value.
+    return hash_of_subject(subject) if isinstance(subject, str) else None
 
 
-def cause(payload: str) -> str | None:
-    """Return the trace id of the `traceparent` that the payload of a root span names, if any."""
-    try:
-        return trace_id(_read_linked(payload).traceparent)
-    except msgspec.DecodeError:
-        return None
-
-
-def labels(payload: str) -> list[tuple[str, str]]:
-    """Return the labels that the payload of a root span names, as pairs of key and value.
+def labels(payload: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return the labels in the payload of a root span, as pairs of key and value.
 
     A word alone has an empty value.
     """
-    if '"labels"' not in payload:
-        return []
     try:
-        named = _read_labelled(payload).labels
-    except msgspec.DecodeError:
+        named = cast("_Labels", msgspec.convert(payload.get("labels"), _Labels))
+    except msgspec.ValidationError:
         return []
     pairs = (named or {}).items() if not isinstance(named, list) else [(word, "") for word in named]
     return [

@@ -47,7 +47,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         """Write the counts and the changed runs, before the transaction commits."""
 
     def erase(self, run: RunRow, erased_at: int) -> int:
-        """Erase the payloads of an instance; return how many spans had some.
+        """Erase the payloads of a run; return how many spans had some.
 
         The responses of its idempotency keys stay: see `replace_responses`.
         """

@@ -19,7 +19,7 @@ def upgrade(
     """Apply *changes* to the file at *path*, as `remit.collector.upgrade.upgrade` does."""
     try:
         sqlite.check_ours(path, sqlite.COLLECTOR)
-        with closing(sqlite.reader(path)) as connection:
+        with closing(sqlite.open_read_only(path)) as connection:
             version = _version(connection)
     except (sqlite3.Error, OSError, sqlite.ForeignError) as error:
         raise SettingsError(f"the database {path} cannot be read: {error}") from error

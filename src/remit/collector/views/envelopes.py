@@ -14,7 +14,7 @@ def success_response(details: object) -> bytes:
     return encode({"status": "success", "details": details})
 
 
-def span_answer(view: object, *, terminated: bool, reason: str | None) -> bytes:
+def span_response(view: object, *, terminated: bool, reason: str | None) -> bytes:
     """Return the envelope of a span; with `control` if the run was terminated."""
     response: dict[str, object] = {"status": "success", "details": view}
     if terminated:
@@ -22,7 +22,7 @@ def span_answer(view: object, *, terminated: bool, reason: str | None) -> bytes:
     return encode(response)
 
 
-def list_answer(views: Sequence[object], page: Page, total: int) -> bytes:
+def list_response(views: Sequence[object], page: Page, total: int) -> bytes:
     """Return the envelope of a list of *total* things, of which *views* are one page."""
     direction = "desc" if page.descending else "asc"
     return encode(

@@ -11,7 +11,7 @@ from remit.collector.store.questions.scope import FAILED, FLAGS
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
+from remit.collector.views.runs import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
 
 
@@ -76,7 +76,7 @@ def count_view(counted: Counted, by: str, whole: str, group: object) -> dict[str
     """Return the numbers of a group.
 
     Args:
-        by: The member that names the group.
+        by: The member with the name of the group.
         whole: The member with the number of all.
     """
     named = {by: group} if by != "type" else {by: group, "title": counted.title}

@@ -54,7 +54,7 @@ class SpanView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def span_view(
     row: SpanRow,
-    instance: RunRow,
+    run: RunRow,
     title: str,
     *,
     schema_errors: Sequence[str] = (),
@@ -64,8 +64,8 @@ def span_view(
     result = row.result_payload
     return SpanView(
         id=row.id,
-        account_id=instance.account_id,
-        agent_id=instance.agent_id,
+        account_id=run.account_id,
+        agent_id=run.agent_id,
         agent_instance_id=row.agent_instance_id,
         parent_span_id=row.parent_span_id,
         schema_name=row.schema_name,
@@ -76,7 +76,7 @@ def span_view(
         started_at=None if row.started_at is None else format_us(row.started_at),
         finished_at=None if row.finished_at is None else format_us(row.finished_at),
         sensitive_encoding=bool(row.flags & SENSITIVE),
-        purpose=instance.purpose,
+        purpose=run.purpose,
         summary=row.summary,
         valid=is_valid(row.flags),
         schema_errors=schema_errors,

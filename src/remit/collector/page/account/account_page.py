@@ -12,7 +12,7 @@ from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import not_found
 from remit.collector.models.api_token import ApiToken
 from remit.collector.page.account.sessions import IDLE_US
-from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Redirect, Visit
+from remit.collector.page.visits import COUNTS, RUNS, Html, Redirect, Response, Visit
 from remit.collector.page.windows import DAY_US, days_in
 from remit.collector.store.questions.facts import database_facts
 from remit.collector.store.rows import SessionRow, TokenRow
@@ -64,7 +64,7 @@ class Token(NamedTuple):
         return active and self.days_unused >= UNUSED_DAYS
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the account."""
     caller = visit.api.caller
     tokens = _tokens(visit)
@@ -85,22 +85,22 @@ def show(visit: Visit) -> Answer:
         "now": format_us(visit.now_us),
         "unused_days": UNUSED_DAYS,
     }
-    return Page("account.html", values)
+    return Html("account.html", values)
 
 
-def ask(visit: Visit) -> Answer:
+def ask(visit: Visit) -> Response:
     """Ask once more whether a token is to be revoked."""
-    return Page("revoke.html", {"token": _token_to_revoke(visit)})
+    return Html("revoke.html", {"token": _token_to_revoke(visit)})
 
 
-def revoke(visit: Visit) -> Answer:
+def revoke(visit: Visit) -> Response:
     """Revoke a token."""
     token = _token_to_revoke(visit)
     visit.api.post(f"{_TOKENS}/{token.id}/revoke", {})
     return Redirect(PATH)
 
 
-def end(visit: Visit) -> Answer:
+def end(visit: Visit) -> Response:
     """End a session."""
     chosen = [row for row in _to_end(visit) if row.id == visit.named["id"]]
     if not chosen:
@@ -109,7 +109,7 @@ def end(visit: Visit) -> Answer:
     return Redirect(PATH)
 
 
-def end_others(visit: Visit) -> Answer:
+def end_others(visit: Visit) -> Response:
     """End all sessions but this one, as far as this person may."""
     visit.sessions.end(*(row for row in _to_end(visit) if row.id != visit.session.id))
     return Redirect(PATH)
@@ -235,7 +235,7 @@ def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> dict[st
 
 
 def _server(visit: Visit) -> dict[str, object]:
-    """Return what is known of the server and its database."""
+    """Return the values about the server and its database."""
     settings = visit.api.service.settings
     of_account = visit.api.caller.scope == TokenScope.ACCOUNT
     runs = visit.api.get(COUNTS, of="runs", by="status")["counts"]

@@ -37,7 +37,7 @@ _CODE_BYTES: Final = 15
 def create_code(store: Store, *, clock: Clock | None = None) -> str:
     """Return a code that begins a session of the operator, once, within ten minutes.
 
-    It gives what the holder of the database has anyway: everything in its account.
+    It gives access to everything in the account, which the holder of the database has anyway.
     """
     clock = clock or SystemClock()
     account = prepare(store, clock)
@@ -140,7 +140,7 @@ class Sessions:
         )
 
     def find(self, secret: str) -> tuple[SessionRow, Caller]:
-        """Return the session of *secret*, and what its holder may do.
+        """Return the session of *secret*, and the rights of its holder.
 
         Raises:
             RequestError: 401, it has ended, or its token has.
@@ -191,7 +191,7 @@ class Sessions:
 
 
 def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
-    """Return what the holder of a session may do: what its token may, else everything.
+    """Return the rights of the holder of a session: those of its token, else all.
 
     Raises:
         RequestError: 401, the token is not active any more.

@@ -1,4 +1,4 @@
-"""All agents: those that failed, those with denied steps or violations, the others."""
+"""All agents: first with failed runs, then with denied steps or violations, then the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from remit._policy.words import CLASSES
 from remit.collector.domain.context import Context
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
-from remit.collector.page.visibility import scope_in
-from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.scope import scope_in
+from remit.collector.page.visits import COUNTS, RUNS, Html, Response, Visit
 from remit.collector.page.windows import PERIODS, Period, local, period_of
 from remit.collector.store.questions.versions import agents_of, last_runs, newest_declarations
 from remit.collector.times import format_us
@@ -101,7 +101,7 @@ class Card(NamedTuple):
     last: str | None
 
 
-def agents(visit: Visit) -> Answer:
+def agents(visit: Visit) -> Response:
     """List the agents."""
     period = period_of(visit)
     wanted = visit.query.get("agent", "").strip()
@@ -114,7 +114,7 @@ def agents(visit: Visit) -> Answer:
     shown = listed[first : first + PAGE_AGENTS]
     cards = visit.api.read(lambda ctx: _cards(ctx, shown))
     parts = Counter(agent.part for agent in listed)
-    return Page(
+    return Html(
         "agents.html",
         {
             "cards": cards,

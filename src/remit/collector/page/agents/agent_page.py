@@ -9,17 +9,17 @@ from urllib.parse import quote
 from remit.collector.errors import invalid_field
 from remit.collector.page.agents import happened, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.page.windows import PERIODS
 
-_VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Page]]] = {
+_VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Html]]] = {
     "remit": matrix.remit,
     "happened": happened.happened,
     "versions": versions.compare,
 }
 
 
-def agent(visit: Visit) -> Answer:
+def agent(visit: Visit) -> Response:
     """Show one agent."""
     view = visit.query.get("view") or "remit"
     if view == "runs":
@@ -31,11 +31,11 @@ def agent(visit: Visit) -> Answer:
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     values = {**_frame(subject, view), "version_part": chosen, **page.values}
-    return Page(page.template, values)
+    return Html(page.template, values)
 
 
 def _frame(subject: Subject, view: str) -> dict[str, object]:
-    """Return the values of what all views have above them."""
+    """Return the values of the head of all views."""
     return {
         "agent": subject.agent,
         "view": view,

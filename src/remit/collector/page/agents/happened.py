@@ -11,8 +11,8 @@ from remit.collector.domain.context import Context
 from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
-from remit.collector.page.visibility import scope_in
-from remit.collector.page.visits import Page, Visit
+from remit.collector.page.scope import scope_in
+from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import DAY_US
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
@@ -60,7 +60,7 @@ class Unused(NamedTuple):
     before: int
 
 
-def happened(visit: Visit, subject: Subject) -> Page:
+def happened(visit: Visit, subject: Subject) -> Html:
     """Show declarations and records of the agent."""
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
@@ -85,7 +85,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
     if declared.own is not None:
         names.add(declared.own.name)
     unused = _unused(subject, before)
-    return Page(
+    return Html(
         "agent_happened.html",
         {
             "redacted": redacted,

@@ -1,4 +1,4 @@
-"""The remit of an agent: what its steps may do, with which data, and which would be denied."""
+"""The remit of an agent: actions and data of its steps, and which of them would be denied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remit.collector.page.agents.rehearsal import (
 )
 from remit.collector.page.agents.subjects import Subject
 from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
-from remit.collector.page.visits import Page, Visit
+from remit.collector.page.visits import Html, Visit
 
 _CONFIDENTIAL: Final = CLASSES.index("confidential")
 _RESTRICTED: Final = CLASSES.index("restricted")
@@ -52,8 +52,8 @@ class MatrixRow(NamedTuple):
     never: Sequence[str]
 
 
-def remit(visit: Visit, subject: Subject) -> Page:
-    """Show what the agent may do."""
+def remit(visit: Visit, subject: Subject) -> Html:
+    """Show the remit of the agent."""
     declared = subject.declared
     denied = denials(declared)
     opened = visit.query.get("categories") == "all"
@@ -66,7 +66,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
         _row(declared.steps[name], short, columns, denied.get(name), subject.ran(name))
         for name in ordered
     ]
-    return Page(
+    return Html(
         "agent_remit.html",
         {
             "own": declared.own and _row(declared.own, short, columns, None, None),
@@ -93,7 +93,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
 
 
 def _rank(reason: Expected | None) -> int:
-    """Return the place of a step: what it does is ruled out, words are undeclared, it runs."""
+    """Return the place of a step in the table: denied, undeclared, or allowed."""
     if reason is None:
         return 2
     return 0 if reason.does else 1

@@ -54,7 +54,7 @@ def denial(own: Declared | None, step: Declared) -> Expected | None:
 
 
 def denials(declared: Declaration) -> Mapping[str, Expected]:
-    """Return the steps that would be denied, those that declare what is ruled out first."""
+    """Return the steps that would be denied, declared violations first."""
     denied = {
         name: reason
         for name, step in declared.steps.items()
@@ -76,7 +76,7 @@ def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
 def exits(declared: Declaration, denied: Mapping[str, Expected]) -> list[Exit]:
     """Return by which steps the categories that the steps take or give may leave.
 
-    A step that is denied because of what it declares sends nothing.
+    A step whose declaration violates the remit is denied and sends nothing.
     """
     steps = [
         step.step

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
-from remit.collector.page.visibility import scope_in
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import Period, period_of
 from remit.collector.store.questions.versions import VersionUse, version_uses
@@ -20,7 +20,7 @@ Fields = Mapping[str, Any]
 
 
 class Version(NamedTuple):
-    """A version of an agent together with what it declares."""
+    """A version of an agent and its declaration."""
 
     use: VersionUse
     label: str
@@ -28,7 +28,7 @@ class Version(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its name in an address: `1.4.2~7k3m9x2q`; what is before the tilde is for people."""
+        """Its name in an address: `1.4.2~7k3m9x2q`; the part before the tilde is for people."""
         return f"{self.label}~{self._tail}"
 
     @property

@@ -1,4 +1,4 @@
-"""The versions of an agent, and what one says otherwise than another."""
+"""The versions of an agent, and the differences of two declarations."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from remit.collector.page.agents.widening import (
     new_exits,
 )
 from remit.collector.page.declared import short_names
-from remit.collector.page.visits import Answer, Data, Page, Visit
+from remit.collector.page.visits import Data, Html, Response, Visit
 from remit.collector.store.rows import SchemaVersionRow
 from remit.collector.times import format_us
 
 
-def compare(visit: Visit, subject: Subject) -> Page:
+def compare(visit: Visit, subject: Subject) -> Html:
     """Show the versions of an agent, and compare two of them."""
     older, newer = _chosen(visit, subject)
     listed: list[Change] = []
@@ -43,7 +43,7 @@ def compare(visit: Visit, subject: Subject) -> Page:
         new = read_declaration(visit, subject.agent, newer)
         listed, ways = changes(old, new), new_exits(old, new)
         names = {step.name for step in (*old.all, *new.all)}
-    return Page(
+    return Html(
         "agent_versions.html",
         {
             "versions": [(version, format_us(version.since_us)) for version in subject.versions],
@@ -63,7 +63,7 @@ def compare(visit: Visit, subject: Subject) -> Page:
     )
 
 
-def both(visit: Visit) -> Answer:
+def both(visit: Visit) -> Response:
     """Return the declarations of two versions as JSON."""
     subject = subject_of(visit)
     older, newer = _chosen(visit, subject)
@@ -106,7 +106,7 @@ def _chosen(visit: Visit, subject: Subject) -> tuple[Version | None, Version | N
 
 
 def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
-    """Return what the compared versions are called; other schemas of one version say so."""
+    """Return the names of the compared versions; other schemas of one version say so."""
     if older is None or newer is None:
         return "", ""
     if older.label != newer.label:
@@ -116,7 +116,7 @@ def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
 
 
 def _widened(listed: Sequence[Change]) -> list[str]:
-    """Return what widens, in words."""
+    """Return in words which declarations widen."""
     kinds = Counter(change.kind for change in listed if change.group is Group.WIDENS)
     texts = {
         Kind.STEP: ("new step", "new steps"),

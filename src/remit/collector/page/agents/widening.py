@@ -149,7 +149,7 @@ def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterato
 
 
 def _summary(step: Declared) -> Said:
-    """Return what a step may do and which data it handles."""
+    """Return the actions of a step and its data."""
     may = [VERBS[name] for name in step.allowed]
     data = map(words, step.categories)
     texts = [

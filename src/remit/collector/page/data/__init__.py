@@ -1,1 +1,1 @@
-"""The screens about data: the data map, the register, and what was denied."""
+"""The screens about data: the data map, the register, and denied steps."""

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.flows import (
     MOST_DRAWN,
     AgentFlows,
@@ -24,12 +23,13 @@ from remit.collector.page.data.flows import (
 )
 from remit.collector.page.data.map_drawing import WIDTH, drawing
 from remit.collector.page.declared import MOST_AGENTS, AgentRemit, counted_steps, remits_of
+from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.shell import render
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import COUNTS, Answer, Data, Page, Visit
+from remit.collector.page.visits import COUNTS, Data, Html, Response, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, Window
 
-FILTERS: Final = PageFilters(
+FILTERS: Final = FilterLine(
     path="/map",
     template="map.html",
     names=("category", "agent", "show", "from"),
@@ -56,7 +56,7 @@ _COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], objec
     "class": lambda row: row[0].classification,
     "agent_id": lambda row: row[1].id,
     "agent": lambda row: row[1].name,
-    "verdict": lambda row: row[2].kind.value,
+    "flow": lambda row: row[2].kind.value,
     "steps": lambda row: " ".join(row[2].steps),
     "ran": lambda row: row[2].spans,
     "denied": lambda row: row[2].denied,
@@ -74,13 +74,13 @@ class _Map(NamedTuple):
     categories: Sequence[Category]
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the map."""
-    chosen = FILTERS.chosen(visit)
+    filters = FILTERS.of(visit.query)
     try:
-        shown = _read(visit, chosen)
+        shown = _read(visit, filters)
     except RequestError as rejection:
-        return FILTERS.rejected(visit, chosen, rejection)
+        return filters.rejected(visit, rejection)
     whole = visit.query.get("all") == "1"
     leaving = [category for category in shown.categories if category.of(FlowKind.LEAVES)]
     through = [agent for agent in shown.agents if agent.of(FlowKind.LEAVES)]
@@ -88,11 +88,11 @@ def show(visit: Visit) -> Answer:
         agent for agent in shown.agents if agent.of(FlowKind.NOT_RULED_OUT) or agent.is_undeclared
     ]
     values: dict[str, object] = {
-        **FILTERS.values(chosen, agent_names(visit)),
+        **filters.values(agent_names(visit)),
         **_drawn(shown, whole=whole),
         "whole": None
         if whole or len(shown.agents) <= MOST_DRAWN
-        else f"{FILTERS.address(chosen, all='1')}#table",
+        else f"{filters.but(all='1').address()}#table",
         "all_categories": CATEGORIES,
         "window": shown.window,
         "total": len(shown.declared),
@@ -101,48 +101,48 @@ def show(visit: Visit) -> Answer:
         "through": len(through),
         "unruled": len(unruled),
         "only": _only(leaving),
-        "csv": FILTERS.address(chosen, ".csv"),
-        "svg": FILTERS.address(chosen, ".svg"),
+        "csv": filters.address(".csv"),
+        "svg": filters.address(".svg"),
     }
-    return Page("map.html", values)
+    return Html("map.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return the map as a table for a spreadsheet."""
-    shown = _read(visit, FILTERS.chosen(visit))
+    shown = _read(visit, FILTERS.of(visit.query))
     rows = ((category, *flow) for category in shown.categories for flow in category.flows)
     return csv_file("data-map.csv", _COLUMNS, rows)
 
 
-def svg(visit: Visit) -> Answer:
+def svg(visit: Visit) -> Response:
     """Return the drawing as a separate file."""
-    shown = _read(visit, FILTERS.chosen(visit))
+    shown = _read(visit, FILTERS.of(visit.query))
     values = {**_drawn(shown), "above": _ABOVE, "left": 250, "across": WIDTH}
     return Data(render("map.svg", values), "image/svg+xml", "data-map.svg")
 
 
-def _read(visit: Visit, chosen: Chosen) -> _Map:
+def _read(visit: Visit, filters: Filters) -> _Map:
     """Return the map of the filters.
 
     Raises:
-        RequestError: 404, there is no such agent; 422, a filter is not valid.
+        RequestError: 404, the agent does not exist; 422, a filter is not valid.
     """
-    window = FILTERS.window(visit, chosen)
+    window = filters.window(visit)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
-    agent_id = chosen["agent"] or None
+    agent_id = filters.get("agent") or None
     groups = visit.api.get(COUNTS, of="runs", by="agent", agent_id=agent_id, **counted)["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
     remits = visit.api.read(partial(remits_of, agent_id=agent_id))
     declared = [remit for remit in remits if remit.all or remit.agent.id in runs]
     counts = visit.api.read(partial(counted_steps, window=window, agent_id=agent_id))
     agents = [flows_of(remit, counts, runs.get(remit.agent.id, 0)) for remit in declared]
-    agents = _narrowed(agents, chosen)
+    agents = _narrowed(agents, filters)
     return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
 
 
-def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
-    """Return the agents with the flows that the filters choose, without those that have none."""
-    category, show = chosen["category"], chosen["show"]
+def _narrowed(agents: Sequence[AgentFlows], filters: Filters) -> list[AgentFlows]:
+    """Return the agents with flows that pass the filters, and those flows."""
+    category, show = filters.get("category"), filters.get("show")
     if not category and not show:
         return list(agents)
     kinds = {"leaves": (FlowKind.LEAVES,), "not_ruled_out": (FlowKind.NOT_RULED_OUT,)}.get(
@@ -164,7 +164,7 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
 
 
 def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
-    """Return what the drawing shows, and the table: the same agents, or all."""
+    """Return the values of the drawing and of the table: the same agents, or all."""
     agents = drawn(shown.agents)
     classes = shown.categories
     few = categories_of(agents, shown.declared)
@@ -183,7 +183,7 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
 
 
 def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
-    """Return the categories that all agents rule out, and those that some do not.
+    """Return the categories that all agents rule out, and the others.
 
     Returns:
         With each group the smallest and the largest number of agents that rule one of it out.

@@ -13,8 +13,8 @@ from remit.collector.page.declared import Declaration, Declared, declaration_of,
 from remit.collector.page.formats import short_name
 from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
-from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
-from remit.collector.page.visibility import run_in
+from remit.collector.page.scope import run_in
+from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of, summary_of
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions.span_lists import Position
@@ -72,7 +72,7 @@ class Detail(NamedTuple):
 
     Attributes:
         setting: The setting of `on_violation`, as far as it is known.
-        verdict: How the step violates the words of its agent.
+        reason: How the step violates the words of its agent.
         sides: Both declarations; None if no violation names a word.
         agent_said: The agent whose remit it violates.
         message: The message to the model; None without one.
@@ -83,7 +83,7 @@ class Detail(NamedTuple):
     version: str | None
     schema_name: str
     setting: str | None
-    verdict: str
+    reason: str
     violations: Sequence[Violation]
     sides: Sides | None
     agent_said: str
@@ -152,7 +152,7 @@ def listed(
         before: The `next` of a page, after which this one begins; empty for the first page.
 
     Raises:
-        RequestError: 422, *before* is no `next`.
+        RequestError: 422, *before* is not the `next` of a page.
     """
     of_runs, of_spans = _after(before)
     records: list[_Record] = []
@@ -255,7 +255,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         kind: Its kind; None finds it.
 
     Raises:
-        RequestError: 404, there is no such span.
+        RequestError: 404, the span does not exist.
     """
     span = api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     kind = kind or _kind_of(span)
@@ -272,7 +272,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         version=registered.version,
         schema_name=span["schema_name"],
         setting={DENIED: "deny", VIOLATION: "observe"}.get(kind),
-        verdict=verdict_of(named),
+        reason=reason_of(named),
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from remit.collector.errors import RequestError
 from remit.collector.page.data import denials
-from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.denials import KINDS, MOST_CASES, Case, Detail
+from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.formats import day
 from remit.collector.page.marks import MARKS
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import COUNTS, Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, Html, Response, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
 
 MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
-FILTERS: Final = PageFilters(
+FILTERS: Final = FilterLine(
     path="/denied",
     template="denied.html",
     names=("agent", "kind", "from", "to"),
@@ -42,20 +42,20 @@ _COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
 }
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the cases."""
-    chosen, before = FILTERS.chosen(visit), visit.query.get("before", "")
+    filters, before = FILTERS.of(visit.query), visit.query.get("before", "")
     try:
-        window, wanted = _wanted(visit, chosen)
+        window, wanted = _wanted(visit, filters)
         names = agent_names(visit)
-        page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
+        page = denials.listed(visit.api, names, wanted, filters.get("kind"), MOST_CASES, before)
     except RequestError as rejection:
-        return FILTERS.rejected(visit, chosen, rejection)
+        return filters.rejected(visit, rejection)
     cases = page.cases
     detail = _detail(visit, names, cases)
     numbers = _numbers(visit, wanted)
     values: dict[str, object] = {
-        **FILTERS.values(chosen, names),
+        **filters.values(names),
         "window": window,
         "days": [
             (name, list(of_day))
@@ -67,20 +67,20 @@ def show(visit: Visit) -> Answer:
         "often": _often(visit, wanted, detail),
         "numbers": numbers,
         "known": _known(visit),
-        "own": partial(FILTERS.address, chosen, before=before),
-        "older": FILTERS.address(chosen, before=page.next) if page.next else None,
-        "newest": FILTERS.address(chosen) if before else None,
-        "csv": FILTERS.address(chosen, ".csv"),
+        "own": partial(filters.but, before=before),
+        "older": filters.but(before=page.next).address() if page.next else None,
+        "newest": filters.address() if before else None,
+        "csv": filters.address(".csv"),
     }
-    return Page("denied.html", values)
+    return Html("denied.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
-    chosen = FILTERS.chosen(visit)
-    _, wanted = _wanted(visit, chosen)
+    filters = FILTERS.of(visit.query)
+    _, wanted = _wanted(visit, filters)
     names = agent_names(visit)
-    page = denials.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
+    page = denials.listed(visit.api, names, wanted, filters.get("kind"), MOST_LINES)
     cases = list(page.cases)
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
@@ -88,14 +88,14 @@ def csv(visit: Visit) -> Answer:
     return csv_file("denied.csv", _COLUMNS, cases)
 
 
-def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]]:
+def _wanted(visit: Visit, filters: Filters) -> tuple[Window, dict[str, str | None]]:
     """Return the time, and the filters as the API reads them.
 
     Raises:
         RequestError: 422, a filter is not valid.
     """
-    window = FILTERS.window(visit, chosen)
-    agent_id = chosen["agent"] or None
+    window = filters.window(visit)
+    agent_id = filters.get("agent") or None
     return window, {"agent_id": agent_id, "since": window.since, "until": window.until}
 
 
@@ -130,7 +130,7 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
 def _known(visit: Visit) -> dict[str, list[str]]:
     """Return the names of the agents that denied a step at any time, and that observed one.
 
-    The setting of an agent is not recorded: what it does with a violation tells it.
+    The setting of an agent is not recorded: a denied or observed violation shows it.
     """
     groups: list[dict[str, Any]] = visit.api.get(COUNTS, by="agent")["counts"]
     denying = [group["agent"]["name"] for group in groups if group["denied"]]
@@ -154,4 +154,4 @@ def _often(
     of_type = (group for group in groups if group["type"] == detail.schema_name)
     times = sum(int(group[case.kind]) for group in of_type)
     shown = {"agent": case.agent_id, "kind": case.kind, "from": visit.query.get("from", "")}
-    return times, FILTERS.address(shown)
+    return times, FILTERS.of(shown).address()

@@ -1,4 +1,4 @@
-"""Which data may leave, through which agents and by which steps: what the data map shows."""
+"""The data map: which data may leave, through which agents and by which steps."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Category:
 
 
 def categories_of(agents: Sequence[AgentFlows], remits: Iterable[AgentRemit]) -> list[Category]:
-    """Return the categories that an agent has; those that leave through most agents first."""
+    """Return the categories of the agents; first the ones that leave through most agents."""
     classes: dict[str, str] = {}
     for remit in remits:
         for name in remit.categories:

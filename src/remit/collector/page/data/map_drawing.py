@@ -158,7 +158,7 @@ def _out(agent: AgentFlows, height: int) -> list[Out]:
 
 
 def _wide(flows: Sequence[Flow]) -> float:
-    """Return the width of what several lines become outside."""
+    """Return the width of several lines that join outside."""
     wide = sum(thickness(flow.spans) for flow in flows) * 0.65
     return round(min(max(wide, thickness(1)), _MOST_THICK), 1) if flows else 10.0
 

@@ -1,4 +1,4 @@
-"""The register: which agents touch whose data, on whose word, and what is not declared."""
+"""The register: the agents, their data, their owners, and gaps in their declarations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
-from remit.collector.page.data.choices import Chosen, PageFilters, agent_names
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
 from remit.collector.page.declared import MOST_AGENTS, counted_steps, remits_of
+from remit.collector.page.filters import FilterLine, Filters, agent_names
 from remit.collector.page.formats import category, words
+from remit.collector.page.scope import erased_runs
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visibility import erased_runs
-from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, RUNS, Html, Response, Visit
 from remit.collector.page.windows import HOUR_US, Window, days_in
 from remit.collector.store.questions.records import erasures
 from remit.collector.store.rows import ErasureRow
@@ -24,7 +24,7 @@ from remit.collector.times import format_us
 
 PER_PAGE: Final = 25
 """Agents on a page."""
-FILTERS: Final = PageFilters(
+FILTERS: Final = FilterLine(
     path="/register",
     template="register.html",
     names=("agent", "missing", "category", "recipient", "from"),
@@ -76,13 +76,13 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
 }
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Show the register."""
-    chosen = FILTERS.chosen(visit)
+    filters = FILTERS.of(visit.query)
     try:
-        window, every, chosen_ones = _read(visit, chosen)
+        window, every, chosen_ones = _read(visit, filters)
     except RequestError as rejection:
-        return FILTERS.rejected(visit, chosen, rejection)
+        return filters.rejected(visit, rejection)
     whole = visit.query.get("all") == "1"
     number = _page_number(visit.query.get("page", ""), len(chosen_ones))
     first = 0 if whole else (number - 1) * PER_PAGE
@@ -92,7 +92,7 @@ def show(visit: Visit) -> Answer:
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
     values: dict[str, object] = {
-        **FILTERS.values(chosen, agent_names(visit)),
+        **filters.values(agent_names(visit)),
         "all_categories": CATEGORIES,
         "window": window,
         "total": len(every),
@@ -104,53 +104,51 @@ def show(visit: Visit) -> Answer:
         "most": MOST_AGENTS,
         "next": None
         if whole or first + PER_PAGE >= len(chosen_ones)
-        else FILTERS.address(chosen, page=str(number + 1)),
-        "before": FILTERS.address(chosen, page=str(number - 1))
-        if number > 1 and not whole
-        else None,
+        else filters.but(page=str(number + 1)).address(),
+        "before": filters.but(page=str(number - 1)).address() if number > 1 and not whole else None,
         "gaps": gaps,
         "erasures": erasures,
         "kept": _kept_days(visit),
         "whole": whole,
         "now": format_us(visit.now_us),
-        "csv": FILTERS.address(chosen, ".csv"),
-        "printed": FILTERS.address(chosen, all="1"),
-        "begin": chosen["from"] or FILTERS.begin,
+        "csv": filters.address(".csv"),
+        "printed": filters.but(all="1").address(),
+        "begin": filters.begin,
     }
-    return Page("register.html", values)
+    return Html("register.html", values)
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return all agents that the filters choose as a table for a spreadsheet."""
-    chosen = FILTERS.chosen(visit)
-    seen = (_seen(visit, entry) for entry in _read(visit, chosen)[2])
+    filters = FILTERS.of(visit.query)
+    seen = (_seen(visit, entry) for entry in _read(visit, filters)[2])
     return csv_file("register.csv", _COLUMNS, seen)
 
 
-def _read(visit: Visit, chosen: Chosen) -> tuple[Window, Sequence[Entry], Sequence[Entry]]:
-    """Return the time, all agents that ran in it, and those that the filters choose.
+def _read(visit: Visit, filters: Filters) -> tuple[Window, Sequence[Entry], Sequence[Entry]]:
+    """Return the time, all agents that ran in it, and the agents that pass the filters.
 
     Raises:
-        RequestError: 404, there is no such agent; 422, a filter is not valid.
+        RequestError: 404, the agent does not exist; 422, a filter is not valid.
     """
-    window = FILTERS.window(visit, chosen)
+    window = filters.window(visit)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
-    if chosen["agent"]:
-        visit.api.get(f"/api/v1/agent/{chosen['agent']}")
+    if agent_id := filters.get("agent"):
+        visit.api.get(f"/api/v1/agent/{agent_id}")
     groups = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
     remits = visit.api.read(remits_of)
     counts = visit.api.read(partial(counted_steps, window=window))
     entries = entries_of(remits, runs, counts)
-    return window, entries, [entry for entry in entries if _passes(entry, chosen)]
+    return window, entries, [entry for entry in entries if _passes(entry, filters)]
 
 
-def _passes(entry: Entry, chosen: Chosen) -> bool:
-    missing, category = chosen["missing"], chosen["category"]
-    recipient = chosen["recipient"].casefold()
+def _passes(entry: Entry, filters: Filters) -> bool:
+    missing, category = filters.get("missing"), filters.get("category")
+    recipient = filters.get("recipient").casefold()
     named = (*entry.recipients, *entry.idle, *(name for name, _ in entry.observed))
     return (
-        chosen["agent"] in {"", entry.id}
+        filters.get("agent") in {"", entry.id}
         and (not missing or (missing in entry.gaps if missing != "none" else not entry.gaps))
         and (not category or category in entry.declared.categories)
         and (not recipient or any(recipient in name.casefold() for name in named))

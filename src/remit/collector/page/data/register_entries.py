@@ -1,4 +1,4 @@
-"""The entries of the register: what is declared of an agent, what was observed, what is missing."""
+"""The entries of the register: declarations of an agent, observations, and gaps."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Entry:
 
     @cached_property
     def included(self) -> Sequence[str]:
-        """The declared categories, without those that the agent rules out."""
+        """The declared categories that the agent does not rule out."""
         violated = {name for name, _ in self.violated}
         return [name for name in self.declared.categories if name not in violated]
 

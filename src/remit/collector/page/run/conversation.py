@@ -1,7 +1,7 @@
-"""The messages of a model call, read from what a step recorded.
+"""The messages of a model call, read from the payloads of a step.
 
-Steps of remit's integrations have `inputs` and `outputs` (docs/reference/payloads.md). Of any other
-step, an argument that is a list of chat messages makes it a model call too.
+Steps of remit's integrations have `inputs` and `outputs` (docs/reference/payloads.md). Any
+other step with an argument that is a list of chat messages is a model call too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from remit.collector.page.run.messages import (
     messages_of,
     value_part,
 )
+from remit.collector.page.run.spans import ListedSpan
 from remit.collector.page.run.values import Piece, folded, line_of
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
@@ -34,7 +35,7 @@ NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "g
 
 
 class Number(NamedTuple):
-    """A number of a model call: what is recorded, and what it is.
+    """A number of a model call, and its label.
 
     Attributes:
         is_count: Whether it is a number, without a text of the model call.
@@ -83,7 +84,7 @@ class Conversation:
 
     @property
     def total(self) -> int:
-        """The number of messages, with those that earlier calls recorded and the answer."""
+        """The number of messages, with the answer and the messages of earlier calls."""
         return max((message.number or 0 for message in self.all), default=self.omitted)
 
     def linked(self, steps: Mapping[str, Step]) -> Conversation:
@@ -95,9 +96,9 @@ class Conversation:
         )
 
 
-def conversation(span: Fields) -> Conversation | None:
+def conversation(span: ListedSpan) -> Conversation | None:
     """Return the messages of a step, as the API shows the step; None if it is not a model call."""
-    payload, result = members(span.get("payload")), members(span.get("result_payload"))
+    payload, result = span.payload, span.result
     if any(name in payload for name in NO_CALLS):
         return None
     inputs = members(payload.get("inputs"))
@@ -112,7 +113,7 @@ def conversation(span: Fields) -> Conversation | None:
     usage = members(result.get("token_usage"))
     instructions = inputs.get("system") or payload.get("system")
     return Conversation(
-        read=f"/runs/{span['agent_instance_id']}/spans/{span['id']}/read",
+        read=f"/runs/{span.run_id}/spans/{span.id}/read",
         model=_first_text(
             payload.get("model_name"),
             inputs.get("model"),
@@ -145,7 +146,7 @@ def shared_with(call: Conversation, before: Conversation) -> int:
 
 
 def _numbers(result: Fields, usage: Fields) -> list[Number]:
-    """Return what is recorded, in the order in which it is shown."""
+    """Return the recorded numbers, in the order in which they are shown."""
     details, cost = members(result.get("usage_details")), members(result.get("cost"))
     outputs = members(result.get("outputs"))
     numbers: list[Number] = []
@@ -190,7 +191,7 @@ def _answer(result: Fields, before: int) -> list[Message]:
 
 
 def _returned(value: object, before: int) -> list[Message]:
-    """Return the messages of what a step returned: messages, choices, one message, or a value."""
+    """Return the messages in the result of a step: messages, choices, one message, or a value."""
     fields = members(value)
     choices = fields.get("choices")
     if is_list(choices):

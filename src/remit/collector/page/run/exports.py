@@ -12,25 +12,37 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.lists import spans_of_run
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
+from remit.collector.page.hiding import hidden_value
 from remit.collector.page.payload_tree import Node
-from remit.collector.page.run.facts import hidden_value, read_run, read_span
+from remit.collector.page.run.facts import (
+    RunFacts,
+    RunRows,
+    SpanFacts,
+    in_run,
+    run_facts,
+    span_facts,
+)
 from remit.collector.page.run.span_panel import Cause, Panel, panel_of
-from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
+from remit.collector.page.visits import Api, Data, Pieces, Response, Visit
 from remit.collector.store.questions.span_lists import Position
 
 TEXT: Final = "text/plain; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"
 _PAGE: Final = 1000
 """Steps that are read at once for an export."""
-_PAYLOADS: Final = {"payload": "payload", "result": "result_payload"}
+_PAYLOADS: Final = ("payload", "result")
 
 
-def as_text(visit: Visit) -> Answer:
-    """Answer a step as text: its failure, where in the code, and the address."""
-    facts, run = read_span(visit, visit.named["span"]), read_run(visit)
-    panel = panel_of(facts, opened=False, quality={})
-    address = f"/runs/{facts.run.id}?span={facts.row.id}"
-    began = facts.row.started_at
+def as_text(visit: Visit) -> Response:
+    """Return a step as text: its failure, where in the code, and the address."""
+
+    def work(_: Visit, rows: RunRows) -> tuple[SpanFacts, RunFacts]:
+        return span_facts(rows, visit.named["span"]), run_facts(rows)
+
+    facts, run = in_run(visit, work)
+    panel = panel_of(facts, opened=False)
+    address = f"/runs/{facts.run.id}?span={visit.named['span']}"
+    began = facts.span.row.started_at
     lines = [
         f"{panel.name} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
         *([] if began is None else [f"began {formats.stamp(began)}"]),
@@ -40,8 +52,8 @@ def as_text(visit: Visit) -> Answer:
     return Data(formats.visible("\n".join(lines) + "\n").encode(), TEXT)
 
 
-def whole(visit: Visit, *, opened: bool) -> Answer:
-    """Answer a whole payload as text, as it was recorded.
+def whole(visit: Visit, *, opened: bool) -> Response:
+    """Return a whole payload as text, as it was recorded.
 
     Args:
         opened: Whether the payload of a confidential step is shown; the access log has the request.
@@ -52,15 +64,16 @@ def whole(visit: Visit, *, opened: bool) -> Answer:
     wanted = visit.query.get("of", "payload")
     if wanted not in _PAYLOADS:
         raise invalid_field("of", f"must be one of {', '.join(_PAYLOADS)}")
-    facts = read_span(visit, visit.named["span"])
-    if facts.hides(wanted) and not opened:
+    facts = in_run(visit, lambda _, rows: span_facts(rows, visit.named["span"]))
+    span = facts.span
+    if facts.hidden.part(wanted, span.error) and not opened:
         raise hidden_value()
-    value = facts.view[_PAYLOADS[wanted]]
-    return Data(msgspec.json.format(msgspec.json.encode(value), indent=2), TEXT)
+    text = span.row.payload if wanted == "payload" else span.row.result_payload or "null"
+    return Data(msgspec.json.format(text.encode(), indent=2), TEXT)
 
 
-def export(visit: Visit) -> Answer:
-    """Answer a run and its steps as NDJSON, as the API shows them, oldest first.
+def export(visit: Visit) -> Response:
+    """Return a run and its steps as NDJSON, as the API shows them, oldest first.
 
     Raises:
         RequestError: 404, there is none for this person.

@@ -2,79 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Final, NamedTuple, cast
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, TypeVar
 
 from remit._base.outcomes import StepCounts, step_counts
-from remit.collector.domain.conformance import shown
+from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import MOST_FAILED, HiddenErrors, hidden_errors_of
-from remit.collector.domain.states import CANCELLED, UNFINISHED
-from remit.collector.errors import RequestError, not_found
+from remit.collector.domain.failures import MOST_FAILED
+from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
+from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
+from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.payload_tree import members
-from remit.collector.page.visibility import run_in, scope_in
+from remit.collector.page.run.conversation import Conversation
+from remit.collector.page.run.spans import ListedSpan, ReadSpan
+from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
-from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
+from remit.collector.store.ids import to_bytes
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
-from remit.collector.store.rows import RunRow, SpanRow, VersionRow, all_spans
+from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
+from remit.collector.store.rows import DENIED, RunRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
+T = TypeVar("T")
 MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
 _MOST_ANCESTORS: Final = 64
+_LISTED: Final = 100
 
 
-class Elsewhere(NamedTuple):
-    """The runs of the agent that failed alike.
-
-    Attributes:
-        fingerprint: That of their failure, as the API writes it.
-        version: The version of the oldest, if the agent has older ones; else None.
-    """
-
-    runs: int
-    fingerprint: str
-    since_us: int
-    version: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """A run.
 
     Attributes:
-        types: What its schema version declares, by the name of the span type.
+        types: The declarations of its span types by name.
+        hidden: The types whose values are hidden.
         steps: Its steps by id, the first ones of a page.
         far: In a failed run, failed steps on other pages, and the ancestors of the first.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
-        outcome: The result of the root span.
+        root: Its root span.
     """
 
     row: RunRow
     agent: str
     version: str
-    subject: str | None
     types: Mapping[str, Declared]
+    hidden: frozenset[str]
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
     total: int
     recorded: int | None
     after: str | None
-    root: SpanRow | None
-    outcome: Mapping[str, object]
-    elsewhere: Elsewhere | None
+    root: ReadSpan | None
 
-    @property
+    @cached_property
     def known(self) -> Mapping[str, StepRecord]:
         """All steps that were read."""
         return {**self.steps, **self.far}
@@ -87,21 +76,30 @@ class RunFacts:
     @property
     def has_hidden(self) -> bool:
         """Whether it has, or in a run of pages may have, steps with hidden values."""
-        hidden = hidden_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
-        return not hidden.isdisjoint(used) if self.is_whole else bool(hidden)
+        return not self.hidden.isdisjoint(used) if self.is_whole else bool(self.hidden)
+
+    @property
+    def subject(self) -> str | None:
+        """The hash of its subject."""
+        return None if self.root is None else subject_hash(self.root.payload)
+
+    @property
+    def result(self) -> Mapping[str, object]:
+        """The result of its root span."""
+        return {} if self.root is None else self.root.result
 
     @property
     def counts(self) -> StepCounts:
         """The numbers of its steps."""
         row = self.row
-        spans = {
+        numbers = {
             "total": self.total,
             "failed": row.spans_failed,
             "active": row.spans_active,
             "recorded": self.recorded,
         }
-        return step_counts(row.external_identifier, row.status, spans)
+        return step_counts(row.external_identifier, row.status, numbers)
 
     @property
     def is_running(self) -> bool:
@@ -113,81 +111,99 @@ class RunFacts:
         """The number of steps that go on."""
         return self.row.spans_pending + self.row.spans_active
 
-    def declared(self, schema_name: str) -> Declared:
-        """Return what a span type declares."""
-        return self.types.get(schema_name) or Declared(schema_name)
-
     @property
     def is_cancelled(self) -> bool:
         """Whether the run was cancelled: the API has no word for one whose client left early."""
-        return self.row.status == CANCELLED or self.outcome.get("status") == CANCELLED
+        return self.row.status == CANCELLED or self.result.get("status") == CANCELLED
 
     @property
     def process_ended(self) -> bool:
         """Whether a later process closed the run because its own had ended."""
-        return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
+        return self.row.status == FAILED and self.result.get("reason") == "process ended"
+
+    @cached_property
+    def first_failed(self) -> StepRecord | None:
+        """The step that failed first; None if it is not kept any more."""
+        return self.known.get(self.row.failure_span or "")
+
+    @cached_property
+    def top(self) -> StepRecord | None:
+        """The step of the root span, else the first step."""
+        steps = self.known.values()
+        roots = (step for step in steps if step.schema_name == ROOT_SPAN)
+        return next(roots, next(iter(steps), None))
+
+    @cached_property
+    def chosen(self) -> StepRecord | None:
+        """The step with which the page opens."""
+        status, steps = self.row.status, self.steps.values()
+        if status == FAILED:
+            return self.first_failed or self.top
+        if self.row.denied:
+            return next((step for step in steps if step.flags & DENIED), self.top)
+        if status == TERMINATED or self.is_cancelled:
+            return self.innermost_cancelled or self.top
+        return self.first_failed if self.row.handled else self.top
+
+    @property
+    def innermost_cancelled(self) -> StepRecord | None:
+        """The cancelled step with the most steps around it."""
+        cancelled = [step for step in self.steps.values() if step.status == CANCELLED]
+        return max(cancelled, key=lambda step: len(self.above(step)), default=None)
+
+    def above(self, step: StepRecord) -> list[StepRecord]:
+        """Return the steps around a step, the nearest first."""
+        steps, above = self.known, dict[str, StepRecord]()
+        parent = steps.get(step.parent_id or "")
+        while parent is not None and parent.id not in above:
+            above[parent.id] = parent
+            parent = steps.get(parent.parent_id or "")
+        return list(above.values())
+
+    def is_handled(self, step: StepRecord) -> bool:
+        """Return whether a failed step has a parent that succeeded."""
+        parent = self.known.get(step.parent_id or "")
+        return step.status == FAILED and parent is not None and parent.status == COMPLETE
+
+    def was_open(self, step: StepRecord) -> bool:
+        """Return whether a later process closed the step: it ended with the root span."""
+        ended = None if self.top is None else self.top.finished_at
+        return step.status == FAILED and step.finished_at == ended
+
+    def declared(self, step: StepRecord) -> Declared:
+        """Return the declaration of a step."""
+        return self.types.get(step.schema_name) or Declared(step.schema_name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
 
     Attributes:
-        view: The step as the API shows it.
-        types: What the schema version of the run declares, by the name of the span type.
+        differences: The differences from its declaration.
+        types: The declarations of the span types of the run by name.
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
-        hidden_errors: The exceptions of hidden steps, which pass through others.
+        quality: The quality payloads of the run by name, of a root span that a panel shows.
+        call: The model call that a panel shows.
     """
 
     run: RunRow
-    row: SpanRow
-    view: Mapping[str, object]
+    span: ReadSpan
+    differences: Sequence[str]
     types: Mapping[str, Declared]
-    ancestors: tuple[SpanRow, ...]
-    failed: tuple[SpanRow, ...]
-    cancelled: tuple[SpanRow, ...]
-    error: Mapping[str, object]
-    hidden_errors: HiddenErrors
+    ancestors: Sequence[ReadSpan]
+    failed: Sequence[ReadSpan]
+    cancelled: Sequence[ReadSpan]
+    hidden: Hidden
+    quality: Mapping[str, object] = field(default_factory=dict[str, object])
+    call: Conversation | None = None
 
     @property
     def declared(self) -> Declared | None:
-        """What its type declares; None if the type is not declared."""
-        return self.types.get(self.row.schema_name)
-
-    @property
-    def hidden(self) -> bool:
-        """Whether its values are shown only on request."""
-        return self.declared is not None and self.declared.is_hidden
-
-    def hides(self, part: str) -> bool:
-        """Return whether the whole of a payload is shown only on request.
-
-        Args:
-            part: `payload` or `result`; the result of a failed step has messages of exceptions.
-        """
-        has_error = part == "result" and bool(self.error)
-        return self.hidden or (has_error and self.hidden_errors.any)
-
-
-def hidden_types(types: Mapping[str, Declared]) -> frozenset[str]:
-    """Return the names of the span types whose values are shown only on request."""
-    return frozenset(name for name, declared in types.items() if declared.is_hidden)
-
-
-def hidden_errors_in(ctx: Context, run: RunRow, hidden: Collection[str]) -> HiddenErrors:
-    """Return the exceptions of the steps of a run whose types are *hidden*."""
-    if not hidden or not run.spans_failed:
-        return HiddenErrors()
-    failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
-    return hidden_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), hidden)
-
-
-def hidden_value() -> RequestError:
-    """Return the rejection of a value that is shown only on request."""
-    message = "this value is confidential and hidden: the page of its step shows it"
-    return RequestError(HTTPStatus.FORBIDDEN, "hidden", message)
+        """Its declaration; None if its type is not declared."""
+        return self.types.get(self.span.row.schema_name)
 
 
 class RunRows:
@@ -201,104 +217,127 @@ class RunRows:
         """
         self.ctx = ctx
         self.run, self.ref = run_in(ctx, run_id)
-        self.types = _types(ctx, self.run)
-        self._rows: dict[str, SpanRow | None] = {}
-        self._by_status: dict[str, tuple[SpanRow, ...]] = {}
+        self.version = ctx.declarations.of(ctx.tx, self.run.agent_schema_version_id)
+        self.hidden = hidden_types(self.version.types)
+        self.types = {
+            name: Declared(name, span_type.data_risk)
+            for name, span_type in self.version.types.items()
+        }
+        self._spans: dict[str, ReadSpan | None] = {}
+        self._by_status: dict[str, tuple[ReadSpan, ...]] = {}
 
-    def get(self, span_id: str | None) -> SpanRow | None:
+    def get(self, span_id: str | None) -> ReadSpan | None:
         """Return a span; None if the run has none with this id."""
         if span_id is None:
             return None
-        if span_id not in self._rows:
+        if span_id not in self._spans:
             row = self.ctx.tx.spans(self.ctx.caller.account_id, [span_id]).get(span_id)
             # A parent may be a step of another run, which this reader may not see.
             own = row is not None and row.agent_instance_id == self.run.id
-            self._rows[span_id] = row if own else None
-        return self._rows[span_id]
+            self._spans[span_id] = ReadSpan(row) if row is not None and own else None
+        return self._spans[span_id]
 
-    def ended(self, status: str) -> tuple[SpanRow, ...]:
+    def ended(self, status: str) -> tuple[ReadSpan, ...]:
         """Return the spans that ended with a status, at most `MOST_FAILED`."""
         if status not in self._by_status:
             wanted = SpanFilter(agent_instance_id=self.run.id, status=status)
-            rows = tuple(self.ctx.tx.some_spans(wanted, MOST_FAILED))
-            self._by_status[status] = rows
-            self._rows |= {row.id: row for row in rows}
+            ended = tuple(map(ReadSpan, self.ctx.tx.some_spans(wanted, MOST_FAILED)))
+            self._by_status[status] = ended
+            self._spans |= {span.row.id: span for span in ended}
         return self._by_status[status]
 
-    def around(self, span: SpanRow) -> list[SpanRow]:
+    def listed(
+        self,
+        pages: int,
+        *,
+        schema_name: str | None = None,
+        before: str | None = None,
+        until_us: int | None = None,
+    ) -> Iterator[ListedSpan]:
+        """Yield the spans of the run with their payloads, the latest first.
+
+        Args:
+            pages: The most pages of a hundred that are read.
+            before: The span before which they begin.
+        """
+        wanted = SpanCriteria(
+            scope=scope_in(self.ctx), run=self.ref, schema_name=schema_name, until_us=until_us
+        )
+        place = None if before is None else Position(None, to_bytes(before))
+        most = self.ctx.settings.max_response_bytes
+        for _ in range(pages):
+            page = spans(self.ctx.tx, wanted, before=place, limit=_LISTED, most_chars=most)
+            for span in page.spans:
+                yield ListedSpan(
+                    span.id,
+                    span.run_id,
+                    span.parent_id,
+                    span.schema_name,
+                    span.started_at,
+                    span.finished_at,
+                    members(read_json(span.payload or "{}")),
+                    members(read_json(span.result_payload or "{}")),
+                )
+            place = page.next
+            if place is None:
+                return
+
+    def parents(self, schema_name: str, most: int) -> dict[str, str | None]:
+        """Return the parents of the latest spans of a type, by id."""
+        wanted = SpanCriteria(scope=scope_in(self.ctx), run=self.ref, schema_name=schema_name)
+        return {span.id: span.parent_id for span in spans(self.ctx.tx, wanted, limit=most).spans}
+
+    def around(self, span: ReadSpan) -> list[ReadSpan]:
         """Return the spans around a span, the nearest first."""
-        around: list[SpanRow] = []
-        above = self.get(span.parent_span_id)
+        around: list[ReadSpan] = []
+        above = self.get(span.row.parent_span_id)
         while above is not None and above not in around and len(around) < _MOST_ANCESTORS:
             around.append(above)
-            above = self.get(above.parent_span_id)
+            above = self.get(above.row.parent_span_id)
         return around
 
 
-def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
-    """Return the run that the address names.
+def in_run(visit: Visit, work: Callable[[Visit, RunRows], T]) -> T:
+    """Return what *work* returns, which reads the run of the address in one transaction.
+
+    Raises:
+        RequestError: 404, there is none for this person; 503, 504.
+    """
+    return visit.at_once(lambda within, ctx: work(within, RunRows(ctx, visit.named["id"])))
+
+
+def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
+    """Return a run.
 
     Args:
         after: The step after which the page of a long run begins.
-
-    Raises:
-        RequestError: 404, there is none for this person; 503, 504.
     """
-    return visit.api.read(lambda ctx: run_facts(RunRows(ctx, visit.named["id"]), after, limit))
-
-
-def read_span(visit: Visit, span_id: str) -> SpanFacts:
-    """Return a step of the run that the address names.
-
-    Raises:
-        RequestError: 404, there is none for this person; 503, 504.
-    """
-    return visit.api.read(lambda ctx: span_facts(RunRows(ctx, visit.named["id"]), span_id))
-
-
-def result_of(row: SpanRow) -> dict[str, object]:
-    """Return the result of a step; empty without one."""
-    return cast("dict[str, object]", read_json(row.result_payload or "{}"))
-
-
-def error_of(row: SpanRow) -> dict[str, object]:
-    """Return the error of a step; empty without one."""
-    return members(result_of(row).get("error"))
-
-
-def run_facts(rows: RunRows, after: str | None, limit: int) -> RunFacts:
-    """Return a run; see `read_run`."""
-    row, ref, ctx = rows.run, rows.ref, rows.ctx
-    tx, account_id = ctx.tx, ctx.caller.account_id
+    row, ref, tx = rows.run, rows.ref, rows.ctx.tx
     limit = MOST_STEPS if ref.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, ref, limit=limit, after=after)}
+    # Before any of them is read alone.
     failed = rows.ended(FAILED) if row.status == FAILED and row.spans_failed else ()
     far = {} if len(steps) == ref.spans else _far(rows, steps, failed)
     known = (*steps.values(), *far.values())
-    root_id = next((step.id for step in known if step.schema_name == ROOT_SPAN), None)
-    root = None if root_id is None else rows.get(root_id)
-    agent = tx.agent(account_id, row.agent_id)
-    version = tx.row(VersionRow, account_id, row.agent_version_id)
+    agent = tx.agent(row.account_id, row.agent_id)
     recorded = tx.recorded(row)
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
-        version=_name(version) if version is not None else row.agent_version_id,
-        subject=None if root is None else subject_hash(root.payload),
+        version=version_name(rows.ctx, row) or row.agent_version_id,
         types=rows.types,
+        hidden=rows.hidden,
         steps=steps,
         far=far,
         total=ref.spans,
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
-        root=root,
-        outcome={} if root is None else result_of(root),
-        elsewhere=_elsewhere(ctx, row),
+        root=rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None)),
     )
 
 
 def _far(
-    rows: RunRows, steps: Mapping[str, StepRecord], failed: Sequence[SpanRow]
+    rows: RunRows, steps: Mapping[str, StepRecord], failed: Sequence[ReadSpan]
 ) -> dict[str, StepRecord]:
     """Return failed steps that are not in a page, and those around the one that failed first."""
     first = rows.get(rows.run.failure_span) if failed else None
@@ -313,40 +352,16 @@ def _far(
             row.started_at,
             row.finished_at,
         )
-        for row in (*failed, *path)
+        for row in (span.row for span in (*failed, *path))
         if row.id not in steps
     }
 
 
-def _elsewhere(ctx: Context, row: RunRow) -> Elsewhere | None:
-    """Return the runs of the agent that failed as this one did, if there are others."""
-    account_id = ctx.caller.account_id
-    if row.status != FAILED or row.fingerprint is None:
+def version_name(ctx: Context, run: RunRow) -> str | None:
+    """Return how the version of a run is called; None if it is gone."""
+    version = ctx.tx.row(VersionRow, run.account_id, run.agent_version_id)
+    if version is None:
         return None
-    scope = scope_in(ctx, row.agent_id)
-    alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
-    runs = count_runs(ctx.tx, alike)
-    oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
-    if oldest is None:
-        return None
-    version = ctx.tx.row(VersionRow, account_id, oldest.agent_version_id)
-    before = oldest_run(ctx.tx, RunCriteria(scope=scope))
-    older = before is not None and before.agent_version_id != oldest.agent_version_id
-    return Elsewhere(
-        runs,
-        f"{row.fingerprint % 2**64:016x}",
-        oldest.inserted_at if oldest.started_at is None else oldest.started_at,
-        _name(version) if older and version is not None else None,
-    )
-
-
-def _types(ctx: Context, run: RunRow) -> dict[str, Declared]:
-    """Return what the schema version of a run declares, by the name of the span type."""
-    types = ctx.declarations.of(ctx.tx, run.agent_schema_version_id).types
-    return {name: Declared(name, span_type.data_risk) for name, span_type in types.items()}
-
-
-def _name(version: VersionRow) -> str:
     return version.external_identifier or version.name or version.id
 
 
@@ -356,22 +371,28 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
     Raises:
         RequestError: 404, the run has no such step.
     """
-    row = rows.get(span_id)
-    if row is None:
+    span = rows.get(span_id)
+    if span is None:
         raise not_found("agent_span")
-    has_failed = row.status == FAILED
-    failed = rows.ended(FAILED) if has_failed or row.status == CANCELLED else ()
+    has_failed = span.row.status == FAILED
+    failed = rows.ended(FAILED) if has_failed or span.row.status == CANCELLED else ()
     return SpanFacts(
         run=rows.run,
-        row=row,
-        view=msgspec.json.decode(msgspec.json.encode(shown(rows.ctx, row, rows.run))),
+        span=span,
+        differences=schema_errors(rows.version, span.row, rows.ctx.budget),
         types=rows.types,
-        ancestors=tuple(rows.around(row)) if has_failed else (),
+        ancestors=rows.around(span) if has_failed else (),
         failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
-        error=error_of(row),
-        hidden_errors=hidden_errors_of(failed, hidden_types(rows.types)),
+        hidden=hidden_of(span.row, [each.row for each in failed], rows.hidden),
     )
+
+
+def failure_facts(rows: RunRows, facts: RunFacts) -> SpanFacts | None:
+    """Return the step that failed first in a failed run, with its payloads."""
+    if facts.row.status != FAILED or facts.first_failed is None:
+        return None
+    return span_facts(rows, facts.first_failed.id)
 
 
 def seconds_after(run: RunRow, at_us: int | None) -> int | None:

@@ -24,18 +24,27 @@ from remit.collector.domain.params import check_names
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.page import shell
 from remit.collector.page.account.sessions import SESSION, Sessions
-from remit.collector.page.run.facts import MOST_STEPS, read_run, read_span
+from remit.collector.page.run.facts import (
+    MOST_STEPS,
+    RunFacts,
+    RunRows,
+    SpanFacts,
+    failure_facts,
+    in_run,
+    run_facts,
+    span_facts,
+)
 from remit.collector.page.run.notice import ledger_of, notice_of
-from remit.collector.page.run.run_page import head_values, panel_values
+from remit.collector.page.run.run_page import for_panel, head_values, panel_values
 from remit.collector.page.run.step_tree import Tree
-from remit.collector.page.visits import Answer, Api, Data, Visit
+from remit.collector.page.visits import Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.store.rows import SessionRow
 
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
-"""So many steps of a file have a panel below the tree."""
+"""Steps of a file that have a panel below the tree."""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of payloads after which a saved file gets no more panels."""
 _FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
@@ -43,8 +52,8 @@ _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")
 
 
-def saved(visit: Visit, *, values: bool) -> Answer:
-    """Answer a run as one HTML file, with the values of its steps or without."""
+def saved(visit: Visit, *, values: bool) -> Data:
+    """Return a run as one HTML file, with the values of its steps or without."""
     return Data(_rendered(visit, values=values), HTML, f"{visit.named['id']}.html")
 
 
@@ -55,7 +64,7 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
         values: Whether to add the values of its steps; those of confidential steps stay out.
 
     Raises:
-        RequestError: The database has no such run, or does not answer.
+        RequestError: The database has no such run, or does not respond.
     """
     clock = SystemClock()
     caller = Caller(account_id, TokenScope.ACCOUNT)
@@ -84,28 +93,34 @@ def _visit(
 
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:
-    facts = read_run(visit, limit=MOST_STEPS)
+    def run(_: Visit, rows: RunRows) -> tuple[RunFacts, SpanFacts | None]:
+        facts = run_facts(rows, limit=MOST_STEPS)
+        return facts, failure_facts(rows, facts)
+
+    def panel(visit: Visit, rows: RunRows, span_id: str) -> SpanFacts:
+        span = span_facts(rows, span_id)
+        return for_panel(visit, rows, span, opened=False, alone=True) if values else span
+
+    facts, failed = in_run(visit, run)
     tree = Tree(facts, visit.now_us)
-    failed = None if tree.failed is None else read_span(visit, tree.failed.id)
-    rows = list(tree.rows())
-    notice = notice_of(visit, facts, tree, failed)
+    lines = list(tree.rows())
+    notice = notice_of(visit, facts, failed)
     if notice is not None and not values:
         is_reason = notice.case == "terminated" and notice.text is not None
         notice = notice._replace(text="left out" if is_reason else None)
-    shown = [row.step.id for row in rows[:MOST_PANELS]]
-    if tree.chosen is not None and tree.chosen.id not in shown:
+    shown = [line.step.id for line in lines[:MOST_PANELS]]
+    if facts.chosen is not None and facts.chosen.id not in shown:
         # The step that the notice names is there, also of a file that is full.
-        shown.insert(0, tree.chosen.id)
+        shown.insert(0, facts.chosen.id)
     panels: list[dict[str, object]] = []
     size = 0
     for step in shown:
         if size > MOST_BYTES:
             break
-        span = read_span(visit, step)
-        panel = panel_values(visit, span, opened=False, redacted=not values, alone=True)
-        panels.append(panel)
-        row = span.row
-        size += len(row.payload or "") + len(row.result_payload or "") if values else 0
+        span = in_run(visit, partial(panel, span_id=step))
+        panels.append(panel_values(span, opened=False, redacted=not values))
+        row = span.span.row
+        size += len(row.payload) + len(row.result_payload or "") if values else 0
     policy, style = _style()
     html = shell.render(
         "run_file.html",
@@ -116,7 +131,7 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
             "theme": None,
             "path": visit.path,
             "tree": tree,
-            "rows": rows,
+            "rows": lines,
             "chosen": None,
             "notice": notice,
             "ledger": ledger_of(visit, facts),
@@ -161,7 +176,7 @@ VALUES: Final = f"{FILE}/values"
 
 
 def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
-    """Return the routes that answer a run as one HTML file, without values and with them."""
+    """Return the routes of a run as one HTML file, without values and with them."""
     sessions = Sessions(store, clock)
 
     def read(request: Request, *, values: bool) -> bytes:
@@ -171,7 +186,7 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
         visit = _visit(service, sessions, clock, caller, request.path_params["id"])
         return _rendered(visit, values=values)
 
-    async def answer(route: str, request: Request) -> Response:
+    async def respond(route: str, request: Request) -> Response:
         request.scope[ROUTE] = route
         try:
             html = await executor.run(partial(read, request, values=route == VALUES))
@@ -179,4 +194,4 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
             raise UNAVAILABLE from error
         return Response(html, headers=shell.file_headers(HTML, f"{request.path_params['id']}.html"))
 
-    return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]
+    return [Route(path, partial(respond, path), methods=["GET"]) for path in (FILE, VALUES)]

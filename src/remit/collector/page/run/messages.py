@@ -175,7 +175,7 @@ def content_of(content: object, *, is_result: bool = False) -> list[Part]:
 
 
 def _block(block: object) -> list[Part]:
-    """Return what one part of a content says."""
+    """Return one part of a content."""
     if isinstance(block, str):
         return [_text(block)]
     fields: Fields = {} if is_marker(block) else members(block)
@@ -205,7 +205,7 @@ def value_part(value: object) -> Part:
 
 
 def is_chat(value: object) -> bool:
-    """Return whether a value is a list of chat messages, or what is left of one."""
+    """Return whether a value is a list of chat messages, or the rest of one."""
     if not is_list(value):
         return False
     items = [item for item in value if not is_marker(item)]

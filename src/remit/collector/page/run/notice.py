@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit._policy.words import ACTION, UNKNOWN
+from remit.collector.domain.context import Context
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
-from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
-from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, error_of
-from remit.collector.page.run.step_tree import Tree
+from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_name
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Visit
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import DENIED
+from remit.collector.store.rows import DENIED, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
 
 _EFFECTS: Final = (
@@ -32,6 +34,20 @@ _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communica
 """Actions that cannot be taken back."""
 _WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
 _MOST_NAMED: Final = 4
+
+
+class Elsewhere(NamedTuple):
+    """The runs of the agent that failed alike.
+
+    Attributes:
+        fingerprint: That of their failure, as the API writes it.
+        version: The version of the oldest, if the agent has older ones; else None.
+    """
+
+    runs: int
+    fingerprint: str
+    since_us: int
+    version: str | None
 
 
 class Notice(NamedTuple):
@@ -51,6 +67,7 @@ class Notice(NamedTuple):
     text: object = None
     effect: str = ""
     further: Sequence[str] = ()
+    elsewhere: Elsewhere | None = None
     values: Mapping[str, Any] = {}
 
 
@@ -60,7 +77,7 @@ def effect_of(risks: Iterable[Declared]) -> str:
     return next((effect for action, effect in _EFFECTS if action in allowed), "")
 
 
-def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice | None:
+def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice | None:
     """Return the notice of a run; None if there is nothing to say.
 
     Args:
@@ -70,26 +87,30 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
     if row.erased_at is not None:
         return _erased(visit, facts)
     if row.status == TERMINATED:
-        return _terminated(facts, tree)
-    if row.status == FAILED:
-        return _process_ended(facts, tree) if facts.process_ended else _failed(facts, tree, origin)
-    return _quiet(facts, tree)
+        return _terminated(facts)
+    if row.status == FAILED and facts.process_ended:
+        return _process_ended(facts)
+    first = facts.first_failed
+    if row.status == FAILED and not (first is not None and first.flags & DENIED):
+        notice = _failed(facts, origin)
+        return notice._replace(elsewhere=visit.api.read(partial(_elsewhere, row=row)))
+    return _quiet(facts)
 
 
-def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
-    """Return the notice of a run that neither failed nor was terminated."""
+def _quiet(facts: RunFacts) -> Notice | None:
+    """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_cancelled:
-        return _cancelled(facts, tree)
+        return _cancelled(facts)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
         return Notice("bad", "denied", values={"count": row.denied, "names": names})
-    return _handled(facts, tree) if row.handled and row.status == COMPLETE else None
+    return _handled(facts) if row.handled and row.status == COMPLETE else None
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
-    answer = visit.api.get("/api/remit/v1/erasures", run_id=facts.row.id)
-    records = answer["erasures"]
+    response = visit.api.get("/api/remit/v1/erasures", run_id=facts.row.id)
+    records = response["erasures"]
     step = facts.row.failure_step if facts.row.status == FAILED else None
     return Notice(
         "",
@@ -100,11 +121,12 @@ def _erased(visit: Visit, facts: RunFacts) -> Notice:
     )
 
 
-def _terminated(facts: RunFacts, tree: Tree) -> Notice:
+def _terminated(facts: RunFacts) -> Notice:
     opened = [step for step in facts.steps.values() if step.finished_at is None]
-    names = _counted(step for step in opened if not tree.children.get(step.id))
+    parents = {step.parent_id for step in facts.steps.values()}
+    names = _counted(step for step in opened if step.id not in parents)
     cut = [step for step in facts.steps.values() if step.status in {FAILED, CANCELLED}]
-    effect = effect_of(facts.declared(step.schema_name) for step in (*opened, *cut))
+    effect = effect_of(facts.declared(step) for step in (*opened, *cut))
     return Notice(
         "warn",
         "terminated",
@@ -120,14 +142,14 @@ def _terminated(facts: RunFacts, tree: Tree) -> Notice:
     )
 
 
-def _process_ended(facts: RunFacts, tree: Tree) -> Notice:
-    closed = [step for step in tree.known.values() if tree.was_open(step)]
-    inner = tree.origin
+def _process_ended(facts: RunFacts) -> Notice:
+    closed = [step for step in facts.known.values() if facts.was_open(step)]
+    inner = facts.first_failed
     return Notice(
         "bad",
         "process_ended",
         step="" if inner is None else formats.step(inner.schema_name),
-        effect=effect_of(facts.declared(step.schema_name) for step in closed),
+        effect=effect_of(facts.declared(step) for step in closed),
         values={
             "process": _process(facts),
             "last_us": facts.row.finished_at,
@@ -138,22 +160,22 @@ def _process_ended(facts: RunFacts, tree: Tree) -> Notice:
 
 def _process(facts: RunFacts) -> dict[str, object]:
     """Return process and host of a run, as far as its root span names them."""
-    payload = {} if facts.root is None else members(read_json(facts.root.payload))
+    payload = {} if facts.root is None else facts.root.payload
     return {name: payload.get(name) for name in ("pid", "host")}
 
 
-def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
-    row, step = facts.row, tree.origin
-    error: Mapping[str, object] = origin.error if origin is not None else {}
+def _failed(facts: RunFacts, origin: SpanFacts | None) -> Notice:
+    row, step = facts.row, facts.first_failed
+    error: Mapping[str, object] = {} if origin is None else origin.span.error
     if step is None:
         return _not_here(facts)
     is_root = step.schema_name == ROOT_SPAN
-    hidden = origin is not None and (origin.hidden or origin.hidden_errors.has(error))
-    risks = [facts.declared(step.schema_name)]
+    hidden = origin is not None and origin.hidden.message(error)
+    risks = [facts.declared(step)]
     if not risks[0].data_risk:
-        around = (facts.declared(above.schema_name) for above in tree.above(step))
+        around = (facts.declared(above) for above in facts.above(step))
         risks = [next((risk for risk in around if risk.data_risk), risks[0])]
-    message = facts.outcome.get("reason") if is_root and not error else error.get("message")
+    message = facts.result.get("reason") if is_root and not error else error.get("message")
     return Notice(
         "bad",
         "failed",
@@ -161,16 +183,16 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
         place=_place(error.get("at") or row.failure_place),
         text=None if hidden else message,
         effect=effect_of(risks),
-        further=[*_group(origin), *_before(facts, tree, step)],
+        further=[*_group(origin), *_before(facts, step)],
         values={"type": error.get("type") or row.failure_type or ""},
     )
 
 
 def _not_here(facts: RunFacts) -> Notice:
-    """Return what a run keeps of the step that failed first, which is not in the database."""
+    """Return the failure that a run keeps, if the step that failed first is not kept any more."""
     row = facts.row
     if row.failure_us is None:
-        return Notice("bad", "failed_run", text=facts.outcome.get("reason"))
+        return Notice("bad", "failed_run", text=facts.result.get("reason"))
     return Notice(
         "bad",
         "failed",
@@ -181,24 +203,46 @@ def _not_here(facts: RunFacts) -> Notice:
     )
 
 
+def _elsewhere(ctx: Context, row: RunRow) -> Elsewhere | None:
+    """Return the runs of the agent that failed as this one did, if there are others."""
+    if row.fingerprint is None:
+        return None
+    scope = scope_in(ctx, row.agent_id)
+    alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
+    runs = count_runs(ctx.tx, alike)
+    oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
+    if oldest is None:
+        return None
+    before = oldest_run(ctx.tx, RunCriteria(scope=scope))
+    older = before is not None and before.agent_version_id != oldest.agent_version_id
+    return Elsewhere(
+        runs,
+        f"{row.fingerprint % 2**64:016x}",
+        oldest.inserted_at if oldest.started_at is None else oldest.started_at,
+        version_name(ctx, oldest) if older else None,
+    )
+
+
 def _place(place: object) -> str:
     return place.partition(" in ")[0] if isinstance(place, str) else ""
 
 
 def _group(origin: SpanFacts | None) -> list[str]:
-    """Return what happened to the other steps of a group."""
+    """Return how the other steps of a group ended."""
     if origin is None:
         return []
-    group = next((row for row in origin.ancestors if "members" in error_of(row)), None)
+    group = next((span for span in origin.ancestors if "members" in span.error), None)
     if group is None:
         return []
-    error = error_of(group)
+    error = group.error
     count = error.get("of")
     others = (count if isinstance(count, int) else len(objects(error.get("members")))) - 1
     steps = "1 more parallel step" if others == 1 else f"{others:,} more parallel steps"
     sentences = [f"{steps} failed after it."] if others > 0 else []
     names = [
-        formats.step(row.schema_name) for row in origin.cancelled if row.parent_span_id == group.id
+        formats.step(span.row.schema_name)
+        for span in origin.cancelled
+        if span.row.parent_span_id == group.row.id
     ]
     if names:
         was = "was" if len(names) == 1 else "were"
@@ -206,13 +250,13 @@ def _group(origin: SpanFacts | None) -> list[str]:
     return sentences
 
 
-def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
-    """Return what steps that ended before the failure may have done, as they declare it."""
+def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
+    """Return the declared actions of steps that began before the failure."""
     if not facts.is_whole or failed.finished_at is None:
         return []
-    around = {step.id for step in tree.above(failed)}
+    around = {step.id for step in facts.above(failed)}
     ended = [
-        facts.declared(step.schema_name)
+        facts.declared(step)
         for step in facts.steps.values()
         if step.id != failed.id
         and step.id not in around
@@ -234,16 +278,16 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
     return sentences
 
 
-def _cancelled(facts: RunFacts, tree: Tree) -> Notice:
+def _cancelled(facts: RunFacts) -> Notice:
     cut = [step for step in facts.steps.values() if step.status == CANCELLED]
-    inner = max(cut, key=lambda step: len(tree.above(step)), default=None)
-    error = members(facts.outcome.get("error"))
+    inner = facts.innermost_cancelled
+    error = members(facts.result.get("error"))
     return Notice(
         "",
         "cancelled",
         step="" if inner is None else formats.step(inner.schema_name),
         place=str(error.get("at") or ""),
-        effect=effect_of(facts.declared(step.schema_name) for step in cut),
+        effect=effect_of(facts.declared(step) for step in cut),
         values={
             "type": str(error.get("type") or ""),
             "open": len(cut),
@@ -252,13 +296,11 @@ def _cancelled(facts: RunFacts, tree: Tree) -> Notice:
     )
 
 
-def _handled(facts: RunFacts, tree: Tree) -> Notice:
-    handled = [step for step in facts.steps.values() if tree.is_handled(step)]
+def _handled(facts: RunFacts) -> Notice:
+    handled = [step for step in facts.steps.values() if facts.is_handled(step)]
     handled = [step for step in handled if not step.flags & DENIED]
-    effect = effect_of(facts.declared(step.schema_name) for step in handled)
-    by_effect = [
-        step for step in handled if effect_of([facts.declared(step.schema_name)]) == effect
-    ]
+    effect = effect_of(facts.declared(step) for step in handled)
+    by_effect = [step for step in handled if effect_of([facts.declared(step)]) == effect]
     return Notice(
         "",
         "handled",
@@ -295,7 +337,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was redacted, what violated the remit.
+    """Four facts: declared actions, data, redacted values, violations of the remit.
 
     Attributes:
         violations: The number of steps that violated the remit and ran.
@@ -320,10 +362,10 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     for span_type in risk["span_types"]:
         for category in dict.fromkeys((*span_type["takes"], *span_type["gives"])):
             data[category] += span_type["spans"]
-    # A denied step did nothing of what it declares.
+    # A denied step did not run.
     for step in facts.steps.values():
         if step.flags & DENIED:
-            declared = facts.declared(step.schema_name)
+            declared = facts.declared(step)
             allows -= Counter(declared.allowed)
             data -= Counter({*declared.takes, *declared.gives})
     return Ledger(
@@ -340,7 +382,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
 def _done(facts: RunFacts) -> str:
     """Return which completed steps may have had an effect outside; empty for none.
 
-    The step of the agent itself is left out: it declares what the steps below it may do.
+    The step of the agent itself is left out: it declares the actions of the steps below it.
     """
     if not facts.is_whole:
         return ""
@@ -358,7 +400,7 @@ def _done(facts: RunFacts) -> str:
         names = [
             formats.step(step.schema_name)
             for step in ended
-            if action in facts.declared(step.schema_name).allowed
+            if action in facts.declared(step).allowed
         ]
         if names:
             parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")

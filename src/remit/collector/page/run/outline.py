@@ -1,4 +1,4 @@
-"""The outline of a run, from which a browser draws its tree; a text in it; what has changed.
+"""The outline of a run, from which a browser draws its tree; search; changes.
 
 An outline is sent in slices in the order of the ids, as columns: the server remembers nothing
 between two slices. Ids are the hexadecimal digits of their stored form, which cost nothing to make;
@@ -15,11 +15,10 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context
-from remit.collector.domain.failures import shows_text
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
-from remit.collector.page.run.facts import hidden_errors_in
-from remit.collector.page.visibility import run_in
+from remit.collector.page.hiding import hidden_types, hides_errors
+from remit.collector.page.scope import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions import outlines, run_lists
@@ -32,7 +31,7 @@ FIRST: Final = 500
 """Steps of the first slice, which is to be drawn soon."""
 SLICE: Final = 5_000
 MOST_CALLS: Final = 500
-"""Model calls of a slice whose model and tokens are read; with more, those of none are."""
+"""Model calls of a slice whose model and tokens are read; with more, none are read."""
 MOST_HITS: Final = 1_000
 FIND_S: Final = 0.2
 """How long one request searches."""
@@ -89,7 +88,7 @@ def find(visit: Visit) -> Data:
     def work(ctx: Context) -> dict[str, object]:
         row, run = run_in(ctx, run_id)
         names = _Names(ctx, row)
-        errors = not hidden_errors_in(ctx, row, names.hidden).any
+        errors = not hides_errors(ctx, row, names.hidden)
         written = msgspec.json.encode(text).decode()[1:-1]
         hits: list[str] = []
         last: bytes | None = after
@@ -119,21 +118,22 @@ def find(visit: Visit) -> Data:
 
 
 def live(visit: Visit) -> Data:
-    """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
+    """Return the changes after a cursor: 204, or the state of the runs and the next cursor."""
     since = visit.query.get("since")
-    answer = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
-    if since and not answer["runs"]:
+    response = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
+    if since and not response["runs"]:
         return Data(None)
-    runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]
-    return Data(msgspec.json.encode({"cursor": answer["cursor"], "runs": runs}))
+    runs = [{"id": run["id"], "status": run["status"]} for run in response["runs"]]
+    return Data(msgspec.json.encode({"cursor": response["cursor"], "runs": runs}))
 
 
 class _Names:
-    """The names of the types of a run, and what was declared of them."""
+    """The names of the types of a run, and their declarations."""
 
     def __init__(self, ctx: Context, row: RunRow) -> None:
         self._ctx = ctx
         self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
+        self.hidden = hidden_types(self.declared.types)
         self._names: dict[int, str] = {}
         self.shown: dict[int, str] = {}
 
@@ -154,15 +154,9 @@ class _Names:
             return "root"
         return "call" if self.is_model_call(ref) else "step"
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """The declared types whose values are shown only on request."""
-        types = self.declared.types
-        return frozenset(name for name in types if not shows_text(types[name]))
-
     def is_shown(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
-        return shows_text(self.declared.types.get(self._names[ref]))
+        return self._names[ref] not in self.hidden
 
 
 class _Slice:
@@ -212,7 +206,7 @@ class _Slice:
         }
 
     def _parents(self) -> tuple[list[int], list[str]]:
-        """Return the places of the parents in the slice, and the ids of those that are not in it.
+        """Return the places of the parents in the slice, and the ids of parents outside it.
 
         The first of the latter is -2, the next -3; -1 means no parent.
         """
@@ -249,7 +243,7 @@ class _Slice:
         }
 
     def _calls(self) -> dict[str, list[object]]:
-        """Return model and tokens of model calls by place; what is not recorded is None."""
+        """Return model and tokens of model calls by place; None if not recorded."""
         calls: dict[str, list[object]] = {}
         if not self._usages:
             return calls
@@ -274,8 +268,8 @@ def _facts(row: RunRow) -> dict[str, object]:
 
 
 def _after(visit: Visit) -> bytes:
-    """Return the id after which the answer begins."""
+    """Return the id after which the response begins."""
     text = visit.query.get("after", "")
     if text and not is_pfid(text):
-        raise invalid_field("after", "must be the `next` of an answer")
+        raise invalid_field("after", "must be the `next` of a response")
     return to_bytes(text) if text else b""

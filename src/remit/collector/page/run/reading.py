@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, help_page
+from remit.collector.page.hiding import hidden_value
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.exports import TEXT
-from remit.collector.page.run.facts import hidden_value, read_span
+from remit.collector.page.run.facts import RunRows, in_run, span_facts
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
     Earlier,
+    call_before,
     called_steps,
     earlier_calls,
     joined,
 )
 from remit.collector.page.runs.rows import listed_run
-from remit.collector.page.visits import Answer, Data, Page, Visit
+from remit.collector.page.visits import Data, Html, Response, Visit
+from remit.collector.times import format_us
 
 MESSAGES: Final = 200
 """Messages of one page."""
@@ -45,7 +49,7 @@ class ReadMessage:
     """
 
     message: Message
-    at: str | None = None
+    at: int | None = None
     notes: Sequence[str] = ()
     begins: int | None = None
 
@@ -56,7 +60,7 @@ class ReadMessage:
         return role if role in {"system", "user", "assistant", "tool"} else "other"
 
 
-def read(visit: Visit, *, opened: bool) -> Answer:
+def read(visit: Visit, *, opened: bool) -> Response:
     """Show a conversation, or return it as plain text; of a confidential step only its numbers.
 
     Args:
@@ -68,17 +72,20 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
-    facts = read_span(visit, visit.named["span"])
-    span: Mapping[str, Any] = facts.view
+    return in_run(visit, partial(_read, opened=opened, show=show))
+
+
+def _read(visit: Visit, rows: RunRows, *, opened: bool, show: str) -> Response:
+    facts = span_facts(rows, visit.named["span"])
+    span = facts.span.listed
     run = listed_run(visit.api, visit.named["id"])
     call = conversation(span)
     if call is None:
         why = "the run was erased" if run["erased_at"] else "it called no model"
         raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
     as_text = visit.query.get("as") == "text"
-    us = formats.between(span["started_at"], span["finished_at"])
-    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
-    if facts.declared is not None and facts.hidden and not opened:
+    took = Number(formats.duration(span.took_us), "took, streamed" if call.chunks else "took")
+    if facts.declared is not None and facts.hidden.values and not opened:
         if as_text:
             raise hidden_value()
         counts = [number for number in call.numbers if number.is_count]
@@ -87,10 +94,11 @@ def read(visit: Visit, *, opened: bool) -> Answer:
             "classification": facts.declared.classification,
             "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
         }
-        return Page("reading_hidden.html", {"run": run, "span": span, **shape})
-    calls = joined(span, call, earlier_calls(visit.api, span))
-    begins = call.omitted or _begins(visit, span, call)
-    lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
+        return Html("reading_hidden.html", {"run": run, "span": span, **shape})
+    calls = joined(span, call, earlier_calls(rows, span))
+    before = None if call.omitted else call_before(rows, span)
+    begins = call.omitted if before is None else shared_with(call, before.call)
+    lines = _lines(calls, begins, called_steps(rows, span, [each.call for each in calls]))
     if as_text:
         return Data(_plain(lines).encode(), TEXT)
     wanted = visit.query.get("q", "").strip()
@@ -98,7 +106,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     pages = max(1, -(-len(matching) // MESSAGES))
     number = min(visit.number("page", 1, "must be a whole number from 1"), pages)
     model = Number(call.model or "not recorded", "model")
-    return Page(
+    return Html(
         "reading.html",
         {
             "run": run,
@@ -115,14 +123,9 @@ def read(visit: Visit, *, opened: bool) -> Answer:
             "q": wanted,
             "number": number,
             "pages": pages,
+            "iso": format_us,
         },
     )
-
-
-def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
-    """Return how many messages of a whole list the call before has as well."""
-    before = next(earlier_calls(visit.api, span, pages=2), None)
-    return 0 if before is None else shared_with(call, before.call)
 
 
 def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[ReadMessage]:
@@ -146,7 +149,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             lines.append(
                 ReadMessage(
                     linked(message, steps),
-                    each.span["started_at"] if is_first else None,
+                    each.span.started_at if is_first else None,
                     notes,
                     begins if is_first and is_latest and begins else None,
                 )
@@ -182,7 +185,7 @@ def _same_system(one: Conversation, other: Conversation) -> bool:
 
 
 def _is_shown(message: Message, show: str, wanted: str) -> bool:
-    """Return whether a message is one of those that are looked for."""
+    """Return whether a message is searched for."""
     if wanted and wanted.casefold() not in message.text.casefold():
         return False
     if show == "redacted":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -18,8 +19,8 @@ from remit.collector.page.run.facts import (
     RunFacts,
     RunRows,
     SpanFacts,
-    read_run,
-    read_span,
+    failure_facts,
+    in_run,
     run_facts,
     span_facts,
 )
@@ -27,8 +28,8 @@ from remit.collector.page.run.model_calls import shown_in_panel
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
-from remit.collector.page.visibility import scope_in
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.scope import scope_in
+from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.store.questions.run_lists import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
@@ -36,45 +37,51 @@ from remit.collector.times import format_us
 _PRINT: Final = "run_print.html"
 
 
-def run(visit: Visit) -> Answer:
+def run(visit: Visit) -> Response:
     """Show a run, with the step that the address names, else the one that matters most."""
     return _page(visit, visit.query.get("span"), opened=False)
 
 
-def span(visit: Visit) -> Answer:
+def span(visit: Visit) -> Response:
     """Show a run with one of its steps."""
     return _page(visit, visit.named["span"], opened=False)
 
 
-def values(visit: Visit) -> Answer:
+def values(visit: Visit) -> Response:
     """Show the values of a confidential step; the access log has the request."""
     return _page(visit, visit.named["span"], opened=True)
 
 
-def part(visit: Visit) -> Answer:
-    """Answer the panel of a step, for the script of the page."""
-    facts = read_span(visit, visit.named["span"])
-    return Page("span_panel.html", panel_values(visit, facts, opened=False))
+def part(visit: Visit) -> Response:
+    """Return the panel of a step, for the script of the page."""
+
+    def work(visit: Visit, rows: RunRows) -> SpanFacts:
+        return for_panel(visit, rows, span_facts(rows, visit.named["span"]), opened=False)
+
+    return Html("span_panel.html", panel_values(in_run(visit, work), opened=False))
 
 
-def printed(visit: Visit) -> Answer:
+def printed(visit: Visit) -> Response:
     """Show a run for printing: up to 2,000 steps, and the step that matters most."""
     return _page(visit, visit.query.get("span"), opened=False, template=_PRINT)
 
 
-def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
-    found = visit.at_once(partial(_read, wanted=wanted, is_print=template == _PRINT))
-    if found is None:
-        return Page("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
-    values, chosen = found
-    panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
-    return Page(template, {**values, "panel": None, **panel})
+def _page(
+    visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html"
+) -> Response:
+    work = partial(_read, wanted=wanted, opened=opened, is_print=template == _PRINT)
+    read = visit.at_once(work)
+    if read is None:
+        return Html("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
+    values, chosen = read
+    panel = {} if chosen is None else panel_values(chosen, opened=opened)
+    return Html(template, {**values, "panel": None, **panel})
 
 
 def _read(
-    visit: Visit, ctx: Context, *, wanted: str | None, is_print: bool
+    visit: Visit, ctx: Context, *, wanted: str | None, opened: bool, is_print: bool
 ) -> tuple[dict[str, object], SpanFacts | None] | None:
-    """Return what a page about a run shows, and the step of its panel; None without the run."""
+    """Return the values of a page about a run, and the step of its panel; None without the run."""
     try:
         rows = RunRows(ctx, visit.named["id"])
     except RequestError as rejection:
@@ -83,9 +90,9 @@ def _read(
         return None
     facts = run_facts(rows, visit.query.get("after"), MOST_STEPS if is_print else PAGE_STEPS)
     tree = Tree(facts, visit.now_us)
-    shown = wanted or (None if tree.chosen is None else tree.chosen.id)
-    failed = None if tree.failed is None else span_facts(rows, tree.failed.id)
-    is_failed = failed is not None and failed.row.id == shown
+    shown = wanted or (None if facts.chosen is None else facts.chosen.id)
+    failed = failure_facts(rows, facts)
+    is_failed = failed is not None and failed.span.row.id == shown
     chosen = failed if shown is None or is_failed else span_facts(rows, shown)
     # A script draws all of them; to make many rows first takes longer than to draw those in view.
     values = {
@@ -94,16 +101,16 @@ def _read(
         "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
         "chosen": shown,
         "beside": runs_beside(ctx.tx, scope_in(ctx, facts.row.agent_id), facts.row.id),
-        "notice": notice_of(visit, facts, tree, failed),
+        "notice": notice_of(visit, facts, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
         "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
     }
-    return values, chosen
+    return values, None if chosen is None else for_panel(visit, rows, chosen, opened=opened)
 
 
 def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
-    """Return what the head of a page about a run names."""
+    """Return the values of the head of a page about a run."""
     row = facts.row
     return {
         "run": facts,
@@ -114,20 +121,18 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     }
 
 
-def panel_values(
-    visit: Visit, facts: SpanFacts, *, opened: bool, redacted: bool = False, alone: bool = False
-) -> dict[str, object]:
-    """Return what the panel of a step shows.
+def for_panel(
+    visit: Visit, rows: RunRows, facts: SpanFacts, *, opened: bool, alone: bool = False
+) -> SpanFacts:
+    """Return a step with its model call, and the quality of its run if it is the root.
 
     Args:
         opened: Whether values of a confidential step are shown.
-        redacted: Whether all values are left out.
-        alone: Whether a model call is shown without the steps that it has to do with, which takes
-            reading up to a thousand of them.
+        alone: Whether a model call is shown without the call before it and the steps that it
+            called, of which up to a thousand are read otherwise.
     """
-    quality: dict[str, object] = {}
-    if facts.row.schema_name == ROOT_SPAN and not redacted:
-        run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
+    if facts.span.row.schema_name == ROOT_SPAN:
+        run = visit.api.get(f"/api/v1/agent_instance/{facts.run.id}")["details"]
         quality = {
             name: {
                 "payload": payload,
@@ -136,15 +141,26 @@ def panel_values(
             }
             for name, payload in run["quality_payloads"].items()
         }
-    panel = panel_of(facts, opened=opened, quality=quality, redacted=redacted)
-    call = None if panel.hidden or panel.erased else conversation(facts.view)
-    if call is not None and not alone:
-        call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))
+        facts = replace(facts, quality=quality)
+    if facts.run.erased_at is not None or (facts.hidden.values and not opened):
+        return facts
+    span = facts.span.listed
+    call = conversation(span) if alone else shown_in_panel(rows, span)
+    return replace(facts, call=call)
+
+
+def panel_values(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> dict[str, object]:
+    """Return the values of the panel of a step.
+
+    Args:
+        opened: Whether values of a confidential step are shown.
+        redacted: Whether all values are left out.
+    """
     return {
-        "panel": panel,
-        "call": call,
-        "run_id": visit.named["id"],
-        "span_id": facts.row.id,
+        "panel": panel_of(facts, opened=opened, redacted=redacted),
+        "call": facts.call,
+        "run_id": facts.run.id,
+        "span_id": facts.span.row.id,
         "iso": format_us,
     }
 
@@ -155,12 +171,12 @@ def _first_step(facts: RunFacts) -> str | None:
     return steps[-1] if steps and not facts.is_whole else None
 
 
-def ask_to_terminate(visit: Visit) -> Answer:
+def ask_to_terminate(visit: Visit) -> Response:
     """Show the dialog that terminates a run, also as a page without scripts."""
     return _dialog(visit, None, "")
 
 
-def terminate(visit: Visit) -> Answer:
+def terminate(visit: Visit) -> Response:
     """Terminate the run; the program learns of it at its next step."""
     run_id = visit.named["id"]
     reason = visit.form.get("reason", "").strip()
@@ -174,6 +190,7 @@ def terminate(visit: Visit) -> Answer:
     return Redirect(f"/runs/{run_id}")
 
 
-def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Page:
-    values = {**head_values(visit, read_run(visit)), "rejection": rejection, "reason": reason}
-    return Page("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)
+def _dialog(visit: Visit, rejection: RequestError | None, reason: str) -> Html:
+    facts = in_run(visit, lambda _, rows: run_facts(rows))
+    values = {**head_values(visit, facts), "rejection": rejection, "reason": reason}
+    return Html("terminate.html", values, HTTPStatus.OK if rejection is None else rejection.status)

@@ -1,4 +1,4 @@
-"""The panel of a step: why it failed or was denied, what it received and returned, its words."""
+"""The panel of a step: its failure or denial, its payloads, its frames, its declaration."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from typing import Final, NamedTuple
 
 from remit._base.first_failure import PROCESS_ENDED
 from remit._policy.violations import denied_by
-from remit.collector.domain.failures import HiddenErrors
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
+from remit.collector.page.hiding import OPENED, Hidden
 from remit.collector.page.payload_tree import (
     Node,
     PayloadTree,
-    items,
-    members,
     node_of,
     objects,
     tree_of,
 )
-from remit.collector.page.run.facts import (
-    FAILED,
-    SpanFacts,
-    error_of,
-    seconds_after,
-)
-from remit.collector.page.sides import Sides, of_one_agent, sides_of, verdict_of
+from remit.collector.page.run.facts import FAILED, SpanFacts, seconds_after
+from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of
 from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 from remit.errors import Violation
@@ -42,7 +35,7 @@ class Cause(NamedTuple):
     """An exception of a chain.
 
     Attributes:
-        how: How it has to do with the one before; empty for the first.
+        how: Its relation to the one before; empty for the first.
         hidden: Whether its message is shown only on request.
     """
 
@@ -104,11 +97,11 @@ class Denial(NamedTuple):
 
     Attributes:
         agent: Identifier of the agent that rules it out.
-        verdict: The sentence; empty if the violations say it themselves.
+        reason: The sentence; empty if the violations say it themselves.
     """
 
     agent: str
-    verdict: str
+    reason: str
     sides: Sides
     violations: Sequence[Violation]
 
@@ -130,8 +123,7 @@ class Panel(NamedTuple):
     returned: PayloadTree | None
     stream: str
     frames: Frames | None
-    findings: Sequence[str]
-    quality: Mapping[str, object]
+    differences: Sequence[str]
     erased: bool
     hidden: bool
     opened: bool
@@ -140,34 +132,27 @@ class Panel(NamedTuple):
     @property
     def subject(self) -> str | None:
         """The hash of the subject that the root of a run names; None if it names none."""
-        return subject_hash(self.facts.row.payload) if self.is_root else None
+        return subject_hash(self.facts.span.payload) if self.is_root else None
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
-        if not self.facts.hides(part):
+        if not self.facts.hidden.part(part, self.facts.span.error):
             return f"whole?of={part}"
         return f"values/whole?of={part}" if self.opened else None
 
 
-def panel_of(
-    facts: SpanFacts,
-    *,
-    opened: bool,
-    quality: Mapping[str, object],
-    redacted: bool = False,
-) -> Panel:
+def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel:
     """Return the panel of a step.
 
     Args:
         opened: Whether values of a confidential step are shown.
-        quality: The quality of its run, if the step is the root of it.
         redacted: Whether to leave out all values, and the messages of exceptions.
     """
-    row, view = facts.row, facts.view
-    payload, result = members(view["payload"]), members(view["result_payload"])
-    error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
-    hidden = redacted or (facts.hidden and not opened)
-    hidden_errors = HiddenErrors() if opened else facts.hidden_errors
+    span, row = facts.span, facts.span.row
+    payload, result = span.payload, span.result
+    error: Mapping[str, object] = span.error if row.status in {FAILED, CANCELLED} else {}
+    hides = OPENED if opened else facts.hidden
+    hidden = redacted or hides.values
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
@@ -178,8 +163,7 @@ def panel_of(
     violations = denied_by(result) if error else None
     denial = None if violations is None else _denial(facts, violations)
     has_causes = bool(error) and not process_ended and denial is None
-    causes: Mapping[str, object] = error if has_causes else {}
-    parent = facts.ancestors[0] if facts.ancestors else None
+    parent = facts.ancestors[0].row if facts.ancestors else None
     return Panel(
         facts=facts,
         name=formats.step(row.schema_name),
@@ -188,15 +172,14 @@ def panel_of(
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
-        chain=list(_chain(causes, hidden=hidden or hidden_errors.has(causes))) if causes else (),
-        group=None if hidden or not causes else _group(facts, error, hidden_errors),
+        chain=list(_chain(error, hidden=redacted or hides.message(error))) if has_causes else (),
+        group=_group(facts, hides) if has_causes and not hidden else None,
         denial=denial,
         received=None if hidden or erased else tree_of(payload),
         returned=None if hidden or erased or not rest else tree_of(rest),
         stream=_stream(result),
-        frames=_frames(facts, error) if causes else None,
-        findings=[] if hidden else list(map(str, items(view["schema_errors"]))),
-        quality=quality if is_root else {},
+        frames=_frames(facts) if has_causes else None,
+        differences=() if hidden else facts.differences,
         erased=erased,
         hidden=hidden,
         opened=opened,
@@ -246,14 +229,13 @@ def _cause(error: Mapping[str, object], how: str, *, hidden: bool) -> Cause:
     )
 
 
-def _frames(facts: SpanFacts, error: Mapping[str, object]) -> Frames | None:
+def _frames(facts: SpanFacts) -> Frames | None:
     """Return the frames of a failure, as far out as the steps around this one recorded it."""
-    outermost = error
-    for row in facts.ancestors:
-        around = error_of(row)
-        if not _is_same(around, error):
+    error = outermost = facts.span.error
+    for span in facts.ancestors:
+        if not _is_same(span.error, error):
             break
-        outermost = around
+        outermost = span.error
     recorded = objects(outermost.get("frames")) or objects(error.get("frames"))
     frames = [frame for frame in recorded if "file" in frame]
     if not frames:
@@ -307,49 +289,39 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(
-    facts: SpanFacts, error: Mapping[str, object], hidden_errors: HiddenErrors
-) -> FailedGroup | None:
+def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
     """Return the group in which the step failed, or that ended it."""
-    raiser, group = facts.row, error
-    for row in (facts.row, *facts.ancestors):
-        if "members" in (around := error_of(row)):
-            raiser, group = row, around
-            break
+    around = (span for span in (facts.span, *facts.ancestors) if "members" in span.error)
+    raiser = next(around, facts.span)
+    group = raiser.error
     listed = objects(group.get("members"))
     if not listed:
         return None
-    hidden = hidden_errors.has(group)
-    free = [row for row in facts.failed if "members" not in error_of(row)]
-    listed_members: list[Member] = []
+    hides = hidden.errors.has(group)
+    free = [span for span in facts.failed if "members" not in span.error]
+    group_members: list[Member] = []
     for member in listed:
-        alike = [row for row in free if _is_same(error_of(row), member)]
-        step = max(alike, key=lambda row: row.started_at or 0, default=None)
-        taken = {
-            row.id for row in alike if step is not None and row.finished_at == step.finished_at
-        }
-        free = [row for row in free if row.id not in taken]
-        after = None if step is None else seconds_after(facts.run, step.finished_at)
-        listed_members.append(
-            Member(
-                after,
-                step,
-                step is not None and step.id == facts.row.id,
-                _cause(member, "", hidden=hidden),
-            )
-        )
+        alike = [span for span in free if _is_same(span.error, member)]
+        row = max((span.row for span in alike), key=lambda row: row.started_at or 0, default=None)
+        taken = [span for span in alike if row and span.row.finished_at == row.finished_at]
+        free = [span for span in free if span not in taken]
+        after = None if row is None else seconds_after(facts.run, row.finished_at)
+        here = row is not None and row.id == facts.span.row.id
+        group_members.append(Member(after, row, here, _cause(member, "", hidden=hides)))
     count = group.get("of")
     cancelled = [
-        formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
+        formats.step(span.row.schema_name)
+        for span in facts.cancelled
+        if span.row.parent_span_id == raiser.row.id
     ]
     return FailedGroup(
-        _cause(group, "", hidden=hidden),
+        _cause(group, "", hidden=hides),
         sorted(
-            listed_members,
+            group_members,
             key=lambda member: member.after_us if member.after_us is not None else 2**62,
         ),
         count if isinstance(count, int) else len(listed),
-        formats.step(raiser.schema_name),
+        formats.step(raiser.row.schema_name),
         formats.listed(cancelled[:_MOST_LIBRARIES]),
     )
 
@@ -362,4 +334,4 @@ def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     agent = named[0].agent if named else ""
     # In local mode, the directory of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Denial(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)
+    return Denial(agent, reason_of(named), sides_of(facts.declared, remit, named), violations)

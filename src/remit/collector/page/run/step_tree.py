@@ -13,7 +13,6 @@ from remit.collector.page.marks import MARKS
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, VIOLATION
-from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4
 _NARROWEST: Final = 0.35
@@ -84,73 +83,14 @@ class Tree:
         return _below(self.facts.steps)
 
     @cached_property
-    def known(self) -> Mapping[str, StepRecord]:
-        """The steps of the page, and those elsewhere that belong to the failure of the run."""
-        return self.facts.known
-
-    @cached_property
-    def process_ended(self) -> bool:
-        """Whether a later process closed the run because its own had ended."""
-        return self.facts.process_ended
-
-    @cached_property
-    def is_running(self) -> bool:
-        """Whether the run is running."""
-        return self.facts.is_running
-
-    @cached_property
-    def origin(self) -> StepRecord | None:
-        """The step that failed first, as the run names it; None if it is not kept any more."""
-        return self.known.get(self.facts.row.failure_span or "")
-
-    @property
-    def failed(self) -> StepRecord | None:
-        """The step that failed first, in a run that failed."""
-        return self.origin if self.facts.row.status == FAILED else None
-
-    @cached_property
     def path(self) -> frozenset[str]:
         """The failed steps around the one that failed first, and itself."""
-        if self.origin is None or self.facts.row.status in {COMPLETE, TERMINATED}:
+        first = self.facts.first_failed
+        if first is None or self.facts.row.status in {COMPLETE, TERMINATED}:
             return frozenset()
-        failed = {step.id for step in self.above(self.origin) if step.status == FAILED}
-        return frozenset({self.origin.id, *failed})
-
-    @cached_property
-    def chosen(self) -> StepRecord | None:
-        """The step with which the page opens."""
-        status, steps = self.facts.row.status, self.facts.steps.values()
-        if status == FAILED:
-            return self.origin or self.root
-        if self.facts.row.denied:
-            return next((step for step in steps if step.flags & DENIED), self.root)
-        if status == TERMINATED or self.facts.is_cancelled:
-            cut = [step for step in steps if step.status == CANCELLED]
-            return max(cut, key=lambda step: len(self.above(step)), default=self.root)
-        if self.facts.row.handled:
-            return self.origin
-        return self.root
-
-    @cached_property
-    def root(self) -> StepRecord | None:
-        """The root span, else the first step."""
-        steps = self.known.values()
-        roots = (step for step in steps if step.schema_name == ROOT_SPAN)
-        return next(roots, next(iter(steps), None))
-
-    def above(self, step: StepRecord) -> list[StepRecord]:
-        """Return the steps around a step, the nearest first."""
-        steps, above = self.known, dict[str, StepRecord]()
-        parent = steps.get(step.parent_id or "")
-        while parent is not None and parent.id not in above:
-            above[parent.id] = parent
-            parent = steps.get(parent.parent_id or "")
-        return list(above.values())
-
-    def is_handled(self, step: StepRecord) -> bool:
-        """Return whether a failed step has a parent that succeeded."""
-        parent = self.known.get(step.parent_id or "")
-        return step.status == FAILED and parent is not None and parent.status == COMPLETE
+        return frozenset(
+            {first.id, *(step.id for step in self.facts.above(first) if step.status == FAILED)}
+        )
 
     @cached_property
     def axis(self) -> Axis:
@@ -162,9 +102,9 @@ class Tree:
             begins += [] if row.started_at is None else [row.started_at]
             ends += [] if row.finished_at is None else [row.finished_at]
         begin_us = min(begins, default=self.now_us)
-        end_us = self.now_us if self.is_running else max(ends, default=begin_us)
+        end_us = self.now_us if self.facts.is_running else max(ends, default=begin_us)
         length_us = max(1, end_us - begin_us)
-        if self.process_ended:
+        if self.facts.process_ended:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
@@ -197,18 +137,18 @@ class Tree:
         )
 
     def _kind(self, step: StepRecord) -> str:
-        """Return what a row shows of its step; see `StepRow`."""
+        """Return the kind of a row; see `StepRow`."""
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:
             return CANCELLED
         if step.status != FAILED:
             return ""
-        if self.is_handled(step):
+        if self.facts.is_handled(step):
             return "handled"
         if self.facts.row.status == TERMINATED:
-            return "ended" if step is self.root else "first"
-        return "first" if step is self.origin and step.id in self.path else "carrying"
+            return "ended" if step is self.facts.top else "first"
+        return "first" if step is self.facts.first_failed and step.id in self.path else "carrying"
 
     def _took(self, step: StepRecord, *, denied: bool) -> str:
         if denied:
@@ -217,14 +157,9 @@ class Tree:
             return "not begun"
         if step.finished_at is None:
             return "running"
-        if self.process_ended and self.was_open(step):
+        if self.facts.process_ended and self.facts.was_open(step):
             return "not known"
         return formats.duration(step.finished_at - step.started_at)
-
-    def was_open(self, step: StepRecord) -> bool:
-        """Return whether a later process closed the step: it ended with the root span."""
-        ended = None if self.root is None else self.root.finished_at
-        return step.status == FAILED and step.finished_at == ended
 
     def _bars(self, step: StepRecord, *, thin: bool) -> list[Bar]:
         if step.started_at is None:
@@ -233,15 +168,15 @@ class Tree:
         end = self.axis.at(self.now_us if step.finished_at is None else step.finished_at)
         x = min(x, 100 - _NARROWEST)
         width = max(_NARROWEST, end - x)
-        if self.process_ended and self.was_open(step):
+        if self.facts.process_ended and self.facts.was_open(step):
             return [Bar(x, width, "", thin), Bar(end, 100 - end, "hat", thin=False)]
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
         kind = {FAILED: "bad", CANCELLED: "" if thin else "off"}.get(step.status, "")
-        if step is self.root and self.facts.row.status == TERMINATED:
+        if step is self.facts.top and self.facts.row.status == TERMINATED:
             kind = "warn"
         if step.finished_at is None:
-            kind = "now" if self.is_running else ""
+            kind = "now" if self.facts.is_running else ""
         elif step.flags & VIOLATION and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]

@@ -1,4 +1,4 @@
-"""Recorded values in one line of text, with what was redacted or cut between its pieces."""
+"""Recorded values in one line of text, with notes where something was redacted or cut."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
     Attributes:
         text: The text; the rule of something redacted.
-        kind: `text`, `redacted`, or `note` (remit's words about what is not there).
+        kind: `text`, `redacted`, or `note` (remit's words about a value that is not there).
     """
 
     text: str
@@ -166,7 +166,7 @@ def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
 
 
 def _kept(value: object, level: int) -> Iterator[Piece]:
-    """Yield what was kept of a value that was cut."""
+    """Yield the recorded part of a value that was cut."""
     if isinstance(value, str):
         yield Piece(value)
     elif value is not None:

@@ -19,9 +19,9 @@ from remit.collector.page.runs.sequences import (
     sequence_of,
     without_the_same,
 )
+from remit.collector.page.scope import run_in
 from remit.collector.page.tables import csv_file
-from remit.collector.page.visibility import run_in
-from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
+from remit.collector.page.visits import RUNS, SPANS, Api, Html, Redirect, Response, Visit
 from remit.collector.store.questions.run_types import TypeCounts, run_types
 
 STEPS: Final = 2_000
@@ -65,7 +65,7 @@ class ComparedRow(NamedTuple):
     newer: ComparedBar | None = None
 
 
-def compare(visit: Visit) -> Answer:
+def compare(visit: Visit) -> Response:
     """Show two runs side by side, or the form; `b` alone is compared with the run before it."""
     first, second = (visit.query.get(name, "").strip() for name in ("a", "b"))
     if not first and not second:
@@ -80,20 +80,20 @@ def compare(visit: Visit) -> Answer:
         return _form(visit, rejection)
 
 
-def _form(visit: Visit, rejection: RequestError | None) -> Page:
+def _form(visit: Visit, rejection: RequestError | None) -> Html:
     values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "rejection": rejection}
-    return Page("compare_form.html", values, 200 if rejection is None else rejection.status)
+    return Html("compare_form.html", values, 200 if rejection is None else rejection.status)
 
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
     run = listed_run(visit.api, run_id)
-    answer = visit.api.get(RUNS, agent_id=run["agent"]["id"], before=run_id, limit="1")
-    if not answer["runs"]:
+    response = visit.api.get(RUNS, agent_id=run["agent"]["id"], before=run_id, limit="1")
+    if not response["runs"]:
         raise invalid_field("a", f"must be a run: {run['agent']['name']} has none before this one")
-    return Redirect(f"/runs/compare?{urlencode({'a': answer['runs'][0]['id'], 'b': run_id})}")
+    return Redirect(f"/runs/compare?{urlencode({'a': response['runs'][0]['id'], 'b': run_id})}")
 
 
-def _compared(visit: Visit, first: str, second: str) -> Answer:
+def _compared(visit: Visit, first: str, second: str) -> Response:
     api = visit.api
     older, newer = sorted(
         (listed_run(api, first), listed_run(api, second)),
@@ -117,7 +117,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     shown = rows if every else without_the_same(rows, least_us)
     scale = max((step.took_us or 0 for step in (*first_ran, *then_ran)), default=0)
     same_agent = older["agent"]["id"] == newer["agent"]["id"]
-    return Page(
+    return Html(
         "compare.html",
         {
             "pair": pair,
@@ -145,7 +145,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
 
 
 def _version(api: Api, run: Run) -> str:
-    """Return what the version of an agent's code is called."""
+    """Return the name of the version of an agent's code."""
     version = api.get(f"/api/v1/agent_version/{run['agent_version_id']}")["details"]
     return str(version["external_identifier"] or version["name"] or formats.tail(version["id"]))
 

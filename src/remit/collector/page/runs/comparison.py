@@ -82,7 +82,7 @@ def changes_of(
     carriers: Sequence[str],
     order: Sequence[str],
 ) -> list[TypeChange]:
-    """Return the types of steps: those that differ in the order of cause, then the others.
+    """Return the types of steps: differing ones in the order of cause, then the others.
 
     Args:
         older: Counts of the older run by type.
@@ -206,7 +206,7 @@ def summary_of(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[Aligned
 
 
 def _lead(pair: Pair, changes: Sequence[TypeChange]) -> str:
-    """Return the answer about two runs of which none failed, or both."""
+    """Return the result for two runs if none failed, or both."""
     older, newer = pair.older, pair.newer
     if older["status"] == newer["status"] == "failed":
         return _both_failed(pair)
@@ -263,7 +263,7 @@ def _one_failed(
 
 
 def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow]) -> str:
-    """Return what both did before the failure."""
+    """Return the steps of both before the failure."""
     at = next((index for index, row in enumerate(rows) if row.first), None)
     if at is None:
         return ""

@@ -25,9 +25,9 @@ _TIMES: Final = {
 }
 _TICKS: Final = 4
 _LAST_TICK: Final = 0.78
-"""After a tick here there is no room for the word at the end."""
+"""A tick after this leaves no room for the word at the end."""
 _RIGHTMOST: Final = 0.84
-"""After this there is no room for the words of a tick."""
+"""A tick after this has no room for its words."""
 _FEW_HOURS: Final = 8
 _ONE_DAY: Final = 30
 

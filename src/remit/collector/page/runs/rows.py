@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._base.first_failure import DENIED
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.marks import MARKS
-from remit.collector.page.visibility import run_in
+from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions.run_lists import run_of
+from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 from remit.collector.views.lists import run_view
@@ -22,7 +23,6 @@ Run = Mapping[str, Any]
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
-_DENIED: Final = "remit.errors.DeniedError"
 _OPEN: Final = ("pending", "active")
 
 
@@ -121,7 +121,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
     """
 
     def work(ctx: Context) -> dict[str, Any]:
-        run = run_of(ctx.tx, run_in(ctx, run_id).ref)
+        run = run_with_agent(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
         return run_view(run)
@@ -130,12 +130,12 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
 
 
 def outcome_of(run: Run) -> Outcome | None:
-    """Return what failed in a run, or how it went; None if nothing is known."""
+    """Return the failure or the outcome of a run; None if nothing is known."""
     failure, status, denied = run["failure"], run["status"], run["denied"]
     if status == "terminated":
         reason = run["termination_reason"]
         return Outcome("terminated", f"“{reason}”" if reason else "ended from outside", "")
-    if failure is not None and (status == "failed" or (denied and failure["type"] == _DENIED)):
+    if failure is not None and (status == "failed" or (denied and failure["type"] == DENIED)):
         return _failed(failure)
     if denied:
         return Outcome("failed", f"denied: {denied} step{'s' if denied > 1 else ''}", "")
@@ -147,10 +147,10 @@ def outcome_of(run: Run) -> Outcome | None:
 
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
-    answer = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
-    if answer is None:
+    response = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
+    if response is None:
         return None
-    names = [span["schema_name"] for span in answer["spans"]]
+    names = [span["schema_name"] for span in response["spans"]]
     return names[0] if names and names[0] != ROOT_SPAN else None
 
 
@@ -160,7 +160,7 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
         return Outcome(
             "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
-    if failure["type"] == _DENIED and step:
+    if failure["type"] == DENIED and step:
         return Outcome("failed", f"denied: {short_name(step)}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 

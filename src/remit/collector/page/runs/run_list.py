@@ -1,4 +1,4 @@
-"""The list of runs: what failed and how the others went, with bars by hour, and what is new."""
+"""The list of runs: failures and outcomes, bars by hour, and new runs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from remit.collector.domain.lists import RunsQuery, rank_runs
 from remit.collector.domain.params import validated
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.filters import Filters, kept_agent, noting
 from remit.collector.page.formats import day
 from remit.collector.page.runs.filters import (
     COUNTED,
+    FILTERS,
     PAGE_ROWS,
     REJECTED,
-    Filters,
     Known,
+    counts_query,
     form,
     form_again,
-    kept_agent,
-    noting,
+    narrowing,
     of_address,
-    of_form,
+    query_of,
 )
 from remit.collector.page.runs.hours import Bars, PeriodBar, bars_of
 from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
@@ -40,11 +41,11 @@ from remit.collector.page.visits import (
     CHANGES,
     COUNTS,
     RUNS,
-    Answer,
     Data,
-    Page,
+    Html,
     Pieces,
     Redirect,
+    Response,
     Visit,
 )
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
@@ -104,9 +105,9 @@ def _database(visit: Visit) -> str:
     return shlex.quote(database if is_postgres(database) else str(Path(database).absolute()))
 
 
-def runs(visit: Visit) -> Answer:
+def runs(visit: Visit) -> Response:
     """Show the runs that the filters of the address choose, the newest ones first."""
-    filters = Filters.of(visit.query)
+    filters = FILTERS.of(visit.query)
     try:
         if (hashed := of_address(visit)) != filters:
             # The hash does not name the person, in bookmarks and in the history of the browser.
@@ -124,7 +125,7 @@ def runs(visit: Visit) -> Answer:
     if not listed.runs and listed.until_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
-            return Page("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
+            return Html("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
         without = () if is_ranked else without_each(visit, filters, window)
 
     def bar_address(bar: PeriodBar) -> str:
@@ -152,27 +153,27 @@ def runs(visit: Visit) -> Answer:
         "is_whole": listed.is_whole,
         "most_ranked": MOST_RANKED,
         "most_csv": MOST_ROWS,
-        "csv": filters.but().address("/runs.csv"),
+        "csv": filters.but().address(".csv"),
         "without": without,
         "window": window,
         "bars": numbers.bars,
         "bar_address": bar_address,
-        "all_counted": [WORDS[name] for name in filters.narrowing if name not in COUNTED],
+        "all_counted": [WORDS[name] for name in narrowing(filters) if name not in COUNTED],
         "worst": numbers.worst,
         "worst_address": worst_address,
         "others": numbers.others,
-        "live": filters.but().address("/runs/new") if is_live else None,
+        "live": filters.but().address("/new") if is_live else None,
         "cursor": cursor,
         "asof": format_us(visit.now_us),
         "again": filters.but().address(),
     }
-    return Page("runs.html", values)
+    return Html("runs.html", values)
 
 
-def choose(visit: Visit) -> Answer:
+def choose(visit: Visit) -> Response:
     """Redirect to the address that has the filters of the form."""
     try:
-        filters = of_form(visit)
+        filters = FILTERS.of_form(visit)
         filters.window(visit)
     except RequestError as rejection:
         if rejection.status not in REJECTED:
@@ -186,7 +187,7 @@ def choose(visit: Visit) -> Answer:
                 if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
             },
         }
-        return form_again(visit, Filters.of(typed), rejection)
+        return form_again(visit, FILTERS.of(typed), rejection)
     return Redirect(filters.address())
 
 
@@ -201,8 +202,6 @@ def _checked(visit: Visit, filters: Filters) -> Window:
     with noting(errors):
         window = filters.window(visit)
     with noting(errors):
-        _ = filters.order
-    with noting(errors):
         _query(filters, window)
     if errors:
         raise invalid(errors)
@@ -210,12 +209,12 @@ def _checked(visit: Visit, filters: Filters) -> Window:
 
 
 def _query(filters: Filters, window: Window) -> RunsQuery:
-    values = {name: value for name, value in filters.criteria(window).items() if value}
+    values = {name: value for name, value in query_of(filters, window).items() if value}
     return validated(RunsQuery, values)
 
 
 def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
-    criteria = filters.criteria(window)
+    criteria = query_of(filters, window)
     if filters.order != "newest":
         query = _query(filters, window)
         try:
@@ -226,10 +225,10 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
             raise invalid_field("order", _TOO_LONG) from rejection
         return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
-    answer = visit.api.get_in_time(RUNS, **criteria, before=before)
-    if answer is None:
+    response = visit.api.get_in_time(RUNS, **criteria, before=before)
+    if response is None:
         return _found_in_time(visit, criteria, window, before)
-    return _Part(answer["runs"], next=answer["next"])
+    return _Part(response["runs"], next=response["next"])
 
 
 def _found_in_time(
@@ -245,7 +244,7 @@ def _found_in_time(
         since_us = max(end_us - length_us, window.since_us or 0)
         limits = {"since": format_us(since_us), "until": format_us(end_us)}
         try:
-            answer = visit.api.get(
+            response = visit.api.get(
                 RUNS,
                 **{**criteria, **limits},
                 before=before,
@@ -256,9 +255,9 @@ def _found_in_time(
                 break
             length_us //= 8
             continue
-        runs += answer["runs"]
-        if answer["next"] is not None:
-            return _Part(runs, next=answer["next"])
+        runs += response["runs"]
+        if response["next"] is not None:
+            return _Part(runs, next=response["next"])
         end_us = since_us
         if end_us <= (window.since_us or 0):
             return _Part(runs)
@@ -267,14 +266,14 @@ def _found_in_time(
 
 
 def _wire(runs: object) -> list[Run]:
-    """Return runs of the domain as the API answers them."""
-    answered: list[Run] = msgspec.json.decode(msgspec.json.encode(runs))
-    return answered
+    """Return runs of the domain as the API lists them."""
+    listed: list[Run] = msgspec.json.decode(msgspec.json.encode(runs))
+    return listed
 
 
 def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     """Return the bars and the agents that failed most; nothing if that takes too long."""
-    counted = filters.counted(window)
+    counted = counts_query(filters, window)
     by_hour = visit.api.get_in_time(COUNTS, of="runs", by="hour", **counted)
     by_agent = by_hour and visit.api.get_in_time(COUNTS, of="runs", by="agent", **counted)
     if not by_hour or not by_agent:
@@ -305,10 +304,10 @@ def _days(
 
 
 _MOST_ROUNDS: Final = 5
-"""Answers of changes that are read for one question of what is new."""
+"""Most pages of changes that are read for one request for new runs."""
 
 
-def new_runs(visit: Visit) -> Answer:
+def new_runs(visit: Visit) -> Response:
     """Return how many runs are new since a list was shown, and its rows that changed since."""
     filters = of_address(visit)
     window = filters.window(visit)
@@ -316,7 +315,7 @@ def new_runs(visit: Visit) -> Answer:
     if newest and not is_pfid(newest):
         raise invalid_field("newest", "must be the id of a run")
     since = visit.query.get("asof") if not newest else format_us(ms_of(newest) * 1000)
-    criteria = filters.criteria(window) | {"since": since}
+    criteria = query_of(filters, window) | {"since": since}
     fresh = [run["id"] for run in visit.api.get(RUNS, **criteria)["runs"] if run["id"] > newest]
     changed, cursor = _changed(visit, visit.query.get("cursor") or "")
     if not fresh and not changed and cursor == visit.query.get("cursor"):
@@ -324,20 +323,20 @@ def new_runs(visit: Visit) -> Answer:
     shown = rows_of(visit, [run for run in changed if run["id"] <= newest])
     values = {"zone": visit.zone, "with_day": False}
     rows = {row.id: render("run_rows.html", {"rows": [row], **values}).decode() for row in shown}
-    answer = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
-    return Data(msgspec.json.encode(answer))
+    response = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
+    return Data(msgspec.json.encode(response))
 
 
 def _changed(visit: Visit, cursor: str) -> tuple[list[Run], str]:
-    """Return the runs that changed since a cursor, as far as few answers have them."""
+    """Return the runs that changed since a cursor, as far as few pages have them."""
     changed: dict[str, Run] = {}
     if not cursor:
         return [], str(visit.api.get(CHANGES)["cursor"])
     for _ in range(_MOST_ROUNDS):
-        answer = visit.api.get(CHANGES, after=cursor)
-        changed |= {run["id"]: run for run in answer["runs"]}
-        cursor = answer["cursor"]
-        if len(answer["runs"]) < PAGE_ROWS:
+        response = visit.api.get(CHANGES, after=cursor)
+        changed |= {run["id"]: run for run in response["runs"]}
+        cursor = response["cursor"]
+        if len(response["runs"]) < PAGE_ROWS:
             return list(changed.values()), cursor
     # More than that changes between two questions: go on from now.
     return list(changed.values()), str(visit.api.get(CHANGES)["cursor"])
@@ -375,10 +374,10 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
 """How the cells of a run are read, by the names of their columns."""
 
 
-def csv(visit: Visit) -> Answer:
+def csv(visit: Visit) -> Response:
     """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
     filters = of_address(visit)
-    pages = visit.api.pages(RUNS, **filters.criteria(filters.window(visit)))
+    pages = visit.api.pages(RUNS, **query_of(filters, filters.window(visit)))
     # The first page is read now, so that a filter that is not valid is rejected.
     runs = (page["runs"] for page in islice(chain([next(pages)], pages), MOST_ROWS // PAGE_ROWS))
     return Pieces(csv_parts(COLUMNS, runs), CSV, "runs.csv")

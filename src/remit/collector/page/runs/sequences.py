@@ -90,7 +90,7 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
 
 
 def _in_order(siblings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return siblings by their start, those that all ran at the same time by their names."""
+    """Return siblings by their start, and by name if all ran at the same time."""
     ordered: list[Mapping[str, Any]] = []
     parallel: list[Mapping[str, Any]] = []
     for span in siblings:

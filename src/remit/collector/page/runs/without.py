@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from remit.collector.page.filters import Filters
 from remit.collector.page.formats import number
-from remit.collector.page.runs.filters import COUNTED, Filters
+from remit.collector.page.runs.filters import COUNTED, counts_query, narrowing, query_of
 from remit.collector.page.visits import COUNTS, RUNS, Visit
 from remit.collector.page.windows import ANY, Window
 
@@ -45,7 +46,7 @@ class Dropped(NamedTuple):
 def without_each(visit: Visit, filters: Filters, window: Window) -> Sequence[Dropped]:
     """Return how many runs there would be without each filter, the most first."""
     dropped: list[Dropped] = []
-    for name in filters.narrowing:
+    for name in narrowing(filters):
         others = filters.but(**{name: None}, **{"from": filters.begin})
         dropped.append(_dropped(visit, name, others, window))
     if window.since_us is not None or window.until_us is not None:
@@ -62,16 +63,16 @@ def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Droppe
 
 def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, str]:
     """Return how many runs meet the filters: exactly from the counts, else up to a page."""
-    if _EXACT.issuperset(filters.narrowing) and window.until_us is None:
-        by_status = {"of": "runs", "by": "status", **filters.counted(window)}
+    if _EXACT.issuperset(narrowing(filters)) and window.until_us is None:
+        by_status = {"of": "runs", "by": "status", **counts_query(filters, window)}
         counts = visit.api.get_in_time(COUNTS, **by_status)
         if counts is None:
             return _NOT_KNOWN
         status = filters.get("status")
         runs = sum(group["runs"] for group in counts["counts"] if status in {"", group["status"]})
         return runs, number(runs)
-    answer = visit.api.get_in_time(RUNS, **filters.criteria(window))
-    if answer is None:
+    response = visit.api.get_in_time(RUNS, **query_of(filters, window))
+    if response is None:
         return _NOT_KNOWN
-    runs = len(answer["runs"])
-    return runs, f"{number(runs)} or more" if answer["next"] else number(runs)
+    runs = len(response["runs"])
+    return runs, f"{number(runs)} or more" if response["next"] else number(runs)

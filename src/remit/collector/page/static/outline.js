@@ -218,7 +218,7 @@ export class Outline {
     Object.assign(this, { order, at, depth, up, kids, after });
   }
 
-  /** The steps directly below one; NONE stands for the top. */
+  /** The steps directly below one; NONE is the top. */
   *children(step) {
     if (step === NONE) {
       for (let at = 0; at < this.count; at = this.after[this.order[at]]) yield this.order[at];
@@ -396,7 +396,7 @@ export class Outline {
     return [from, to];
   }
 
-  /** From when to when rows last, without those that are above other ones of them. */
+  /** The begin and the end of rows, without rows that have others below them. */
   fit({ codes, levels }, first, last) {
     const isLowest = (at) => at + 1 === last || levels[at + 1] <= levels[at];
     const lowest = codes.slice(first, last).filter((_, at) => isLowest(first + at));

@@ -47,7 +47,7 @@ const tell = (word) => {
 };
 
 /**
- * While the page is visible, ask what has changed every so many milliseconds; less often after errors.
+ * Asks for changes at an interval while the page is visible, less often after errors.
  * `ask` returns a word about the connection, or null at the end.
  */
 export function poll(ask, everyMs) {

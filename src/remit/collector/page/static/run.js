@@ -51,7 +51,7 @@ const outline = new Outline();
 const query = new URLSearchParams(location.search);
 
 const state = { selected: -1, only: "", q: "", axis: "", folded: false, cursor: null, now: 0, seen: 0 };
-/** The row on which the keys stand, if it is not that of the chosen step. */
+/** The row that the keys have selected, if it is not that of the chosen step. */
 let cursor = null;
 let rows = { codes: [], levels: [] };
 let scale = new Scale([0, 1]);
@@ -68,7 +68,7 @@ const space = make("div", { class: "space", role: "presentation" }, view);
 const here = draw("rect", { class: "here", x: 0, width: 18 });
 const ruler = stretched({ class: "ruler", viewBox: "0 0 18 1000" }, here);
 const said = make("p", { class: "small said", role: "status" });
-const told = make("p", { class: "hide", role: "status" });
+const announced = make("p", { class: "hide", role: "status" });
 
 const strip = make("figure", { class: "strip", hidden: "" });
 const find = make("input", { type: "search", size: 10, placeholder: "in this run", maxlength: 200 });
@@ -104,7 +104,7 @@ function furnish() {
   tree.replaceChildren(head, space, ruler);
   tools.replaceChildren(make("label", {}, "Find ", find), hits.box, show.label, axis.label, make("span", { class: "end ends" }, idle, failures.box, steps.box));
   tools.before(strip);
-  tree.after(said, told);
+  tree.after(said, announced);
   panel.tabIndex = -1;
 }
 
@@ -574,7 +574,7 @@ function fold(code) {
   refold();
 }
 
-/** The row on which the keys stand, and its place. */
+/** The row that the keys have selected, and its place. */
 const focused = () => cursor ?? state.selected;
 const current = () => rows.codes.indexOf(focused());
 
@@ -820,10 +820,10 @@ async function merge(change) {
   const fresh = outline.count - before;
   if (fresh && performance.now() - toldAt > TOLD_MS) {
     toldAt = performance.now();
-    told.textContent = `${number(fresh)} new steps`;
+    announced.textContent = `${number(fresh)} new steps`;
   }
   if (status !== outline.facts.status) {
-    told.textContent = `the run is ${outline.facts.status}`;
+    announced.textContent = `the run is ${outline.facts.status}`;
     await renew();
   }
 }

@@ -113,7 +113,6 @@ def redacted_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Cou
 
 
 def _buckets(wanted: CountCriteria, width_us: int) -> tuple[int, int]:
-    """Return the first bucket of the time, and the one after its last."""
     since_us, until_us = wanted.since_us, wanted.until_us
     first = NEVER if since_us is None else since_us // width_us
     return first, EVER if until_us is None else -(-until_us // width_us)

@@ -150,7 +150,7 @@ def runs_beside(tx: Transaction, scope: Scope, run_id: str) -> Beside:
     return Beside(first("r.id < ?", "r.id DESC"), first("r.id > ?", "r.id"))
 
 
-def run_of(tx: Transaction, run: RunRef) -> RunWithAgent | None:
+def run_with_agent(tx: Transaction, run: RunRef) -> RunWithAgent | None:
     """Return a run; None if it was deleted."""
     shard, values = tx.in_shard("m.", run.id)
     sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
@@ -246,7 +246,6 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
 def _by_few(
     tx: Transaction, selected: str, table: str, source: Where, join: str, of_run: Where
 ) -> Query:
-    """Return the statement that reads all runs of a short list, and sorts them."""
     sql = (
         f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM "
         f"(SELECT DISTINCT {selected} FROM {table} AS x WHERE {source.text}) AS f "
@@ -291,7 +290,6 @@ def _of_run(
     *,
     without: Sequence[str] = (),
 ) -> Where:
-    """Return the conditions on a run `r`, except those that another table meets."""
     where = of_scope(wanted.scope)
     where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)

@@ -1,4 +1,4 @@
-"""Shared by the questions: whose runs are meant, conditions, and words for flags and statuses."""
+"""Shared by the questions: a scope of runs, conditions, and words for flags and statuses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EVER_US: Final = 2**62
 
 
 class Scope(NamedTuple):
-    """Whose runs are meant: all of an account, those of an agent, those in an environment."""
+    """The runs of an account, of one agent or all, in one environment or all."""
 
     account_id: str
     account_ref: int
@@ -50,7 +50,7 @@ class Scope(NamedTuple):
 
 
 class RunRef(NamedTuple):
-    """How the database names a run."""
+    """The keys of a run in the database."""
 
     id: bytes
     ref: int
@@ -72,7 +72,7 @@ def scope_of(
     agent_id: str | None = None,
     environment_id: str | None = None,
 ) -> Scope | None:
-    """Return the scope that the ids name; None if one of them is unknown."""
+    """Return the scope of these ids; None if one of them is unknown."""
     account_ref = _ref(tx, "SELECT ref FROM accounts WHERE id = ?", account_id)
     of_account = "WHERE id = ? AND account_id = ?"
     agent_ref = environment_ref = None

@@ -417,12 +417,10 @@ class _Listing(NamedTuple):
 
 
 def _ordered(listed_at: str, where: Where, order: str, limit: int | None) -> Query:
-    """Return the statement for the spans `s` that meet conditions, in an order."""
     end, values = _first_rows(order, limit)
     sql = f"SELECT {listed_at} AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
     return Query(sql, [*where.values, *values])
 
 
 def _first_rows(order: str, limit: int | None) -> tuple[str, list[Value]]:
-    """Return the end of a statement with the first rows of an order, and its values."""
     return ("", []) if limit is None else (f" ORDER BY {order} LIMIT ?", [limit])

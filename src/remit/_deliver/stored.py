@@ -1,8 +1,8 @@
-"""The records of a spool file and their encoding: items, registrations, runs.
+"""The content of a spool file and its encoding: items, registrations, runs.
 
 Items are stored in chunks of up to 1,000, because each row of SQL takes a step of SQLite. A step
-releases the interpreter's lock, which a computing program may then hold for 5 ms. What cannot be
-unpacked raises `DamagedError`.
+releases the interpreter's lock, which a computing program may then hold for 5 ms. Content that
+cannot be unpacked raises `DamagedError`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SizedItems: TypeAlias = tuple[Sequence[Item], int]
 
 CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
-# What an item takes on disk besides its payload and result, about.
+# Approximate size of an item on disk, without its payload and result.
 ROW_BYTES: Final = 128
 # zlib releases the interpreter's lock for more than this.
 CRC_BYTES: Final = 5 * 1024
 
 
 class DamagedError(Exception):
-    """The content of a spool file is not what was written. It is caught in delivery."""
+    """The content of a spool file is damaged. It is caught in delivery."""
 
 
 class RunState(StrEnum):
@@ -58,11 +58,7 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     It may be a megabyte long, and is compared by identity, or by its digest.
 
     Attributes:
-        external_identifier: `module:qualname`.
-        description: In a sentence, or None.
         agent_id: Id on the server, if the declaration or a setting gave it.
-        version: `agent_version` as JSON.
-        schema: `agent_schema_version` as JSON.
         complete: Whether it could be built; the runs of one that could not are set aside.
     """
 
@@ -84,20 +80,17 @@ def no_losses() -> dict[str, int]:
 _NO_LOSSES: Final[dict[str, int]] = {}
 
 
-class RunRecord(msgspec.Struct, array_like=True, gc=False):
+class StoredRun(msgspec.Struct, array_like=True, gc=False):
     """The data needed to deliver one run, also by a later process.
 
-    `gc=False` spares the garbage collector from examining the records of all runs that wait.
+    `gc=False` spares the garbage collector from examining all runs that wait.
 
     Attributes:
-        root: Key of its root span.
         started_ns: Wall time, nanoseconds since 1970.
-        purpose: `live`, `smoke_test` or `eval`.
-        instance_id: The server's id, once known.
         inherited: The parent process opened the run; it starts and ends it.
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.
-        lost: What it lost, by reason; replaced, never changed.
+        lost: Its losses, by reason; replaced, never changed.
         alone: Whether it is registered by a single request, and not by a bulk request. A server may
             scope idempotency keys by endpoint, so a registration is repeated in its first form.
     """
@@ -132,7 +125,7 @@ class Packed(NamedTuple):
     content: bytes
 
 
-_REGISTRATION: Final = RunRecord.__struct_fields__.index("registration")
+_REGISTRATION: Final = StoredRun.__struct_fields__.index("registration")
 _encode: Final = growing(msgspec.msgpack.Encoder())
 _items: Final = msgspec.msgpack.Decoder(list[Item | None])
 _run: Final = msgspec.msgpack.Decoder(list[Any])
@@ -168,21 +161,21 @@ def unpack(crc: object, content: object) -> list[Item]:
     return [item for item in _decode(_items, content) if item is not None]
 
 
-def pack_run(record: RunRecord) -> bytes:
-    """Return *record* as it is stored, with the digest of its registration."""
-    fields = list(astuple(record))
-    fields[_REGISTRATION] = digest_of(record.registration)
+def pack_run(run: StoredRun) -> bytes:
+    """Return *run* as it is stored, with the digest of its registration."""
+    fields = list(astuple(run))
+    fields[_REGISTRATION] = digest_of(run.registration)
     return _encode(fields)
 
 
-def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunRecord:
-    """Return the record that `pack_run` packed; *registrations* are by their digests."""
+def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> StoredRun:
+    """Return the run that `pack_run` packed; *registrations* are by their digests."""
     fields = _decode(_run, content)
     try:
         fields[_REGISTRATION] = registrations[fields[_REGISTRATION]]
-        return msgspec.convert(fields, RunRecord)
+        return msgspec.convert(fields, StoredRun)
     except (LookupError, TypeError, msgspec.ValidationError) as error:
-        raise DamagedError(f"the record of a run cannot be read: {error}") from error
+        raise DamagedError(f"a run cannot be read: {error}") from error
 
 
 @lru_cache
@@ -214,4 +207,4 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-        raise DamagedError(f"a record cannot be read: {error}") from error
+        raise DamagedError(f"a row cannot be read: {error}") from error

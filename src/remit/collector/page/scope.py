@@ -1,6 +1,6 @@
-"""Limits what a person may see on pages that read the database and not the API.
+"""Which agents and runs a person may see on pages that read the database and not the API.
 
-No other module of the page asks which agent, environment or run that is.
+No other module of the page reads the agent or the environment of a token.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from remit.collector.domain.context import Context
-from remit.collector.domain.params import instance_of
+from remit.collector.domain.params import run_of
 from remit.collector.errors import not_found
 from remit.collector.store.questions.scope import RunRef, Scope, run_ref_of, scope_of
 from remit.collector.store.rows import ErasureRow, RunRow
@@ -44,7 +44,7 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
     Raises:
         RequestError: 404, there is none for the caller.
     """
-    row = instance_of(ctx, run_id)
+    row = run_of(ctx, run_id)
     ref = run_ref_of(ctx.tx, run_id)
     if ref is None:
         raise not_found("agent_instance")
@@ -54,7 +54,7 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
 def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, RunRow | None]:
     """Return the erased runs that the caller sees, by id; None for one that is gone.
 
-    The record of a run that is gone says nothing of its agent: only the account sees it.
+    The record of a run that is gone does not name its agent: only tokens of the account see it.
     """
     caller = ctx.caller
     ids = {record.agent_instance_id for record in records}

@@ -1,4 +1,4 @@
-"""Changes of a run by the spans of one batch: counts, flags, tokens, failure, labels."""
+"""What the spans of one batch change in a run: counts, flags, tokens, failure, labels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Final, cast
 import msgspec
 
 from remit._base.first_failure import FailedSpan, first_failed
+from remit._base.traceparent import trace_id
 from remit.collector.domain.failures import (
     MOST_FAILED,
     Failure,
-    compared,
     ended_us,
+    failed_span_of,
     failure_in,
     failure_of,
     shows_text,
@@ -20,7 +21,8 @@ from remit.collector.domain.failures import (
     without_hidden_text,
 )
 from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
-from remit.collector.domain.states import UNFINISHED
+from remit.collector.domain.spans import SpanToCreate, SpanToFinish
+from remit.collector.domain.states import FAILED, UNFINISHED
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
     DENIED,
@@ -33,11 +35,10 @@ from remit.collector.store.rows import (
     all_spans,
 )
 from remit.collector.store.statements import SPANS_OF_RUN
-from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, labels, subject_hash
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import CompiledSpanType
 
-FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1
 """Larger numbers of spans are ignored."""
 _SIDES: Final = {
@@ -47,8 +48,8 @@ _SIDES: Final = {
 }
 
 
-class RunChanges:
-    """The changes of one run."""
+class RunUpdate:
+    """The update of one run."""
 
     __slots__ = (
         "_counts",
@@ -79,7 +80,7 @@ class RunChanges:
         self._tokens: list[int] | None = None
         self._summary: str | None = None
         self._failed: list[SpanRow] = []
-        self._roots: list[SpanRow] = []
+        self._roots: list[dict[str, object]] = []
         self._root: SpanRow | None = None
         self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
@@ -98,13 +99,14 @@ class RunChanges:
         before: SpanRow | None,
         after: SpanRow,
         findings: Findings | None,
-        result: Mapping[str, object] | None,
+        fields: SpanToCreate | SpanToFinish,
     ) -> None:
-        """Take a span that is created or changed.
+        """Take a span that is created or changed by *fields*.
 
         Args:
             before: The span before the change; None for a new one.
         """
+        result: dict[str, object] = {} if fields.result is None else fields.result.value
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
         if before is not None:
@@ -121,11 +123,13 @@ class RunChanges:
         if findings is not None:
             for rule, times in findings.rules.items():
                 counted.redact(run, after, rule, times)
-        if result is not None and "token_usage" in result:
+        if "token_usage" in result:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
-            self._take_root(before, after, result)
+            self._take_root(after, result)
+            if isinstance(fields, SpanToCreate) and run.erased_at is None:
+                self._roots.append(fields.params.value)
         if after.status == FAILED:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
@@ -140,18 +144,14 @@ class RunChanges:
                     tokens[place] += number
                     self._tokens = tokens
 
-    def _take_root(
-        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object] | None
-    ) -> None:
+    def _take_root(self, after: SpanRow, result: Mapping[str, object]) -> None:
         self._summary = after.summary or self._summary
-        steps = None if result is None else result.get("spans")
+        steps = result.get("spans")
         if type(steps) is int and 0 <= steps < MOST_RECORDED and after.status not in UNFINISHED:
             self._root, self._recorded = after, steps + 1
-        if before is None and self.run.erased_at is None:
-            self._roots.append(after)
 
     def write(self) -> RunRow:
-        """Write labels and subjects; return the run with its changes, to be written."""
+        """Write labels and subjects; return the run as it is to be written."""
         tx, run = self._tx, self.run
         changes: dict[str, object] = {
             f"spans_{status}": getattr(run, f"spans_{status}") + change
@@ -166,18 +166,18 @@ class RunChanges:
             changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]
             changes["tokens_out"] = (run.tokens_out or 0) + self._tokens[1]
         for root in self._roots:
-            changes["caused_by"] = cause(root.payload) or run.caused_by
-            hashed = subject_hash(root.payload)
+            changes["caused_by"] = trace_id(root.get("traceparent")) or run.caused_by
+            hashed = subject_hash(root)
             if hashed is not None:
                 tx.add_subject(run, hashed)
-            tx.add_labels(run, labels(root.payload))
+            tx.add_labels(run, labels(root))
         changed = msgspec.structs.replace(run, **changes)
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
-            changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
-        return changed
+            changed = msgspec.structs.replace(changed, handled=tx.count_handled(run.id))
+        return self._with_hole(changed)
 
-    def compared(self, run: RunRow) -> RunRow:
+    def _with_hole(self, run: RunRow) -> RunRow:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
@@ -201,7 +201,7 @@ class RunChanges:
             return kept
         before = self._failed_spans() if self.run.spans_failed else []
         rows = {row.id: row for row in (*before, *added)}
-        spans = [compared(row) for row in rows.values()]
+        spans = [failed_span_of(row) for row in rows.values()]
         if kept is not None and kept.span is not None and kept.span not in rows:
             # Deleted because of its age, or one of many.
             raised = kept.kind, kept.place

@@ -16,7 +16,7 @@ _UINT64: Final = 2**64
 
 
 def summary_view(row: RunRow) -> dict[str, object]:
-    """Return an instance as a list shows it."""
+    """Return a run as a list shows it."""
     return {
         "type": "agent_instance",
         "id": row.id,
@@ -43,7 +43,7 @@ def instance_view(
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
-    """Return an instance for the response to a step on it."""
+    """Return a run for the response to a step on it."""
     written = summaries or {}
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {
@@ -64,7 +64,7 @@ def detail_view(
     errors: Mapping[str, Sequence[str]] | None = None,
     recorded: int | None = None,
 ) -> dict[str, object]:
-    """Return an instance as it is shown alone; see `instance_view` and `span_counts`."""
+    """Return a run as it is shown alone; see `instance_view` and `span_counts`."""
     return {
         **instance_view(row, summaries, errors),
         "span_counts": span_counts(row, recorded),
@@ -76,7 +76,7 @@ def detail_view(
 
 
 def failure_view(run: RunRow) -> dict[str, object] | None:
-    """Return the failure of an instance; None without one."""
+    """Return the failure of a run; None without one."""
     if run.failure_us is None:
         return None
     fingerprint = run.fingerprint
@@ -93,7 +93,7 @@ def failure_view(run: RunRow) -> dict[str, object] | None:
 
 
 def span_counts(row: RunRow, recorded: int | None = None) -> dict[str, int]:
-    """Return the numbers of an instance's spans.
+    """Return the numbers of a run's spans.
 
     Args:
         recorded: If its end says that more spans were recorded than are here, how many.
