@@ -20,7 +20,7 @@ class _Root(msgspec.Struct):
 
 
 class _Labelled(msgspec.Struct):
-    labels: dict[str, str | int | float | bool] | list[str] | None = None
+    labels: dict[str, object] | list[object] | None = None
 
 
 class _Linked(msgspec.Struct):
@@ -58,7 +58,7 @@ def cause(payload: str) -> str | None:
 def labels(payload: str) -> list[tuple[str, str]]:
     """Return the labels that the payload of a root span names, as pairs of key and value.
 
-    A word alone has an empty value.
+    A word alone has an empty value. A label is left out if its value is null, nested or redacted.
     """
     if '"labels"' not in payload:
         return []
@@ -66,9 +66,14 @@ def labels(payload: str) -> list[tuple[str, str]]:
         named = _read_labelled(payload).labels
     except msgspec.DecodeError:
         return []
-    pairs = (named or {}).items() if not isinstance(named, list) else [(word, "") for word in named]
+    pairs = [(word, "") for word in named] if isinstance(named, list) else (named or {}).items()
+    texts = [
+        (key, str(value))
+        for key, value in pairs
+        if isinstance(key, str) and isinstance(value, (str, int, float))
+    ]
     return [
-        (key[:MAX_LABEL_CHARS], str(value)[:MAX_LABEL_CHARS])
-        for key, value in [*pairs][:MAX_LABELS]
-        if "\x00" not in key and "\x00" not in str(value)
+        (key[:MAX_LABEL_CHARS], value[:MAX_LABEL_CHARS])
+        for key, value in texts[:MAX_LABELS]
+        if "\x00" not in key and "\x00" not in value
     ]
