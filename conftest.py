@@ -44,6 +44,7 @@ NEEDS = {
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
+    "django-flask.md": "django",
     "gevent.md": "gevent",
     "anthropic.md": "anthropic",
     "langchain.md": "langchain",
