@@ -46,6 +46,7 @@ NEEDS = {
     "test_pydantic_ai.py": "pydantic_ai",
     "django-flask.md": "django",
     "gevent.md": "gevent",
+    "task-queues.md": "celery",
     "anthropic.md": "anthropic",
     "langchain.md": "langchain",
     "mcp.md": "mcp",
