@@ -443,7 +443,7 @@ def start(
         deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
-        started_ns: When it began, as wall time; None is now.
+        started_ns: When it began, as wall time; None is now. A step that opens a run begins now.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -510,6 +510,8 @@ def _recorded(
 ) -> ManualSpan:
     """Open the span of a step that may run; *ceilings* are those inside it."""
     started_ns, announce = options.get("started_ns"), options.get("announce", True)
+    if owns_run:
+        started_ns = None  # the run begins now, and no step begins before its run
     announced = announce and not parent.run.exited
     classified = count_classified(parent.run.rules)
     span = recorder.open(
