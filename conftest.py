@@ -44,10 +44,13 @@ NEEDS = {
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
+    "django-flask.md": "django",
     "gevent.md": "gevent",
+    "task-queues.md": "celery",
     "anthropic.md": "anthropic",
     "langchain.md": "langchain",
-    "mcp.md": "mcp",
+    "mcp-client.md": "mcp",
+    "mcp-server.md": "mcp",
     "openai.md": "openai",
     "openai-agents.md": "agents",
     "pydantic-ai.md": "pydantic_ai",
@@ -96,7 +99,7 @@ def close_document(namespace: dict[str, Any]) -> None:
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/**/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
     excludes=["docs/_build/**"],
     setup=open_document,
     teardown=close_document,

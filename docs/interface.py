@@ -366,7 +366,7 @@ def _class(name: str, owner: type, methods: list[str] | None) -> Iterator[str]:
         yield doc.text.replace("```python", "```py")
     yield _fields(owner, doc, described)
     for attribute, member in vars(owner).items():
-        method = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+        method = inspect.getattr_static(member, "__func__", member)
         wanted = attribute in methods if methods is not None else not attribute.startswith("_")
         if wanted and isinstance(method, FunctionType):
             short = f"{name.rpartition('.')[2]}.{attribute}"

@@ -38,13 +38,11 @@ class Screen(NamedTuple):
     Attributes:
         name: Name of the picture.
         address: Where the screen is.
-        theme: `light` or `dark`.
         waits_for: A mark of the browser's clock that the screen sets when it is complete.
     """
 
     name: str
     address: str
-    theme: str = "light"
     waits_for: str = ""
 
 
@@ -74,16 +72,16 @@ def seeded_runs(desk: Desk) -> list[Screen]:
     return [
         Screen("failed", f"/runs/{failed}"),
         Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
-        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2", "dark"),
+        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2"),
         Screen("compare", f"/runs/compare?a={well}&b={worse}"),
-        Screen("denied", f"/runs/{denied}", "dark"),
+        Screen("denied", f"/runs/{denied}"),
     ]
 
 
 def pictures_of(
     browser: Browser, desk: Desk, folder: Path, screens: Iterable[Screen]
 ) -> list[Screen]:
-    """Write a picture of each screen; return the screens that there are not.
+    """Write pictures of each screen, `NAME.png` and `NAME-dark.png`; return the missing screens.
 
     Args:
         browser: The browser.
@@ -105,8 +103,6 @@ def pictures_of(
         page = context.new_page()
         sign_in(context, desk, zone=ZONE)
         for screen in screens:
-            if screen.theme != theme:
-                continue
             answer = page.goto(desk.url + screen.address)
             if answer is None or not answer.ok:
                 missing.append(screen)
@@ -116,7 +112,8 @@ def pictures_of(
                     "mark => performance.getEntriesByName(mark).length > 0", arg=screen.waits_for
                 )
             page.evaluate("document.fonts.ready")
-            page.screenshot(path=folder / f"{screen.name}.png", animations="disabled")
+            name = screen.name if theme == "light" else f"{screen.name}-dark"
+            page.screenshot(path=folder / f"{name}.png", animations="disabled")
         context.close()
     return missing
 

@@ -23,7 +23,7 @@ MAY_CATCH_EVERYTHING = {
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}
 # What counts a fault.
-CONTAIN = {"_contain", "contain", "_lose", "outside_after", "deny_after"}
+CONTAIN = {"_contain", "contain", "_lose", "outside_after", "react_to_fault"}
 # Spelled in pieces, so that this file does not hold them itself.
 FORBIDDEN_WORDS = ("pragma: " + "no cover", "NotImplemented" + "Error")
 

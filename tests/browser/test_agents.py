@@ -69,7 +69,7 @@ def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> N
 
 def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) -> None:
     """A rule redacted what the agent rules out, and a step ran that is not declared."""
-    page = tab.open(f"/agents/{support}?view=happened")
+    page = tab.open(f"/agents/{support}?view=activity")
     expect(page.locator(".notice .lead")).to_have_text(
         "It met authentication and secrets, which it rules out: 3 values in read. "
         "2 steps ran that are not declared."
@@ -97,7 +97,7 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
         api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
     denied = denial("desk:often", Violation("no"))
     api.span(run, schema_name="desk:often", status="failed", result_payload=denied)
-    page = tab.open(f"/agents/{agent}?view=happened")
+    page = tab.open(f"/agents/{agent}?view=activity")
     often, seldom = page.locator("table.times tbody tr").all()
     cells = {name: f"[data-l='{name}']" for name in ("p50", "p95")}
     assert [often.locator(cell).inner_text() for cell in cells.values()] == ["100 ms", "190 ms"]
@@ -135,7 +135,7 @@ def test_a_token_of_a_deployment_sees_its_agent_alone(
 def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
     """An unknown agent is not found."""
     for address, text in (
-        (f"/agents/{support}?view=moon", "must be one of remit, happened, versions, runs"),
+        (f"/agents/{support}?view=moon", "must be one of remit, activity, versions, runs"),
         (f"/agents/{support}?version=1", "must be a version of this agent, as the list links it"),
         ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
         ("/agents?after=-1", "must be the number of agents on the pages before"),

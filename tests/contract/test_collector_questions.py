@@ -215,6 +215,21 @@ def test_each_filter_of_runs_applies(desk: Desk) -> None:
 
 
 @on_each_store
+def test_a_run_is_found_by_its_other_labels(world: World) -> None:
+    """A label whose value is null, nested or redacted is not searchable; the others are."""
+    api = world.account()
+    marker: Json = {"$remit": "redacted", "rule": "name:token"}
+    labels: Json = {"session": "s-1", "retry": 2, "tenant": None, "session_token": marker}
+    named, words = api.instance("active")["id"], api.instance("active")["id"]
+    api.span(named, schema_name="remit:run", payload={"labels": labels})
+    api.span(words, schema_name="remit:run", payload={"labels": ["nightly", marker]})
+
+    assert run_ids(api, label="session=s-1") == run_ids(api, label="retry=2") == [named]
+    assert run_ids(api, label="nightly") == [words]
+    assert run_ids(api, label="tenant") == run_ids(api, label="session_token") == []
+
+
+@on_each_store
 def test_a_fingerprint_finds_equal_failures(desk: Desk) -> None:
     """It is shown as the text by which it is found."""
     (run,) = read(desk.api, "/runs", label="team")["runs"]

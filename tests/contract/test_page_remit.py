@@ -72,7 +72,7 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
     types = [own, *(_type(name, sides) for name, sides in steps.items())]
     agent = _agent(reader.api, types, dict.fromkeys(steps, values))
 
-    lead = _text(reader, f"/agents/{agent}?view=happened", '<p class="lead">', "</p>")
+    lead = _text(reader, f"/agents/{agent}?view=activity", '<p class="lead">', "</p>")
     page = reader.http.get(f"/agents/{agent}").text
     row = page.partition('<tr class="own">')[2].partition("</tr>")[0]
     cells = re.findall(r'<td class="c [^"]*">(.*?)</td>', row)[len(get_args(Action)) :]
@@ -99,7 +99,7 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
     ) in page
     assert "No declared step. Each of them declares" in page
     assert "score_pages : undeclared, so no declaration excludes what the agent rules out." in page
-    happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
+    happened = _text(reader, f"/agents/{agent}?view=activity", "<main", "</main>")
     assert "Under deny , score_pages would be denied" in happened
 
 

@@ -259,6 +259,15 @@ def recorder() -> Generator[RecordingSink]:
         yield sink
 
 
+def test_the_agent_that_opens_a_run_does_not_begin_before_it() -> None:
+    """The run opens while the span starts; a first run imports the delivery modules in between."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    with isolated() as recorder:
+        tracer.start_span("invoke_agent a", start_time=1_000_000_000).end()
+    (run,), (span,) = recorder.runs, recorder.spans()
+    assert span.started_ns >= run.root.started_ns
+
+
 def test_other_spans_are_left_out(recorder: RecordingSink) -> None:
     """A tool beneath a request is beneath the agent around the request."""
     tracer = provider_with(Bridge()).get_tracer("test")

@@ -203,6 +203,8 @@ def test_a_run_arrives_whole(receiver: Receiver) -> None:
     assert spans["shop:find"].status.code == UNSET
 
 
+COMPARE = Path(__file__).parents[2] / "docs/get-started/compare.md"
+
 PROGRAM = """
 import sys
 import remit
@@ -240,6 +242,27 @@ def test_a_program_that_ends_has_exported_its_run(receiver: Receiver, tmp_path: 
     resource = receiver.requests[0].resource_spans[0].resource
     named = {attribute.key: attribute.value.string_value for attribute in resource.attributes}
     assert named["service.name"] == "shop"
+    assert (tmp_path / "remit.db").exists()
+
+
+def test_the_program_of_the_comparison_is_recorded_by_both(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    """The page *Compare* shows it; the address is in the environment."""
+    program = COMPARE.read_text().partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "both.py").write_text(program)
+    finished = subprocess.run(
+        [sys.executable, "both.py"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"REMIT_DATA_DIR": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
+    )
+    assert finished.stdout.startswith("Policy denied this step")
+    spans = receiver.spans()
+    assert set(spans) == {"invoke_agent Support", "both:support", "both:refund"}
+    assert attributes_of(spans["both:refund"])["gen_ai.security.verdict.type"] == "deny"
     assert (tmp_path / "remit.db").exists()
 
 

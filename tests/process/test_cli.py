@@ -230,7 +230,7 @@ def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path
     assert rejected.returncode == 1
     assert rejected.stderr == (
         f"remit: remit {command} needs the collector, and starlette is not installed: "
-        "install the extra `collector` of remit (see Install in its README)\n"
+        "install the extra `collector` of remit (see docs/get-started/install.md)\n"
     )
 
 

@@ -135,10 +135,10 @@ def judging(
     It is for code before `start` or `permit`. A fault denies the step, under the name of
     *recorder*; if violations are observed, the function returns *default* instead.
     """
-    return handing_faults_to(partial(deny_after, recorder=recorder), default, passes=passes)
+    return handing_faults_to(partial(react_to_fault, recorder=recorder), default, passes=passes)
 
 
-def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
+def react_to_fault(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
     """Contain a fault that kept a step from being judged; deny it unless they are observed.
 
     Raises:
@@ -151,7 +151,7 @@ def deny_after(error: Exception, recorder: SpanRecorder, parent: Parent = "curre
     if context is None:
         outside_after(recorder, error)
     else:
-        recorder.deny_after(error, context, _no_content)
+        recorder.react_to_fault(error, context, _no_content)
 
 
 @contextmanager
@@ -443,7 +443,7 @@ def start(
         deny: False records a step that cannot be stopped: its violations are noted.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
-        started_ns: When it began, as wall time; None is now.
+        started_ns: When it began, as wall time; None is now. A step that opens a run begins now.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -510,6 +510,8 @@ def _recorded(
 ) -> ManualSpan:
     """Open the span of a step that may run; *ceilings* are those inside it."""
     started_ns, announce = options.get("started_ns"), options.get("announce", True)
+    if owns_run:
+        started_ns = None  # the run begins now, and no step begins before its run
     announced = announce and not parent.run.exited
     classified = count_classified(parent.run.rules)
     span = recorder.open(

@@ -11,7 +11,7 @@ from remit._adapters.spans import (
     ManualSpan,
     SpanEnd,
     StartOptions,
-    deny_after,
+    react_to_fault,
     start,
 )
 from remit._base.guard import guarded
@@ -61,7 +61,7 @@ class SpanTable(Generic[K]):
         try:
             parent = self.context(*parents)
         except Exception as error:
-            deny_after(error, recorder)
+            react_to_fault(error, recorder)
             parent = open_context()
         span = start(recorder, payload, parent=parent, **options)
         try:
@@ -71,7 +71,7 @@ class SpanTable(Generic[K]):
         else:
             return span.make_current() if current else span
         with span.ended_by_errors():
-            deny_after(fault, recorder, span.context)
+            react_to_fault(fault, recorder, span.context)
         return span.make_current() if current else span
 
     def _add(self, key: K, span: ManualSpan) -> None:

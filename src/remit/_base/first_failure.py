@@ -94,7 +94,7 @@ def _depths(spans: Mapping[str, FailedSpan]) -> dict[str, int]:
 
 
 def raised(error: object) -> Raised:
-    """Return by what the spans that an exception passed through are related."""
+    """Return the values that link the spans which one exception passed through."""
     if not isinstance(error, dict):
         return None, None
     members = cast("dict[str, object]", error)

@@ -83,7 +83,7 @@ def describe_literal(value: object) -> str:
 
 def install_extra(extra: str) -> str:
     """Return how to get the libraries of *extra*; remit is not on a package index yet."""
-    return f"install the extra `{extra}` of remit (see Install in its README)"
+    return f"install the extra `{extra}` of remit (see docs/get-started/install.md)"
 
 
 def choices(words: Iterable[str]) -> str:

@@ -136,7 +136,7 @@ Causes = dict[str, set[tuple[What, str]]]
 WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
-"""How a category leaves by a step, from not at all."""
+"""Ways in which a category leaves by a step, in ascending order; None for not at all."""
 _STATES: Final = ("denied", "undeclared", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
@@ -372,7 +372,7 @@ def _consequences(
 
 
 def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
-    """Yield the steps that an agent may take otherwise, or for other reasons."""
+    """Yield the steps of an agent whose state or its reasons changed."""
     before, after = states(old), states(new)
     for step in sorted(before.keys() | after.keys()):
         state, new_state = before.get(step, {}), after.get(step, {})

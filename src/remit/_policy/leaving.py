@@ -1,4 +1,4 @@
-"""By which steps of an agent data may leave.
+"""The steps of an agent through which data may leave.
 
 A category may leave by a step that
 

@@ -146,7 +146,7 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
         params = partial(recorder.params, tracer.recorded(instance, args), kwargs, parent.run)
         if recorder.ceiling is not None:
             # Its steps would run without the remit of the agent.
-            recorder.deny_after(fault, parent, params)
+            recorder.react_to_fault(fault, parent, params)
         else:
             guard.contain(START, fault)
             recorder.permit(parent, params)

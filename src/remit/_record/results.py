@@ -108,7 +108,7 @@ def end_with_result(
     else:
         # The returned object would run without the remit of the agent.
         no_params = partial(capture_mapping, {}, span.context.run.rules)
-        recorder.deny_after(fault, span.context, no_params)
+        recorder.react_to_fault(fault, span.context, no_params)
     return value
 
 

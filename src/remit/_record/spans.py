@@ -304,7 +304,7 @@ class SpanRecorder(Struct, eq=False):
             verdict = None
             self._contain(error, observing=observing)
         if verdict is None:
-            self._deny_not_compared(parent, params)
+            self._react_to_unchecked(parent, params)
         elif verdict.violations and observing:
             self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
         elif verdict.violations:
@@ -325,10 +325,10 @@ class SpanRecorder(Struct, eq=False):
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
         except Exception as error:
             fault = error
-        self.deny_after(fault, parent, params)
+        self.react_to_fault(fault, parent, params)
         return parent
 
-    def deny_after(
+    def react_to_fault(
         self, error: Exception, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
         """Contain a fault of the policy, and deny the step unless violations are observed.
@@ -340,14 +340,14 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
-        self._deny_not_compared(parent, params)
+        self._react_to_unchecked(parent, params)
 
     def _contain(self, error: Exception, *, observing: bool) -> None:
         if isinstance(error, RecursionError) and not observing:
             raise error
         guard.contain(POLICY, error)
 
-    def _deny_not_compared(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+    def _react_to_unchecked(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Deny the step, which a fault kept from being compared, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if parent.run.recorder.on_violation != OBSERVE:

@@ -356,7 +356,7 @@ class GeneratorSpan(StreamSpan):
             guard.contain(_START, error)
             self._tracer.outside()
         else:
-            self._tracer.recorder.deny_after(error, context, _no_params(context))
+            self._tracer.recorder.react_to_fault(error, context, _no_params(context))
 
     @guarded(_START)
     def _open(

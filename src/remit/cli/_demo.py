@@ -141,7 +141,7 @@ def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
     yield "Look further:"
     commands = (
         (f"{remit} runs list{db}", "all the runs"),
-        (f"{remit} runs show{db}", "the last one: a denied refund"),
+        (f"{remit} runs show{db}", "the last one: a refund that failed"),
         (f"{remit} runs show{db} --json", "the same as JSON, complete"),
     )
     page = (

@@ -192,7 +192,7 @@ class ServeCommand(click.Command):
     "--retain",
     type=AgeType(timedelta(days=1)),
     metavar="AGE",
-    help="Age from which spans and runs are deleted, as 180d; by default they are kept.",
+    help="Age from which spans and runs are deleted, as 400d; by default they are kept.",
 )
 @_option(
     "--retain-payloads",

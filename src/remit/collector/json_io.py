@@ -1,4 +1,4 @@
-"""JSON in and out: each payload is validated once and stored as received.
+"""JSON in and out: a body is decoded and checked once, and payloads are stored as received.
 
 Every client must be able to read what is stored: no number out of range, no text that is not
 Unicode, no nesting that overruns a parser's stack.
@@ -124,8 +124,8 @@ def _has_more_values(body: bytes, most: int) -> bool:
 def _read(text: bytes) -> tuple[object, bool]:
     """Return the value of *text*, and whether that is all of it; a repeated key is lost.
 
-    It may be all and differ in how a number or a letter is written. To look for the key takes
-    several times as long, unless numbers have thousands of digits, which take long to be written.
+    False may only mean another notation of a number or a letter. Looking for the key is several
+    times slower, unless numbers have thousands of digits: those are slow to write.
     """
     value: object = None
     if len(text.translate(None, _DIGITS)) * 2 >= len(text):

@@ -146,7 +146,7 @@ class Bridge(SpanProcessor):
         else:
             return
         if self._enforce:
-            spans.deny_after(fault, RECORDERS["tool"])
+            spans.react_to_fault(fault, RECORDERS["tool"])
         else:
             contain("the start of a span of OpenTelemetry", fault)
 

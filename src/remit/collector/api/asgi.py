@@ -61,7 +61,7 @@ class InlineExecutor:
 class ThreadExecutor:
     """Runs work on a few threads, so that the event loop can take other requests.
 
-    Work that reads has threads apart: it waits for no writer, and no writer for it.
+    Reads have their own threads, so that reads and writes do not wait for each other.
     """
 
     def __init__(self, writes: int, reads: int) -> None:

@@ -1,4 +1,4 @@
-"""Request bodies within limits: decompressed, and counted in all that are read at once."""
+"""Request bodies, decompressed, with a limit for each and one for all in memory."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class HiddenErrors(NamedTuple):
     def has(self, error: Mapping[str, object]) -> bool:
         """Return whether an exception is one of them, or has one in its chain, which it may quote.
 
-        Where some of the chain was not recorded, one of them may be there: of the members of a
-        group no causes are.
+        One of them may be in a part of the chain that was not recorded: the members of a group are
+        recorded without their causes.
         """
         if self.all or not self.any:
             return self.all

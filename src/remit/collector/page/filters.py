@@ -40,7 +40,7 @@ class FilterLine:
         names: All filters, in the order of an address.
         options: The words of filters with a few choices, each as a reader sees it.
         begin: The begin of the time if an address has none.
-        of_few: Filters that few runs meet: with one of them, the time has no begin.
+        of_few: Filters that match few runs; with one of them, all times are searched.
         readers: What reads the text of a filter in a form.
     """
 

@@ -75,7 +75,7 @@ def hidden_of(row: SpanRow, failed: Sequence[SpanRow], types: Collection[str]) -
 
 
 def hides_errors(ctx: Context, run: RunRow, types: Collection[str]) -> bool:
-    """Return whether a step of a run failed whose type is among the hidden *types*."""
+    """Return whether a step of one of the hidden *types* failed."""
     if not types or not run.spans_failed:
         return False
     failed = SpanFilter(agent_instance_id=run.id, status="failed")

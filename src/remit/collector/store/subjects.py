@@ -13,7 +13,7 @@ ROOT_SPAN: Final = "remit:run"
 MAX_LABELS: Final = 50
 MAX_LABEL_CHARS: Final = 200
 
-_Labels: TypeAlias = dict[str, str | int | float | bool] | list[str] | None
+_Labels: TypeAlias = dict[str, object] | list[object] | None
 
 
 def hash_of_subject(subject: str) -> str:
@@ -31,15 +31,20 @@ def subject_hash(payload: Mapping[str, object]) -> str | None:
 def labels(payload: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return the labels in the payload of a root span, as pairs of key and value.
 
-    A word alone has an empty value.
+    A word alone has an empty value. A label is left out if its value is null, nested or redacted.
     """
     try:
         named = cast("_Labels", msgspec.convert(payload.get("labels"), _Labels))
     except msgspec.ValidationError:
         return []
-    pairs = (named or {}).items() if not isinstance(named, list) else [(word, "") for word in named]
+    pairs = [(word, "") for word in named] if isinstance(named, list) else (named or {}).items()
+    texts = [
+        (key, str(value))
+        for key, value in pairs
+        if isinstance(key, str) and isinstance(value, (str, int, float))
+    ]
     return [
-        (key[:MAX_LABEL_CHARS], str(value)[:MAX_LABEL_CHARS])
-        for key, value in [*pairs][:MAX_LABELS]
-        if "\x00" not in key and "\x00" not in str(value)
+        (key[:MAX_LABEL_CHARS], value[:MAX_LABEL_CHARS])
+        for key, value in texts[:MAX_LABELS]
+        if "\x00" not in key and "\x00" not in value
     ]

@@ -1,4 +1,4 @@
-"""The schema of a database, its numbered changes, and rejections of databases of another version.
+"""The schema of a database, its numbered changes, and the check that rejects other versions.
 
 `schema/` has the tables of version 1. The change to version N is a file in `changes/`,
 `NNNN_name.sql`, or where the databases differ two, `NNNN_name.sqlite.sql` and

@@ -1,4 +1,4 @@
-"""All agents: first with failed runs, then with denied steps or violations, then the others."""
+"""All agents: those with failed runs, those with denied steps or violations, then the others."""
 
 from __future__ import annotations
 

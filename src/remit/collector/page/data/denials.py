@@ -249,7 +249,7 @@ def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
-    """Return a case whole.
+    """Return a case with all details.
 
     Args:
         kind: Its kind; None finds it.

@@ -75,7 +75,7 @@ class RunFacts:
 
     @property
     def has_hidden(self) -> bool:
-        """Whether it has, or in a run of pages may have, steps with hidden values."""
+        """Whether steps have hidden values; for a run of several pages, whether they may."""
         used = {step.schema_name for step in self.steps.values()}
         return not self.hidden.isdisjoint(used) if self.is_whole else bool(self.hidden)
 
@@ -395,7 +395,7 @@ def failure_facts(rows: RunRows, facts: RunFacts) -> SpanFacts | None:
     return span_facts(rows, facts.first_failed.id)
 
 
-def seconds_after(run: RunRow, at_us: int | None) -> int | None:
+def us_after(run: RunRow, at_us: int | None) -> int | None:
     """Return how many microseconds after the start of a run something was."""
     if run.started_at is None or at_us is None:
         return None

@@ -18,7 +18,7 @@ from remit.collector.page.payload_tree import (
     objects,
     tree_of,
 )
-from remit.collector.page.run.facts import FAILED, SpanFacts, seconds_after
+from remit.collector.page.run.facts import FAILED, SpanFacts, us_after
 from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of
 from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
@@ -169,7 +169,7 @@ def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel
         name=formats.step(row.schema_name),
         status="denied" if denial is not None else row.status,
         took_us=_took(row),
-        after_us=seconds_after(facts.run, row.started_at),
+        after_us=us_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
         chain=list(_chain(error, hidden=redacted or hides.message(error))) if has_causes else (),
@@ -305,7 +305,7 @@ def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
         row = max((span.row for span in alike), key=lambda row: row.started_at or 0, default=None)
         taken = [span for span in alike if row and span.row.finished_at == row.finished_at]
         free = [span for span in free if span not in taken]
-        after = None if row is None else seconds_after(facts.run, row.finished_at)
+        after = None if row is None else us_after(facts.run, row.finished_at)
         here = row is not None and row.id == facts.span.row.id
         group_members.append(Member(after, row, here, _cause(member, "", hidden=hides)))
     count = group.get("of")

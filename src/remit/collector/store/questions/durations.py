@@ -29,7 +29,7 @@ def last_durations(
     Only the newest steps of each type are read, so the cost does not grow with their number.
 
     Args:
-        names: The types, the most important first: the last of very many are left out.
+        names: The types, the most important first; if there are too many, the last are left out.
         most: The number of steps of a type that are looked at.
 
     Returns:
