@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from types import FunctionType
 from typing import Any, NamedTuple, get_overloads, is_typeddict
 
@@ -30,8 +31,14 @@ ALIASES = {
     "AnyCallable": "Callable[..., Any]",
     "Capture": "bool | Mapping[str, bool | Mapping[str, bool]]",
     "CaptureMessages": 'Literal["new", "all", "none"]',
+    "FinishStatus": 'Literal["complete", "failed", "cancelled"]',
+    "JsonMapping": "Mapping[str, Any]",
+    "JsonObject": "dict[str, Any]",
+    "Purpose": 'Literal["live", "smoke_test", "eval"]',
+    "Readable": "Reader | Store",
     "Risk": "DataRisk | Mapping[str, object]",
     "Risks": "Mapping[str, DataRisk | Mapping[str, object]]",
+    "SpanStatus": 'Literal["pending", "active", "complete", "failed", "cancelled"]',
     "Timestamp": "datetime | str | None",
 }
 """Names of types that the source defines for itself, and what they stand for."""
@@ -129,8 +136,9 @@ def reference(*paths: str) -> str:
             these methods of a class, `name:` none.
     """
     members = [member for path in paths for member in _members(path)]
-    modules = {name.rpartition(".")[0] for name, _, _ in members}
-    common = modules.pop() + "." if len(modules) == 1 else "remit.integrations."
+    packages = [name.split(".")[:-1] for name, _, _ in members]
+    shared = takewhile(lambda words: len({*words}) == 1, zip(*packages, strict=False))
+    common = "".join(f"{words[0]}." for words in shared)
     rows = [
         f"| [`{name.removeprefix(common)}`](#{anchor(name)}) | {_cell(summary)} |"
         for name, member, _ in members

@@ -198,7 +198,7 @@ class RecordQualityRequest(WireModel):
     name: str
     """Name of the quality schema."""
     payload: JsonObject | None = None
-    """What was measured; null removes the name."""
+    """The scores; null removes the name."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -240,7 +240,7 @@ class Failure(WireModel):
     at: datetime
     """When."""
     fingerprint: str | None = None
-    """What equal failures have in common, 16 hexadecimal digits."""
+    """Equal for equal failures, 16 hexadecimal digits."""
 
 
 class AgentInstance(WireModel):
@@ -324,7 +324,7 @@ class RegisteredAgent(WireModel):
 
 
 class RegisteredResponse(WireModel):
-    """Answer to a registration."""
+    """Response to a registration."""
 
     status: Literal["success"] = "success"
     """Always `success`."""

@@ -20,7 +20,7 @@ class BulkItem(WireModel):
     type: str = Field(alias="_type")
     """Which operation, for example `agent_spans/create`; `_type` on the wire."""
     idempotency_key: str = Field(min_length=MIN_KEY_CHARS, max_length=MAX_KEY_CHARS)
-    """Key that makes a repetition safe and names the output; unique within the request."""
+    """Key that makes a repetition safe and identifies the output; unique within the request."""
 
 
 class BulkRequest(WireModel):
@@ -62,7 +62,7 @@ class BulkOutput(WireModel):
 
 
 class BulkResponse(WireModel):
-    """Answer to a bulk request: it is a success even when an item failed.
+    """Response to a bulk request; it is a success even if an item failed.
 
     Items after the first error are not executed and have no output.
     """

@@ -1,4 +1,4 @@
-"""Envelopes of answers: of one object, of a list, and of an error."""
+"""Envelopes of responses: of one object, of a list, and of an error."""
 
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -102,11 +102,11 @@ class ErrorResponse(WireModel):
 
 
 class PingResponse(WireModel):
-    """Answer to a ping; everything but the status is up to the server."""
+    """Response to a ping; everything but the status is up to the server."""
 
     model_config = ConfigDict(extra="allow")
 
     status: str | None = None
     """`success`, from every server that was seen."""
     details: JsonObject | None = None
-    """What the server says about the token, if anything."""
+    """Scope and permissions of the token, if the server returns them."""

@@ -31,7 +31,7 @@ class ApiTokenForCreate(WireModel):
     name: str | None = None
     """Name, which lists and the records of erasures show."""
     may: PermissionWords = "write"
-    """What it may do: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
+    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
     commas between them; at most what the token may do that creates it."""
 
 
@@ -71,7 +71,7 @@ class ApiToken(WireModel):
 
 
 class CreatedTokenResponse(WireModel):
-    """Answer to the creation of a token: the only one with its secret."""
+    """Response to the creation of a token, the only one with its secret."""
 
     status: Literal["success"] = "success"
     """Always `success`."""

@@ -50,7 +50,7 @@ class CreateTestSpansRequest(WireModel):
 
 
 class TestSpansResponse(WireModel):
-    """Answer to a request for test spans."""
+    """Response to a request for test spans."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -66,7 +66,7 @@ class AgentContext(WireModel):
 
 
 class AgentContextResponse(WireModel):
-    """Answer to a request for the description of an agent."""
+    """Response to a request for the description of an agent."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -75,7 +75,7 @@ class AgentContextResponse(WireModel):
 
 
 class AlertCountResponse(WireModel):
-    """Answer to a request for the number of alerts."""
+    """Response to a request for the number of alerts."""
 
     count: int
     """Number of items."""
