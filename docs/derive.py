@@ -263,7 +263,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.mcp.Recorded:of",
         "remit.integrations.opentelemetry_context.RemitContext:",
     ),
-    "python-otel": partial(reference, "remit.otel.Bridge:"),
+    "python-otel": partial(reference, "remit.otel.bridge.Bridge=remit.otel.Bridge:"),
     "python-client": partial(
         reference,
         "remit.client.Client",

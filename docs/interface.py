@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple, get_overloads, is_typeddict
 
@@ -27,6 +28,9 @@ HEADING = re.compile(rf"({'|'.join(SECTIONS)}):(?: .*)?")
 ENTRY = re.compile(r"(\*{0,2}\w+): (.*)")
 SIGNATURE_CHARS = 88
 LINE_CHARS = 100
+SOURCE = Path(__file__).parent.parent / "src"
+FRAMEWORKS = ("remit.integrations.", "remit.otel.")
+"""Packages that need frameworks when they are imported: their source is read instead."""
 ALIASES = {
     "AnyCallable": "Callable[..., Any]",
     "Capture": "bool | Mapping[str, bool | Mapping[str, bool]]",
@@ -72,10 +76,71 @@ def _attributes(owner: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 @cache
+def _source(module: str) -> ast.Module:
+    path = SOURCE / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text())
+
+
+@cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
     """Return the classes of a module by name."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {node.name: node for node in _source(module).body if isinstance(node, ast.ClassDef)}
+
+
+def _unimported(path: str) -> Callable[..., object]:
+    """Return a function or class with signatures and docstrings only, without its framework."""
+    module, _, name = path.rpartition(".")
+    constants: dict[str, ast.expr] = {}
+    members: dict[str, ast.stmt] = {}
+    for node in _source(module).body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            constants[ast.unparse(node.target)] = node.value
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            members[node.name] = node
+    member = _Stripped(constants).visit(members[name])
+    future = ast.parse("from __future__ import annotations").body
+    code = ast.fix_missing_locations(ast.Module([*future, member], []))
+    namespace: dict[str, Any] = {"__name__": module}
+    exec(compile(code, module, "exec"), namespace)  # noqa: S102 - the source of remit itself
+    member_of_source: Callable[..., object] = namespace[name]
+    return member_of_source
+
+
+class _Stripped(ast.NodeTransformer):
+    """Takes decorators, bases, attributes and bodies away, and puts in the values of defaults."""
+
+    def __init__(self, constants: Mapping[str, ast.expr]) -> None:
+        self._constants = constants
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        node.bases, node.keywords, node.decorator_list = [], [], []
+        kept = (ast.FunctionDef, ast.AsyncFunctionDef)
+        methods = [self.visit(each) for each in node.body if isinstance(each, kept)]
+        node.body = [*self._docstring(node), *methods]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self._strip(node)
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+        self._strip(node)
+        return node
+
+    def _strip(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        node.decorator_list = []
+        node.body = self._docstring(node) or [ast.Pass()]
+        arguments = node.args
+        arguments.defaults = [self._value(each) for each in arguments.defaults]
+        arguments.kw_defaults = [each and self._value(each) for each in arguments.kw_defaults]
+
+    def _value(self, default: ast.expr) -> ast.expr:
+        return self._constants.get(ast.unparse(default), default)
+
+    @staticmethod
+    def _docstring(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+        return node.body[:1] if ast.get_docstring(node) else []
 
 
 @dataclass
@@ -162,7 +227,9 @@ def _members(path: str) -> Iterator[tuple[str, Any, list[str] | None]]:
     path, colon, chosen = path.partition(":")
     methods = chosen.split(",") if colon else None
     private, _, public = path.partition("=")
-    found = pkgutil.resolve_name(private)
+    found = (
+        _unimported(private) if private.startswith(FRAMEWORKS) else pkgutil.resolve_name(private)
+    )
     if not inspect.ismodule(found):
         yield public or private, found, methods
         return
