@@ -10,6 +10,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -59,12 +60,26 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 PURPOSE = "See what your AI agents do, and deny what they must not do."
+PYTHON_PAGES = "reference/python/*.md"
 OBJECT = re.compile(r"^<!-- py:(\w+) (\S+) -->$", re.MULTILINE)
 
 
 def with_anchors(_app: Sphinx, _page: str, content: list[str]) -> None:
     """Give each section of the Python API its name as an anchor, such as `remit.Run.fail`."""
     content[0] = OBJECT.sub(r"```{py:\1} \2\n:no-typesetting:\n```", content[0])
+
+
+def with_links(app: Sphinx, doctree: nodes.document) -> None:
+    """Link public names in prose, such as `remit.flush(timeout_s=2)`, to their sections."""
+    pages = [Path(app.srcdir, "reference", "errors.md"), *Path(app.srcdir).glob(PYTHON_PAGES)]
+    names = {name for page in pages for _, name in OBJECT.findall(page.read_text())}
+    for literal in list(doctree.findall(nodes.literal)):
+        name = literal.astext().removeprefix("@").partition("(")[0]
+        name = f"remit.{name}" if f"remit.{name}" in names and "." in name else name
+        if name in names and not isinstance(literal.parent, nodes.title | nodes.reference):
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=name)
+            literal.replace_self(link)
+            link += literal
 
 
 def with_dark_pictures(app: Sphinx, doctree: nodes.document) -> None:
@@ -101,4 +116,5 @@ def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
     app.connect("source-read", with_anchors)
     app.connect("doctree-read", with_dark_pictures)
+    app.connect("doctree-read", with_links)
     app.connect("build-finished", for_machines)
