@@ -19,6 +19,7 @@ from remit.collector.server.prometheus import (
 )
 from tests.serving import environment
 
+MONITOR = Path(__file__).parents[2] / "docs" / "operate" / "monitor.md"
 COUNT = """
 import sys
 from pathlib import Path
@@ -52,6 +53,19 @@ def test_counters_have_labels() -> None:
     assert samples(text, REQUESTS) == {("GET", "/api/v1/ping", "200"): 2}
     assert samples(text, REJECTIONS) == {('a "quoted"\\code\n',): 1}
     assert samples(text, SPANS) == {(): 0}
+
+
+def test_each_metric_has_a_row_in_the_documentation() -> None:
+    """The names, types and meanings that a scraper reads are those of the page."""
+    families = text_string_to_metric_families(PrometheusMetrics().text().decode())
+    rows = re.findall(r"^\| `(remit_\w+)` \| (\w+) \| .* \| (.*) \|$", MONITOR.read_text(), re.M)
+    suffixes = {"counter": "_total"}
+
+    assert len(rows) > 4
+    assert rows == [
+        (each.name + suffixes.get(each.type, ""), each.type, each.documentation)
+        for each in families
+    ]
 
 
 def test_how_long_requests_took_is_a_histogram() -> None:
