@@ -6,9 +6,12 @@ import re
 from typing import Final
 
 from tests.architecture.log_lines import ANY, COMPUTED, Line, log_lines, texts
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import PACKAGE, ROOT
 
-PAGE: Final = ROOT / "docs" / "troubleshoot" / "log-messages.md"
+GUIDE: Final = ROOT / "docs" / "troubleshoot"
+PAGE: Final = GUIDE / "log-messages.md"
+TEMPLATES: Final = PACKAGE / "collector" / "page" / "templates"
+CELL: Final = re.compile(r"^\| ([^|]*) \|", re.MULTILINE)
 SECTION: Final = re.compile(r"^### ([^\n]*)\n\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -43,4 +46,15 @@ def test_a_line_that_is_put_together_has_words_of_the_source() -> None:
     source = texts()
     lines = [text for lines in COMPUTED.values() for text in lines]
     pieces = [piece.strip(" ():") for text in lines for piece in text.split(ANY)]
+    assert [piece for piece in pieces if piece not in source] == []
+
+
+def test_each_message_of_the_guide_is_in_the_source() -> None:
+    """A reader searches for the words that they saw."""
+    templates = (path.read_text() for path in TEMPLATES.glob("*.html"))
+    source = "\n".join([texts(), *templates])
+    cells = CELL.findall((GUIDE / "index.md").read_text())
+    quoted = [text for cell in cells for text in re.findall("`([^`]*)`", cell) if " " in text]
+    pieces = [piece.strip() for text in quoted for piece in text.split(ANY)]
+    assert len(pieces) > 20
     assert [piece for piece in pieces if piece not in source] == []
