@@ -103,7 +103,9 @@ def _text(node: ast.expr, function: ast.AST) -> str:
     if isinstance(node, ast.JoinedStr):
         parts = [part.value if isinstance(part, ast.Constant) else ANY for part in node.values]
         return _squeezed("".join(map(str, parts)))
-    for assigned in ast.walk(function) if isinstance(node, ast.Name) else ():
+    if not isinstance(node, ast.Name):
+        return ANY
+    for assigned in ast.walk(function):
         if isinstance(assigned, ast.Assign) and ast.unparse(assigned.targets[0]) == node.id:
             return _text(assigned.value, function)
     return ANY
