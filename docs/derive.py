@@ -30,6 +30,7 @@ from remit.cli import main
 from remit.collector import Permission
 from remit.collector.api.endpoints import DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
+from remit.collector.server.prometheus import COUNTERS, LATENCY, LATENCY_LABELS, LATENCY_TEXT
 
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
@@ -190,6 +191,19 @@ def endpoints() -> str:
     return "\n".join(rows) + "\n"
 
 
+def metrics() -> str:
+    """Return the table of the metrics of a server."""
+    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    counters = [(name, "counter", labels, text) for name, (text, labels) in COUNTERS.items()]
+    for name, kind, labels, text in (
+        *counters,
+        (LATENCY, "histogram", LATENCY_LABELS, LATENCY_TEXT),
+    ):
+        named = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {named} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
 def interface(*paths: str) -> str:
     """Return the table of public names, each with the first sentences of its docstring.
 
@@ -253,6 +267,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": error_tree,
     "commands": command_line,
     "endpoints": endpoints,
+    "metrics": metrics,
     "interface": partial(interface, "remit"),
     "interface-of-blocks": partial(
         interface,
