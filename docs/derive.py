@@ -29,6 +29,7 @@ from remit.cli import main
 from remit.collector import Permission
 from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
+from remit.collector.server.prometheus import COUNTERS, LATENCY, LATENCY_LABELS, LATENCY_TEXT
 
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
@@ -193,6 +194,19 @@ def group_of(path: str, prefix: str) -> str:
     return RESOURCES.get(path.split("/")[1], "Service") if prefix == PREFIX else "Lists and erasure"
 
 
+def metrics() -> str:
+    """Return the table of the metrics of a server."""
+    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    counters = [(name, "counter", labels, text) for name, (text, labels) in COUNTERS.items()]
+    for name, kind, labels, text in (
+        *counters,
+        (LATENCY, "histogram", LATENCY_LABELS, LATENCY_TEXT),
+    ):
+        named = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {named} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
 def contents() -> str:
     """Return the sections of the navigation and their pages as a table of links."""
     rows = [
@@ -307,6 +321,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.collector.models.deployment",
         "remit.collector.models.service",
     ),
+    "metrics": metrics,
     "contents": contents,
 }
 

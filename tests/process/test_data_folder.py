@@ -49,6 +49,8 @@ from remit.cli import main
 
 main(["doctor", "--json"])
 """
+HOMES: Final = ("REMIT_DATA_DIR", "XDG_STATE_HOME", "HOME")
+"""Variables that give a user a data directory."""
 URL: Final = "http://127.0.0.1:9"
 SERVER: Final = {"api_url": URL, "api_token": "x"}
 OTHER_USER: Final = 65534
@@ -173,7 +175,7 @@ def test_a_user_without_a_home_folder_delivers_from_memory(tmp_path: Path) -> No
     """As in a container whose user has no entry in passwd: one line, and `doctor` says it too."""
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token)
-        for name in ("REMIT_DATA_DIR", "XDG_STATE_HOME", "HOME"):
+        for name in HOMES:
             environ.pop(name, None)
         # Plugins of pydantic may need a home folder.
         environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
@@ -186,6 +188,17 @@ def test_a_user_without_a_home_folder_delivers_from_memory(tmp_path: Path) -> No
     assert "kept in memory alone" in line
     (check,) = [each for each in json.loads(checks)["checks"] if each["code"] == "data_dir"]
     assert "no home directory" in check["message"]
+
+
+def test_a_user_without_a_home_folder_creates_a_token(tmp_path: Path) -> None:
+    """As in a container of the collector; `--db` names the database, so no directory is needed."""
+    environ = {name: value for name, value in os.environ.items() if name not in HOMES}
+    arguments = ["token", "create", "--quiet", "--db", str(tmp_path / "remit.db")]
+    source = f"{HOMELESS}from remit.cli import main\n\nmain({arguments!r})\n"
+
+    secret, said = told_by(start(source, environ))
+
+    assert (secret[:6], said) == ("remit_", "")
 
 
 @each_shared

@@ -19,6 +19,7 @@ from remit.collector.server.prometheus import (
 )
 from tests.serving import environment
 
+MONITOR = Path(__file__).parents[2] / "docs" / "operate" / "monitor.md"
 COUNT = """
 import sys
 from pathlib import Path
@@ -52,6 +53,22 @@ def test_counters_have_labels() -> None:
     assert samples(text, REQUESTS) == {("GET", "/api/v1/ping", "200"): 2}
     assert samples(text, REJECTIONS) == {('a "quoted"\\code\n',): 1}
     assert samples(text, SPANS) == {(): 0}
+
+
+def test_each_metric_has_a_row_in_the_documentation() -> None:
+    """The names, types and meanings that a scraper reads are those of the page."""
+    metrics = PrometheusMetrics()
+    metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
+    metrics.add(REJECTIONS, "bad_request")
+    metrics.took("/api/v1/ping", 0.1)
+    text = metrics.text().decode()
+    exposed = re.findall(r"^# HELP (\w+) (.*)\n# TYPE \1 (\w+)$", text, re.MULTILINE)
+    row = re.compile(r"^\| `(remit_\w+)` \| (\w+) \| .* \| (.*) \|$", re.MULTILINE)
+
+    rows = [(name, text, kind) for name, kind, text in row.findall(MONITOR.read_text())]
+
+    assert len(rows) > 4
+    assert sorted(rows) == sorted(exposed)
 
 
 def test_how_long_requests_took_is_a_histogram() -> None:

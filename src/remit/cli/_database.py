@@ -34,9 +34,11 @@ def maintained(db: Database | None, *, create: bool = False) -> Database:
 
     Write a notice to standard error if that is local mode's database, but a server is configured.
     """
+    if db is not None:
+        return db  # without the settings: a container's user may have no data directory
     path = database(db, create=create)
     settings = config.load({})
-    if db is None and settings.mode != "local" and settings.api_url:
+    if settings.mode != "local" and settings.api_url:
         variable, _ = config.environment_sources()["api_url"]
         emit(
             f"This uses {shown(path)}, not the server of {variable}; use --db for another one.",

@@ -15,12 +15,17 @@ from remit.collector.metrics import DB_ERRORS, ITEMS, REJECTIONS, REQUESTS, SPAN
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY: Final = "remit_request_duration_seconds"
+LATENCY_TEXT: Final = "Duration of requests, by route."
+LATENCY_LABELS: Final = ("route",)
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    REQUESTS: ("Requests by route and status.", ("method", "route", "status")),
+    REQUESTS: ("Requests, by method, route and status.", ("method", "route", "status")),
     SPANS: ("Spans created.", ()),
-    ITEMS: ("Operations carried out or rejected in bulk requests.", ()),
-    REJECTIONS: ("Requests and rejected bulk items, by code.", ("code",)),
-    DB_ERRORS: ("Requests that failed because the database could not be used.", ()),
+    ITEMS: ("Items of bulk requests, carried out or rejected.", ()),
+    REJECTIONS: ("Rejected requests and rejected bulk items, by code.", ("code",)),
+    DB_ERRORS: (
+        "API requests that got 503: the database cannot be used, or bodies fill the memory.",
+        (),
+    ),
 }
 """Text and labels of each counter."""
 WORKER: Final = "worker"
@@ -48,8 +53,8 @@ class PrometheusMetrics(Metrics):
         }
         self._latency = Histogram(
             LATENCY,
-            "How long requests took, by route.",
-            (WORKER, "route"),
+            LATENCY_TEXT,
+            (WORKER, *LATENCY_LABELS),
             buckets=BUCKETS_S,
             registry=own,
         )
