@@ -28,7 +28,7 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
     """An agent leads to its page, its failures to its runs."""
     page = tab.open("/agents")
     expect(page.locator(".notice .lead")).to_have_text(
-        "1 of 2 agents failed in 24 hours. 1 ran well."
+        "1 of 2 agents failed in 24 hours. 1 ran without a problem."
     )
     first, second = page.locator("table.agents tr:not(.day) td.a").all()
     assert (first.inner_text(), second.inner_text()) == ("Support", "Desk")
@@ -42,7 +42,7 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
 
     page.get_by_label("Agent").fill("nothing")
     page.get_by_role("button", name="Show").click()
-    expect(page.get_by_text("No agent has a name with nothing in it")).to_be_visible()
+    expect(page.get_by_text("No agent's name contains nothing.")).to_be_visible()
     page.get_by_role("link", name="All agents").click()
     page.get_by_role("link", name="Support", exact=True).click()
     page.wait_for_url(f"**/agents/{support}")
@@ -69,15 +69,15 @@ def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> N
 
 def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) -> None:
     """A rule redacted what the agent rules out, and a step ran that is not declared."""
-    page = tab.open(f"/agents/{support}?view=happened")
+    page = tab.open(f"/agents/{support}?view=activity")
     expect(page.locator(".notice .lead")).to_have_text(
-        "It met authentication and secrets, which it rules out: 3 values in read. "
-        "2 steps ran that are not declared."
+        "Found authentication and secrets, which the agent rules out: 3 values in read. "
+        "2 undeclared steps ran."
     )
-    expect(page.locator("section").filter(has_text="Ran, and it is not declared")).to_contain_text(
+    expect(page.locator("section").filter(has_text="Undeclared steps that ran")).to_contain_text(
         "guess"
     )
-    unused = page.locator("section").filter(has_text="Declared, and it never happened")
+    unused = page.locator("section").filter(has_text="Declared, but unused")
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
     expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
@@ -97,7 +97,7 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
         api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
     denied = denial("desk:often", Violation("no"))
     api.span(run, schema_name="desk:often", status="failed", result_payload=denied)
-    page = tab.open(f"/agents/{agent}?view=happened")
+    page = tab.open(f"/agents/{agent}?view=activity")
     often, seldom = page.locator("table.times tbody tr").all()
     cells = {name: f"[data-l='{name}']" for name in ("p50", "p95")}
     assert [often.locator(cell).inner_text() for cell in cells.values()] == ["100 ms", "190 ms"]
@@ -135,7 +135,7 @@ def test_a_token_of_a_deployment_sees_its_agent_alone(
 def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
     """An unknown agent is not found."""
     for address, text in (
-        (f"/agents/{support}?view=moon", "must be one of remit, happened, versions, runs"),
+        (f"/agents/{support}?view=moon", "must be one of remit, activity, versions, runs"),
         (f"/agents/{support}?version=1", "must be a version of this agent, as the list links it"),
         ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
         ("/agents?after=-1", "must be the number of agents on the pages before"),

@@ -94,7 +94,7 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
     with opened_tab(browser, full_desk, script=False) as tab:
         page = tab.open("/map")
         page.get_by_label("Agent").fill("travel booker")
-        page.get_by_label("Show").select_option("what leaves")
+        page.get_by_label("Show").select_option("data that may leave")
         page.get_by_role("button", name="Show").click()
         assert f"agent={agents.agents['Travel booker']}" in page.url
         expect(page.locator(".map ol li")).to_have_count(1)
@@ -180,7 +180,7 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
         "financial information\nobserved in 3 steps, though ruled out" in cells["Claims triage"][2]
     )
     gaps = page.locator("#gaps tbody tr", has_text="Claims triage").inner_text()
-    assert "why sort met financial information, which it rules out" in gaps
+    assert "why sort handled financial information, which the agent rules out" in gaps
     page.get_by_label("Missing").select_option("purpose")
     page.get_by_role("button", name="Show").click()
     assert "missing=purpose" in page.url

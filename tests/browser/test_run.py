@@ -45,7 +45,7 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
         assert panel.locator(".how").all_inner_texts() == [
             "directly caused by",
-            "which came up while this was handled",
+            "raised while handling",
         ]
         assert _bars(page) == ["redacted by type:SecretStr"] * 2
         expect(panel.locator(".frames .here")).to_contain_text("shop/tools.py")

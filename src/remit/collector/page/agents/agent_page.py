@@ -1,4 +1,4 @@
-"""One agent: its remit, what happened, and its versions."""
+"""One agent: its remit, its activity, and its versions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from urllib.parse import quote
 
 from remit.collector.errors import invalid_field
-from remit.collector.page.agents import happened, matrix, versions
+from remit.collector.page.agents import activity, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.page.windows import PERIODS
 
 _VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Html]]] = {
     "remit": matrix.remit,
-    "happened": happened.happened,
+    "activity": activity.activity,
     "versions": versions.compare,
 }
 

@@ -60,7 +60,7 @@ class Unused(NamedTuple):
     before: int
 
 
-def happened(visit: Visit, subject: Subject) -> Html:
+def activity(visit: Visit, subject: Subject) -> Html:
     """Show declarations and records of the agent."""
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
@@ -86,7 +86,7 @@ def happened(visit: Visit, subject: Subject) -> Html:
         names.add(declared.own.name)
     unused = _unused(subject, before)
     return Html(
-        "agent_happened.html",
+        "agent_activity.html",
         {
             "redacted": redacted,
             "never": [one for one in redacted if one.word == NEVER],
