@@ -146,7 +146,7 @@ def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> 
     api.span(run_id, schema_name="remit:run", payload={"subject": "ada"})
     page, hashed = _words(http.get(f"/runs/{run_id}").text), hash_of_subject("ada")[:12]
     assert f"subject {hashed}" in page
-    assert f"Lists and addresses have the hash of it, {hashed}" in page
+    assert f"Lists and addresses show its hash, {hashed}" in page
 
 
 def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:

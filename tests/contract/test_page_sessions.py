@@ -332,9 +332,9 @@ def test_who_terminated_a_run_is_kept(world: World, http: httpx.Client) -> None:
         sign_in(http, given)
         http.post(f"/runs/{run}/terminate", data={"reason": "enough"}, headers=SAME_SITE)
         terminated[run] = (
-            "page, session of token night shift"
+            "web UI, session of token night shift"
             if given == secret
-            else "page, session of a one-time link"
+            else "web UI, session of a one-time link"
         )
     run, body = run_pages.running(api), {"reason": "enough"}
     details(world.http(secret).post(f"/api/v1/agent_instance/{run}/terminate", json=body))

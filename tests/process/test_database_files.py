@@ -118,7 +118,7 @@ def test_the_database_of_another_program_is_refused_by_name_and_stays_as_it_is(
 
     assert refused.exit_code == 1
     assert f"{foreign} cannot be" in refused.output
-    assert "another program made it" in refused.output
+    assert "another program created it" in refused.output
     assert "moz_places" in refused.output
     assert content(foreign.parent) == before
 

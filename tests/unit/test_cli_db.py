@@ -260,7 +260,7 @@ def test_backup_of_what_is_no_database_leaves_no_copy(tmp_path: Path) -> None:
 
     for path, sentence in (
         (tmp_path / "none.db", "there is no database at "),
-        (other, "another program made it"),
+        (other, "another program created it"),
         (damaged, "is malformed"),
     ):
         done = run("backup", str(tmp_path / "copy.db"), "--db", str(path))

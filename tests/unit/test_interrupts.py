@@ -243,7 +243,7 @@ def test_a_failure_that_is_left_open_is_said_to_be_lost(
     with agent.run() as run:
         run.fail("bad")
         run.leave_open()
-    assert "leave_open() came after fail()" in caplog.text
+    assert "leave_open() was called after fail()" in caplog.text
     assert [each.status for each in recorder.runs] == ["open", "open"]
 
 

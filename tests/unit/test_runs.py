@@ -289,13 +289,13 @@ DECLARED = {
         ("review", {"score": 7}, ["`score` is more than 1"]),
         ("review", {"score": "high"}, ["`score` is not of type number"]),
         ("review", {"score": True}, ["`score` is not of type number"]),
-        ("review", {"score": 1, "by": "me"}, ["`by` is none of the values that are allowed"]),
+        ("review", {"score": 1, "by": "me"}, ["`by` is not one of the allowed values"]),
         ("review", {"score": 1, "notes": [1]}, ["`notes[0]` is not of type string"]),
         ("pace", {}, ["`seconds` is missing"]),
         ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
         ("stars", {"value": "five"}, ["`value` is not of type integer"]),
-        ("rating", {"value": "five"}, ["`value` is of no form that is allowed"]),
-        ("verdict", {"value": "bad"}, ["the payload is of no form that is allowed"]),
+        ("rating", {"value": "five"}, ["`value` matches none of the allowed forms"]),
+        ("verdict", {"value": "bad"}, ["the payload matches none of the allowed forms"]),
         ("written", {"a": 0}, ["`a` is not more than 0"]),
         ("endless", {"a": 0}, []),
         ("broken", {"a": 0}, []),
@@ -376,7 +376,7 @@ def noter() -> None:
 @each(
     ("given", "said"),
     [
-        pytest.param({"subject": 17}, "subject.*of type int; expected a text", id="number"),
+        pytest.param({"subject": 17}, "subject.*of type int; expected a string", id="number"),
         pytest.param({"subject": {"id": 17}}, "subject.*of type dict", id="mapping-as-subject"),
         pytest.param({"labels": "mail"}, "labels.*saw 'mail'; expected a list", id="one-word"),
         pytest.param({"labels": 17}, "labels.*of type int", id="number-as-labels"),
@@ -471,9 +471,9 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
 
     with answer.run() as run:
         run.record_quality("half \ud800", {"score": 1})
-        with pytest.raises(UsageError, match="the name an object of type int; expected a text"):
+        with pytest.raises(UsageError, match="the name an object of type int; expected a string"):
             run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
-        with pytest.raises(UsageError, match="the name ''; expected a text"):
+        with pytest.raises(UsageError, match="the name ''; expected a string"):
             run.record_quality("", {"score": 1})
     assert recorder.runs[0].quality == {"half ?": {"score": 1}}
 

@@ -205,7 +205,7 @@ def _check_key(key: object, where: str) -> None:
         )
     if homes := [part for part, names in MEMBERS.items() if key in names]:
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
+            f"{where}: data_risk has the key {key!r}, which belongs in {' or '.join(homes)}"
         )
     if not isinstance(key, str) or (
         key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY)
@@ -220,7 +220,7 @@ def _check_extras(extras: Mapping[str, object], where: str) -> None:
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
                 f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "
-                "expected what JSON can say"
+                "expected a JSON value"
             )
 
 

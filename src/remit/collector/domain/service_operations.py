@@ -57,7 +57,7 @@ def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
     """Reject the invitation: a collector has no people."""
     del ctx
     check_name("email", request.email)
-    raise invalid_action("a collector has no users: hand out a token instead")
+    raise invalid_action("a collector has no users: create a token instead")
 
 
 def count_alerts(ctx: Context) -> dict[str, object]:
