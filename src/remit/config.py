@@ -182,10 +182,10 @@ class Settings(BaseModel):
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
     on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
-    """What happens when a step violates the remit: `observe`, `deny` or `terminate`, in upper or
+    """Reaction to a step that violates the remit: `observe`, `deny` or `terminate`, in upper or
     lower case. A value that cannot be read counts as `deny`."""
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
-    """What happens when a step is called outside any run. `record`: it runs, is counted and logged
+    """Reaction to a call of a step outside any run. `record`: it runs, is counted and logged
     once. `deny`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
     `terminate`, a step is denied if an agent declared in this process rules out a word that the
     step declares or leaves unknown; all other steps run, as with `record`."""

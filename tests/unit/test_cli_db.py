@@ -130,8 +130,8 @@ def test_nothing_is_asked_of_a_job_that_says_yes(
 @each(
     ("words", "told"),
     [
-        (["--reason", "x"], "Give one of --run, --agent and --subject"),
-        (["--reason", "x", "--run", "one", "--subject", "ann"], "Give one of"),
+        (["--reason", "x"], "Specify one of --run, --agent and --subject"),
+        (["--reason", "x", "--run", "one", "--subject", "ann"], "Specify one of"),
         (["--run", "one"], "Missing option '--reason'"),
         (["--run", "one", "--reason", " "], "must not be empty"),
         (["--run", "nine", "--reason", "x"], "there is no run 'nine'"),

@@ -625,8 +625,8 @@ def test_it_is_not_called(remit_recorder):
 SHOWN: Final = """\
 AssertionError: violated: never('financial_transactions'), but it was done:
   test_desk:pay (test_desk.py:4) allows financial_transactions (2 calls)
-AssertionError: undecided: only('financial_transactions'), but steps that ran do not say whether \
-they do more:
+AssertionError: undecided: only('financial_transactions'), but steps that ran do not declare \
+whether they do more:
   test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, \
 destroy_data and external_communication (2 calls)
   test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, \

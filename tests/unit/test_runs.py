@@ -222,7 +222,7 @@ def test_a_quality_without_a_name_is_an_error(name: Any) -> None:
     def answer() -> None:
         return None
 
-    with isolated(mode="off"), answer.run() as run, pytest.raises(UsageError, match="a text"):
+    with isolated(mode="off"), answer.run() as run, pytest.raises(UsageError, match="a string"):
         run.record_quality(name, {})
 
 
@@ -283,7 +283,7 @@ DECLARED = {
         (
             "reveiw",
             {"score": 1},
-            ["the name is not declared; declared are broken, endless, pace, "],
+            ["the name is not declared; declared names: broken, endless, pace, "],
         ),
         ("review", {}, ["`score` is missing"]),
         ("review", {"score": 7}, ["`score` is more than 1"]),

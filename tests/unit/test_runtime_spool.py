@@ -95,7 +95,7 @@ def test_an_outage_without_a_spool_names_the_memory(
     agent()
     wait_until(lambda: "returned 503" in caplog.text)
     (line,) = [message for message in caplog.messages if "returned 503" in message]
-    assert "is kept in memory" in line
+    assert "are kept in memory" in line
     assert "remit spool send" not in line
     remit.shutdown(1)
     assert "are lost with this process" in caplog.messages[-1]

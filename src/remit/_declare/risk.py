@@ -181,8 +181,8 @@ def coerce(value: object, where: str) -> DataRisk | None:
         return value
     if not isinstance(value, Mapping):
         raise DeclarationError(
-            f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
+            f"{where}: data_risk is of type {type(value).__qualname__}; expected the "
+            f"result of remit.risk(...), a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
     members = cast("Mapping[Any, object]", value)
     for key in members:

@@ -50,7 +50,7 @@ class Run:
 
     @property
     def id(self) -> str | None:
-        """The server's id of the instance; `None` until its registration was answered."""
+        """The server's id of the instance; `None` until it is registered."""
         return self._run.feed.instance_id
 
     @property
