@@ -74,12 +74,12 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     excludes, have only the sentence.
 
     Attributes:
-        sentence: What violates the policy, in one sentence.
+        sentence: The violation, in one sentence.
         part: The part of the data risk, such as `action_profile`.
         name: The action or category.
-        word: What the step says: `allowed`, `included` or `unknown`.
+        word: Word of the step: `allowed`, `included` or `unknown`.
         agent: The external identifier of the agent that rules it out.
-        limit: What that agent says: `disallowed` or `excluded`.
+        limit: Word of that agent: `disallowed` or `excluded`.
     """
 
     sentence: str

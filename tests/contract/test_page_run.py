@@ -136,7 +136,7 @@ def test_a_complete_run_tells_which_steps_may_have_moved_money(
     story.end(top, ms=50)
     story.end(story.root, result={"status": "complete"}, ms=60)
     page = _words(http.get(f"/runs/{story.finish('complete')}").text)
-    assert "Succeeded: steps that may move money (2: charge)" in page
+    assert "Steps that may move money (2: charge) succeeded." in page
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:

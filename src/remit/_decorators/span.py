@@ -32,7 +32,7 @@ def span(
     Args:
         name: Span type, sent as given.
         payload: Input of the block; redacted and bounded like every payload.
-        data_risk: What the block may do and whose data flows through it. The default is the data
+        data_risk: Actions and data of the block. The default is the data
             risk that is declared under its name.
 
     Returns:

@@ -65,8 +65,8 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 
     Args:
         name: Span type; by default `module:qualname`.
-        data_risk: What the step may do and whose data flows through it: what `remit.risk(...)`
-            returns, a `DataRisk`, or a mapping of the same shape.
+        data_risk: Actions and data of the step: the result of `remit.risk(...)`, a
+            `DataRisk`, or a mapping of the same shape.
         title: Title for people; by default made from the function's name.
         description: By default the docstring.
         template: Liquid template of a span's summary.

@@ -342,7 +342,7 @@ class Span:
         return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
-        """Set the span's result, instead of what the call returns.
+        """Set the span's result, instead of the return value of the call.
 
         Args:
             result: The value to record; redacted and bounded like the result of a call, by the

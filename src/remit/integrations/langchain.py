@@ -147,7 +147,7 @@ class RemitHandler(GraphCallbackHandler):
         """Check the arguments.
 
         Args:
-            remits: What agents may do, by the name of the agent: holds for all that is below it.
+            remits: Limits of agents, by the name of the agent; each applies to everything below it.
                 An agent that opens a run and is not in it is an error.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
 
@@ -460,7 +460,7 @@ class RemitHandler(GraphCallbackHandler):
 
 
 class RemitTools(AgentMiddleware[Any, Any, Any]):
-    """Declares tools, records their calls, and answers those that are denied.
+    """Declares tools, records their calls, and answers denied calls.
 
     It is for `middleware=` of `create_agent`. For a graph of one's own, its methods are for
     `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; in programs that are not

@@ -1,4 +1,4 @@
-"""Records and governs the tools of MCP, in clients and in servers.
+"""Records and governs MCP tools, in clients and in servers.
 
 A client takes one line, a server two:
 
@@ -99,7 +99,7 @@ _denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_de
 
 
 def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
-    """Record the tool calls of *client*, and deny those that violate the agent's remit.
+    """Record the tool calls of *client*, and deny calls that violate the agent's remit.
 
     A denied call is not sent; its answer is an error that the model understands. The spans have
     the type `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
@@ -362,7 +362,7 @@ class _Session(NamedTuple):
 
 
 class Recorded(Extension):
-    """Records the tool calls of an `MCPServer`, and denies those that violate its remit.
+    """Records the tool calls of an `MCPServer`, and denies calls that violate its remit.
 
     Each trace of a client has a run of the agent `mcp.agents:<name>`; without a `traceparent` each
     connection has one. A terminated run answers its calls with an error, and the server goes on.

@@ -369,7 +369,7 @@ def govern(
     risks: Mapping[str, DataRisk] | None = None,
     remits: Mapping[str, DataRisk] | None = None,
 ) -> TAgent:
-    """Return a copy of an agent, and of those that it hands over to, whose tools are governed.
+    """Return a copy of an agent, and of its handoff agents, whose tools are governed.
 
     A tool has a span, and is registered with schema and data risk. If it violates the remit, it is
     not called, and the model reads why. Govern an agent before `as_tool`, too.
@@ -377,8 +377,8 @@ def govern(
     Args:
         agent: The agent.
         risks: Data risks of tools, by name; a decorated function has its own.
-        remits: By the name of an agent, the data risk that applies to its tools, and to what they
-            call, in addition to that of the run.
+        remits: Data risks by the name of an agent. Each applies to the agent's tools and their
+            calls, in addition to that of the run.
 
     Raises:
         DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.

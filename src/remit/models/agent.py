@@ -13,7 +13,7 @@ class AgentForCreate(WireModel):
     name: str
     """Name for people."""
     description: str | None = None
-    """What it does."""
+    """Description of the agent."""
     external_identifier: str | None = None
     """The client's name of the agent, unique in the account; it cannot be changed later."""
     id: str | None = None
@@ -70,7 +70,7 @@ class Agent(WireModel):
     name: str
     """Name for people."""
     description: str | None = None
-    """What it does."""
+    """Description of the agent."""
     external_identifier: str | None = None
     """The client's name of the agent."""
     status: Literal["pending", "active", "dormant", "retired"]

@@ -32,11 +32,11 @@ class SpanTypeSchemaForCreate(WireModel):
     title: str | None = None
     """Title for people, in place of the name."""
     description: str | None = None
-    """What the step does, in a sentence or more."""
+    """Description of the step, in a sentence or more."""
     template: str | None = None
     """Liquid template of a span's summary."""
     data_risk: DataRisk | None = None
-    """What the step may do and which data it handles."""
+    """Actions and data of the step."""
 
 
 class QualitySchemaForCreate(WireModel):
@@ -54,7 +54,7 @@ class QualitySchemaForCreate(WireModel):
     title: str | None = None
     """Title for people, in place of the name."""
     description: str | None = None
-    """What is measured."""
+    """Description of the measurement."""
     template: str | None = None
     """Liquid template of the summary."""
     data_risk: DataRisk | None = None
@@ -198,7 +198,7 @@ class RecordQualityRequest(WireModel):
     name: str
     """Name of the quality schema."""
     payload: JsonObject | None = None
-    """What was measured; null removes the name."""
+    """The measurement; null removes the name."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -240,7 +240,7 @@ class Failure(WireModel):
     at: datetime
     """When."""
     fingerprint: str | None = None
-    """What equal failures have in common, 16 hexadecimal digits."""
+    """Fingerprint that equal failures share, 16 hexadecimal digits."""
 
 
 class AgentInstance(WireModel):

@@ -109,4 +109,4 @@ class PingResponse(WireModel):
     status: str | None = None
     """`success`, from every server that was seen."""
     details: JsonObject | None = None
-    """What the server says about the token, if anything."""
+    """Details of the token, if the server sends any."""

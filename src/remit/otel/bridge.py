@@ -104,8 +104,8 @@ class Bridge(SpanProcessor):
             enforce: Raise a denial or a termination where a span starts, so that the step does not
                 run. Otherwise a step that violates the remit runs with a note.
             risks: Data risks of tools, by name.
-            capture_messages: Which messages of a model call are recorded: `new`, those that the
-                previous call below the same parent did not have, `all`, or `none`.
+            capture_messages: Which messages of a model call are recorded: `new`, the messages
+                that the previous call below the same parent did not have, `all`, or `none`.
 
         Raises:
             DeclarationError: An argument is wrong.

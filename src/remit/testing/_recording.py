@@ -48,7 +48,7 @@ def isolated(
 ) -> Generator[RecordingSink]:
     """Record into memory within this block: no thread, no file, no socket, no environment.
 
-    What is declared in the block is forgotten after it, and a fault inside remit raises, so that
+    Declarations in the block are forgotten after it, and a fault inside remit raises, so that
     a test sees it. The settings of an earlier `remit.configure()` apply, except target and mode.
     `remit.configure()` in the block changes settings, but neither the sink nor the mode.
 
@@ -239,7 +239,7 @@ class RecordingSink:
 
     Attributes:
         runs: Every run, oldest first.
-        registry: What is declared while the sink records; it outlasts the block.
+        registry: Declarations that are made while the sink records; it outlasts the block.
     """
 
     def __init__(self) -> None:
@@ -323,7 +323,7 @@ class RecordingSink:
         """Return the spans of all runs that did *word*, by the declarations of their steps.
 
         A step does an action that its declaration allows, and a category that its parameters or its
-        result include, also where only a type shows it. A span that was denied did nothing. An
+        result include, even if only a type shows it. A span that was denied did nothing. An
         agent's own span is not a step; a block of `remit.span` is one, with its `data_risk`.
 
         Args:
@@ -377,7 +377,7 @@ class RecordingSink:
 
         Args:
             category: A category of data that the result of a source holds.
-            to: What must not begin after a source.
+            to: An action or category of steps that must not begin after a source.
 
         Raises:
             AssertionError: `violated`: such a step began after a source; `vacuous`: no source ran,

@@ -31,7 +31,7 @@ class ApiTokenForCreate(WireModel):
     name: str | None = None
     """Name, which lists and the records of erasures show."""
     may: PermissionWords = "write"
-    """What it may do: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
+    """Its permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
     commas between them; at most what the token may do that creates it."""
 
 
