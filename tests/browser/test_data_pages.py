@@ -213,7 +213,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     past = FakeClock(datetime.now(UTC) - timedelta(days=200))
     create_token(desk.world.store, "account", name="ci-nightly", clock=past)
     page = tab.open("/account")
-    assert "never ends and is not used: ci-nightly." in lead(page)
+    assert "never expires and is not used: ci-nightly." in lead(page)
     first = page.locator(".toks tbody tr").first
     expect(first).to_contain_text("ci-nightly")
     first.get_by_role("link", name="Revoke ci-nightly").click()

@@ -437,7 +437,7 @@ def test_what_is_no_id_cannot_be_resumed(
     def answer() -> None:
         return None
 
-    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of an instance"):
+    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of a run"):
         answer.run(resume=resume)  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs == []
 
