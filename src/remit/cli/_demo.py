@@ -45,8 +45,8 @@ SHOWN: Final = 1
 def demo(data_dir: Path | None) -> None:
     """Run an example agent and show its record.
 
-    A support desk answers a few customers. It needs no account, no key and no network: the record
-    stays on this machine, unless the REMIT_* variables name a server.
+    The example is a support desk that answers a few customers. It needs no account, no key and no
+    network: the record stays on this machine, unless the REMIT_* variables set a server.
     """
     runtime = _configured(data_dir)
     agent = _example()
