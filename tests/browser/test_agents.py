@@ -55,7 +55,7 @@ def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> N
         "Under deny, 2 of its 4 declared steps would be denied: purge and send; "
         "1 more is undeclared and would be denied: guess."
     )
-    matrix = page.get_by_role("table", name="What each step is declared to do")
+    matrix = page.get_by_role("table", name="Declared actions and data of each step")
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
     assert rows == ["support: its remit", "purge", "send", "idle", "read"]
     assert matrix.locator("td.violation").count() == 3

@@ -117,7 +117,7 @@ def test_the_form_stays(desk: Desk, tab: Tab, first: str, second: str) -> None:
     page.get_by_label("One run").fill(run)
     page.get_by_label("Another run").fill(run)
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("alert")).to_contain_text("must be another run")
+    expect(page.get_by_role("alert")).to_contain_text("must differ from the first run")
     tab.expect("422")
 
 

@@ -155,7 +155,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(
 
     assert content(left) == before
     (said,) = [line for line in caplog.messages if line.startswith("the spool in ")]
-    assert f"the folder {left} belongs to another user" in said or (
+    assert f"the directory {left} belongs to another user" in said or (
         f"other users may write to the directory {left}" in said
     )
 

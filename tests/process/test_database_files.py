@@ -226,7 +226,7 @@ def test_a_database_that_may_only_be_read_can_be_read(db: Path, tmp_path: Path) 
     assert [each["run"]["external_identifier"] for each in json.loads(listed.stdout)] == ["one"]
     assert (tokens.returncode, tokens.stderr) == (0, "")
     assert served.returncode == 1
-    assert "may be written to" in served.stderr
+    assert "is writable" in served.stderr
 
 
 @each(

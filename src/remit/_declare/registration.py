@@ -78,7 +78,7 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
     {
         "name": LOSS_TYPE,
         "title": "Loss",
-        "description": "Recorded data that could not be delivered.",
+        "description": "What was recorded and could not be delivered.",
         "params_schema": {
             "type": "object",
             "properties": {

@@ -258,7 +258,7 @@ def _problems(folder: Folder, files: list[SpoolFileInfo]) -> Iterator[str]:
     # The end of a run that has items is one of them, or follows them.
     runs = sum(file.open_runs for file in left if not file.items)
     if runs:
-        yield f"{number_of(runs, 'run')} of ended programs have no end"
+        yield f"{number_of(runs, 'run')} of ended programs did not end"
     rejected = sum(file.rejected.total() for file in files)
     if rejected:
         yield f"{rejected:,} items were rejected by a server"
