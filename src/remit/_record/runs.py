@@ -394,8 +394,8 @@ class OpenRun:
             # The server still has the root span, which was left open.
             if not told_nothing:
                 self._warn(
-                    "run(resume=...) got a subject, labels or a traceparent; the run keeps those "
-                    "that it was started with"
+                    "run(resume=...) got a subject, labels or a traceparent; the run keeps the "
+                    "earlier ones"
                 )
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return
