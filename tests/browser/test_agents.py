@@ -28,7 +28,7 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
     """An agent leads to its page, its failures to its runs."""
     page = tab.open("/agents")
     expect(page.locator(".notice .lead")).to_have_text(
-        "1 of 2 agents failed in 24 hours. 1 ran well."
+        "1 of 2 agents failed in 24 hours. 1 ran without a problem."
     )
     first, second = page.locator("table.agents tr:not(.day) td.a").all()
     assert (first.inner_text(), second.inner_text()) == ("Support", "Desk")
@@ -42,7 +42,7 @@ def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> 
 
     page.get_by_label("Agent").fill("nothing")
     page.get_by_role("button", name="Show").click()
-    expect(page.get_by_text("No agent has a name with nothing in it")).to_be_visible()
+    expect(page.get_by_text("No agent's name contains nothing.")).to_be_visible()
     page.get_by_role("link", name="All agents").click()
     page.get_by_role("link", name="Support", exact=True).click()
     page.wait_for_url(f"**/agents/{support}")
@@ -55,7 +55,7 @@ def test_the_remit_says_which_steps_would_be_denied(tab: Tab, support: str) -> N
         "Under deny, 2 of its 4 declared steps would be denied: purge and send; "
         "1 more is undeclared and would be denied: guess."
     )
-    matrix = page.get_by_role("table", name="What each step is declared to do")
+    matrix = page.get_by_role("table", name="Declared actions and data of each step")
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
     assert rows == ["support: its remit", "purge", "send", "idle", "read"]
     assert matrix.locator("td.violation").count() == 3
@@ -71,16 +71,16 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     """A rule redacted what the agent rules out, and a step ran that is not declared."""
     page = tab.open(f"/agents/{support}?view=activity")
     expect(page.locator(".notice .lead")).to_have_text(
-        "It met authentication and secrets, which it rules out: 3 values in read. "
-        "2 steps ran that are not declared."
+        "Found authentication and secrets, which the agent rules out: 3 values in read. "
+        "2 undeclared steps ran."
     )
-    expect(page.locator("section").filter(has_text="Ran, and it is not declared")).to_contain_text(
+    expect(page.locator("section").filter(has_text="Undeclared steps that ran")).to_contain_text(
         "guess"
     )
-    unused = page.locator("section").filter(has_text="Declared, and it never happened")
+    unused = page.locator("section").filter(has_text="Declared, but unused")
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
-    expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
+    expect(page.get_by_text("Tokens: 300 in, 21 out, recorded by 3 of 3 runs.")).to_be_visible()
     expect(page.get_by_text("of the last 200 completed calls of each step")).to_be_visible()
 
 

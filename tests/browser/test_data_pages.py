@@ -94,7 +94,7 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
     with opened_tab(browser, full_desk, script=False) as tab:
         page = tab.open("/map")
         page.get_by_label("Agent").fill("travel booker")
-        page.get_by_label("Show").select_option("what leaves")
+        page.get_by_label("Show").select_option("data that may leave")
         page.get_by_role("button", name="Show").click()
         assert f"agent={agents.agents['Travel booker']}" in page.url
         expect(page.locator(".map ol li")).to_have_count(1)
@@ -167,7 +167,7 @@ def test_nothing_was_denied(look: Tab, agents: DeclaredAgents) -> None:
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     """Declared, observed, or missing and whom to ask."""
     page = look.open("/register")
-    assert lead(page).startswith("2 of 7 agents have no gap. 5 have gaps")
+    assert lead(page).startswith("5 of 7 agents have gaps")
     cells = {
         row.locator("th").inner_text().split("\n")[0]: row.locator("td").all_inner_texts()
         for row in page.locator(".reg tbody tr").all()
@@ -180,7 +180,7 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
         "financial information\nobserved in 3 steps, though ruled out" in cells["Claims triage"][2]
     )
     gaps = page.locator("#gaps tbody tr", has_text="Claims triage").inner_text()
-    assert "why sort met financial information, which it rules out" in gaps
+    assert "why sort handled financial information, which the agent rules out" in gaps
     page.get_by_label("Missing").select_option("purpose")
     page.get_by_role("button", name="Show").click()
     assert "missing=purpose" in page.url
@@ -213,7 +213,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     past = FakeClock(datetime.now(UTC) - timedelta(days=200))
     create_token(desk.world.store, "account", name="ci-nightly", clock=past)
     page = tab.open("/account")
-    assert "never ends and is not used: ci-nightly." in lead(page)
+    assert "never expires and is not used: ci-nightly." in lead(page)
     first = page.locator(".toks tbody tr").first
     expect(first).to_contain_text("ci-nightly")
     first.get_by_role("link", name="Revoke ci-nightly").click()

@@ -152,7 +152,7 @@ def test_keys_of_every_page(tab: Tab, desk: Desk) -> None:
         page.wait_for_url(f"{tab.url}{path}")
     page.keyboard.press("?")
     page.wait_for_url("**/help")
-    page.get_by_label("The keys of every page are on, in this browser").uncheck()
+    page.get_by_label("Keyboard shortcuts are on in this browser").uncheck()
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("t")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")

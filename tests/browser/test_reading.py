@@ -76,7 +76,7 @@ def test_two_runs_are_compared(desk: Desk, tab: Tab) -> None:
     assert page.url.endswith(f"?a={older}&b={newer}")
     expect(page.locator(".notice")).to_contain_text(
         "charge failed after 6.36 s; in the older run it took 410 ms. "
-        "Before it both did the same 8 steps, but for chat, which 1.5.0 added."
+        "Before it both did the same 8 steps, except for chat, which 1.5.0 added."
     )
     expect(page.locator(".notice")).to_contain_text(
         "Shop.close_order and write were never reached."
@@ -117,7 +117,7 @@ def test_the_form_stays(desk: Desk, tab: Tab, first: str, second: str) -> None:
     page.get_by_label("One run").fill(run)
     page.get_by_label("Another run").fill(run)
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("alert")).to_contain_text("must be another run")
+    expect(page.get_by_role("alert")).to_contain_text("must differ from the first run")
     tab.expect("422")
 
 
@@ -134,7 +134,7 @@ def test_help_has_a_key(tab: Tab) -> None:
 def test_keys_can_be_turned_off(tab: Tab) -> None:
     """In this browser, on the page of help."""
     page = tab.open("/help")
-    switch = page.get_by_label("The keys of every page are on")
+    switch = page.get_by_label("Keyboard shortcuts are on")
     switch.uncheck()
     page.reload()
     expect(switch).not_to_be_checked()

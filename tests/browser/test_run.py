@@ -38,14 +38,14 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         notice = _notice(page)
         assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
         assert "Whether money moved is not recorded." in notice
-        assert "steps that may read data (1)" in notice
-        assert "None that may update data, destroy data or move money" in notice
+        assert "Before it, steps began that may read data (1)." in notice
+        assert "No step before it may update data, destroy data or move money" in notice
         assert re.search(r"The same failure in \d+ runs since", notice)
         panel = page.locator("#panel")
         expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
         assert panel.locator(".how").all_inner_texts() == [
             "directly caused by",
-            "which came up while this was handled",
+            "raised while handling",
         ]
         assert _bars(page) == ["redacted by type:SecretStr"] * 2
         expect(panel.locator(".frames .here")).to_contain_text("shop/tools.py")

@@ -206,7 +206,7 @@ def test_runs_are_ordered_and_saved(past: Tab, history: History) -> None:
     assert len(lines) == len(rows(page)) + 1  # the running one has no duration
     assert {line["status"] for line in lines} >= {"active", "failed", "terminated"}
     past.open("/runs?order=tokens")
-    expect(page.locator(".notice")).to_contain_text("None that the filters choose has counted tok")
+    expect(page.locator(".notice")).to_contain_text("No run that matches has recorded tok")
     page.get_by_role("link", name="Newest first").click()
     page.locator(".hours a").first.focus()
     page.keyboard.press("Enter")
@@ -267,7 +267,7 @@ def test_a_slow_search_shows_what_it_found(browser: Browser, tmp_path: Path) -> 
         notice = page.locator(".notice")
         expect(notice).to_contain_text("Partial results: the query timed out after 2 runs")
         expect(page.locator("tr[data-run]")).to_have_count(2)
-        page.get_by_role("link", name="Go on from there").click()
+        page.get_by_role("link", name="Continue from there").click()
         page.wait_for_url("**to=*")
         expect(notice).to_contain_text("the query timed out before it found a run")
     store.close()

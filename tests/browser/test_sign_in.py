@@ -53,7 +53,7 @@ def test_a_link_signs_in_once(browser: Browser, desk: Desk) -> None:
         assert code not in page.url
     with opened_tab(browser, desk, signed_in=False) as tab:
         page = tab.open(f"/sign-in#{code}")
-        expect(page.get_by_role("alert")).to_contain_text("used before")
+        expect(page.get_by_role("alert")).to_contain_text("already used")
         tab.expect("401")
 
 

@@ -89,7 +89,7 @@ def test_a_database_does_not_answer(browser: Browser, tmp_path: Path) -> None:
     with serving_page(cast("Store", lost)) as desk, opened_tab(browser, desk) as tab:
         lost.is_lost = True
         page = tab.open("/runs")
-        expect(page.get_by_role("heading", level=1)).to_have_text("The database does not answer")
+        expect(page.get_by_role("heading", level=1)).to_have_text("The database does not respond")
         assert tab.check("503") == []
         tab.expect("503")
     store.close()

@@ -121,9 +121,9 @@ def test_only_failed_steps_are_shown_with_what_is_above_them(tab: Tab, run: str)
 def test_a_gap_is_folded(tab: Tab, run: str) -> None:
     """It is hatched, and opens again."""
     page = opened(tab, run)
-    page.get_by_role("button", name="fold 36.0 s of nothing?").click()
+    page.get_by_role("button", name="fold 36.0 s of idle time?").click()
     expect(page.locator("#tree .gapband").first).to_be_attached()
-    page.get_by_role("button", name="36.0 s of nothing folded: unfold").click()
+    page.get_by_role("button", name="36.0 s of idle time folded: unfold").click()
     expect(page.locator("#tree .gapband")).to_have_count(0)
 
 
@@ -164,6 +164,6 @@ def test_who_is_signed_out_is_told(tab: Tab, desk: Desk) -> None:
     page.locator("#tree").focus()
     page.keyboard.press("End")
     expect(page.locator(".said")).to_have_text(
-        "signed out: sign in in another tab, then go on here"
+        "signed out: sign in in another tab, then continue here"
     )
     tab.expect("401")

@@ -182,7 +182,7 @@ def test_the_page_and_the_exports_say_it_too(store: Store, world: World) -> None
     api = world.account()
     run = ended(api, 2, external_identifier="01m8ry1r3vxd1mwspms4j7awkb")
     reader = signed_in(store)
-    said = "0 of 2 steps are here"
+    said = "0 of 2 steps received"
 
     assert said in reader.get("/runs?from=all").text
     assert said in reader.get("/runs?from=all&marked=lost").text

@@ -107,10 +107,10 @@ def test_a_beginning_of_several_subjects_is_not_enough(world: World, http: httpx
     one, _ = (_about(api, subject) for subject in SAME_BEGIN)
     answer = http.post("/runs", data={"subject": one[:8]}, headers=SAME_SITE)
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert "is the beginning of several hashes" in answer.text
+    assert "matches several hashes" in answer.text
     address = http.get("/runs", params={"subject": one[:8]})
     assert address.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert "is the beginning of several hashes" in address.text
+    assert "matches several hashes" in address.text
     answer = http.post("/runs", data={"subject": one[:12]}, headers=SAME_SITE)
     assert answer.headers["location"] == f"/runs?subject={one}"
 
@@ -119,7 +119,7 @@ def test_bars_say_that_they_leave_no_run_out(world: World, http: httpx.Client) -
     """If a filter chooses by what is not counted by hour."""
     run = world.account().instance("failed")
     assert (
-        "<b>Counted without the filter status.</b>" in http.get("/runs?from=all&status=failed").text
+        "<b>The bars ignore the filter status.</b>" in http.get("/runs?from=all&status=failed").text
     )
     assert "Counted without" not in http.get(f"/runs?from=all&agent={run['agent_id']}").text
 

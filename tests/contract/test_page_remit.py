@@ -59,8 +59,8 @@ def _text(reader: Visitor, address: str, begin: str, end: str) -> str:
 
 
 def _named(sentence: str, which: str) -> set[str]:
-    """Return the categories that a sentence says were met and ruled out."""
-    met = re.search(rf"It met ([^:.]+), which {which}: ", sentence)
+    """Return the categories that a sentence says were found and ruled out."""
+    met = re.search(rf"Found ([^:.]+), which {which}: ", sentence)
     return set(met[1].split(", ")) if met else set()
 
 
@@ -82,7 +82,7 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
 
     assert len(never) == 1
     assert len(held) == 5
-    assert _named(lead, "it rules out") == never
+    assert _named(lead, "the agent rules out") == never
     assert _named(lead, "a step rules out") == shown.keys() - never - held
     assert "in step4." in lead
 
@@ -112,7 +112,7 @@ def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) 
     agent = _agent(reader.api, types, {"desk:read": {}})
 
     rest = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
-    assert rest.endswith("by none none ruled out by 1 of 1 agent")
+    assert rest.endswith("none none ruled out by 1 of 1 agent")
     assert "undeclared" not in rest
     table = _text(reader, f"/map?agent={agent}&show=not_ruled_out", 'id="table"', "</main>")
     assert "Everything is ruled out or declared." in table
@@ -127,8 +127,8 @@ def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> Non
 
     rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
     ruled_out, _, undeclared = rows.partition("ruled out by 1 of 1 agent ")
-    assert ruled_out == f"{second.replace('_', ' ')} by none none "
-    assert undeclared.endswith("by none undeclared in 1 of 1 agent taken by no declared step none")
+    assert ruled_out == f"{second.replace('_', ' ')} none none "
+    assert undeclared.endswith("none undeclared in 1 of 1 agent taken by no declared step none")
 
 
 def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:

@@ -87,7 +87,7 @@ def test_the_innermost_of_nested_failures_is_the_first(world: World, http: httpx
         story.end(step, "failed", run_pages.error("no"), ms=10)
     run_id = story.finish("failed")
     assert _chosen(http, run_id).startswith("failed: charge")
-    assert "3 steps around it carry its error" in http.get(f"/runs/{run_id}").text
+    assert "its error passed through 3 steps" in http.get(f"/runs/{run_id}").text
 
 
 def test_the_same_failure_names_the_version_before_which_there_is_none(
@@ -136,7 +136,7 @@ def test_a_complete_run_tells_which_steps_may_have_moved_money(
     story.end(top, ms=50)
     story.end(story.root, result={"status": "complete"}, ms=60)
     page = _words(http.get(f"/runs/{story.finish('complete')}").text)
-    assert "Succeeded: steps that may move money (2: charge)" in page
+    assert "Steps that may move money (2: charge) succeeded." in page
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:
@@ -146,16 +146,16 @@ def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> 
     api.span(run_id, schema_name="remit:run", payload={"subject": "ada"})
     page, hashed = _words(http.get(f"/runs/{run_id}").text), hash_of_subject("ada")[:12]
     assert f"subject {hashed}" in page
-    assert f"Lists and addresses have the hash of it, {hashed}" in page
+    assert f"Lists and addresses show its hash, {hashed}" in page
 
 
 def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
-    """Nothing is known after its last sign."""
+    """Nothing is known after its last record."""
     run_id = run_pages.ended_process(world.account())
     notice = _notice(http, run_id)
-    assert "Its process stopped without reporting while charge was open." in notice
+    assert "Its process exited without reporting an end while charge was open." in notice
     last = run_pages.BEGIN + timedelta(milliseconds=3400)
-    assert f"Process 48112, last sign {last:%H:%M:%S}." in notice
+    assert f"Process 48112, last record {last:%H:%M:%S}." in notice
     page = http.get(f"/runs/{run_id}").text
     assert page.count('class="b hat" x=') == 2
     assert _chosen(http, run_id) == "failed: charge not known"
@@ -210,7 +210,7 @@ def test_a_long_run_is_shown_in_pages_and_its_first_failure_is_told(
     assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
     page = http.get(f"/runs/{story.run_id}").text
     assert page.count('role="row"') == 501
-    assert "500 of 2,000 steps: without a script the others are on" in page
+    assert "500 of 2,000 steps: without JavaScript, the others are on" in page
 
     api.bulk({"_type": "agent_spans/create", **step})
     page = http.get(f"/runs/{story.run_id}").text
@@ -246,7 +246,7 @@ def test_a_run_without_a_failed_step_says_so(world: World, http: httpx.Client) -
     story = run_pages.Story(world.account())
     story.end(story.root, "complete", {"status": "failed", "reason": "no more money"})
     run_id = story.finish("failed")
-    assert _notice(http, run_id) == "It failed: no more money. No step of it failed."
+    assert _notice(http, run_id) == "It failed: no more money. None of its steps failed."
 
 
 def test_a_failure_without_an_error_is_named_alone(world: World, http: httpx.Client) -> None:

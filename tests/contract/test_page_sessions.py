@@ -168,7 +168,7 @@ def test_a_code_signs_in_once_within_ten_minutes(
     again = sign_in(http, code)
     assert again.status_code == HTTPStatus.UNAUTHORIZED
     assert "set-cookie" not in again.headers
-    assert "was used before, or has ended" in again.text
+    assert "wrong, expired, or already used" in again.text
     clock.advance(timedelta(minutes=10).total_seconds())
     assert sign_in(http, late).status_code == HTTPStatus.UNAUTHORIZED
 
@@ -332,9 +332,9 @@ def test_who_terminated_a_run_is_kept(world: World, http: httpx.Client) -> None:
         sign_in(http, given)
         http.post(f"/runs/{run}/terminate", data={"reason": "enough"}, headers=SAME_SITE)
         terminated[run] = (
-            "page, session of token night shift"
+            "web UI, session of token night shift"
             if given == secret
-            else "page, session of a one-time link"
+            else "web UI, session of a one-time link"
         )
     run, body = run_pages.running(api), {"reason": "enough"}
     details(world.http(secret).post(f"/api/v1/agent_instance/{run}/terminate", json=body))

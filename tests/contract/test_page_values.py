@@ -342,8 +342,12 @@ def test_pages_say_whether_an_access_log_is_kept(
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
     here = f"/runs/{run_id}/spans/{step}"
     pages = (
-        ("/sign-in", "What you open is written to its access log.", "It keeps no log"),
-        ("/account", "kept: who opened what", "none is kept"),
+        (
+            "/sign-in",
+            "What you open is written to its access log.",
+            "It does not log what you open.",
+        ),
+        ("/account", "kept: who opened what", "not kept"),
         (here, "The access log records it.", "This server keeps no access log."),
         (f"{here}/part", "The access log records it.", "This server keeps no access log."),
     )

@@ -71,7 +71,10 @@ def _compared(http: httpx.Client, address: str) -> tuple[str, str]:
 def test_a_rollback_narrows_what_the_newer_version_widened(http: httpx.Client, agent: str) -> None:
     """The version that was used last is compared with the one before it."""
     page = f"/agents/{agent}?view=versions"
-    assert _lead(http, page) == "1.0 widens nothing that 2.0 <b>& declares. It narrows 2."
+    assert (
+        _lead(http, page)
+        == "1.0 widens nothing that 2.0 <b>& declares. 2 changes narrow the declarations."
+    )
 
     newer, older = _compared(http, page)
     forwards = f"{page}&a={older}&b={newer}"

@@ -45,5 +45,5 @@ def test_a_task_is_recorded_where_it_runs(recorder: RecordingSink, task: Anythin
 
 def test_above_a_task_the_decorator_is_told_where_to_stand() -> None:
     """A worker runs the function that the task keeps, so nothing would be recorded."""
-    with isolated(), pytest.raises(DeclarationError, match=r"put it under @app\.task"):
+    with isolated(), pytest.raises(DeclarationError, match=r"put it below @app\.task"):
         remit.span_type(double)

@@ -67,11 +67,11 @@ def test_a_span_type_above_a_command_records_its_callback(recorder: RecordingSin
 
 def test_an_agent_above_a_command_is_told_where_to_stand() -> None:
     """A command is no function: it is run by its own `main`."""
-    with isolated(), pytest.raises(DeclarationError, match=r"put it under @click\.command"):
+    with isolated(), pytest.raises(DeclarationError, match=r"put it below @click\.command"):
         remit.agent(above)
 
 
 def test_a_group_without_a_function_cannot_be_decorated() -> None:
     """The error says so."""
-    with isolated(), pytest.raises(DeclarationError, match="made without a function"):
+    with isolated(), pytest.raises(DeclarationError, match="which has no function"):
         remit.span_type(click.Group("empty"))

@@ -1137,7 +1137,7 @@ def test_an_agent_that_remits_does_not_name_is_an_error() -> None:
     agent = agent_of(DONE)
     with isolated() as recorder, pytest.raises(DeclarationError, match="'LangGraph'") as raised:
         agent.invoke(QUESTION, handled(RemitHandler(remits={"desk": PAYS_NOT})))
-    assert "it names 'desk'" in str(raised.value)
+    assert "it has 'desk'" in str(raised.value)
     assert recorder.spans() == []
 
 

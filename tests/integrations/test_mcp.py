@@ -969,7 +969,9 @@ def test_wrong_arguments() -> None:
     client: Any = Client(Shop().server)
     wrong: Any = ["refund"]
     refuses("saw an object of type object; expected a Client", lambda: govern(anything, "orders"))
-    refuses("server is an object of type object; expected a text", lambda: govern(client, anything))
+    refuses(
+        "server is an object of type object; expected a string", lambda: govern(client, anything)
+    )
     refuses("server is ''", lambda: govern(client, ""))
     refuses("server is", lambda: Recorded("a\0b"))
     refuses("server is", lambda: Recorded("a" * 300))

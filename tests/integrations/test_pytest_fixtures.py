@@ -96,5 +96,5 @@ class TestMethods:
 def test_above_a_fixture_the_decorator_is_told_where_to_stand() -> None:
     """Pytest runs the function that it keeps, so nothing would be recorded."""
     fixture: Anything = pytest.fixture(lambda: 1)
-    with isolated(), pytest.raises(DeclarationError, match=r"put it under @pytest\.fixture"):
+    with isolated(), pytest.raises(DeclarationError, match=r"put it below @pytest\.fixture"):
         remit.span_type(fixture)

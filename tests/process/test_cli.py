@@ -116,7 +116,7 @@ def test_a_demo_that_cannot_deliver_fails_with_the_reason(tmp_path: Path) -> Non
         REMIT_EXIT_TIMEOUT_S="0.2",
     )
     assert demo.returncode == 1
-    assert "not all of it was delivered" in demo.stderr
+    assert "part of the record was not delivered" in demo.stderr
     assert "Traceback" not in demo.stderr
 
 

@@ -157,8 +157,8 @@ def test_a_folder_that_others_may_write_to_is_not_used(
 
     assert content(left) == before
     (said,) = [line for line in caplog.messages if line.startswith("the spool in ")]
-    assert f"the folder {left} belongs to another user" in said or (
-        f"other users may write to the folder {left}" in said
+    assert f"the directory {left} belongs to another user" in said or (
+        f"other users may write to the directory {left}" in said
     )
 
 
@@ -185,7 +185,7 @@ def test_a_user_without_a_home_folder_delivers_from_memory(tmp_path: Path) -> No
     assert (told, run) == ("None 0\n", "complete")
     (line,) = said.splitlines()
     assert "the spool in /dev/null/no-home-folder/spool cannot be used" in line
-    assert "kept in memory alone" in line
+    assert "in memory only" in line
     (check,) = [each for each in json.loads(checks)["checks"] if each["code"] == "data_dir"]
     assert "no home directory" in check["message"]
 

@@ -118,7 +118,7 @@ def test_the_database_of_another_program_is_refused_by_name_and_stays_as_it_is(
 
     assert refused.exit_code == 1
     assert f"{foreign} cannot be" in refused.output
-    assert "another program made it" in refused.output
+    assert "another program created it" in refused.output
     assert "moz_places" in refused.output
     assert content(foreign.parent) == before
 
@@ -226,7 +226,7 @@ def test_a_database_that_may_only_be_read_can_be_read(db: Path, tmp_path: Path) 
     assert [each["run"]["external_identifier"] for each in json.loads(listed.stdout)] == ["one"]
     assert (tokens.returncode, tokens.stderr) == (0, "")
     assert served.returncode == 1
-    assert "may be written to" in served.stderr
+    assert "is writable" in served.stderr
 
 
 @each(

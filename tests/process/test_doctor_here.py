@@ -213,8 +213,8 @@ def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
     path.unlink()
     for schema, code, said in (
         (VERSION, "", "remit.db, "),
-        (1, "version", "its schema is 1"),
-        (999, "version", "its schema is 999"),
+        (1, "version", "its schema version is 1"),
+        (999, "version", "its schema version is 999"),
     ):
         with closing(sqlite3.connect(path)) as opened:
             opened.execute(f"PRAGMA user_version = {schema}")

@@ -56,7 +56,7 @@ def test_a_run_says_what_a_restored_copy_has_not(tmp_path: Path) -> None:
         shown = remit("runs", "show", "--db", str(database), folder=tmp_path)
         listed = remit("runs", "list", "--db", str(database), folder=tmp_path)
 
-    assert "5 of 7 steps are here" in shown
+    assert "5 of 7 steps received" in shown
     assert "5 of 7" in listed
 
 

@@ -109,7 +109,7 @@ def test_a_server_that_hangs_holds_neither_the_exit_nor_what_was_recorded(tmp_pa
         errors = errors_of(start(RECORDING, environ, 0, "end of main", 5))
     (line,) = [text for text in errors.splitlines() if "deadline of the shutdown" in text]
     assert "75 recorded items" in line
-    assert "the next process that records to there sends them, or " in line
+    assert "the next process that records to this server sends them, or " in line
     assert str(tmp_path / "data" / "spool") in line
     assert (
         f"`remit spool send` (after a change of the api_url, `remit spool send --from {url}`)"

@@ -128,4 +128,4 @@ def test_what_is_before_the_damage_is_sent_and_the_rest_is_counted(
     assert found[: len(ITEMS) // 3] == ITEMS[: len(ITEMS) // 3]
     assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
     (line,) = caplog.messages
-    assert "put aside with the ending .damaged" in line
+    assert "renamed to end with .damaged" in line

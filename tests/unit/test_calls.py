@@ -190,7 +190,9 @@ def test_a_failing_call_keeps_its_exception(recorder: RecordingSink) -> None:
     ("target", "says"),
     [
         pytest.param(Service, "decorate a method instead", id="class"),
-        pytest.param(property(None), "@property made without a function", id="write-only"),
+        pytest.param(
+            property(None), "the result of @property, which has no function", id="write-only"
+        ),
         pytest.param(7, "an object of type int", id="number"),
     ],
 )

@@ -289,5 +289,5 @@ def test_decorating_a_holder_leaves_the_one_that_was_given_as_it_is() -> None:
 )
 def test_an_agent_is_called_so_it_is_no_property(target: Anything) -> None:
     """The error says where the decorator goes."""
-    with isolated(), pytest.raises(DeclarationError, match=r"put it under @(cached_)?property"):
+    with isolated(), pytest.raises(DeclarationError, match=r"put it below @(cached_)?property"):
         remit.agent(target)

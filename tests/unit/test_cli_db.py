@@ -130,8 +130,8 @@ def test_nothing_is_asked_of_a_job_that_says_yes(
 @each(
     ("words", "told"),
     [
-        (["--reason", "x"], "Give one of --run, --agent and --subject"),
-        (["--reason", "x", "--run", "one", "--subject", "ann"], "Give one of"),
+        (["--reason", "x"], "Specify one of --run, --agent and --subject"),
+        (["--reason", "x", "--run", "one", "--subject", "ann"], "Specify one of"),
         (["--run", "one"], "Missing option '--reason'"),
         (["--run", "one", "--reason", " "], "must not be empty"),
         (["--run", "nine", "--reason", "x"], "there is no run 'nine'"),
@@ -260,7 +260,7 @@ def test_backup_of_what_is_no_database_leaves_no_copy(tmp_path: Path) -> None:
 
     for path, sentence in (
         (tmp_path / "none.db", "there is no database at "),
-        (other, "another program made it"),
+        (other, "another program created it"),
         (damaged, "is malformed"),
     ):
         done = run("backup", str(tmp_path / "copy.db"), "--db", str(path))

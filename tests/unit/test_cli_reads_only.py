@@ -32,7 +32,7 @@ def test_a_write_to_a_database_that_is_read_is_refused_in_a_sentence(db: Path) -
     store.close()
     with (
         client_of(db, writing=False) as (client, _),
-        pytest.raises(RejectedError, match=f"{db} was opened to be read only: nothing was written"),
+        pytest.raises(RejectedError, match=f"{db} was opened read-only: nothing was written"),
     ):
         client.send(TERMINATE_INSTANCE.call(run_id, reason="enough"))
     assert hashlib.sha256(db.read_bytes()).digest() == before

@@ -117,7 +117,7 @@ def test_a_step_that_is_open_for_an_agent_fails_on_request(package: str, tmp_pat
     result = check(package, "--fail-on", "undeclared")
     assert result.exit_code == 1
     assert result.output.splitlines()[:4] == [
-        f"{package}:answer would be denied these steps, which do not declare",
+        f"These steps of {package}:answer would be denied, because they do not declare",
         f"  {package}.steps:look: read_data",
         "  tidy: read_data",
         "",

@@ -111,7 +111,7 @@ async def test_an_answer_becomes_an_error_that_names_the_request(
     with pytest.raises(kind) as caught:
         await send(WRITE, handler=answering(content, status))
     said = str(caught.value)
-    assert "POST http://api.example/api/v1/agent_instance/i/record_quality answered" in said
+    assert "POST http://api.example/api/v1/agent_instance/i/record_quality returned" in said
     assert caught.value.status == status
     hides_everything(caught.value)
 

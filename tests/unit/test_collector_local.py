@@ -59,5 +59,5 @@ def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path: Path) -> None
     """As the error of the operating system that it is."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(OSError, match=r"file is not a folder"):
+    with pytest.raises(OSError, match=r"file is not a directory"):
         open_app(tmp_path / "file")

@@ -79,7 +79,7 @@ def test_a_call_of_an_integration() -> None:
         ("7", "tokens out"),
         ("640 ms", "first token"),
         ("tool_calls", "ended with"),
-        ("0.002 USD", "cost, as prices tells it"),
+        ("0.002 USD", "cost, reported by prices"),
     ]
     assert read.system is not None
     assert read.system.text == "Be short."
@@ -149,7 +149,7 @@ def test_each_rule_says_why() -> None:
     for rule in RULES:
         if rule.name not in {"classification", "category"}:
             assert why(rule.examples[0]) == f"{rule.examples[0]}: {rule.because}"
-    assert why("classification:secret").startswith("a step declares secret")
+    assert why("classification:secret").startswith("an earlier step is declared secret")
     assert why("category:minors_data") == "the step excludes minors data"
     assert why("own:rule") == "own:rule: a rule of the program"
 

@@ -76,7 +76,7 @@ def test_many_open_a_new_database_at_once(kind: str, tmp_path: Path) -> None:
 
 def test_another_kind_of_database_is_refused_by_name() -> None:
     """Rather than a file of that name being made."""
-    with pytest.raises(SettingsError, match="knows no mysql:// database"):
+    with pytest.raises(SettingsError, match="does not support mysql:// databases"):
         open_store("mysql://localhost/remit")
 
 

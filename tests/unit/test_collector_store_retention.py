@@ -337,7 +337,7 @@ def test_the_command_deletes_payloads_alone(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "Give --days, --payloads or both."),
+        ([], "Specify --days, --payloads or both."),
         (["--payloads", "10m"], "is not between 1h and 36500d"),
         (["--payloads", "x"], "write it as 90d or 12h"),
     ],

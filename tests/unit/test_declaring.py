@@ -33,7 +33,10 @@ def test_a_block_with_a_name_that_no_server_takes_is_an_error_at_once(name: Anyt
 )
 def test_an_option_that_is_no_text_is_an_error_at_the_decoration(options: Anything) -> None:
     """The error names the function, the argument and what was seen."""
-    with isolated(), pytest.raises(DeclarationError, match=r"of type (int|bytes); expected a text"):
+    with (
+        isolated(),
+        pytest.raises(DeclarationError, match=r"of type (int|bytes); expected a string"),
+    ):
         remit.span_type(**options)(lambda: None)
 
 

@@ -258,7 +258,7 @@ def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFi
     recorded(stepped)
     assert stepped.status.set_aside == {"run_not_found": 5}
     assert api.paths() == ["register", "start", "register", "start"]
-    assert "start answered 404" in caplog.text
+    assert "start returned 404" in caplog.text
 
 
 def broken() -> dict[str, object]:

@@ -560,14 +560,26 @@ def test_joined_runs_count_as_one(play: Callable[[Step, Step], None]) -> None:
     [
         (lambda sink: sink.effects("read_dat"), r"effects\(\) got 'read_dat'.*mean 'read_data'"),
         (lambda sink: sink.never("contact_info"), "mean 'contact_information'"),
-        (lambda sink: sink.never("refund"), "which is no action or category; expected one of"),
-        (lambda sink: sink.never(None), "got an object of type NoneType, which is no action or"),
-        (lambda sink: sink.only(["read_data"]), "of type list, which is no action; expected one"),
-        (lambda sink: sink.only("minors_data"), "'minors_data', which is no action; expected one"),
-        (lambda sink: sink.no_flow("read_data"), "'read_data', which is no category; expected one"),
-        (lambda sink: sink.no_flow("minors_data", "mail"), "'mail', which is no action or"),
-        (lambda sink: sink.never("classification"), "which is no action or category"),
-        (lambda sink: sink.never("others"), "'others', which is no action or category"),
+        (lambda sink: sink.never("refund"), "which is not an action or category; expected one of"),
+        (
+            lambda sink: sink.never(None),
+            "got an object of type NoneType, which is not an action or",
+        ),
+        (
+            lambda sink: sink.only(["read_data"]),
+            "of type list, which is not an action; expected one",
+        ),
+        (
+            lambda sink: sink.only("minors_data"),
+            "'minors_data', which is not an action; expected one",
+        ),
+        (
+            lambda sink: sink.no_flow("read_data"),
+            "'read_data', which is not a category; expected one",
+        ),
+        (lambda sink: sink.no_flow("minors_data", "mail"), "'mail', which is not an action or"),
+        (lambda sink: sink.never("classification"), "which is not an action or category"),
+        (lambda sink: sink.never("others"), "'others', which is not an action or category"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
     recorder=isolated,
@@ -613,8 +625,8 @@ def test_it_is_not_called(remit_recorder):
 SHOWN: Final = """\
 AssertionError: violated: never('financial_transactions'), but it was done:
   test_desk:pay (test_desk.py:4) allows financial_transactions (2 calls)
-AssertionError: undecided: only('financial_transactions'), but steps that ran do not say whether \
-they do more:
+AssertionError: undecided: only('financial_transactions'), but steps that ran do not declare \
+whether they do more:
   test_desk:pay (test_desk.py:4) does not declare create_data, read_data, update_data, \
 destroy_data and external_communication (2 calls)
   test_desk:draft (test_desk.py:8) does not declare create_data, read_data, update_data, \

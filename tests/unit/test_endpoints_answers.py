@@ -74,7 +74,7 @@ def test_a_status_means_a_reaction(status: int, body: bytes, kind: type[ApiError
     error = caught(status, body)
     assert type(error) is kind
     assert error.status == status
-    assert str(error).startswith(f"{WHERE} answered {status}")
+    assert str(error).startswith(f"{WHERE} returned {status}")
     assert "s3cret" not in str(error)
 
 

@@ -227,7 +227,7 @@ def test_a_resumed_run_says_that_its_subject_and_labels_stay(
     with agent.run(resume=INSTANCE), agent.run(**given):
         pass
     warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert ["run(resume=...) was given a subject, labels or" in each for each in warned] == [True]
+    assert ["run(resume=...) got a subject, labels or" in each for each in warned] == [True]
     assert len(recorder.runs) == 4
 
 
@@ -243,7 +243,7 @@ def test_a_failure_that_is_left_open_is_said_to_be_lost(
     with agent.run() as run:
         run.fail("bad")
         run.leave_open()
-    assert "leave_open() came after fail()" in caplog.text
+    assert "leave_open() was called after fail()" in caplog.text
     assert [each.status for each in recorder.runs] == ["open", "open"]
 
 

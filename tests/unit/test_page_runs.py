@@ -88,7 +88,7 @@ def bars(counts: list[dict[str, Any]], since_us: int | None) -> Any:
 def test_a_day_is_drawn_by_hour() -> None:
     """Also hours without runs; failed runs are drawn higher if there is room, which is said."""
     made = bars(counted((0, 100, 2), (23, 50, 0)), NOW_US - DAY_US)
-    assert (made.unit, len(made.bars), made.most, made.failed) == ("an hour", 25, 100, 2)
+    assert (made.unit, len(made.bars), made.most, made.failed) == ("per hour", 25, 100, 2)
     last = made.bars[-1]
     assert (last.words, last.runs, last.failed) == ("10:00", 100, 2)
     assert made.scale == "ten times as high"
@@ -104,7 +104,7 @@ def test_failed_runs_fit_below_the_line() -> None:
     assert made.bars[-1].height == made.bars[-1].depth <= 25
 
 
-@pytest.mark.parametrize(("days", "unit", "number"), [(7, "a day", 8), (400, "in 4 days", 101)])
+@pytest.mark.parametrize(("days", "unit", "number"), [(7, "per day", 8), (400, "per 4 days", 101)])
 def test_a_long_time_is_drawn_by_day(days: int, unit: str, number: int) -> None:
     """Days begin in the zone of the reader; above 120 days a bar is several."""
     made = bars(counted((0, 3, 1), (11, 2, 0)), NOW_US - days * DAY_US)

@@ -139,7 +139,7 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
     [
         pytest.param(
             ["read_data"],
-            "data_risk is of type list; expected what remit.risk(...) returns, a DataRisk, or a "
+            "data_risk is of type list; expected the result of remit.risk(...), a DataRisk, or a "
             f"mapping with {PARTS}",
             id="no mapping",
         ),
@@ -163,12 +163,12 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
         ),
         pytest.param(
             {"read_data": "allowed"},
-            "data_risk has the key 'read_data', which belongs into action_profile",
+            "data_risk has the key 'read_data', which belongs in action_profile",
             id="action outside its part",
         ),
         pytest.param(
             {"classification": "secret"},
-            "data_risk has the key 'classification', which belongs into params_data_categories "
+            "data_risk has the key 'classification', which belongs in params_data_categories "
             "or result_data_categories",
             id="category outside its part",
         ),
@@ -197,12 +197,12 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
         ),
         pytest.param(
             {"reviewed_by": {"a set"}, "action_profile": {}},
-            "data_risk['reviewed_by'] is of type set; expected what JSON can say",
+            "data_risk['reviewed_by'] is of type set; expected a JSON value",
             id="extra is no JSON",
         ),
         pytest.param(
             risk().model_copy(update={"reviewed_by": object()}),
-            "data_risk['reviewed_by'] is of type object; expected what JSON can say",
+            "data_risk['reviewed_by'] is of type object; expected a JSON value",
             id="extra of a DataRisk is no JSON",
         ),
         pytest.param(

@@ -222,7 +222,7 @@ def test_a_quality_without_a_name_is_an_error(name: Any) -> None:
     def answer() -> None:
         return None
 
-    with isolated(mode="off"), answer.run() as run, pytest.raises(UsageError, match="a text"):
+    with isolated(mode="off"), answer.run() as run, pytest.raises(UsageError, match="a string"):
         run.record_quality(name, {})
 
 
@@ -283,19 +283,19 @@ DECLARED = {
         (
             "reveiw",
             {"score": 1},
-            ["the name is not declared; declared are broken, endless, pace, "],
+            ["the name is not declared; declared names: broken, endless, pace, "],
         ),
         ("review", {}, ["`score` is missing"]),
         ("review", {"score": 7}, ["`score` is more than 1"]),
         ("review", {"score": "high"}, ["`score` is not of type number"]),
         ("review", {"score": True}, ["`score` is not of type number"]),
-        ("review", {"score": 1, "by": "me"}, ["`by` is none of the values that are allowed"]),
+        ("review", {"score": 1, "by": "me"}, ["`by` is not one of the allowed values"]),
         ("review", {"score": 1, "notes": [1]}, ["`notes[0]` is not of type string"]),
         ("pace", {}, ["`seconds` is missing"]),
         ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
         ("stars", {"value": "five"}, ["`value` is not of type integer"]),
-        ("rating", {"value": "five"}, ["`value` is of no form that is allowed"]),
-        ("verdict", {"value": "bad"}, ["the payload is of no form that is allowed"]),
+        ("rating", {"value": "five"}, ["`value` matches none of the allowed forms"]),
+        ("verdict", {"value": "bad"}, ["the payload matches none of the allowed forms"]),
         ("written", {"a": 0}, ["`a` is not more than 0"]),
         ("endless", {"a": 0}, []),
         ("broken", {"a": 0}, []),
@@ -376,7 +376,7 @@ def noter() -> None:
 @each(
     ("given", "said"),
     [
-        pytest.param({"subject": 17}, "subject.*of type int; expected a text", id="number"),
+        pytest.param({"subject": 17}, "subject.*of type int; expected a string", id="number"),
         pytest.param({"subject": {"id": 17}}, "subject.*of type dict", id="mapping-as-subject"),
         pytest.param({"labels": "mail"}, "labels.*saw 'mail'; expected a list", id="one-word"),
         pytest.param({"labels": 17}, "labels.*of type int", id="number-as-labels"),
@@ -437,7 +437,7 @@ def test_what_is_no_id_cannot_be_resumed(
     def answer() -> None:
         return None
 
-    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of an instance"):
+    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of a run"):
         answer.run(resume=resume)  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs == []
 
@@ -471,9 +471,9 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
 
     with answer.run() as run:
         run.record_quality("half \ud800", {"score": 1})
-        with pytest.raises(UsageError, match="the name an object of type int; expected a text"):
+        with pytest.raises(UsageError, match="the name an object of type int; expected a string"):
             run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
-        with pytest.raises(UsageError, match="the name ''; expected a text"):
+        with pytest.raises(UsageError, match="the name ''; expected a string"):
             run.record_quality("", {"score": 1})
     assert recorder.runs[0].quality == {"half ?": {"score": 1}}
 

@@ -78,10 +78,10 @@ def test_an_outage_is_one_line_of_the_log_however_the_program_ends(
     for _ in range(5):
         agent()
         remit.flush(0.2)
-    wait_until(lambda: "answered 503" in caplog.text)
+    wait_until(lambda: "returned 503" in caplog.text)
     assert remit.shutdown(1).spooled > 0
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "answered 503" in line
+    assert "returned 503" in line
     assert str(tmp_path / "spool") in line
     assert "remit spool send" in line
 
@@ -93,9 +93,9 @@ def test_an_outage_without_a_spool_names_the_memory(
     (tmp_path / "data").write_text("a file where the folder should be")
     configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path / "data")
     agent()
-    wait_until(lambda: "answered 503" in caplog.text)
-    (line,) = [message for message in caplog.messages if "answered 503" in message]
-    assert "is kept in memory" in line
+    wait_until(lambda: "returned 503" in caplog.text)
+    (line,) = [message for message in caplog.messages if "returned 503" in message]
+    assert "are kept in memory" in line
     assert "remit spool send" not in line
     remit.shutdown(1)
     assert "are lost with this process" in caplog.messages[-1]
@@ -174,7 +174,7 @@ def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(
     agent()
     wait_until(lambda: remit.flush(0.2).last_error is not None)
     said = remit.status().last_error or ""
-    assert f"starlette is not installed: what is recorded waits in {tmp_path / 'spool'}" in said
+    assert f"starlette is not installed: recorded data waits in {tmp_path / 'spool'}" in said
     assert "`remit spool send`" in said
 
 

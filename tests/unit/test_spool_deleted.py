@@ -55,7 +55,7 @@ def test_a_process_goes_on_with_a_new_file(
     assert (outbox.pending(), outbox.spooled(), outbox.pending(last_id)) == (1, 1, 0)
     outbox.close()
     (line,) = [line for line in caplog.messages if str(spooled.folder.path) in line]
-    assert "deleted while it was in use: 2 items" in line
+    assert "deleted while it was in use: 2 undelivered items" in line
     heir = Spooled(tmp_path / name / "data").take()
     assert numbers(heir.head(9)) == [3]
     assert [run.state for run in heir.open_runs()] == [RunState.STARTED]

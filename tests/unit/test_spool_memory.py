@@ -1,4 +1,4 @@
-"""A spool that cannot be written: memory alone, one line in the log, then the disk again."""
+"""A spool that cannot be written: memory only, one line in the log, then the disk again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_without_a_folder_that_can_be_made_everything_is_in_memory(
     outbox.close()
     (line,) = caplog.messages
     assert "cannot be used" in line
-    assert "memory alone" in line
+    assert "memory only" in line
     assert "data_dir" in line
 
 

@@ -36,19 +36,19 @@ def check_private_folder(path: Path) -> None:
     """
     info = path.stat()
     if not stat.S_ISDIR(info.st_mode):
-        raise NotADirectoryError(f"{path} is not a folder")
+        raise NotADirectoryError(f"{path} is not a directory")
     user = user_id()
     if user is None:
         return
     if info.st_uid != user:
         raise PermissionError(
-            f"the folder {path} belongs to another user (uid {info.st_uid}, this process has "
-            f"{user}): name a folder of your own, or one in it that does not exist yet"
+            f"the directory {path} belongs to another user (uid {info.st_uid}, this process has "
+            f"{user}): use a directory of your own, or a new one inside it"
         )
     if info.st_mode & _OTHERS_WRITE:
         raise PermissionError(
-            f"other users may write to the folder {path} (mode {stat.S_IMODE(info.st_mode):o}): "
-            "run chmod go-w on it, or name a folder in it that does not exist yet"
+            f"other users may write to the directory {path} (mode {stat.S_IMODE(info.st_mode):o}): "
+            "run chmod go-w on it, or use a new directory inside it"
         )
 
 
@@ -75,6 +75,6 @@ def reject_link(path: Path) -> None:
     """
     if path.is_symlink():
         raise OSError(
-            f"{path} is a symbolic link to {path.readlink()}, and links are not followed: name "
-            "the file itself"
+            f"{path} is a symbolic link to {path.readlink()}, and links are not followed: use "
+            "the path of the file itself"
         )

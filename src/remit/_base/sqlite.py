@@ -53,7 +53,7 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     if number == expected or not (number or tables):
         return
     raise ForeignError(
-        f"another program made it (application_id {number:#010x}, "
+        f"another program created it (application_id {number:#010x}, "
         f"{f'tables {_shorten(tables)}' if tables else 'no tables'})"
     )
 

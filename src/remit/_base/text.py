@@ -54,7 +54,7 @@ def describe_url(value: str) -> str:
     except ValueError:
         return "an unreadable URL"
     if "://" not in value or not parts.scheme:
-        return f"a text of {len(value)} characters without https:// (not shown: maybe a token)"
+        return f"a string of {len(value)} characters without https:// (not shown: maybe a token)"
     return repr(f"{parts.scheme}://{parts.hostname or ''}")
 
 
@@ -69,7 +69,7 @@ def describe_value(value: object) -> str:
         return f"an object of type {_QUALNAME(type(value))}"
     is_short = len(value) <= _MAX_SHORT_CHARS and "=" not in value
     if not is_short and _WORDS.fullmatch(value) is None:
-        return f"a text of {len(value)} characters (not shown: maybe a key)"
+        return f"a string of {len(value)} characters (not shown: maybe a key)"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 

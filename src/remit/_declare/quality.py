@@ -76,7 +76,9 @@ class Qualities:
         if not self._declared:
             return []
         if name not in self._declared:
-            return [f"the name is not declared; declared are {', '.join(sorted(self._declared))}"]
+            return [
+                "the name is not declared; declared names: " + ", ".join(sorted(self._declared))
+            ]
         schema = self._schemas.get(name)
         if schema is None:
             schema = quality_schema(self._declared[name], redact=self._redact)
@@ -101,7 +103,7 @@ class _Comparison:
             yield from self.check(value, subschema, where)
         choices = rules.get("anyOf") or rules.get("oneOf")
         if choices and all(any(self.check(value, subschema, where)) for subschema in choices):
-            yield f"{name} is of no form that is allowed"
+            yield f"{name} matches none of the allowed forms"
         if not _is_of_type(value, rules.get("type")):
             yield f"{name} is not of type {rules['type']}"
             return
@@ -127,7 +129,7 @@ class _Comparison:
 
 def _violations_of_value(value: Any, rules: Json) -> Iterator[str]:
     if value not in rules.get("enum", (value,)) or rules.get("const", value) != value:
-        yield "is none of the values that are allowed"
+        yield "is not one of the allowed values"
     for keyword, (kind, words, is_beyond) in _BOUNDS.items():
         if keyword in rules and isinstance(value, kind) and not isinstance(value, bool):
             size: Any = len(cast("str", value)) if isinstance(value, str | list) else value

@@ -182,8 +182,8 @@ def coerce(value: object, where: str) -> DataRisk | None:
         return value
     if not isinstance(value, Mapping):
         raise DeclarationError(
-            f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
+            f"{where}: data_risk is of type {type(value).__qualname__}; expected the "
+            f"result of remit.risk(...), a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
     members = cast("Mapping[Any, object]", value)
     for key in members:
@@ -206,7 +206,7 @@ def _check_key(key: object, where: str) -> None:
         )
     if homes := [part for part, names in MEMBERS.items() if key in names]:
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
+            f"{where}: data_risk has the key {key!r}, which belongs in {' or '.join(homes)}"
         )
     if not isinstance(key, str) or (
         key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY)
@@ -221,7 +221,7 @@ def _check_extras(extras: Mapping[str, object], where: str) -> None:
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
                 f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "
-                "expected what JSON can say"
+                "expected a JSON value"
             )
 
 

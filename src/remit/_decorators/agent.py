@@ -241,12 +241,12 @@ class AgentRuns:
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
         if subject is not None and not is_a(subject, str):
-            raise self._misuse("subject", subject, "a text")
+            raise self._misuse("subject", subject, "a string")
         if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
-            expected = 'a list of words or a mapping of words, as in {"channel": "mail"}'
+            expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
         if resume is not None and not (type(resume) is str and is_pfid(resume)):
-            expected = "the id of an instance, 32 characters, as Run.id gives it"
+            expected = "the id of a run, 32 characters, as Run.id has it"
             raise self._misuse("resume", resume, expected)
 
     @guarded("the link of a run")

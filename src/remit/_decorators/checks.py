@@ -80,7 +80,7 @@ def check_texts(where: str, **texts: object) -> None:
     for key, value in texts.items():
         if value is not None and not isinstance(value, str):
             raise DeclarationError(
-                f"{where}: {key} is of type {type(value).__name__}; expected a text"
+                f"{where}: {key} is of type {type(value).__name__}; expected a string"
             )
 
 
@@ -91,9 +91,9 @@ def checked_name(name: object, where: str) -> str:
         DeclarationError: It is not a text, is empty, or a server would reject it.
     """
     if type(name) is not str:
-        raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a text")
+        raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a string")
     if not name.strip():
-        raise DeclarationError(f"{where}: the name is empty; expected a text")
+        raise DeclarationError(f"{where}: the name is empty; expected a string")
     sendable = name.encode(errors="ignore").decode().replace("\0", "")
     if len(name) > MAX_NAME_CHARS or name != sendable:
         raise DeclarationError(

@@ -48,7 +48,7 @@ Instances: TypeAlias = "Mapping[str, Instance | ApiError]"
 LIVE: Final = "live"
 BUSY: Final = "unavailable"
 """Error code of an item for which the server had no time; it may take such items in bulk."""
-NAMES_NONE: Final = "the bulk answer names none of the items that were sent; check the api_url"
+NAMES_NONE: Final = "the bulk response has none of the items that were sent; check the api_url"
 AGENT_KEY_CHARS: Final = 32
 # Requests of different runs that are sent at the same time.
 SIDE_BY_SIDE: Final = 4

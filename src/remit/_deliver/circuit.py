@@ -110,7 +110,7 @@ class CircuitBreaker:
         """Record that the server took a request."""
         self.stalled = False
         if self.failing:
-            logger.info("delivery to %s works again; what was kept is being sent", self._target)
+            logger.info("delivery to %s works again; the kept items are being sent", self._target)
         self.health = Health.OK
         self._retry = None
         if self._folder is not None:
@@ -135,8 +135,8 @@ class CircuitBreaker:
         self._asked_until_ns = self._clock.monotonic_ns() + int(asked_s * NS_PER_S)
         if self.health is not before:
             logger.warning(
-                "nothing can be delivered to %s: %s. Your program is not affected; what it "
-                "records is kept in %s within its bounds, and remit tries again by itself%s",
+                "nothing can be delivered to %s: %s. Your program is not affected; its "
+                "records are kept in %s within its limits, and remit tries again automatically%s",
                 self._target,
                 error,
                 spool or "memory",
@@ -162,7 +162,7 @@ class CircuitBreaker:
         command = "`remit spool send`"
         if self.health is not Health.OK and "://" in self._target:
             command += f" (after a change of the api_url, {other_url})"
-        return f"the next process that records to there sends them, or {command}"
+        return f"the next process that records to this server sends them, or {command}"
 
     def report(self, topic: str, message: str) -> None:
         """Set *message* as the last error; log the first message of each *topic*."""

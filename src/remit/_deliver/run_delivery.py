@@ -503,8 +503,8 @@ class RunRegistrar:
                 return self._client.call(find).id
         except (RejectedError, UnauthorizedError) as error:
             raise type(error)(
-                f"the server wants to be told which agent {name} is, and does not let it be found "
-                f"or made: {error}. Set the agent_id, or write @remit.agent(agent_id=...)",
+                f"the server needs the id of the agent {name}, which remit can neither find nor "
+                f"create there: {error}. Set agent_id, or write @remit.agent(agent_id=...)",
                 status=error.status,
                 code=error.code,
             ) from error

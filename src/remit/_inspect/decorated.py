@@ -61,7 +61,8 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
     wrapping = _wrapping(target, is_click_command=("click", "Command") in classes)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
-            f"@remit.{decorator} cannot decorate what {wrapping.decorator} made without a function"
+            f"@remit.{decorator} cannot decorate the result of {wrapping.decorator}, which has no "
+            "function"
         )
     return wrapping
 
@@ -69,8 +70,8 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
 def misplaced_error(decorator: str, above: str) -> DeclarationError:
     """Return the error of a decorator of remit's that must be under the decorator *above*."""
     return DeclarationError(
-        f"@remit.{decorator} cannot decorate what {above} made: put it under {above}, on the "
-        "function"
+        f"@remit.{decorator} cannot decorate the result of {above}: put it below {above}, on "
+        "the function"
     )
 
 
@@ -225,7 +226,7 @@ def callable_info(
     if not callable(target):
         raise DeclarationError(
             f"@remit.{decorator} cannot decorate an object of type {type(target).__qualname__}: it "
-            "takes functions, methods and what can be called"
+            "decorates functions, methods and other callables"
         )
     is_object = not isinstance(
         target, FunctionType | MethodType | BuiltinFunctionType

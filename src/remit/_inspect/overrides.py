@@ -89,7 +89,7 @@ def check_overrides(
             raise DeclarationError(
                 f"{where}: params names {name!r}, which is not a parameter"
                 f"{did_you_mean(name, known)}; "
-                f"expected some of {', '.join(known) or 'none: the function takes nothing'}"
+                f"expected some of {', '.join(known) or 'none: the function has no parameters'}"
             )
 
 
@@ -110,8 +110,8 @@ def _names_in(params: object, where: str) -> Iterable[str]:
         if fields := _fields(params):
             return [field.name for field in fields]
         raise DeclarationError(
-            f"{where}: params is a type without fields; expected one whose fields are named like "
-            "parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
+            f"{where}: params is a type without fields; expected one whose fields have the names "
+            "of parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
         )
     schema = cast("Mapping[str, object]", params)
     properties = schema.get("properties", {})

@@ -394,8 +394,8 @@ class OpenRun:
             # The server still has the root span, which was left open.
             if not told_nothing:
                 self._warn(
-                    "run(resume=...) was given a subject, labels or a traceparent; those that the "
-                    "run was begun with stay"
+                    "run(resume=...) got a subject, labels or a traceparent; the run keeps the "
+                    "earlier ones"
                 )
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return
@@ -432,8 +432,8 @@ class OpenRun:
         """Leave the run open after its block, however the block ends."""
         if self.outcome is not None and self.outcome[0] == FAILED:
             self._warn(
-                "leave_open() came after fail(): the last of them counts, so the run stays open "
-                "and that it failed is recorded nowhere"
+                "leave_open() was called after fail(): the last call counts, so the run stays open "
+                "and its failure is not recorded"
             )
         self.left_open = True
 

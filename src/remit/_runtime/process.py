@@ -156,8 +156,8 @@ def check_pickled_by_value(step: str) -> None:
         PicklingError: The setting `on_violation` says to deny or to terminate.
     """
     line = (
-        f"{step} is pickled by value, so it arrives without its decorator, unrecorded and beyond "
-        "every remit: define it in a module that the workers import"
+        f"{step} is pickled by value, so it arrives without its decorator, unrecorded and "
+        "not limited by any remit: define it in a module that the workers import"
     )
     if _on_violation() != OBSERVE:
         raise PicklingError(line)

@@ -89,8 +89,8 @@ class LocalClient:
     def _open(self) -> HttpClient:
         if self._local is None:
             raise UnavailableError(
-                f"local mode needs the collector, and {self._missing} is not installed: what is "
-                f"recorded waits in {self._spool}. To look at it, {install_extra('collector')}; "
+                f"local mode needs the collector, and {self._missing} is not installed: "
+                f"recorded data waits in {self._spool}. To read it, {install_extra('collector')}; "
                 "then run `remit spool send` and `remit runs list`. Or set REMIT_API_URL and "
                 "REMIT_API_TOKEN, or REMIT_MODE=off"
             )
@@ -99,8 +99,8 @@ class LocalClient:
             app, token = self._local.open_app(folder)
         except (OSError, RuntimeError) as error:
             raise UnavailableError(
-                f"{folder / LOCAL_FILE} cannot be opened: {error}. Or choose another folder with "
-                "REMIT_DATA_DIR"
+                f"{folder / LOCAL_FILE} cannot be opened: {error}. Or choose another directory "
+                "with REMIT_DATA_DIR"
             ) from error
         return HttpClient(
             LOCAL_URL,

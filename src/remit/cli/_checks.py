@@ -214,7 +214,7 @@ def _spool(folder: Folder, files: list[SpoolFileInfo]) -> Outcome:
     problems = list(_problems(folder, files))
     if taken > NEARLY_FULL * folder.max_bytes:
         message = f"{size(taken)} of at most {size(folder.max_bytes)} are taken"
-        advice = "Raise REMIT_MAX_SPOOL_BYTES, or send the items: new spans are dropped soon."
+        advice = "Raise REMIT_MAX_SPOOL_BYTES, or send the items: new spans will soon be dropped."
         return wrong("spool", "spool_full", "; ".join([message, *problems]), advice)
     used = [file for file in files if file.state is FileState.IN_USE]
     running = f", {number_of(len(used), 'file')} of running programs" if used else ""
@@ -295,12 +295,16 @@ def _database(path: Path) -> Outcome:
         return wrong("database", "database", message, "Move the file away, or set REMIT_DATA_DIR.")
     newest = sqlite.COLLECTOR_VERSION
     if found > newest:
-        message = f"{path} was written by a later remit: its schema is {found}, known is {newest}"
+        message = (
+            f"{path} was written by a later version of remit: its schema version is {found}, and "
+            f"this remit supports at most {newest}"
+        )
         advice = "Install a later version of remit, or set REMIT_DATA_DIR to another directory."
         return wrong("database", "version", message, advice)
     if 0 < found < newest:
         message = (
-            f"{path} is of an earlier version: its schema is {found}, that of this remit {newest}"
+            f"{path} was written by an earlier version of remit: its schema version is {found}, "
+            f"and this remit needs {newest}"
         )
         advice = (
             f"Stop the programs that use it, then run: remit db upgrade --db {quote(str(path))}"

@@ -81,7 +81,7 @@ def retain(
     `--retain-payloads` do the same every hour.
     """
     if days is None and payloads is None:
-        raise click.UsageError("Give --days, --payloads or both.")
+        raise click.UsageError("Specify --days, --payloads or both.")
     path = maintained(db)
     now_us = SystemClock().wall_ns() // NS_PER_US
     before_us = None if days is None else now_us - days * US_PER_DAY
@@ -181,7 +181,7 @@ def erase(
     named = {AskedFor.RUN: run, AskedFor.AGENT: agent, AskedFor.SUBJECT: subject}
     asked = [(kind, value) for kind, value in named.items() if value is not None]
     if len(asked) != 1:
-        raise click.UsageError("Give one of --run, --agent and --subject.")
+        raise click.UsageError("Specify one of --run, --agent and --subject.")
     if not reason.strip():
         raise click.UsageError("--reason must not be empty.")
     ((kind, value),) = asked

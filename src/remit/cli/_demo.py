@@ -45,12 +45,15 @@ SHOWN: Final = 1
 def demo(data_dir: Path | None) -> None:
     """Run an example agent and show its record.
 
-    A support desk answers a few customers. It needs no account, no key and no network: the record
-    stays on this machine, unless the REMIT_* variables name a server.
+    The example is a support desk that answers a few customers. It needs no account, no key and no
+    network: the record stays on this machine, unless the REMIT_* variables set a server.
     """
     runtime = _configured(data_dir)
     agent = _example()
-    emit(f"A support desk answers {len(agent.TICKETS)} customers; remit records {_where(runtime)}.")
+    emit(
+        f"A support desk answers {len(agent.TICKETS)} customers; remit records it "
+        f"{_where(runtime)}."
+    )
     emit()
     with tempfile.TemporaryDirectory(prefix="remit-demo-") as folder:
         shop = agent.Shop(Path(folder))
@@ -58,8 +61,8 @@ def demo(data_dir: Path | None) -> None:
     sent = process.flush(FLUSH_TIMEOUT_S)
     if not sent:
         raise Failed(
-            f"not all of it was delivered to {runtime.target}: {sent.last_error or sent}. "
-            "`remit doctor` looks for the cause"
+            f"part of the record was not delivered to {runtime.target}: {sent.last_error or sent}. "
+            "`remit doctor` finds the cause"
         )
     emit(f"\nOne of the {len(runs)} runs, as it was delivered and read back:\n")
     for line in _shown(runtime, runs[SHOWN]):
@@ -125,8 +128,8 @@ def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
 
 def _where(runtime: Runtime) -> str:
     if runtime.mode == "local":
-        return "what it does, on this machine only"
-    return f"it at {runtime.target}, as set by your REMIT_* variables"
+        return "on this machine only"
+    return f"at {runtime.target}, as set by your REMIT_* variables"
 
 
 def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:

@@ -132,7 +132,7 @@ def _encrypted(settings: Settings) -> Iterator[Outcome]:
 def _explained(outcome: Outcome, settings: Settings) -> Outcome:
     path = urlsplit(settings.api_url or "").path
     if outcome.code == "not_the_api" and path:
-        message = f"REMIT_API_URL ends in {path}, where there is no Prefactor API"
+        message = f"REMIT_API_URL ends in {path}, which is not the path of a Prefactor API"
         return wrong("server", "path", message, ADVICE["path"])
     if outcome.code != "token":
         return outcome
@@ -165,7 +165,7 @@ def _way(probe: Probe) -> Iterator[Outcome]:
     proxy, host = probe.http.target.proxy(), urlsplit(probe.http.target.url).hostname or ""
     if proxy is None:
         return
-    message = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"
+    message = f"requests go through the proxy {proxy.rpartition('@')[2]}"
     if not is_loopback(host):
         yield ok("proxy", message)
         return

@@ -83,7 +83,14 @@ def runs() -> None:
     click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),
     failed_option,
     denied_option,
-    click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000)),
+    click.option(
+        "--limit",
+        "-n",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 100_000),
+        help="Maximum number of runs.",
+    ),
     read_option,
     json_option,
 )
@@ -229,7 +236,15 @@ def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
 @runs.command()
 @click.argument("run", type=TEXT, required=False)
 @read_option
-@click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
+@click.option(
+    "--lines",
+    "-n",
+    "count",
+    default=20,
+    show_default=True,
+    type=click.IntRange(0, 1000),
+    help="Number of spans to show first.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
 @json_option
 def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:

@@ -140,7 +140,7 @@ def _as_json(checked: Checked) -> dict[str, Any]:
 def _show_undeclared(undeclared: Mapping[str, Reasons]) -> None:
     for agent, steps in undeclared.items():
         if steps:
-            emit(f"{bold(agent)} would be denied these steps, which do not declare")
+            emit(f"These steps of {bold(agent)} would be denied, because they do not declare")
             for name, words in steps.items():
                 emit(f"  {name}: {', '.join(words)}")
             emit()

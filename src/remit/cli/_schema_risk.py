@@ -63,7 +63,7 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     Returns:
         `under_deny`: the result of `rehearsal_of`. `span_types`: for each, the words that are
         `declared`, those `inferred` from a place in the signature, where they violate the agent's
-        remit, those that are `undeclared`, and undeclared categories that a name suggests
+        remit, the `undeclared` words, and undeclared categories that a name suggests
         (`suggested`). `whole`: the same for all of them together.
     """
     remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)

@@ -46,29 +46,33 @@ LIMITS: Final = (
     (
         "max_body_bytes",
         1,
-        "Maximum bytes of a request body, compressed or not; above it 413.",
+        "Maximum bytes of a request body, compressed or not; a longer one returns 413.",
     ),
-    ("max_body_values", 1, "Maximum JSON values in a request body; above it 413."),
+    ("max_body_values", 1, "Maximum JSON values in a request body; more return 413."),
     (
         "max_pending_bytes",
         1,
-        "Maximum bytes of bodies in memory, in each process; above it 503.",
+        "Maximum bytes of request bodies in memory, in each process; more return 503.",
     ),
-    ("body_timeout_s", 1, "Seconds within which a request body must arrive; after that 408."),
-    ("max_bulk_items", 1, "Maximum operations in a bulk request; above it 413."),
+    (
+        "body_timeout_s",
+        1,
+        "Seconds within which a request body must arrive; a later one returns 408.",
+    ),
+    ("max_bulk_items", 1, "Maximum operations in a bulk request; more return 413."),
     ("max_bulk_s", 0, "Seconds after which a bulk request starts no further operation."),
     (
         "max_response_bytes",
         1,
-        "Bytes of responses after which a bulk request, and a page of spans, ends.",
+        "Bytes after which the response to a bulk request, and a page of spans, ends.",
     ),
-    ("max_depth", 1, "Maximum nesting of a payload; above it 400."),
+    ("max_depth", 1, "Maximum nesting of a payload; a deeper one returns 400."),
     (
         "max_requests_per_s",
         0,
-        "Maximum requests a second with one token, in each process; above it 429. 0: no limit.",
+        "Maximum requests a second with one token, in each process; more return 429. 0: no limit.",
     ),
-    ("max_connections", 1, "Maximum connections at once, in each process; above it 503."),
+    ("max_connections", 1, "Maximum connections at once, in each process; more return 503."),
 )
 """Name, least value and help of each limit."""
 _FILE: Final = click.Path(exists=True, dir_okay=False)
@@ -94,7 +98,7 @@ def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | No
             ip_network(proxy.strip())
         except ValueError as error:
             raise click.BadParameter(
-                f"{error}. Give addresses or networks separated by commas, such as "
+                f"{error}. Specify addresses or networks separated by commas, such as "
                 "127.0.0.1,10.0.0.0/8, or * for all.",
                 ctx,
                 param,
@@ -138,7 +142,7 @@ class ServeCommand(click.Command):
     help="Number of processes; more than one needs PostgreSQL.",
 )
 @_option("--ssl-certfile", type=_FILE, metavar="FILE", help="TLS certificate with its chain, PEM.")
-@_option("--ssl-keyfile", type=_FILE, metavar="FILE", help="Its private key, PEM.")
+@_option("--ssl-keyfile", type=_FILE, metavar="FILE", help="Private key of the certificate, PEM.")
 @_option(
     "--proxy",
     metavar="ADDRESS",
@@ -167,7 +171,7 @@ class ServeCommand(click.Command):
     "--page",
     type=click.Choice(["on", "off"]),
     default="on",
-    help="Serve the web UI at / as well, or the API alone.",
+    help="on: the web UI at / and the API; off: only the API.",
 )
 @_option(
     "--page-host",
@@ -192,13 +196,13 @@ class ServeCommand(click.Command):
     "--retain",
     type=AgeType(timedelta(days=1)),
     metavar="AGE",
-    help="Age from which spans and runs are deleted, as 400d; by default they are kept.",
+    help="Age at which spans and runs are deleted, such as 400d; by default they are kept.",
 )
 @_option(
     "--retain-payloads",
     type=AgeType(timedelta(hours=1)),
     metavar="AGE",
-    help="Age from which the payloads of spans are deleted, as 30d.",
+    help="Age at which the payloads of spans are deleted, such as 30d.",
 )
 @_limit_options
 def serve(

@@ -59,7 +59,14 @@ def spans() -> None:
     until_option,
     failed_option,
     denied_option,
-    click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000)),
+    click.option(
+        "--limit",
+        "-n",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 100_000),
+        help="Maximum number of spans.",
+    ),
     read_option,
     json_option,
 )

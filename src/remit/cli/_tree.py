@@ -144,7 +144,7 @@ def _rows(rows: Mapping[str, str]) -> Iterator[str]:
 def _counted(record: Record[S]) -> str:
     recorded = record.run.steps().recorded
     here = len(record.steps)
-    parts = [str(here) if recorded is None else f"{here} of {recorded} steps are here"]
+    parts = [str(here) if recorded is None else f"{here} of {recorded} steps received"]
     for status in ("failed", "cancelled", "active"):
         count = sum(span.status == status for span in record.steps)
         if count:

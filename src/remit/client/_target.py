@@ -93,7 +93,7 @@ class Target:
             return call.parse(answer.body)
         except ContractError as error:
             raise ContractError(
-                f"{where} answered {answer.status}: {error}", status=answer.status
+                f"{where} returned {answer.status}: {error}", status=answer.status
             ) from None
 
 

@@ -25,7 +25,7 @@ def parse_us(text: str) -> int:
     """
     # The parser accepts a string before a NUL.
     if not text.isprintable():
-        raise ValueError("the text has characters that no time has")
+        raise ValueError("the string has characters that no time has")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -20,8 +20,8 @@ from remit._record.runs import OpenRun, SpanContext
 from remit.errors import DeclarationError
 
 CaptureMessages: TypeAlias = Literal["new", "all", "none"]
-"""Which messages of a model call are recorded: those that the previous call below the same parent
-did not have, all, or none."""
+"""Which messages of a model call are recorded: the messages that the previous call below the same
+parent did not have, all, or none."""
 
 Message: TypeAlias = dict[str, object]
 """`role`, `content` (a text or None), and perhaps `tool_calls` and `tool_call_id`."""

@@ -1,4 +1,4 @@
-"""Records the model calls of a client of anthropic.
+"""Records the model calls of an Anthropic client.
 
 ```python
 from remit.integrations.anthropic import watch
@@ -7,8 +7,9 @@ client = watch(Anthropic())
 ```
 
 Messages of this client, and of the copies that it makes of itself, are spans of the type
-`anthropic:llm` in the run that calls them, also with `parse`, `stream`, `with_raw_response` and
-`with_streaming_response`. Other requests, such as `count_tokens` and batches, are not recorded.
+`anthropic:llm` in the run that calls them, including calls with `parse`, `stream`,
+`with_raw_response` and `with_streaming_response`. Other requests, such as `count_tokens` and
+batches, are not recorded.
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ add_to_header(f"remit-anthropic@{__version__}")
 PROVIDER: Final = Provider(
     "anthropic",
     declare(
-        "anthropic:llm", "llm", title="Model call", description="A call of a client of anthropic."
+        "anthropic:llm", "llm", title="Model call", description="A call of an Anthropic client."
     ),
     {"v1/messages": Operation("chat", _request, _answer, _Events)},
     CLIENTS,

@@ -1,4 +1,4 @@
-"""Records and governs the tools of MCP, in clients and in servers.
+"""Records and governs MCP tools, in clients and in servers.
 
 A client takes one line, a server two:
 
@@ -140,8 +140,8 @@ class _Tools:
         is_name = type(server) is str and server.isprintable() and server.strip()
         if not is_name or len(str(server)) > MAX_SERVER_CHARS:
             raise DeclarationError(
-                f"{where}: the name of the server is {describe_value(server)}; expected a text of "
-                f"at most {MAX_SERVER_CHARS} printable characters"
+                f"{where}: the name of the server is {describe_value(server)}; expected a string "
+                f"of at most {MAX_SERVER_CHARS} printable characters"
             )
         self.risks: Final[Risks] = {} if risks is None else risks
         if not isinstance(self.risks, Mapping):

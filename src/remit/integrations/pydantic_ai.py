@@ -386,7 +386,7 @@ class _Declared:
     def agent(self, name: str) -> _Agent:
         """Return the opener of the agent's runs, and its limits.
 
-        The remits hold also for an agent that could not be declared.
+        The remits apply even to an agent that could not be declared.
         """
         return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits if ceiling])
 

@@ -9,7 +9,7 @@ from remit.models.envelope import ControlSignal
 
 MIN_KEY_CHARS = 8
 MAX_KEY_CHARS = 64
-"""Longest idempotency key, also of a single request."""
+"""Longest idempotency key, in bulk and in single requests."""
 
 
 class BulkItem(WireModel):

@@ -142,7 +142,7 @@ def check_word(method: str, word: object, words: Collection[str], expected: str)
         misspelt = isinstance(word, str) and word not in {*ACTIONS, *CATEGORIES}
         hint = did_you_mean(word, words) if misspelt else ""
         raise UsageError(
-            f"{method}() got {describe_value(word)}, which is no {expected}{hint}; expected "
+            f"{method}() got {describe_value(word)}, which is not {expected}{hint}; expected "
             f"{choices(words)}"
         )
 
@@ -174,7 +174,7 @@ def only_failure(actions: Collection[str], history: History[S]) -> str:
         return f"violated: {call}, but more was done:{_lines(did)}"
     if unclear:
         return (
-            f"undecided: {call}, but steps that ran do not say whether they do more:"
+            f"undecided: {call}, but steps that ran do not declare whether they do more:"
             f"{_lines(unclear)}\nWrite forbids='others' in the data_risk of a step that does "
             "nothing but what it allows"
         )

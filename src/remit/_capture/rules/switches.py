@@ -60,7 +60,7 @@ def why_no_switch(name: str) -> str:
     if name in FIXED:
         return (
             f"{name!r} follows from the declaration itself and cannot be turned off by its name; "
-            "the reference of redaction tells how to change the declaration"
+            "see the redaction reference for how to change the declaration"
         )
     return (
         f"{describe_value(name)} is not a redaction rule{did_you_mean(name, SWITCHES)}; expected "

@@ -134,8 +134,8 @@ class Files:
         if unreadable:
             self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
         logger.warning(
-            "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
-            "it was put aside with the ending %s",
+            "the spool file %s is damaged (%s): %d items could be read from it and are sent; "
+            "the file was renamed to end with %s",
             claim.path,
             error,
             items,

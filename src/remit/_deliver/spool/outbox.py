@@ -344,9 +344,8 @@ class Outbox:
         if lost:
             self._lose(Loss.SPOOL_DAMAGED, lost)
         logger.warning(
-            "the spool's file %s was deleted while it was in use: %d items that were not delivered "
-            "yet are lost, and counted in remit.status().dropped as %s. Have whatever cleans up "
-            "there spare %s",
+            "the spool file %s was deleted while it was in use: %d undelivered items are lost, and "
+            "counted in remit.status().dropped as %s. Exclude %s from the cleanup of that disk",
             claim.path,
             lost,
             Loss.SPOOL_DAMAGED.value,
@@ -471,8 +470,8 @@ class Outbox:
             return
         self._warned = True
         logger.warning(
-            "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
-            "until that is corrected, and what cannot be delivered is lost with this process; "
+            "the spool in %s cannot be used: %s. Until this is corrected, recorded data is kept "
+            "in memory only, and data that is undelivered when this process ends is lost; "
             "see data_dir",
             self._files.folder.path,
             error,

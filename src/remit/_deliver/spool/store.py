@@ -212,7 +212,7 @@ class SpoolFile:
         row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
         if len(items) != chunk.items:
-            raise DamagedError("a chunk does not hold what it should")
+            raise DamagedError("a chunk has unexpected content")
         return items
 
     def open_spans(self) -> list[Item]:
@@ -362,7 +362,7 @@ def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
         return None
     row = connection.execute("SELECT * FROM about").fetchone()
     if row is None or list(map(type, row)) != [int, str, bytes]:
-        raise DamagedError("the file does not say whose it is")
+        raise DamagedError("the file does not identify its server and token")
     return row[0], Identity(row[1], row[2])
 
 

@@ -198,7 +198,7 @@ def raise_for_status(
     else:
         advice = ADVICE.get(status) or ADVICE[kind]
     raise kind(
-        f"{where} answered {sentence}. {advice}",
+        f"{where} returned {sentence}. {advice}",
         status=status,
         code=code,
         errors=errors,
@@ -210,8 +210,8 @@ def output_error(where: str, code: str | None, message: object, errors: object) 
     """Return the exception for the error of a bulk item; *where* is its operation."""
     kind = ERRORS_BY_CODE.get(code, RejectedError)
     named = _errors(errors)
-    sentence = _sentence("with an error", code and _line(code), _line(str(message or "")), named)
-    return kind(f"{where} in bulk was answered {sentence}. {ADVICE[kind]}", code=code, errors=named)
+    sentence = _sentence("an error", code and _line(code), _line(str(message or "")), named)
+    return kind(f"{where} in bulk returned {sentence}. {ADVICE[kind]}", code=code, errors=named)
 
 
 def _sentence(status: str, code: str | None, message: str, errors: Mapping[str, list[str]]) -> str:

@@ -178,7 +178,7 @@ def _flat_item(number: int, item: JsonText) -> tuple[str, Call]:
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:
-        raise invalid_field(f"items.{number}._type", "is required and must be a text")
+        raise invalid_field(f"items.{number}._type", "is required and must be a string")
     params = item
     if "details" in fields and bytes(fields["details"]) != b"null":
         params = JsonText(_merged(fields))
@@ -207,7 +207,7 @@ def _call(number: int, operation: str, params: JsonText, key: str | None) -> tup
         raise invalid(
             {
                 f"items.{number}.idempotency_key": [
-                    f"is required: a text of {MIN_KEY_CHARS} to {MAX_KEY_CHARS} characters"
+                    f"is required: a string of {MIN_KEY_CHARS} to {MAX_KEY_CHARS} characters"
                 ]
             }
         )

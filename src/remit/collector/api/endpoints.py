@@ -525,6 +525,6 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
     raise RequestError(
         HTTPStatus.METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        f"this path does not take {method}",
+        f"this path does not support {method}",
         headers={"Allow": ", ".join([*named, *(["HEAD"] if "GET" in named else [])])},
     )

@@ -159,7 +159,7 @@ def _body(endpoint: Endpoint, body: type[BaseModel]) -> Json:
 
 def _responses(endpoint: Endpoint) -> dict[str, Json]:
     success: Json = {
-        "description": "It was done.",
+        "description": "Success.",
         "content": _json(_envelope(endpoint)),
     }
     if endpoint.operation == DOCUMENT:

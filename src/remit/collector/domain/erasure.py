@@ -144,17 +144,17 @@ def select(ctx: Context, request: ErasureForCreate) -> Selection:
     """Erase the payloads of runs for good; the records of the runs stay."""
     values = request.model_dump(include=set(_FIELDS), exclude_none=True)
     if len(values) != 1:
-        raise invalid({field: ["give exactly one of these three"] for field in _FIELDS})
+        raise invalid({field: ["expected exactly one of these three"] for field in _FIELDS})
     check_text("reason", request.reason)
     if not request.reason.strip():
-        raise invalid_field("reason", "must say something")
+        raise invalid_field("reason", "must not be empty")
     ((field, value),) = values.items()
     asked_for = _FIELDS[field]
     ids = _chosen(ctx, asked_for, value)
     if len(ids) > MAX_RUNS:
         raise too_large(
-            f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
-            "`remit db erase`, which takes any number"
+            f"more than {MAX_RUNS} runs match: erase them with `remit db erase` on the machine of "
+            "the database, which has no limit"
         )
     token_id = ctx.caller.token_id
     token = None if token_id is None else ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)

@@ -66,7 +66,7 @@ _NUL: Final = "\x00"
 _PFID_CHARS: Final = 32
 _DIGITS: Final = re.compile("[0-9]{1,18}")
 _ONE_ROW: Final = Page(0, 1, "id", descending=False)
-_NOT_A_TEXT: Final = "must be a text"
+_NOT_A_TEXT: Final = "must be a string"
 _NOT_AN_INSTANT: Final = "must be a time in ISO 8601, in the years 1 to 9999"
 _LONG_TEXT: Final = f"must have at most {MAX_TEXT_CHARS} characters, none of them a NUL"
 
@@ -385,7 +385,9 @@ def checked_key(key: object) -> str | None:
     if key is None:
         return None
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARS or _NUL in key:
-        raise invalid_field("idempotency_key", f"must be a text of 1 to {MAX_KEY_CHARS} characters")
+        raise invalid_field(
+            "idempotency_key", f"must be a string of 1 to {MAX_KEY_CHARS} characters"
+        )
     return key
 
 

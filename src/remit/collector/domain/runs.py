@@ -313,7 +313,7 @@ def _named_caller(ctx: Context) -> str:
         token = ctx.tx.row(TokenRow, caller.account_id, caller.token_id)
     name = None if token is None else f"token {token.name or token.id}"
     if caller.in_session:
-        return f"page, session of {name or 'a one-time link'}"
+        return f"web UI, session of {name or 'a one-time link'}"
     return "holder of the database" if name is None else f"API, {name}"
 
 

@@ -57,7 +57,7 @@ def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
     """Return 409: a collector has no users to invite."""
     del ctx
     check_name("email", request.email)
-    raise invalid_action("a collector has no users: hand out a token instead")
+    raise invalid_action("a collector has no users: create a token instead")
 
 
 def count_alerts(ctx: Context) -> dict[str, object]:

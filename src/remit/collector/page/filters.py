@@ -215,7 +215,7 @@ def agent_in(visit: Visit, text: str) -> str:
             return str(same[0]["id"])
         if same:
             identifiers = ", ".join(agent["external_identifier"] or agent["id"] for agent in same)
-            raise invalid_field("agent", f"is the name of several: {identifiers}")
+            raise invalid_field("agent", f"is the name of several agents: {identifiers}")
     raise invalid_field("agent", "must be the name, the identifier or the id of an agent with runs")
 
 

@@ -129,8 +129,8 @@ def steps(count: int) -> str:
 
 
 def missing(steps: StepCounts) -> str:
-    """Return the words for a run with missing steps: `44 of 151 steps are here`."""
-    return f"{steps.here:,} of {steps.recorded:,} steps are here"
+    """Return the words for a run with missing steps: `44 of 151 steps received`."""
+    return f"{steps.here:,} of {steps.recorded:,} steps received"
 
 
 def listed(parts: Sequence[str], last: str = "and") -> str:

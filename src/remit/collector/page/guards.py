@@ -28,7 +28,7 @@ def check_host(request: Request, names: tuple[str, ...]) -> None:
         raise RequestError(
             HTTPStatus.MISDIRECTED_REQUEST,
             "misdirected_request",
-            f"this server does not know the name {name or '(none)'}: its operator starts it "
+            f"this server does not accept the host name {name or '(none)'}: start it "
             f"with --page-host {name or 'NAME'}",
         )
 

@@ -1,4 +1,4 @@
-"""Help: words, what the rules say, marks and signs, keys."""
+"""Help: words, redaction rules, marks and signs, keyboard shortcuts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ KEYS: Final = (
     (
         "On every page",
         (
-            ("?", "this page"),
-            ("/", "find, or filter"),
+            ("?", "help"),
+            ("/", "to the search or the first filter"),
             ("g r", "runs"),
             ("g a", "agents"),
             ("g d", "data map"),
             ("g f", "denied"),
-            ("g w", "register"),
-            ("t", "light or dark"),
+            ("g w", "processing register"),
+            ("t", "light or dark theme"),
             ("u", "UTC or your time zone"),
         ),
     ),
@@ -27,76 +27,76 @@ KEYS: Final = (
         (
             ("↓ ↑ j k", "next and previous step"),
             ("→ ← Space", "open and close a step"),
-            ("⇧→ ⇧←", "open and close a level in all of the tree"),
-            ("Home End PgUp PgDn", "first and last step, a page"),
-            ("p", "the step around it"),
+            ("⇧→ ⇧←", "open and close one level of the whole tree"),
+            ("Home End PgUp PgDn", "first and last step, a page up and down"),
+            ("p", "parent step"),
             ("e E", "next and previous failed step"),
             ("m M", "next and previous marked step"),
-            ("n N", "next and previous hit"),
-            ("z", "axis over the run, or over the rows in view"),
-            ("+ -", "closer, farther"),
-            ("Enter", "to the panel"),
-            ("Esc", "back to the tree"),
+            ("n N", "next and previous hit of the search"),
+            ("z", "time axis of the whole run, or of the rows in view"),
+            ("+ -", "zoom in, zoom out"),
+            ("Enter", "focus the panel"),
+            ("Esc", "focus the tree"),
             ("c", "copy the link of the step"),
             ("[ ]", "newer and older run"),
         ),
     ),
 )
-"""Keys of remit's pages; no key changes what is recorded."""
+"""Keyboard shortcuts; none changes what is recorded."""
 STATUSES: Final = (
-    ("complete", "it ended without a failure"),
-    ("failed", "an exception ended it, or the policy ended the run"),
-    ("denied", "the policy denied it: the step did not begin"),
+    ("complete", "ended without a failure"),
+    ("failed", "ended by an exception, or by the policy"),
+    ("denied", "did not run: the policy denied the step"),
     (
         "terminated",
-        "ended on the server; the program learns of it at its next step",
+        "ended by a request to the server; the program stops at its next step",
     ),
-    ("cancelled", "the program gave it up before it ended"),
-    ("active", "it has begun and has not ended"),
+    ("cancelled", "cancelled by the program before it ended"),
+    ("active", "has begun and has not ended"),
 )
 WORDS: Final = (
-    ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),
-    ("remit", "What an agent may do, and with which data, as its program declares it."),
-    ("may", "The declaration of an agent or a step says that it may happen."),
-    ("never", "The declaration of an agent rules it out."),
-    ("as declared", "The page repeats the declaration; it does not say that it happened."),
-    ("not as declared", "What a step received or returned differs from what it declares."),
+    ("step", "One recorded call of a function, a tool, a model or another agent."),
+    ("remit", "The limits of an agent: which actions and data its program allows."),
+    ("may", "The agent or the step declares this action as possible."),
+    ("never", "The agent or the step rules this out."),
+    ("as declared", "Declared, which does not mean that it happened."),
+    ("not as declared", "The payload or the result of a step differs from its declared schema."),
     (
         "undeclared",
-        "Neither declared nor ruled out, which is not a no.",
+        "Neither allowed nor ruled out; undeclared does not mean no.",
     ),
-    ("ran", "It happened and was recorded."),
+    ("ran", "The step was executed, and recorded."),
     (
         "observe",
-        "By default, a step that violates the remit is marked and runs.",
+        "The default setting: a step that violates the remit runs, and is marked.",
     ),
-    ("deny", "With this setting a step that violates the remit is denied before it begins."),
-    ("terminate", "With this setting a step that violates the remit is denied, and its run ends."),
+    ("deny", "Setting: a step that violates the remit is denied before it begins."),
+    ("terminate", "Setting: a step that violates the remit is denied, and its run ends."),
     (
         "Terminate",
         (
-            "On the page of a running run, this button ends it at its next step, "
-            "with a token that may write."
+            "Button of a running run: ends it before its next step. "
+            "The token needs permission to write."
         ),
     ),
-    ("marked", "A run is marked if one of its steps has a mark; the filter has the same words."),
-    ("class", "How sensitive the data is, from public to secret."),
+    ("marked", "Filter: runs in which a step has this mark."),
+    ("class", "The sensitivity of data, from public to secret."),
     (
         "confidential",
         "Values of this class or higher are hidden until someone opens them.",
     ),
-    ("fold", "A time in which nothing happened, left out of the axis of a run."),
+    ("fold", "Idle time that the time axis of a run leaves out."),
     ("handled", "The step failed, and its parent step succeeded."),
-    ("directly caused by", "The error was raised because of another one: raise ... from."),
-    ("which came up while this was handled", "The error was raised while another was handled."),
-    ("fingerprint", "Step, type and place of a failure: the same in each run that fails so."),
+    ("directly caused by", "The error was raised from another one: raise ... from."),
+    ("raised while handling", "The error was raised while another one was handled."),
+    ("fingerprint", "Identifies a failure by step, error type and place, across runs."),
     (
         "subject",
-        "The person whom a run is about: the program gives an id, pages show the hash of it.",
+        "The person whose data a run handles. The program sets an id; pages show its hash.",
     ),
     (
         "access log",
-        "It has a line for each request, if it is kept: remit serve --access-log FILE.",
+        "Optional file with a line for each request: remit serve --access-log FILE.",
     ),
 )
 
@@ -133,64 +133,64 @@ RULES: Final = (
         "type",
         ("type:Sensitive", "type:SecretStr"),
         "the value of a parameter, a field or a result",
-        "its declaration gives it a secret type of pydantic, or marks it as sensitive",
-        "nowhere: declare another type",
+        "it is declared with a secret type of pydantic, or marked as sensitive",
+        "no: declare another type",
     ),
     Rule(
         "hidden",
         ("hidden:repr",),
         "a field",
         "the class hides this field from its repr",
-        "nowhere: show the field in its class",
+        "no: show the field in the repr of its class",
     ),
     Rule(
         "name",
         ("name:password",),
         "the value next to a name",
-        "the name is that of a password, a token, a key, a cookie or the like",
+        "the name is that of a password, a token, a key, a cookie or similar",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "capture",
         ("capture",),
-        "a parameter, a result or all of a step",
+        "a parameter, a result, or all values of a step",
         "the step is declared with capture=False for it",
         "in the declaration of the step",
     ),
     Rule(
         "classification",
         ("classification:restricted",),
-        "every value of a step, and afterwards the contents of model calls of the run",
-        "the step is declared restricted or secret, and a model quotes what it reads",
+        "every value of a step, and the contents of later model calls of the run",
+        "the step is declared restricted or secret, and a model may quote its values",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "category",
         ("category:contact_information",),
-        "values that look like data of a category",
-        "the step is declared to exclude that category",
+        "values whose name or type indicates a category of data",
+        "the step declares that it excludes the category",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "pattern",
         ("pattern:jwt",),
         "a string with a key, a token or a password in it",
-        "the string has the shape of one; the whole string is redacted, not only the part",
+        "part of it has the pattern of a secret; the whole string is redacted",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "quoted",
         ("quoted",),
         "the message of an error, or a reason in words",
-        "it quotes a string that the run redacted before",
-        "nowhere",
+        "it contains a string that was redacted earlier in the run",
+        "no",
     ),
     Rule(
         "hook",
         ("hook",),
         "a whole payload",
         "the program's own hook, configure(redact=...), failed on it",
-        "nowhere: fix the hook",
+        "no: fix the hook",
     ),
 )
 """All beginnings; docs/reference/redaction.md lists every rule."""
@@ -201,7 +201,7 @@ def why(rule: str) -> str:
     """Return why a rule redacted something, in a few words for the margin of a page."""
     name, _, detail = rule.partition(":")
     if name == "classification":
-        return f"a step declares {detail}: from then on, contents of model calls are redacted too"
+        return f"an earlier step is declared {detail}, so model calls have no contents"
     if name == "category":
         return f"the step excludes {formats.words(detail)}"
     known = _BY_NAME.get(name)

@@ -29,18 +29,18 @@ MARKS: Final[Mapping[str, MarkKind]] = {
         INVALID,
         "not as declared",
         "not as declared",
-        "payload or result differ from what the step declares",
+        "the payload or the result differs from its declared schema",
     ),
     "undeclared": MarkKind(
         UNDECLARED,
         "undeclared",
         "undeclared",
-        "the step has no declaration: what it may do is not known",
+        "the step has no declaration, so its permissions are unknown",
     ),
     "lost": MarkKind(
         LOST,
         "lost",
         "lost",
-        "the run could not record everything, or some of its steps are not here",
+        "some records of the run were lost, or have not arrived",
     ),
 }

@@ -146,7 +146,7 @@ class _Builder:
             shown = " by ".join(map(str, items(marker.get("shape"))))
             words = (str(marker.get("type", "array")), shown, str(marker.get("dtype", "")))
             return Node(key, "opaque", " ".join(filter(None, words)), "not recorded")
-        return Node(key, "opaque", str(marker.get("type", kind)), "not looked into")
+        return Node(key, "opaque", str(marker.get("type", kind)), "not inspected")
 
     def _cut(self, key: str | None, marker: dict[str, object]) -> Node:
         count, unit = marker.get("of"), str(marker.get("unit", "characters"))

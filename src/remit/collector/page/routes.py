@@ -50,9 +50,9 @@ _Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Not allowed",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too much at once",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer",
-    HTTPStatus.GATEWAY_TIMEOUT: "Too much for one page",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not respond",
+    HTTPStatus.GATEWAY_TIMEOUT: "The query took too long",
 }
 
 
@@ -274,7 +274,7 @@ def rejection_page(request: Request, rejection: RequestError) -> Response:
         wanted = urlencode({"next": request.url.path + query})
         return _response(request, Redirect(f"{SIGN_IN}?{wanted}"))
     values = {
-        "title": _TITLES.get(HTTPStatus(rejection.status), "This does not work"),
+        "title": _TITLES.get(HTTPStatus(rejection.status), "The request is not valid"),
         "rejection": rejection,
     }
     kept = {

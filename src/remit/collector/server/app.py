@@ -109,7 +109,7 @@ def _as_request_error(method: str, error: Exception) -> RequestError:
         status = HTTPStatus(error.status_code)
         messages = {
             HTTPStatus.NOT_FOUND: "there is no such path",
-            HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take {method}",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not support {method}",
         }
         code = status.phrase.lower().replace(" ", "_")
         message = messages.get(status, status.phrase)

@@ -75,7 +75,7 @@ def _check_host(request: Request) -> None:
     """
     host = request.headers.get("host")
     if host and _is_local(request) and not is_own_name(host_name(host)):
-        raise forbidden("name this machine by an address, or by a name without a dot")
+        raise forbidden("use an address of this machine, or a host name without a dot")
 
 
 def _is_local(request: Request) -> bool:

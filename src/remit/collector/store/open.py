@@ -94,8 +94,8 @@ def _path(database: Path | str) -> Path:
     scheme = _scheme_of(database)
     if scheme:
         raise SettingsError(
-            f"remit keeps its data in an SQLite file or in PostgreSQL, and knows no {scheme}:// "
-            "database: give the path of a file, or postgresql://user@host/name"
+            f"remit does not support {scheme}:// databases: use the path of an SQLite file, or "
+            "postgresql://user@host/name"
         )
     return Path(database)
 
@@ -109,8 +109,8 @@ def _check_exists(path: Path) -> None:
         ) from error
     if missing:
         raise SettingsError(
-            f"there is no database at {path}: nothing was recorded there yet, or another "
-            "path is meant"
+            f"there is no database at {path}: either nothing has been recorded yet, or the path is "
+            "wrong"
         )
 
 

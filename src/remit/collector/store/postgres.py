@@ -417,8 +417,8 @@ def has_citus(cursor: Results) -> bool:
 
 def _nothing_in(database: str) -> str:
     return (
-        f"there is nothing of remit's in {database}: nothing was recorded there yet, or another "
-        "database is meant"
+        f"the database {database} has no tables of remit: either nothing has been recorded yet, or "
+        "it is the wrong database"
     )
 
 

@@ -48,7 +48,7 @@ class ReadOnlyStore(Store):
         raise RequestError(
             HTTPStatus.CONFLICT,
             "read_only",
-            f"the database {self.path} was opened to be read only: nothing was written",
+            f"the database {self.path} was opened read-only: nothing was written",
         )
 
     writing = retain = note_erasure = leads = maintain = scrub = _reject

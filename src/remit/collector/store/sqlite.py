@@ -199,8 +199,8 @@ class SqliteStore(Store):
             connection.execute("VACUUM")
             if not _empty_log(connection, SCRUB_S):
                 raise StoreUnavailableError(
-                    f"{self.path}: another process reads an older state of it, and the space is "
-                    "given back when it has ended: then do the same again"
+                    f"{self.path}: another process reads an older state of it, so the space is "
+                    "not free yet: try again when it has ended"
                 )
 
     @override
@@ -233,8 +233,8 @@ class SqliteStore(Store):
             _create(connection, self.path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
-                f"the database {self.path} cannot be opened: {error}. Name a file in a directory "
-                "that exists and may be written to, either new or made by remit"
+                f"the database {self.path} cannot be opened: {error}. Use a new file in a "
+                "directory that exists and is writable, or a database that remit created"
             ) from error
         self._connection, self._maintained = connection, False
         self._finalizer = weakref.finalize(self, _close, connection, self._readers)
@@ -308,7 +308,8 @@ class ReadOnlySqlite(Readable):
                 version = _schema_version(connection)
         except _CANNOT_OPEN as error:
             raise SettingsError(
-                f"the database {self.path} cannot be read: {error}. Name a database that remit made"
+                f"the database {self.path} cannot be read: {error}. Use a database that remit "
+                "created"
             ) from error
         check_version(version, self.path)
 

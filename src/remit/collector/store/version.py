@@ -72,7 +72,7 @@ def check_version(version: int, database: str) -> None:
     if version < VERSION:
         raise SettingsError(
             f"the database {database} has schema version {version}, and this remit uses "
-            f"{VERSION}. Stop what writes to it, and run: "
+            f"{VERSION}. Stop the programs that write to it, and run: "
             f"remit db upgrade --db {shlex.quote(database)}"
         )
 
@@ -92,7 +92,7 @@ def check_upgradable(version: int, changes: Sequence[Change], database: str) -> 
 
 def _too_new(version: int, newest: int, database: str) -> SettingsError:
     return SettingsError(
-        f"the database {database} has schema version {version}, this remit knows up to {newest}: "
-        "a later remit wrote it, or one before the first release; upgrade remit, or name another "
-        "database"
+        f"the database {database} has schema version {version}, and this remit supports at "
+        f"most {newest}. A later version of remit wrote it, or one before the first release: "
+        "upgrade remit, or use another database"
     )

@@ -40,7 +40,7 @@ FILTERS: Final = FilterLine(
         },
         "show": {
             "": "everything",
-            "leaves": "what leaves",
+            "leaves": "data that may leave",
             "not_ruled_out": "not ruled out",
         },
         "from": {

@@ -225,7 +225,8 @@ def _span_case(span: Mapping[str, Any], kind: str, agent: str) -> Case:
 def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     if kind == INVALID:
         sides = sorted({_side(difference) for difference in span["schema_errors"]})
-        return f"{' and '.join(sides) or 'what is recorded'} is not as declared"
+        are = "are" if len(sides) > 1 else "is"
+        return f"{' and '.join(sides) or 'the recorded data'} {are} not as declared"
     violations = _violations(span, kind)
     named = of_one_agent(violations)
     if named:
@@ -238,7 +239,7 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
 
 
 def _side(difference: str) -> str:
-    return "what came out" if difference.startswith("result_payload") else "what went in"
+    return "the result" if difference.startswith("result_payload") else "the payload"
 
 
 def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:

@@ -30,7 +30,7 @@ FILTERS: Final = FilterLine(
     names=("agent", "missing", "category", "recipient", "from"),
     options={
         "missing": {
-            "": "anything or nothing",
+            "": "any",
             "owner": "owner",
             "purpose": "purpose",
             "categories": "categories",

@@ -173,7 +173,7 @@ def _numbers(result: Fields, usage: Fields) -> list[Number]:
     if isinstance(cost.get("amount"), str):
         amount = f"{cost['amount']} {cost.get('currency', '')}".strip()
         source = cost.get("source", "the library")
-        numbers.append(Number(amount, f"cost, as {source} tells it", is_count=False))
+        numbers.append(Number(amount, f"cost, reported by {source}", is_count=False))
     return numbers
 
 

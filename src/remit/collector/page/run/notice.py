@@ -269,12 +269,11 @@ def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
     done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
     never = [VERBS[action] for action in _GRAVE if action not in counts]
     undeclared = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
-    sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
+    sentences = [f"Before it, steps began that may {formats.listed(done)}."] if done else []
     if never and ended:
         does = "does" if undeclared == 1 else "do"
-        more = f"; {undeclared:,} {does} not declare it" if undeclared else ""
-        start = "None" if done else "No step before it"
-        sentences.append(f"{start} that may {formats.listed(never, 'or')}{more}.")
+        more = f"; {undeclared:,} {does} not declare this" if undeclared else ""
+        sentences.append(f"No step before it may {formats.listed(never, 'or')}{more}.")
     return sentences
 
 
@@ -404,4 +403,4 @@ def _done(facts: RunFacts) -> str:
         ]
         if names:
             parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")
-    return f"Succeeded: steps that may {formats.listed(parts)}." if parts else ""
+    return f"Steps that may {formats.listed(parts)} succeeded." if parts else ""

@@ -82,7 +82,7 @@ def find(visit: Visit) -> Data:
     """
     text = visit.query.get("q", "").strip()
     if not 0 < len(text) <= _MOST_CHARS:
-        raise invalid_field("q", f"must be a text of 1 to {_MOST_CHARS} characters")
+        raise invalid_field("q", f"must be a string of 1 to {_MOST_CHARS} characters")
     after, run_id = _after(visit), visit.named["id"]
 
     def work(ctx: Context) -> dict[str, object]:

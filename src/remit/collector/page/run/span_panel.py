@@ -26,7 +26,7 @@ from remit.errors import Violation
 
 _RELATIONS: Final = {
     "cause": "directly caused by",
-    "context": "which came up while this was handled",
+    "context": "raised while handling",
 }
 _MOST_LIBRARIES: Final = 3
 

@@ -74,7 +74,7 @@ def compare(visit: Visit) -> Response:
         if not first or not second:
             return _with_the_one_before(visit, first or second)
         if first == second:
-            raise invalid_field("b", "must be another run than the first one")
+            raise invalid_field("b", "must differ from the first run")
         return _compared(visit, first, second)
     except RequestError as rejection:
         return _form(visit, rejection)

@@ -279,7 +279,7 @@ def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow
     sentence = f"Before it both did the same {formats.steps(len(both))}"
     if added and len(added) <= NAMED:
         whose = f"{pair.newer_version} added" if pair.is_new_version else "only the newer run did"
-        return f"{sentence}, but for {formats.listed(added)}, which {whose}."
+        return f"{sentence}, except for {formats.listed(added)}, which {whose}."
     return f"{sentence}." if not one_only else ""
 
 

@@ -55,7 +55,7 @@ def _subject_hash(visit: Visit, text: str) -> str:
     if _SHOWN_HASH.fullmatch(text):
         hashes = visit.api.read(lambda ctx: subjects_from(ctx.tx, scope_in(ctx), text))
         if len(hashes) > 1:
-            raise invalid_field("subject", "is the beginning of several hashes: type more of it")
+            raise invalid_field("subject", "matches several hashes: enter more characters")
         if hashes:
             return hashes[0]
     return hash_of_subject(text)

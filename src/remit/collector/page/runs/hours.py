@@ -83,7 +83,7 @@ def bars_of(
     end_us = last_us if window.until_us is None else window.until_us
     hours = -(-(end_us - first_us) // HOUR_US)
     if hours <= MOST_HOURS:
-        unit, bars = "an hour", _by_hour(numbers, first_us, hours, zone)
+        unit, bars = "per hour", _by_hour(numbers, first_us, hours, zone)
         step = -(-hours // _TICKS) if hours <= _FEW_HOURS else 6 if hours <= _ONE_DAY else 12
         begins = [local(bar.since_us, zone) for bar in bars]
         marked = [
@@ -93,7 +93,7 @@ def bars_of(
         ]
     else:
         bars, days = _by_day(numbers, first_us, end_us, zone)
-        unit = "a day" if days == 1 else f"in {days} days"
+        unit = "per day" if days == 1 else f"per {days} days"
         step = -(-len(bars) // _TICKS)
         marked = [
             (place, f"{begin.day} {begin:%b}")

@@ -134,7 +134,7 @@ def outcome_of(run: Run) -> Outcome | None:
     failure, status, denied = run["failure"], run["status"], run["denied"]
     if status == "terminated":
         reason = run["termination_reason"]
-        return Outcome("terminated", f"“{reason}”" if reason else "ended from outside", "")
+        return Outcome("terminated", f"“{reason}”" if reason else "no reason was given", "")
     if failure is not None and (status == "failed" or (denied and failure["type"] == DENIED)):
         return _failed(failure)
     if denied:

@@ -55,7 +55,7 @@ from remit.collector.store.questions.run_lists import MOST_RANKED
 from remit.collector.times import US_PER_S, format_us
 
 _WORST: Final = 3
-_TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
+_TOO_LONG: Final = "takes too long: choose a shorter time, or an agent"
 _MOST_NAMES: Final = 500
 """Agents that the form suggests."""
 

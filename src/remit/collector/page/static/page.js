@@ -34,7 +34,7 @@ export const parsed = (html) =>
 export const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey);
 
 /** Message of a script when the session has ended. */
-export const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
+export const SIGNED_OUT = "signed out: sign in in another tab, then continue here";
 
 const live = document.getElementById("live");
 

@@ -12,7 +12,7 @@ const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
 const NOT_SHOWN = "this step cannot be shown now";
-const NO_ANSWER = "the server does not answer";
+const NO_ANSWER = "the server does not respond";
 const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -382,7 +382,7 @@ function survey() {
   show.select.value = state.only;
   const nothing = sum(gaps.map(([from, to]) => to - from));
   idle.hidden = nothing === 0;
-  const words = `${duration(Math.round(nothing))} of nothing`;
+  const words = `${duration(Math.round(nothing))} of idle time`;
   idle.textContent = state.folded ? `${words} folded: unfold` : `fold ${words}?`;
   if (isMany) {
     drawStrip();
@@ -775,7 +775,7 @@ async function begin() {
       if (slices === 1) performance.mark("first-rows");
     });
   } catch {
-    tell(`${number(outline.count)} of ${number(outline.facts?.spans ?? 0)} steps came: load the page again`);
+    tell(`${number(outline.count)} of ${number(outline.facts?.spans ?? 0)} steps loaded: reload the page`);
   }
   if (!outline.count) return;
   performance.mark("all-rows");
