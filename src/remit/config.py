@@ -220,7 +220,7 @@ class Settings(BaseModel):
         try:
             return value.expanduser().absolute()
         except RuntimeError as error:
-            message = "the home folder is not known; expected an absolute path"
+            message = "the home directory is unknown; expected an absolute path"
             raise ValueError(message) from error
 
     @field_validator("transport")
@@ -425,7 +425,7 @@ def missing(settings: Settings) -> list[str]:
         )
     elif settings.resolved_mode == "local" and settings.data_dir == NO_DATA_DIR:
         sentence = (
-            "data_dir is not set and this user has no home folder: give it to configure() or as "
+            "data_dir is not set and this user has no home directory: give it to configure() or as "
             f"{variables('data_dir')[0]}"
         )
     else:

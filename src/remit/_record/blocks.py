@@ -86,7 +86,7 @@ class Run:
         run = self._run
         if type(name) is not str or not name:
             raise UsageError(
-                f"record_quality() got the name {describe_value(name)}; expected a text"
+                f"record_quality() got the name {describe_value(name)}; expected a string"
             )
         name = redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
         if payload is not None and not is_like_mapping(payload):
@@ -439,7 +439,7 @@ class SpanBlock:
 
     def __enter__(self) -> Span:
         if self._used:
-            message = "a remit.span(...) block was entered twice: make a new one for each block"
+            message = "a remit.span(...) block was entered twice: create a new one for each block"
             raise UsageError(message)
         self._used = True
         parent, recorder = open_context(), self._recorder

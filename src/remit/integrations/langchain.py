@@ -184,8 +184,8 @@ class RemitHandler(GraphCallbackHandler):
         if self._remits and name not in self._runs:
             raise DeclarationError(
                 f"RemitHandler: remits does not have the outermost agent, whose name is {name!r}; "
-                f"it names {', '.join(map(repr, self._remits))}. Give the agent that name "
-                "(create_agent(name=...)), or say what it may do; remit.risk() sets no limit"
+                f"it has {', '.join(map(repr, self._remits))}. Give the agent that name "
+                "(create_agent(name=...)), or add its remit; remit.risk() sets no limit"
             )
         return self._runs.get(name) or self._runs_of(name)
 

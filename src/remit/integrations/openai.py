@@ -1,4 +1,4 @@
-"""Records the model calls of a client of openai.
+"""Records the model calls of an OpenAI client.
 
 ```python
 from remit.integrations.openai import watch
@@ -7,8 +7,9 @@ client = watch(OpenAI())
 ```
 
 Chat completions, responses, completions and embeddings of this client, and of the copies that it
-makes of itself, are spans of the type `openai:llm` in the run that calls them, also with `parse`,
-`stream`, `with_raw_response` and `with_streaming_response`. Other requests are not recorded.
+makes of itself, are spans of the type `openai:llm` in the run that calls them, including calls with
+`parse`, `stream`, `with_raw_response` and `with_streaming_response`. Other requests are not
+recorded.
 """
 
 from __future__ import annotations
@@ -353,7 +354,7 @@ add_to_header(f"remit-openai@{__version__}")
 
 PROVIDER: Final = Provider(
     "openai",
-    declare("openai:llm", "llm", title="Model call", description="A call of a client of openai."),
+    declare("openai:llm", "llm", title="Model call", description="A call of an OpenAI client."),
     {
         "chat/completions": Operation("chat", _chat_request, _chat_answer, _Choices),
         "responses": Operation("responses", _response_request, _response_answer, _Events),

@@ -332,7 +332,7 @@ class RecordingSink:
             UsageError: The word does not exist.
         """
         __tracebackhide__ = True
-        check_word("effects", word, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("effects", word, (*ACTIONS, *CATEGORIES), "an action or category")
         history = self._history()
         if failure := effects_failure(word, history):
             raise AssertionError(failure)
@@ -350,7 +350,7 @@ class RecordingSink:
             UsageError: The word does not exist.
         """
         __tracebackhide__ = True
-        check_word("never", word, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("never", word, (*ACTIONS, *CATEGORIES), "an action or category")
         if failure := never_failure(word, self._history()):
             raise AssertionError(failure)
 
@@ -367,7 +367,7 @@ class RecordingSink:
         """
         __tracebackhide__ = True
         for action in actions:
-            check_word("only", action, ACTIONS, "action")
+            check_word("only", action, ACTIONS, "an action")
         if failure := only_failure(actions, self._history()):
             raise AssertionError(failure)
 
@@ -389,8 +389,8 @@ class RecordingSink:
             UsageError: A word does not exist.
         """
         __tracebackhide__ = True
-        check_word("no_flow", category, CATEGORIES, "category")
-        check_word("no_flow", to, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("no_flow", category, CATEGORIES, "a category")
+        check_word("no_flow", to, (*ACTIONS, *CATEGORIES), "an action or category")
         if failure := flow_failure(category, to, self._history()):
             raise AssertionError(failure)
 
