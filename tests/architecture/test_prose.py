@@ -118,7 +118,7 @@ HABITS: Final = (
 def prose_of_page(text: str) -> str:
     """Return the prose of a Markdown page, a paragraph or a cell in each line; `X` is code."""
     text = re.sub(r"^ *(`{3,}|~{3,}).*?^ *\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"^<!--.*?-->", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"(`+).+?\1", "X", text, flags=re.DOTALL)
     text = re.sub(r"\]\([^)]*\)", "]", text)
     return re.sub(r"\n(?!\n|[#|>:-]|\s*[*-] |\s*\d+\. )", " ", text)

@@ -59,7 +59,7 @@ def test_a_path_in_the_url_is_told_where_nothing_is_there(path: str, tmp_path: P
         )
     check = wrong(result)
     assert check["code"] == "path"
-    assert "REMIT_API_URL ends in /console, where" in check["message"]
+    assert "REMIT_API_URL ends in /console, which is not the path" in check["message"]
     assert "REMIT_API_URL" in check["advice"]
 
 

@@ -124,7 +124,7 @@ def test_commands_that_read_change_nothing(url: str) -> None:
 
 def test_a_database_without_tables_can_be_asked_for_without_making_them(new_url: str) -> None:
     """For those who only look."""
-    with pytest.raises(SettingsError, match="nothing of remit's"):
+    with pytest.raises(SettingsError, match="no tables of remit"):
         open_store(new_url, create=False)
 
     with connected(new_url) as other:
