@@ -136,6 +136,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a dead cross-reference is an error."""
     install(session)
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+    session.run("python", "-m", "docs.ask", "docs/_build/html")
 
 
 @nox.session
