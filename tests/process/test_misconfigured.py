@@ -156,7 +156,7 @@ CASES = [
         lambda: at(FakeApi().behave, scheme="http://me:hunter2@"),
         ("api_url", "off until"),
     ),
-    Case("folder", good, ("data_dir", "memory alone"), {"REMIT_DATA_DIR": "/dev/null/remit"}),
+    Case("folder", good, ("data_dir", "in memory only"), {"REMIT_DATA_DIR": "/dev/null/remit"}),
     Case(
         "local without the collector",
         nullcontext,
