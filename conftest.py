@@ -45,6 +45,7 @@ NEEDS = {
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
     "django-flask.md": "django",
+    "fastapi.md": "httpx2",
     "gevent.md": "gevent",
     "task-queues.md": "celery",
     "anthropic.md": "anthropic",
