@@ -56,6 +56,7 @@ NEEDS = {
     "openai-agents.md": "agents",
     "pydantic-ai.md": "pydantic_ai",
     "opentelemetry.md": "pydantic_ai",
+    "opentelemetry-export.md": "opentelemetry",
 }
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
