@@ -31,7 +31,7 @@ _MARKER_NODES: Final = 5
 _LEAST_CHARS: Final = 16_384
 
 Build = Callable[[Walk], object]
-"""Walks a payload; called again with a smaller budget when the encoding is too large."""
+"""Walks a payload; called again if a budget ran out or a string cannot be encoded."""
 
 
 class Rules(Struct, frozen=True, eq=False):

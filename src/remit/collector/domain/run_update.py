@@ -195,7 +195,7 @@ class RunUpdate:
         return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
     def _failure(self) -> Failure | None:
-        """Return the failure to keep; no other place chooses it."""
+        """Return the failure to keep; no other place of the collector chooses it."""
         kept, added = failure_in(self.run), self._failed
         if not added or (kept is not None and self._is_settled(kept)):
             return kept

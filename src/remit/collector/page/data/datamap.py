@@ -1,4 +1,4 @@
-"""The data map: which data may leave, through which agents and by which steps."""
+"""Handlers of the data map; `flows` has its rows."""
 
 from __future__ import annotations
 
