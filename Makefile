@@ -57,7 +57,7 @@ types: $(VENV)/.dev ## check types with mypy and pyright
 lowest: $(VENV)/.dev ## run the tests of Python 3.11, on the lowest versions of the libraries
 	@$(BIN)/nox -s lowest
 
-docs: $(VENV)/.dev ## build the documentation into docs/_build
+docs: $(VENV)/.dev ## build the documentation into build/site
 	@$(NOX) docs
 
 pictures: $(VENV)/.dev ## draw the pictures of the page in docs/pictures
@@ -76,7 +76,7 @@ requirements: $(BIN)/python ## write down the versions that are installed now
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) .nox .pythons .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
-	  .pytest_cache .ruff_cache build dist docs/_build htmlcov
+	  .pytest_cache .ruff_cache build dist htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What each target needs: remit itself, the fast tests' libraries, those of the gate, every tool.

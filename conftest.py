@@ -102,7 +102,6 @@ def close_document(namespace: dict[str, Any]) -> None:
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    excludes=["docs/_build/**"],
     setup=open_document,
     teardown=close_document,
 ).pytest()

@@ -27,7 +27,7 @@ ON_THE_LOWEST = (
     "tests/unit/test_spool*.py",
     "tests/property/test_capture*.py",
 )
-SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
+SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "build/", ".db")
 
 nox.options.sessions = ["lint", "types", "lowest", "docs", "package"]
 nox.options.default_venv_backend = "virtualenv"
@@ -135,8 +135,8 @@ def instructions(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; a dead cross-reference is an error."""
     install(session)
-    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
-    session.run("python", "-m", "docs.ask", "docs/_build/html")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "docs", "build/site")
+    session.run("python", "-m", "docs.ask", "build/site")
 
 
 @nox.session

@@ -31,7 +31,6 @@ extensions = [
     "sphinxext.opengraph",
 ]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"remit {release}"
 # Where the site is published is not known here. A publisher sets its address, the address at which

@@ -16,7 +16,7 @@ from tests.subtests import each
 
 DOCS: Final = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 TEMPLATES: Final = sorted((PACKAGE / "collector" / "page" / "templates").glob("*.html"))
 _CONTEXT_CHARS: Final = 40
