@@ -102,7 +102,7 @@ def _unimported(path: str) -> Callable[..., object]:
     future = ast.parse("from __future__ import annotations").body
     code = ast.fix_missing_locations(ast.Module([*future, member], []))
     namespace: dict[str, Any] = {"__name__": module}
-    exec(compile(code, module, "exec"), namespace)  # noqa: S102 - the source of remit itself
+    exec(compile(code, f"<{module}>", "exec"), namespace)  # noqa: S102 - the source of remit itself
     member_of_source: Callable[..., object] = namespace[name]
     return member_of_source
 
