@@ -45,7 +45,7 @@ ALIASES = {
     "SpanStatus": 'Literal["pending", "active", "complete", "failed", "cancelled"]',
     "Timestamp": "datetime | str | None",
 }
-"""Names of types that the source defines for itself, and what they stand for."""
+"""Type aliases of the source, each with the type that the reference shows."""
 
 
 PUBLIC = {"remit_recorder": "remit.testing"}
@@ -431,7 +431,7 @@ def _class(name: str, owner: type, methods: list[str] | None) -> Iterator[str]:
     described = making.entries("Args")
     bases = ", ".join(base.__name__ for base in owner.__bases__ if _is_shown(base))
     if described:
-        parameters = _parameters(inspect.signature(owner.__init__))  # type: ignore[misc]
+        parameters = _parameters(inspect.signature(owner.__init__))  # type: ignore[misc]  # of the class, not of an instance
         yield _signature(name, parameters, "", typed=False)
         yield doc.text.replace("```python", "```py")
         yield _arguments(parameters, described)

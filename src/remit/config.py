@@ -140,7 +140,7 @@ class Settings(BaseModel):
     api_token: SecretStr | None = None
     """Token for the API. It is never logged."""
     agent_id: str | None = None
-    """Server id of the one agent that sets no `agent_id=` of its own."""
+    """Id, on the server, of the agent that does not set `agent_id=`."""
     environment_id: str | None = None
     """Server id of the environment. Some servers require it with an account token."""
     mode: Mode = "auto"

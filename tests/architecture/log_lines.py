@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tests.architecture.sources import PACKAGE, package
 
 ANY: Final = "…"
-"""Stands for a value in a line."""
+"""Placeholder for a value in a line."""
 LEVELS: Final = ("debug", "info", "warning", "error", "exception", "critical")
 FORWARDING: Final = {
     "_log_once": "remit: {}",

@@ -187,7 +187,7 @@ def test_the_web_ui_has_no_habit() -> None:
 
 
 def test_the_help_of_commands_has_no_habit() -> None:
-    """Of each command and its options."""
+    """Neither that of a command nor that of an option."""
     found = {name: habits_in(text) for name, text in _help()}
     assert len(found) > 20
     assert {name: habits for name, habits in found.items() if habits} == {}

@@ -49,7 +49,7 @@ def plain(text: str) -> str:
 
 
 def run(folder: Path, *words: str, status: int = 0, **variables: str) -> tuple[str, str]:
-    """Run Python in *folder* with a record of its own; return its output and its log."""
+    """Run Python in *folder* with a separate record; return its output and its log."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
         [sys.executable, *words],

@@ -127,7 +127,7 @@ def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.C
 def test_a_complete_run_tells_which_steps_may_have_moved_money(
     world: World, http: httpx.Client
 ) -> None:
-    """Those that succeeded, by name."""
+    """The steps that succeeded are listed by name."""
     story = run_pages.Story(world.account())
     top = story.begin("shop.desk:support", story.root, ms=5)
     for number, status in enumerate(("complete", "complete", "failed")):

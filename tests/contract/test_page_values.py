@@ -1,4 +1,4 @@
-"""Values of a confidential step: hidden on every page until a request of its own asks for them."""
+"""Values of a confidential step are hidden on every page but the one that asks for them."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_call_beyond_the_margin_is_named_with_what_to_do() -> None:
 
 
 def test_an_interpreter_that_takes_more_for_everything_is_no_regression() -> None:
-    """Compiled otherwise, it takes more for the yardstick too, which is no call itself."""
+    """A slower build of Python takes more instructions for the reference program as well."""
     slower = {kind: count * 2 for kind, count in FIGURES.items()}
     assert excess(FIGURES, slower) != []
     assert excess(in_measure(FIGURES, slower), slower) == []

@@ -73,7 +73,8 @@ class Run:
     def record_quality(self, name: str, payload: object) -> None:
         """Record scores of the run under *name*.
 
-        A payload that does not match the agent's declaration is sent all the same, and logged once.
+        A payload that does not match the agent's declaration is still sent; one log line
+        reports the difference.
 
         Args:
             name: Name of the scores, as declared by `agent(quality=...)`.

@@ -28,6 +28,17 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
     )
 
 
+def limit_option(listed: str) -> Callable[[F], F]:
+    return click.option(
+        "--limit",
+        "-n",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 100_000),
+        help=f"Maximum number of {listed}.",
+    )
+
+
 until_option: Final = click.option(
     "--until", type=PAST, metavar="TIME", help="Started before that time."
 )

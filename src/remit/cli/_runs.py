@@ -21,6 +21,7 @@ from remit.cli._filters import (
     agent_option,
     denied_option,
     failed_option,
+    limit_option,
     options,
     query,
     since_option,
@@ -83,14 +84,7 @@ def runs() -> None:
     click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),
     failed_option,
     denied_option,
-    click.option(
-        "--limit",
-        "-n",
-        default=20,
-        show_default=True,
-        type=click.IntRange(1, 100_000),
-        help="Maximum number of runs.",
-    ),
+    limit_option("runs"),
     read_option,
     json_option,
 )

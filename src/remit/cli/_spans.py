@@ -12,6 +12,7 @@ from remit.cli._filters import (
     agent_option,
     denied_option,
     failed_option,
+    limit_option,
     options,
     query,
     since_option,
@@ -59,14 +60,7 @@ def spans() -> None:
     until_option,
     failed_option,
     denied_option,
-    click.option(
-        "--limit",
-        "-n",
-        default=20,
-        show_default=True,
-        type=click.IntRange(1, 100_000),
-        help="Maximum number of spans.",
-    ),
+    limit_option("spans"),
     read_option,
     json_option,
 )

@@ -79,7 +79,7 @@ def invalid_action(message: str) -> RequestError:
 
 
 def unauthorized() -> RequestError:
-    """Return the error for a token that does not exist or is no longer active."""
+    """Return the rejection of an unknown, revoked or expired token."""
     return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "bad_authtoken",
