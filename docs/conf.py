@@ -32,7 +32,7 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
-html_title = f"remit {release}"
+html_title = f"remit {'.'.join(release.split('.')[:2])}"
 # Where the site is published is not known here. A publisher sets its address, the address at which
 # `{filename}` is edited, and the versions that lie next to each other, for the sidebar.
 html_theme_options = {"source_edit_link": os.environ.get("REMIT_DOCS_EDIT_LINK", "")}
@@ -114,6 +114,7 @@ def for_machines(app: Sphinx, failure: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
     app.connect("source-read", with_anchors)
-    app.connect("doctree-read", with_dark_pictures)
+    # Before Sphinx collects the pictures that it copies.
+    app.connect("doctree-read", with_dark_pictures, priority=100)
     app.connect("doctree-read", with_links)
     app.connect("build-finished", for_machines)
