@@ -6,6 +6,7 @@ from pathlib import Path
 
 from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
+from remit._base.costs import Cost as Cost
 from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
 from remit._base.sqlite import COLLECTOR as COLLECTOR
@@ -30,6 +31,9 @@ from remit.collector.domain.tokens import revoke_token as revoke_token
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import JsonText as JsonText
 from remit.collector.json_io import object_of as object_of
+from remit.collector.model_usage import MOST_MODELS as MOST_MODELS
+from remit.collector.model_usage import OTHER as OTHER
+from remit.collector.model_usage import ModelUsage as ModelUsage
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
 from remit.collector.page.agents.rehearsal import denials as denials
@@ -56,6 +60,10 @@ from remit.collector.page.runs.sequences import without_the_same as without_the_
 from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
+from remit.collector.prices import Price as Price
+from remit.collector.prices import Prices as Prices
+from remit.collector.prices import costs_of as costs_of
+from remit.collector.prices import read_prices as read_prices
 from remit.collector.server.access_log import AccessLog as AccessLog
 from remit.collector.server.app import create_app as create_app
 from remit.collector.server.maintenance import Maintenance as Maintenance

@@ -196,6 +196,9 @@ class Settings(BaseModel):
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_import_objects)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""
+    prices: Path | None = None
+    """TOML file with the prices of models, from which the commands and `remit serve` derive costs.
+    `remit prices init` writes one."""
     transport: object | None = None
     """A synchronous httpx or httpx2 transport, for client certificates and for tests. It cannot be
     set in the environment."""
@@ -214,11 +217,11 @@ class Settings(BaseModel):
             raise ValueError(message)
         return api_root(value)
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "prices")
     @classmethod
-    def _resolve_folder(cls, value: Path) -> Path:
+    def _resolve_path(cls, value: Path | None) -> Path | None:
         try:
-            return value.expanduser().absolute()
+            return value and value.expanduser().absolute()
         except RuntimeError as error:
             message = "the home directory is unknown; expected an absolute path"
             raise ValueError(message) from error
@@ -287,6 +290,7 @@ class SettingsArguments(TypedDict, total=False):
     redact: str | RedactHook | None
     redact_off: str | Collection[str]
     control_flow: str | type[BaseException] | Collection[type[BaseException]]
+    prices: str | os.PathLike[str] | None
     transport: object | None
     span_processor: object | None
 

@@ -72,6 +72,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "redact": None,
         "redact_off": (),
         "control_flow": (),
+        "prices": None,
         "transport": None,
         "span_processor": None,
     }

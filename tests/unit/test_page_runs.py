@@ -147,6 +147,7 @@ def run(**members: object) -> dict[str, Any]:
         "denied": 2,
         "handled": 1,
         "tokens": {"in": None, "out": None},
+        "cost_breakdown": {"total_cost": None, "costs": [], "calls_without_price": 0},
         "summary": None,
         "failure": None,
         **members,

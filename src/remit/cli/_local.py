@@ -11,6 +11,7 @@ from remit._base.clock import SystemClock
 from remit.cli._database import database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import Database
+from remit.cli._prices import configured_prices
 from remit.cli._reader import ApiReader
 from remit.client._target import RawResponse, Target
 from remit.client.endpoints.endpoint import Call
@@ -37,7 +38,8 @@ class DatabaseClient:
         self._clock = SystemClock()
         self._store, self._account_id = store, account_id
         caller = Caller(account_id, TokenScope.ACCOUNT)
-        self._service = Service(store, Settings(), self._clock, caller=caller)
+        settings = Settings(prices=configured_prices())
+        self._service = Service(store, settings, self._clock, caller=caller)
         self._target = Target("", None)
 
     def send(self, call: Call[T]) -> T:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, Generic, Protocol, TypeVar
 
+from pydantic import ValidationError
+
+from remit._base.costs import Cost
 from remit._base.ids import (
     PARTITION_CHARS,
     TIME_CHARS,
@@ -21,7 +25,7 @@ from remit._capture.tree import Placed, Step, first_failure, in_tree
 from remit._declare.registry import RUN_TYPE
 from remit.models.agent_instance import AgentInstance, Failure
 from remit.models.agent_span import AgentSpan
-from remit.models.remit_api import Run
+from remit.models.remit_api import CostBreakdown, Run
 
 S = TypeVar("S", bound=Step)
 
@@ -75,6 +79,14 @@ class ListedRun:
             return None
         counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
         return sum(counted) if counted else None
+
+    @property
+    def costs(self) -> CostBreakdown:
+        """Costs of its model calls; none from a server that describes them otherwise."""
+        try:
+            return CostBreakdown.model_validate(self.instance.cost_breakdown or {})
+        except ValidationError:
+            return CostBreakdown()
 
     def steps(self) -> StepCounts:
         run = self.instance
@@ -244,3 +256,11 @@ def _apart(identifiers: dict[str, str]) -> dict[str, str]:
     shorter = (each for each in (projects, directories) if len(set(each.values())) == len(each))
     found = next(shorter, identifiers)
     return {key: each or identifiers[key] for key, each in found.items()}
+
+
+def costs_in(breakdown: CostBreakdown) -> list[Cost]:
+    """Return the costs of a response."""
+    return [
+        Cost(Decimal(cost.amount), cost.currency, cost.source, cost.prices_from)
+        for cost in breakdown.costs
+    ]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from remit._base.costs import total
 from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
@@ -29,7 +30,7 @@ from remit.cli._filters import (
 )
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._progress import Progress, progress
-from remit.cli._records import ListedRun, Record, RunSpan, names_of
+from remit.cli._records import ListedRun, Record, RunSpan, costs_in, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
 from remit.cli._span_file import StoredSpan
@@ -59,8 +60,8 @@ SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
 # Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
-COLUMNS_OF: Final = (8, 7)
-"""Width of a duration, and of tokens."""
+COLUMNS_OF: Final = {"TOOK": 8, "TOKENS": 7, "COST": 12}
+"""Width of a duration, of tokens, and of a cost."""
 MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
@@ -102,11 +103,13 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
         return
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
-    with_tokens = any(run.tokens is not None for run in found)
-    numbers = ["TOOK", *(["TOKENS"] if with_tokens else []), "SPANS"]
-    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", numbers, chars)))
+    wanted = {"TOOK": True, "TOKENS": any(run.tokens is not None for run in found)}
+    wanted["COST"] = any(run.costs.costs for run in found)
+    shown = [name for name, is_wanted in wanted.items() if is_wanted]
+    head = dict(zip(shown, shown, strict=True))
+    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", head, "SPANS", chars)))
     for run in found:
-        emit(_listed(run, names[run.agent.id], chars, with_tokens=with_tokens))
+        emit(_listed(run, names[run.agent.id], chars, shown))
         if run.failure is not None:
             emit(_failure_line(run.failure, run, chars))
     emit(faint(f"\n{len(found)} of {reader.place}; show one: remit runs show RUN"))
@@ -285,18 +288,20 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     emit(faint(f"In {reader.place}; {how}"))
 
 
-def _listed(run: ListedRun, agent: str, chars: int, *, with_tokens: bool) -> str:
+def _listed(run: ListedRun, agent: str, chars: int, shown: Sequence[str]) -> str:
     instance, steps = run.instance, run.steps()
-    numbers = [took(instance.started_at, instance.finished_at)]
-    if with_tokens:
-        numbers.append("" if run.tokens is None else str(run.tokens))
-    numbers.append(f"{steps}, {steps.failed} failed" if steps.failed else str(steps))
+    numbers = {
+        "TOOK": took(instance.started_at, instance.finished_at),
+        "TOKENS": "" if run.tokens is None else str(run.tokens),
+        "COST": total(costs_in(run.costs)),
+    }
     return _line(
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         when(instance.started_at),
-        numbers,
+        {name: numbers[name] for name in shown},
+        f"{steps}, {steps.failed} failed" if steps.failed else str(steps),
         chars,
     )
 
@@ -311,11 +316,16 @@ def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
 
 
 def _line(
-    run: str, agent: str, status: str, started: str, numbers: Sequence[str], chars: int
+    run: str,
+    agent: str,
+    status: str,
+    started: str,
+    numbers: Mapping[str, str],
+    steps: str,
+    chars: int,
 ) -> str:
-    """Return a line of the list; *numbers* are duration, tokens (optional) and steps."""
-    *ranged, steps = numbers
-    counted = "".join(f"{number:>{COLUMNS_OF[place]}}  " for place, number in enumerate(ranged))
+    """Return a line of the list; *numbers* are in the columns of `COLUMNS_OF`."""
+    counted = "".join(f"{number:>{COLUMNS_OF[name]}}  " for name, number in numbers.items())
     taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
     room = max(MIN_AGENT_COLUMNS, columns() - taken)
     run += " " * (chars - len(click.unstyle(run)))

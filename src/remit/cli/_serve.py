@@ -23,8 +23,10 @@ from remit.cli._database import database, opened
 from remit.cli._failing import Failed, writing_output
 from remit.cli._open import show_page
 from remit.cli._options import Database, DatabaseType
+from remit.cli._prices import configured_prices
 from remit.cli._terminal import emit
 from remit.collector import Settings, list_tokens
+from remit.collector.prices import read_prices
 from remit.collector.server.log import INFO, LEVELS, LogFormat, start_logging
 from remit.collector.server.serve import ServerOptions
 from remit.collector.server.serve import serve as serve_database
@@ -204,6 +206,13 @@ class ServeCommand(click.Command):
     metavar="AGE",
     help="Age at which the payloads of spans are deleted, such as 30d.",
 )
+@_option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TOML file with the prices of models, from which costs are derived; by default that of "
+    "REMIT_PRICES.",
+)
 @_limit_options
 def serve(
     host: str,
@@ -222,6 +231,8 @@ def serve(
     options = ServerOptions(
         **{field.name: more.pop(field.name) for field in dataclasses.fields(ServerOptions)}
     )
+    path = more.pop("prices")
+    more["prices"] = configured_prices() if path is None else read_prices(path)
     settings = Settings(**more)
     _check_options(options, settings)
     end_logging = start_logging(options.log_format, options.log_level)

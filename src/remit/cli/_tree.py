@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
+from remit._base.costs import explained
 from remit._base.ids import KEY_CHARS
 from remit._capture.short import members, short
 from remit._capture.tree import (
@@ -18,7 +19,7 @@ from remit._capture.tree import (
     short_name,
     took,
 )
-from remit.cli._records import Links, ListedRun, NamedAgent, Record, called
+from remit.cli._records import Links, ListedRun, NamedAgent, Record, called, costs_in
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -90,6 +91,7 @@ def _head(record: Record[S], links: Links) -> Iterator[str]:
             if run.finished_at
             else moment(run.started_at),
             "spans": _counted(record),
+            "cost": explained(costs_in(record.run.costs), record.run.costs.calls_without_price),
             **_about(root),
             **{
                 f"score {printable(name)}": members(payload)

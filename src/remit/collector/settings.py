@@ -7,6 +7,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from remit.collector.prices import Prices
+
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -44,6 +46,7 @@ class Settings:
             which clients of the API expect.
         retain: Age from which a server deletes spans and runs; None keeps them.
         retain_payloads: Age from which a server deletes the payloads of spans.
+        prices: Prices of models, from which costs are derived.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -60,3 +63,4 @@ class Settings:
     create_agents: bool = False
     retain: timedelta | None = None
     retain_payloads: timedelta | None = None
+    prices: Prices | None = None

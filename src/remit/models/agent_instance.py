@@ -297,7 +297,7 @@ class AgentInstance(WireModel):
     risk_score: Any = None
     """The server's estimate of the risk, in the detail view."""
     cost_breakdown: JsonObject | None = None
-    """Cost, in the detail view."""
+    """Costs of its model calls, in remit's lists and in the detail view; see `CostBreakdown`."""
     span_schema_counts: Any = None
     """Number of spans by type, in the detail view."""
 

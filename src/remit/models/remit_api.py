@@ -26,6 +26,30 @@ class Tokens(WireModel):
     """Tokens of completions."""
 
 
+class Cost(WireModel):
+    """An amount in a currency."""
+
+    amount: str
+    """The amount, as a decimal number."""
+    currency: str
+    """The currency, such as `USD`."""
+    source: Literal["prices", "reported"]
+    """`prices`: derived from the prices of the server's file. `reported`: a library reported it."""
+    prices_from: str | None = None
+    """First day of the latest price that was used; null without a day."""
+
+
+class CostBreakdown(WireModel):
+    """Costs of model calls, in `cost_breakdown`. Other servers send other members."""
+
+    total_cost: float | None = None
+    """The sum, if all costs have one currency; null without a cost."""
+    costs: list[Cost] = Field(default_factory=list[Cost])
+    """The costs, by currency and source."""
+    calls_without_price: int = 0
+    """Number of model calls without a price and without a reported cost."""
+
+
 class Run(AgentInstance):
     """A run in a list."""
 
@@ -168,6 +192,58 @@ class RedactedList(WireModel):
     """How it was grouped."""
     redacted: list[RedactedCount]
     """The groups: days in order, others with the largest first."""
+
+
+class CostVersion(WireModel):
+    """A version of an agent."""
+
+    id: str
+    """Its id."""
+    name: str | None = None
+    """Its name."""
+    agent: str
+    """Name of the agent."""
+
+
+class CostTokens(Tokens):
+    """Tokens of model calls."""
+
+    cached: int
+    """Tokens of prompts that a cache served; they count in `in` too."""
+    cache_write: int
+    """Tokens of prompts that were written to a cache; they count in `in` too."""
+
+
+class CostGroup(WireModel):
+    """Model calls of one group. The member that names the group is that of `by`."""
+
+    model: str | None = None
+    """Name of a model; empty if it was not recorded."""
+    agent: RegisteredAgent | None = None
+    """An agent."""
+    version: CostVersion | None = None
+    """A version of an agent."""
+    day: str | None = None
+    """A day, in UTC."""
+    calls: int
+    """Number of model calls."""
+    tokens: CostTokens
+    """Their tokens."""
+    cost_breakdown: CostBreakdown
+    """Their costs."""
+
+
+class CostList(WireModel):
+    """Tokens and costs of model calls, by group."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    by: Literal["model", "agent", "version", "day"]
+    """How it was grouped."""
+    costs: list[CostGroup]
+    """The groups: days in order, others with the most tokens first."""
+    is_whole: bool
+    """Whether all runs were added; otherwise the newest 10,000."""
 
 
 class ChangeList(WireModel):

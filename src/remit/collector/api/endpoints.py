@@ -68,7 +68,7 @@ from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
-from remit.models.remit_api import ChangeList, CountList, RedactedList, RunList, SpanList
+from remit.models.remit_api import ChangeList, CostList, CountList, RedactedList, RunList, SpanList
 from remit.models.risk import Risk
 from remit.models.routes import Route
 
@@ -470,6 +470,7 @@ ENDPOINTS: Final = (
     _list("/runs", lists.list_runs, RunList, lists.RunsQuery),
     _list("/spans", lists.list_spans, SpanList, lists.SpansQuery),
     _list("/counts", lists.count, CountList, lists.CountsQuery),
+    _list("/costs", lists.list_costs, CostList, lists.CostsQuery),
     _list("/changes", lists.list_changes, ChangeList, lists.ChangesQuery),
     _list("/redacted", lists.count_redacted, RedactedList, lists.RedactedQuery),
     _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),

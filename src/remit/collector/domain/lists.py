@@ -27,10 +27,17 @@ from remit.collector.domain.params import (
 from remit.collector.errors import forbidden, invalid_field, not_found
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
 from remit.collector.store.questions import count_lists, run_lists, span_lists
+from remit.collector.store.questions.costs import GROUPS, costs_by, usage_of_runs
 from remit.collector.store.questions.scope import FAILED, FLAGS, RunRef, Scope, run_ref_of, scope_of
 from remit.collector.store.rows import INVALID, STATUSES, UNCHECKED, EnvironmentRow, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.lists import count_view, fingerprint_of, listed_span, run_view
+from remit.collector.views.lists import (
+    cost_group_view,
+    count_view,
+    fingerprint_of,
+    listed_span,
+    run_view,
+)
 from remit.models._types import Purpose
 
 MAX_RUNS: Final = 100
@@ -39,6 +46,7 @@ DEFAULT_SPANS: Final = 100
 _PURPOSES: Final = get_args(Purpose)
 _SPANS_BY: Final = ("hour", "day", "type", "category", "agent", "status")
 _RUNS_BY: Final = ("hour", "day", "agent", "status")
+_COSTS_BY: Final = tuple(GROUPS)
 _REDACTED_BY: Final = ("rule", "type", "day")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _PFID: Final = "[0-7][0-9a-hjkmnp-tv-z]{31}"
@@ -101,6 +109,12 @@ class RedactedQuery(ScopeQuery):
     by: Annotated[str, one_of(*_REDACTED_BY)] = "rule"
 
 
+class CostsQuery(ScopeQuery):
+    """Which costs to add, and how to group them."""
+
+    by: Annotated[str, one_of(*_COSTS_BY)] = "model"
+
+
 class ChangesQuery(Query):
     """Which changes to list."""
 
@@ -118,7 +132,7 @@ def list_runs(ctx: Context, query: RunsQuery) -> Answer:
     page = runs[: query.limit]
     return {
         "status": "success",
-        "runs": [run_view(run) for run in page],
+        "runs": [run_view(run, ctx.settings.prices) for run in page],
         "next": page[-1].id if len(runs) > len(page) else None,
         "total": run_lists.count_runs(ctx.tx, wanted) if query.total else None,
     }
@@ -128,7 +142,7 @@ def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
     """Return the runs that took longest, or used most tokens, and whether all were compared."""
     ranking = run_lists.ranked_runs(ctx.tx, _run_criteria(ctx, query), measure, query.limit)
     return {
-        "runs": [run_view(run) for run in ranking.runs],
+        "runs": [run_view(run, ctx.settings.prices) for run in ranking.runs],
         "is_whole": ranking.is_whole,
     }
 
@@ -230,6 +244,19 @@ def count_redacted(ctx: Context, query: RedactedQuery) -> Answer:
     }
 
 
+def list_costs(ctx: Context, query: CostsQuery) -> Answer:
+    """Return tokens and costs of model calls by model, agent, version or day."""
+    scope = _scope(ctx, query.agent_id, query.environment_id)
+    runs, is_whole = usage_of_runs(ctx.tx, scope, query.since, query.until)
+    groups = costs_by(runs, query.by, ctx.settings.prices)
+    return {
+        "status": "success",
+        "by": query.by,
+        "costs": [cost_group_view(group, query.by) for group in groups],
+        "is_whole": is_whole,
+    }
+
+
 def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
     end = ctx.tx.end_of_changes()
@@ -243,7 +270,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
         runs, cursor = run_lists.changed_runs(ctx.tx, scope, after, end, run=run, limit=query.limit)
     return {
         "status": "success",
-        "runs": [run_view(run) for run in runs],
+        "runs": [run_view(run, ctx.settings.prices) for run in runs],
         "cursor": f"{cursor.seq}-{cursor.run_ref}",
     }
 

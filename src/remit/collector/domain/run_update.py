@@ -23,6 +23,7 @@ from remit.collector.domain.failures import (
 from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import FAILED, UNFINISHED
+from remit.collector.model_usage import ModelUsage, usage_of_call, with_usage
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
     DENIED,
@@ -57,6 +58,7 @@ class RunUpdate:
         "_ended",
         "_failed",
         "_flags",
+        "_model_calls",
         "_recorded",
         "_root",
         "_roots",
@@ -78,6 +80,7 @@ class RunUpdate:
         self._counts: dict[str, int] = {}
         self._denied = self._flags = 0
         self._tokens: list[int] | None = None
+        self._model_calls: list[ModelUsage] = []
         self._summary: str | None = None
         self._failed: list[SpanRow] = []
         self._roots: list[dict[str, object]] = []
@@ -123,8 +126,8 @@ class RunUpdate:
         if findings is not None:
             for rule, times in findings.rules.items():
                 counted.redact(run, after, rule, times)
-        if "token_usage" in result:
-            self._take_usage(result["token_usage"])
+        if "token_usage" in result or "cost" in result:
+            self._take_usage(after, result)
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
             self._take_root(after, result)
@@ -134,7 +137,11 @@ class RunUpdate:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
 
-    def _take_usage(self, usage: object) -> None:
+    def _take_usage(self, after: SpanRow, result: Mapping[str, object]) -> None:
+        call = usage_of_call(after.payload, result)
+        if call is not None:
+            self._model_calls.append(call)
+        usage = result.get("token_usage")
         if isinstance(usage, dict):
             members = cast("dict[str, object]", usage)
             numbers = [members.get(name) for name in ("prompt_tokens", "completion_tokens")]
@@ -165,6 +172,8 @@ class RunUpdate:
         if self._tokens is not None:
             changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]
             changes["tokens_out"] = (run.tokens_out or 0) + self._tokens[1]
+        if self._model_calls:
+            changes["model_usage"] = with_usage(run.model_usage, self._model_calls)
         for root in self._roots:
             changes["caused_by"] = trace_id(root.get("traceparent")) or run.caused_by
             hashed = subject_hash(root)

@@ -426,7 +426,7 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
     row = _readable(ctx, row)
     recorded = ctx.tx.recorded(row)
     spans = None if recorded is None else all_spans(row.flags, recorded)
-    return detail_view(row, *_qualities(ctx, row), spans)
+    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices)
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:

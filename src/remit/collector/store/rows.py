@@ -226,6 +226,7 @@ class RunRow(Row, frozen=True, gc=False):
     handled: int = 0
     tokens_in: int | None = None
     tokens_out: int | None = None
+    model_usage: str | None = None
     summary: str | None = None
     terminated_by: str | None = None
     failure_us: int | None = None

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from remit.collector.prices import Prices
+from remit.collector.store.questions.costs import CostGroup, costs_of_run
 from remit.collector.store.questions.count_lists import Counted
 from remit.collector.store.questions.scope import FAILED, FLAGS
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.runs import failure_view, span_counts, summary_view, time_view
+from remit.collector.views.runs import cost_view, failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
 
 
-def run_view(run: RunWithAgent) -> dict[str, object]:
+def run_view(run: RunWithAgent, prices: Prices | None) -> dict[str, object]:
     """Return a run in a list."""
     return {
         **summary_view(run),
@@ -29,10 +31,32 @@ def run_view(run: RunWithAgent) -> dict[str, object]:
         "denied": run.denied,
         "handled": run.handled,
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
+        "cost_breakdown": cost_view(costs_of_run(run, prices)),
         "summary": run.summary,
         "terminated_by": run.terminated_by,
         "failure": failure_view(run),
         "erased_at": time_view(run.erased_at),
+    }
+
+
+def cost_group_view(group: CostGroup, by: str) -> dict[str, object]:
+    """Return the costs of a group."""
+    run, used = group.first, group.used
+    key: object = group.key
+    if by == "agent":
+        key = {"id": run.agent_id, "name": run.agent, "external_identifier": run.agent_identifier}
+    elif by == "version":
+        key = {"id": run.version_id, "name": run.version, "agent": run.agent}
+    return {
+        by: key,
+        "calls": used.calls,
+        "tokens": {
+            "in": used.tokens_in,
+            "out": used.tokens_out,
+            "cached": used.cached,
+            "cache_write": used.cache_write,
+        },
+        "cost_breakdown": cost_view(group.costs),
     }
 
 

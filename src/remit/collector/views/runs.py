@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from remit.collector.json_io import read_json
+from remit.collector.prices import Costs, Prices
+from remit.collector.store.questions.costs import costs_of_run
 from remit.collector.store.rows import RunRow
 from remit.collector.times import format_us
 
@@ -63,6 +65,7 @@ def detail_view(
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
     recorded: int | None = None,
+    prices: Prices | None = None,
 ) -> dict[str, object]:
     """Return a run as it is shown alone; see `instance_view` and `span_counts`."""
     return {
@@ -70,8 +73,27 @@ def detail_view(
         "span_counts": span_counts(row, recorded),
         "erased_at": time_view(row.erased_at),
         "failure": failure_view(row),
-        "cost_breakdown": {"total_cost": None},
+        "cost_breakdown": cost_view(costs_of_run(row, prices)),
         "span_schema_counts": None,
+    }
+
+
+def cost_view(costs: Costs) -> dict[str, object]:
+    """Return the costs of model calls."""
+    amounts = costs.amounts
+    is_one = len({cost.currency for cost in amounts}) == 1
+    return {
+        "total_cost": float(sum(cost.amount for cost in amounts)) if is_one else None,
+        "costs": [
+            {
+                "amount": f"{cost.amount.normalize():f}",
+                "currency": cost.currency,
+                "source": cost.source,
+                "prices_from": cost.prices_from,
+            }
+            for cost in amounts
+        ],
+        "calls_without_price": costs.without_price,
     }
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from remit._base.costs import explained, total
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain.context import Context
+from remit.collector.model_usage import ModelUsage
 from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import DAY_US
+from remit.collector.prices import Prices
+from remit.collector.store.questions.costs import CostGroup, RunUsage, costs_by, usage_of_runs
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
 
@@ -45,6 +49,24 @@ class Redacted(NamedTuple):
     by: str
 
 
+class CostRow(NamedTuple):
+    """The model calls of a group.
+
+    Attributes:
+        cost: The sum of their costs; empty without one.
+        sources: Where the costs come from.
+    """
+
+    name: str
+    used: ModelUsage
+    cost: str
+    sources: str
+
+
+_Costs: TypeAlias = Mapping[str, Sequence[CostRow]]
+"""The model calls by model, version and day."""
+
+
 class Unused(NamedTuple):
     """Something that is declared and did not happen in the time.
 
@@ -69,15 +91,16 @@ def activity(visit: Visit, subject: Subject) -> Html:
 
     longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
 
-    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, dict[str, list[int]]]:
+    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, _Costs, dict[str, list[int]]]:
         scope, since_us = scope_in(ctx, subject.id), subject.period.since_us
         return (
             rules_by_type(ctx.tx, scope, days),
             tokens_of(ctx.tx, scope, since_us, most=MOST_RUNS),
+            _costs(usage_of_runs(ctx.tx, scope, since_us, None)[0], ctx.settings.prices),
             last_durations(ctx.tx, scope, longest[:MOST_TYPES], since_us, most=LAST_STEPS),
         )
 
-    rules, tokens, durations = visit.api.read(read)
+    rules, tokens, costs, durations = visit.api.read(read)
     redacted = [_redacted(count, declared) for count in rules]
     redacted.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
@@ -99,11 +122,33 @@ def activity(visit: Visit, subject: Subject) -> Html:
             "timed": _timed(subject, longest, durations),
             "last": LAST_STEPS,
             "tokens": tokens,
+            "costs": costs,
             "most": MOST_RUNS,
             "spans": subject.total("spans"),
             "short": short_names(names),
         },
     )
+
+
+def _costs(runs: Sequence[RunUsage], prices: Prices | None) -> _Costs:
+    return {
+        by: [
+            CostRow(
+                _name(group, by),
+                group.used,
+                total(group.costs.amounts),
+                explained(group.costs.amounts, group.costs.without_price),
+            )
+            for group in costs_by(runs, by, prices)
+        ]
+        for by in ("model", "version", "day")
+    }
+
+
+def _name(group: CostGroup, by: str) -> str:
+    if by == "version":
+        return group.first.version or group.key[-6:]
+    return group.key or "not recorded"
 
 
 def _redacted(count: RuleCount, declared: Declaration) -> Redacted:

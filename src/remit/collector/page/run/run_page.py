@@ -8,11 +8,13 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Final
 
+from remit._base.costs import PRICES, explained, money, source_of
 from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
+from remit.collector.model_usage import usage_of_call
 from remit.collector.page.marks import MARKS
-from remit.collector.page.run.conversation import conversation
+from remit.collector.page.run.conversation import Number, conversation
 from remit.collector.page.run.facts import (
     MOST_STEPS,
     PAGE_STEPS,
@@ -30,7 +32,10 @@ from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Redirect, Response, Visit
+from remit.collector.prices import costs_of
+from remit.collector.store.questions.costs import costs_of_run
 from remit.collector.store.questions.run_lists import runs_beside
+from remit.collector.store.rows import RunRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
@@ -115,10 +120,16 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     return {
         "run": facts,
         "row": row,
+        "cost": _cost(visit, row),
         "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.WRITE),
         "iso": format_us,
         "most_steps": MOST_STEPS,
     }
+
+
+def _cost(visit: Visit, row: RunRow) -> str:
+    """Return the costs of a run with their sources; empty without one."""
+    return explained(*costs_of_run(row, visit.api.service.settings.prices))
 
 
 def for_panel(
@@ -146,7 +157,24 @@ def for_panel(
         return facts
     span = facts.span.listed
     call = conversation(span) if alone else shown_in_panel(rows, span)
+    if call is not None:
+        priced = _priced(visit, facts)
+        call = replace(call, numbers=[*call.numbers, *priced])
     return replace(facts, call=call)
+
+
+def _priced(visit: Visit, facts: SpanFacts) -> list[Number]:
+    """Return the cost of a model call by the prices of the server, if it has one."""
+    row = facts.span.row
+    used = usage_of_call(row.payload, facts.span.result)
+    if used is None:
+        return []
+    costs = costs_of([(used, row.started_at or row.inserted_at)], visit.api.service.settings.prices)
+    return [
+        Number(money(cost.amount, cost.currency), f"cost, {source_of(cost)}", is_count=False)
+        for cost in costs.amounts
+        if cost.source == PRICES
+    ]
 
 
 def panel_values(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> dict[str, object]:

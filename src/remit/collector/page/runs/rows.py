@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
@@ -52,6 +54,8 @@ class ListedRow(NamedTuple):
 
     Attributes:
         began: When it began; when it was opened, if it has not.
+        cost: The sum of its costs; empty without one.
+        cost_sources: Where they come from.
         took_us: How long it took, or has taken; None if that is not known.
     """
 
@@ -65,6 +69,8 @@ class ListedRow(NamedTuple):
     marks: Sequence[RunMark]
     steps: StepCounts
     tokens: int | None
+    cost: str
+    cost_sources: str
     took_us: int | None
     has_begun: bool
 
@@ -83,7 +89,8 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         step: Name of the step that it is in.
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
-    steps = steps_in(run)
+    steps, breakdown = steps_in(run), run["cost_breakdown"]
+    costs = [Cost(**{**cost, "amount": Decimal(cost["amount"])}) for cost in breakdown["costs"]]
     return ListedRow(
         id=run["id"],
         tail=tail(run["id"]),
@@ -103,6 +110,8 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         ],
         steps=steps,
         tokens=sum(tokens) if tokens else None,
+        cost=total(costs),
+        cost_sources=explained(costs, breakdown["calls_without_price"]),
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
@@ -124,7 +133,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
         run = run_with_agent(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
-        return run_view(run)
+        return run_view(run, ctx.settings.prices)
 
     return api.read(work)
 

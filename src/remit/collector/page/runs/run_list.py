@@ -143,6 +143,7 @@ def runs(visit: Visit) -> Response:
         "errors": {},
         "days": _days(rows, visit, filters),
         "shown": len(rows),
+        "with_costs": any(row.cost for row in rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
         "onward": listed.until_us and filters.but(to=address_of(listed.until_us)).address(),
@@ -344,6 +345,13 @@ def _changed(visit: Visit, cursor: str) -> tuple[list[Run], str]:
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
+
+
+def _costs(run: Run) -> Sequence[Mapping[str, str]]:
+    costs: Sequence[Mapping[str, str]] = run["cost_breakdown"]["costs"]
+    return costs
+
+
 COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "run": lambda run: run["id"],
     "agent_id": lambda run: run["agent"]["id"],
@@ -360,6 +368,9 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "marks": lambda run: " ".join(run["flags"]),
     "tokens_in": lambda run: run["tokens"]["in"],
     "tokens_out": lambda run: run["tokens"]["out"],
+    "total_cost": lambda run: run["cost_breakdown"]["total_cost"],
+    "currency": lambda run: " ".join(sorted({cost["currency"] for cost in _costs(run)})),
+    "cost_sources": lambda run: " ".join(sorted({cost["source"] for cost in _costs(run)})),
     "failed_step": lambda run: _failure(run).get("step"),
     "failure_type": lambda run: _failure(run).get("type"),
     "failure_place": lambda run: _failure(run).get("place"),
