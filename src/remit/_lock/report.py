@@ -350,5 +350,5 @@ def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
     modules = [", ".join(lock.get("modules", [])) or "none" for lock in (old, new)]
     if modules[0] != modules[1]:
         lines.append(f"Made of other modules: {modules[0]} -> {modules[1]}.")
-    lines.append("No lock holds settings, blocks of remit.span and steps of other packages.")
+    lines.append("A lock does not contain settings, remit.span blocks or steps of other packages.")
     return lines
