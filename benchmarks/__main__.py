@@ -220,7 +220,7 @@ def outages(run: Run) -> None:
         with run.attempt("outage", peer):
             values = outage.measure(peer, 5 * run.size.spans, seconds)
             if raised := values.pop("raised"):
-                raise children.ChildError(f"the program gets {raised}")
+                raise children.ChildError(f"the program raises {raised}")
             run.add("outage", peer, **values)
 
 

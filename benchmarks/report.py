@@ -217,7 +217,7 @@ def outage(results: Results) -> str:
             percent(ratio(lost, recorded)),
         ]
 
-    heads = ("spans recorded", "memory beyond bare, MiB", "exit, s", "log lines", "lost")
+    heads = ("spans recorded", "memory above bare, MiB", "exit, s", "log lines", "lost")
     return table(heads, {peer: cells(peer) for peer in PEERS if peer != "bare"})
 
 
@@ -292,18 +292,18 @@ def budgets(results: Results) -> str:
         ("requests/s of a service, times ddtrace's", "at least", 1, of_ddtrace("rate", "web")),
         ("CPU of a request, times ddtrace's", "at most", 1, of_ddtrace("cpu_us", "web")),
         ("p99 of a request, times ddtrace's", "at most", 1.2, of_ddtrace("p99_ms", "web")),
-        ("full collections of a service in 10 s, more than the bare one's", "at most", 0,
+        ("full garbage collections of a service in 10 s, above the bare service's", "at most", 0,
          difference(of("web", "collections"), middle(results, "web", "bare", "collections"))),
         ("a tool's span, times a decorated call", "at most", 8, of_step(TOOL)),
         ("a model call of 8 messages, times a decorated call", "at most", 25, of_step(FEW)),
-        ("a model call of 100 messages, times one of 8", "at most", 3, of_step(MANY, FEW)),
+        ("a model call of 100 messages, times a call of 8", "at most", 3, of_step(MANY, FEW)),
         ("a watched client outside any run, times a call", "at most", 2, of_step(OUTSIDE)),
         ("exporting a call, times a decorated call", "at most", 2.5, of_step(EXPORT)),
-        ("a LangChain agent, times what Langfuse adds", "at most", 0.5,
+        ("a LangChain agent, times the cost of Langfuse", "at most", 0.5,
          of_step(LANGCHAIN, LANGFUSE)),
         (f"CPU of the import, times {BASE}", "at most", 1.35,
          ratio(of("imports", "ms"), of("imports", "ms", BASE))),
-        ("outage: memory, MiB (the buffer and 32)", "at most", 96, memory_mib(results, OURS)),
+        ("outage: memory, MiB (the buffer plus 32)", "at most", 96, memory_mib(results, OURS)),
         ("outage: exit, s", "at most", 2.5, of("outage", "exit_s")),
         ("outage: log lines", "at most", 1, of("outage", "lines")),
         ("outage: spans lost", "at most", 0, of("outage", "lost")),
@@ -328,7 +328,7 @@ def budgets(results: Results) -> str:
 def machine(results: Results) -> str:
     """Return what was measured on."""
     lines = [f"| {name} | {value} |" for name, value in results["machine"].items()]
-    return "\n".join(["| what | |", "|---|---|", *lines])
+    return "\n".join(["| property | value |", "|---|---|", *lines])
 
 
 def failures(results: Results) -> str:

@@ -23,7 +23,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ITEMS: ("Items of bulk requests, carried out or rejected.", ()),
     REJECTIONS: ("Rejected requests and rejected bulk items, by code.", ("code",)),
     DB_ERRORS: (
-        "API requests that got 503: the database cannot be used, or bodies fill the memory.",
+        "API requests that got 503, because the database or memory for bodies was unavailable.",
         (),
     ),
 }
