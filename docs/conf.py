@@ -60,12 +60,25 @@ myst_heading_anchors = 3
 
 PURPOSE = "See what your AI agents do, and deny what they must not do."
 PYTHON_PAGES = "reference/python/*.md"
+TABS = re.compile(r"^<!-- tabs -->\n(.*?)^<!-- /tabs -->$", re.MULTILINE | re.DOTALL)
+TAB = re.compile(r"^\*\*(.+?)\*\*\n(.*?)(?=^\*\*|\Z)", re.MULTILINE | re.DOTALL)
 OBJECT = re.compile(r"^<!-- py:(\w+) (\S+) -->$", re.MULTILINE)
 
 
 def with_anchors(_app: Sphinx, _page: str, content: list[str]) -> None:
     """Give each section of the Python API its name as an anchor, such as `remit.Run.fail`."""
     content[0] = OBJECT.sub(r"```{py:\1} \2\n:no-typesetting:\n```", content[0])
+
+
+def with_tabs(_app: Sphinx, _page: str, content: list[str]) -> None:
+    """Show the parts between `<!-- tabs -->` and `<!-- /tabs -->`, each below a bold name, as tabs.
+
+    Where Markdown alone is rendered, they stand below each other.
+    """
+    tab = r":::{tab-item} \1\n:sync: \1\n\n\2:::\n"
+    content[0] = TABS.sub(
+        lambda found: f"::::{{tab-set}}\n{TAB.sub(tab, found[1])}::::", content[0]
+    )
 
 
 def with_links(app: Sphinx, doctree: nodes.document) -> None:
@@ -114,6 +127,7 @@ def for_machines(app: Sphinx, failure: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
     app.connect("source-read", with_anchors)
+    app.connect("source-read", with_tabs)
     # Before Sphinx collects the pictures that it copies.
     app.connect("doctree-read", with_dark_pictures, priority=100)
     app.connect("doctree-read", with_links)
