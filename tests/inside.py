@@ -61,6 +61,9 @@ from remit._capture.walk import decode as decode
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective
 from remit._declare.inference import inferred as inferred
+from remit._declare.project import Project as Project
+from remit._declare.project import identified as identified
+from remit._declare.project import project_at as project_at
 from remit._declare.registration import registration as registration
 from remit._declare.registry import LOSS_TYPE as LOSS_TYPE
 from remit._declare.registry import AgentType as AgentType

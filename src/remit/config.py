@@ -44,6 +44,8 @@ SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment
 API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport", "span_processor")
 PREFIX: Final = "REMIT_"
+PROJECT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+"""Valid names of projects."""
 FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
 """Prefixes of variables that are not settings: options of `remit serve`, switches of remit's own
 tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""
@@ -139,6 +141,10 @@ class Settings(BaseModel):
     """URL of the API: `https://host[:port]`, with a path if a proxy serves it under one."""
     api_token: SecretStr | None = None
     """Token for the API. It is never logged."""
+    project: Annotated[str, Field(pattern=PROJECT_PATTERN)] | None = None
+    """Name of the project, which tells apart agents of the same module and name: 1 to 64 characters
+    of `[A-Za-z0-9._-]`. By default it is the distribution that installed the agent's code, else the
+    name in the nearest `pyproject.toml`, else none."""
     agent_id: str | None = None
     """Id, on the server, of the agent that does not set `agent_id=`."""
     environment_id: str | None = None
@@ -269,6 +275,7 @@ class SettingsArguments(TypedDict, total=False):
 
     api_url: str | None
     api_token: str | SecretStr | None
+    project: str | None
     agent_id: str | None
     environment_id: str | None
     mode: Mode

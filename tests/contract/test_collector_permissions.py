@@ -39,7 +39,7 @@ PERMITTED: Final = {
         api_tokens/list api_tokens/show admin_users/list admin_users/show admin_user_invites/list
         admin_user_invites/create admin_user_invites/show admin_user_invites/revoke
         risk_profiles/list risk_profiles/show alerts/count remit/runs remit/spans remit/counts
-        remit/changes remit/costs remit/redacted remit/erasures
+        remit/changes remit/costs remit/collisions remit/redacted remit/erasures
     """,
     "write": """
         pfids/generate agent_instances/terminate agent_spans/create_test_spans agents/update

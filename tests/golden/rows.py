@@ -355,6 +355,7 @@ ROWS: Final = [
     Row("GET //api/remit/v1/counts?agent_id=<agent 1>&by=type"),
     Row("GET //api/remit/v1/changes?run_id=<agent_instance 1>&after=0-0"),
     Row("GET //api/remit/v1/costs?agent_id=<agent 1>&by=model"),
+    Row("GET //api/remit/v1/collisions?agent_id=<agent 1>"),
     Row("GET //api/remit/v1/redacted?agent_id=<agent 1>"),
     Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
     Row(

@@ -52,6 +52,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.model_dump(exclude={"data_dir"}) == {
         "api_url": None,
         "api_token": None,
+        "project": None,
         "agent_id": None,
         "environment_id": None,
         "mode": "auto",

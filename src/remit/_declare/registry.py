@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, c
 from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller, source_root
 from remit._base.guard import attempt
 from remit._base.locks import SignalSafeLock
+from remit._declare.project import Project, identified, project_at
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
@@ -257,6 +257,7 @@ class AgentType:
         explicit_name: The display name that the author chose, else None.
         version: External identifier of its version, if the author gave one.
         agent_id: Its id on the server, if the author gave it.
+        given_identifier: Its external identifier on the wire, if the author gave it.
         span_types: Functions, modules and name prefixes whose span types are its own as well.
         quality: Models or JSON Schemas of its quality payloads, by name.
 
@@ -269,6 +270,7 @@ class AgentType:
     explicit_name: str | None = None
     version: str | None = None
     agent_id: str | None = None
+    given_identifier: str | None = None
     environment_id: str | None = None
     span_types: tuple[object, ...] = ()
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -285,7 +287,7 @@ class AgentType:
 
     @_Cached
     def external_identifier(self) -> str:
-        """`<module>:<qualname>`, which identifies the agent at a server."""
+        """`<module>:<qualname>`; on the wire, the project precedes it."""
         return f"{self.span_type.module}:{self.span_type.qualname}"
 
     @property
@@ -304,19 +306,26 @@ class AgentType:
         return self.span_type.data_risk
 
     @_Cached
-    def local_identifier(self) -> str:
-        """The identifier in local mode: the folder of the project and the external identifier.
+    def project(self) -> Project:
+        """The project of its code; for a framework's agent, of the code that declared it.
 
-        Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
+        It may take 50 ms to find, so that delivery asks for it on its own thread.
         """
         own = self.span_type
-        root = attempt(lambda: _source_root(own.module, own.file))
-        if not isinstance(root, str):  # the current folder is gone, or the function has no file
-            return self.external_identifier
-        folder = Path(root)
-        with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
-            folder = "~" / folder.relative_to(Path.home())
-        return escape_surrogates(f"{folder.as_posix()}/{self.external_identifier}")
+        module, file = (own.declared_in, UNKNOWN_FILE) if own.of_adapter else (own.module, own.file)
+        root = attempt(lambda: _source_root(module, file))
+        imported = getattr(sys.modules.get(module), "__file__", None)
+        return project_at(root if isinstance(root, str) else None, str(imported or file))
+
+    def identifier_in(self, project: str | None) -> str:
+        """Return the identifier on the wire.
+
+        Args:
+            project: The project of the settings; None for that of the code.
+        """
+        if self.given_identifier is not None:
+            return self.given_identifier
+        return identified(self.external_identifier, project or self.project.name)
 
     @property
     def place(self) -> str:

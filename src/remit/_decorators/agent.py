@@ -48,6 +48,7 @@ def agent(
     description: str | None = None,
     owner: str | None = None,
     agent_id: str | None = None,
+    external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: Sequence[object] = (),
@@ -60,6 +61,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     description: str | None = None,
     owner: str | None = None,
     agent_id: str | None = None,
+    external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: Sequence[object] = (),
@@ -76,6 +78,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         description: Description of the agent. The default is the docstring.
         owner: The person or team that is responsible for the agent.
         agent_id: Id of the agent on the server. It wins over the setting `agent_id`.
+        external_identifier: Name by which the server finds the agent. The default is
+            `<project>/<module>:<qualname>`, without the project where the top-level package has its
+            name.
         environment_id: Id of the environment on the server.
         data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
             happens to a step that violates it.
@@ -101,6 +106,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "description": description,
         "owner": owner,
         "agent_id": agent_id,
+        "external_identifier": external_identifier,
         "environment_id": environment_id,
         "data_risk": data_risk,
         "span_types": tuple(span_types),
@@ -153,7 +159,8 @@ def _declare(
     span_type = declare(info, "agent", None, options, declared_in)
     where = place_of(info, "agent")
     texts = {key: options[key] for key in ("version", "agent_id", "environment_id")}
-    check_texts(where, **texts)
+    identifier = options["external_identifier"]
+    check_texts(where, external_identifier=identifier, **texts)
     quality: Mapping[str, object] = {} if options["quality"] is None else options["quality"]
     if not issubclass(type(quality), Mapping):
         raise DeclarationError(
@@ -165,6 +172,7 @@ def _declare(
         explicit_name=name,
         span_types=options["span_types"],
         quality=quality,
+        given_identifier=identifier,
         **texts,
     )
 

@@ -174,6 +174,17 @@ class Agent(msgspec.Struct, gc=False):
     external_identifier: str | None = None
 
 
+class Collision(msgspec.Struct, gc=False):
+    """Another program that registered the same agent.
+
+    Attributes:
+        steps: Names of some of its steps.
+    """
+
+    steps: list[str] = []
+    owner: str | None = None
+
+
 class Instance(msgspec.Struct, gc=False):
     """An agent instance, as far as the sender reads it.
 
@@ -181,6 +192,8 @@ class Instance(msgspec.Struct, gc=False):
         agent: The agent; remit's collector returns it at a registration.
         keeps_schema: Whether the server takes the identifier of the schema version alone next time;
             remit's collector does.
+        collision: Another program that registered the agent in the last 24 hours; remit's collector
+            says it at the first registration of a process.
     """
 
     id: str
@@ -189,12 +202,14 @@ class Instance(msgspec.Struct, gc=False):
     agent_id: str | None = None
     agent: Agent | None = None
     keeps_schema: bool = False
+    collision: Collision | None = None
 
 
 class _InstanceAnswer(msgspec.Struct):
     details: Instance
     agent: Agent | None = None
     keeps_schema: bool = False
+    collision: Collision | None = None
 
 
 class _InstanceOutput(msgspec.Struct, gc=False):
@@ -205,6 +220,7 @@ class _InstanceOutput(msgspec.Struct, gc=False):
     details: Instance | None = None
     agent: Agent | None = None
     keeps_schema: bool = False
+    collision: Collision | None = None
 
 
 class _BulkAnswer(msgspec.Struct):
@@ -337,9 +353,9 @@ def in_bulk(operations: Sequence[InstanceOperation]) -> Call[Instances]:
     return BULK.raw(read=_instances, body=body, minimal=True)
 
 
-def find_agent(registration: Registration) -> Call[Agent]:
+def find_agent(identifier: str) -> Call[Agent]:
     """Return the call that looks up an agent by its external identifier."""
-    query = (("external_identifier", registration.external_identifier),)
+    query = (("external_identifier", identifier),)
     return SHOW_AGENT.raw(read=_agent, query=query)
 
 
@@ -372,6 +388,7 @@ def _instance(body: bytes) -> Instance:
     answer = _read_instance(body)
     answer.details.agent = answer.agent
     answer.details.keeps_schema = answer.keeps_schema
+    answer.details.collision = answer.collision
     return answer.details
 
 
@@ -384,6 +401,7 @@ def _instances(body: bytes) -> Instances:
         elif output.details is not None:
             output.details.agent = output.agent
             output.details.keeps_schema = output.keeps_schema
+            output.details.collision = output.collision
             instances[key] = output.details
     return instances
 

@@ -198,6 +198,7 @@ class Delivery:
             spool_bytes=self._spool.size_bytes() if self._spool is not None else 0,
             spool_age_s=max(0.0, (now_ns - oldest_ns) / NS_PER_S),
             misattributed=dict(self._tally.misattributed),
+            collisions=dict(self._tally.collisions),
         )
 
     def flush(

@@ -101,7 +101,7 @@ def _build(agent: AgentRef) -> Registration:
     declared = _declared(agent)
     version, schema = declared or (b"", b"")
     return Registration(
-        agent.local_identifier or agent.external_identifier,
+        _identifier(agent) or agent.external_identifier,
         agent.name,
         agent.description,
         agent.agent_id,
@@ -109,7 +109,14 @@ def _build(agent: AgentRef) -> Registration:
         version,
         schema,
         complete=declared is not None,
+        bare_identifier=agent.external_identifier,
     )
+
+
+@guarded("looking for the project of an agent")
+def _identifier(agent: AgentRef) -> str | None:
+    """Return the identifier on the wire; None without one of its own, and after a fault."""
+    return None if agent.identifier is None else agent.identifier()
 
 
 @guarded("building a registration")
@@ -435,11 +442,28 @@ class RunRegistrar:
 
     def _registered(self, run: RunDelivery, instance: Instance) -> None:
         self._compare_agents(run.stored.registration, instance)
+        if instance.collision is not None:
+            self._note_collision(run.stored.registration.external_identifier, instance.collision)
         if instance.keeps_schema:
             self._kept.add(digest_of(run.stored.registration))
         run.identify(instance.id)
         # The parent process starts an inherited run.
         self._save(run, RunState.STARTED if run.stored.inherited else RunState.REGISTERED)
+
+    def _note_collision(self, name: str, other: calls.Collision) -> None:
+        """Keep that another program registers the same agent; log it once for each agent."""
+        of_it = f"declares {', '.join(other.steps)}" if other.steps else "has other steps"
+        if other.owner:
+            of_it += f" and belongs to {other.owner}"
+        if name not in self._tally.collisions:
+            logger.warning(
+                "another program registered the agent %s in the last 24 hours. It %s. If the "
+                "programs are different agents, set REMIT_PROJECT in one of them, or write "
+                "@remit.agent(external_identifier=...)",
+                name,
+                of_it,
+            )
+        self._tally.collisions[name] = f"another program {of_it}"
 
     def _operation(self, stored: StoredRun) -> InstanceOperation:
         registration = stored.registration
@@ -485,16 +509,20 @@ class RunRegistrar:
 
     def _find_or_create_agent(self, registration: Registration) -> str:
         """Return the id of the agent of a registration, for a server that needs it."""
-        name, find = registration.external_identifier, calls.find_agent(registration)
+        name, bare = registration.external_identifier, registration.bare_identifier
+        find = calls.find_agent(name)
+        # An agent that was created without the project keeps its runs.
+        known_as = dict.fromkeys(filter(None, (name, bare)))
         try:
             if name not in self._unknown:
-                try:
-                    return self._client.call(find).id
-                except ApiError as error:
-                    # Also a 404 without an error code: the registration was answered, so the URL is
-                    # right.
-                    if error.status != HTTPStatus.NOT_FOUND:
-                        raise
+                for identifier in known_as:
+                    try:
+                        return self._client.call(calls.find_agent(identifier)).id
+                    except ApiError as error:
+                        # Also a 404 without an error code: the registration was answered, so the
+                        # URL is right.
+                        if error.status != HTTPStatus.NOT_FOUND:
+                            raise
                 self._unknown.add(name)
             try:
                 return self._client.call(calls.create_agent(registration)).id
@@ -523,7 +551,7 @@ class RunRegistrar:
             # Without the agent's name, two agents that are given the same id show the mismatch.
             first = self._first_agents.setdefault(agent_id, name)
             recorded_as = (instance.agent and instance.agent.external_identifier) or first
-        if recorded_as == name:
+        if recorded_as in {name, registration.bare_identifier}:
             return
         self._tally.misattributed[name] += 1
         if self._tally.misattributed[name] == 1:

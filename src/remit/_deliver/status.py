@@ -38,12 +38,14 @@ class Tally:
     Attributes:
         set_aside: Items that the server rejected for good and that are kept, by its reason.
         misattributed: Runs that the server records as another agent's, by the program's agent.
+        collisions: What the server says of another program, by the agent that both register.
     """
 
     def __init__(self) -> None:
         self.sent = 0
         self.set_aside: Counter[str] = Counter()
         self.misattributed: Counter[str] = Counter()
+        self.collisions: dict[str, str] = {}
 
 
 class FlushResult(Struct, frozen=True):
@@ -109,6 +111,7 @@ class Status(Struct, frozen=True):
             exclude, by name.
         outside_run: Calls of steps outside any run, by name.
         misattributed: Runs that the server records as another agent's, by the program's agent.
+        collisions: Agents that another program registers too, each with a sentence about it.
     """
 
     mode: str
@@ -129,6 +132,7 @@ class Status(Struct, frozen=True):
     violations: Mapping[str, int] = field(default_factory=dict[str, int])
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
+    collisions: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __str__(self) -> str:
         lines = [
@@ -144,6 +148,7 @@ class Status(Struct, frozen=True):
             "runs recorded as another agent's": self.misattributed,
         }
         lines += [f"{what}: {_by_reason(counts)}" for what, counts in counted.items() if counts]
+        lines += [f"two programs are {agent}: {other}" for agent, other in self.collisions.items()]
         return "\n".join(lines)
 
     @classmethod

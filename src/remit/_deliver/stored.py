@@ -60,6 +60,7 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         agent_id: Id on the server, if the declaration or a setting gave it.
         complete: Whether it could be built; the runs of one that could not are set aside.
+        bare_identifier: The identifier without the project.
     """
 
     external_identifier: str
@@ -70,6 +71,7 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     version: bytes
     schema: bytes
     complete: bool = True
+    bare_identifier: str = ""
 
 
 def no_losses() -> dict[str, int]:

@@ -73,12 +73,13 @@ class AgentRef(Struct, frozen=True):
     """An agent, as far as delivery needs it; replaced by a new one after each declaration.
 
     Attributes:
-        external_identifier: `module:qualname`, by which remit's collector finds the agent.
+        external_identifier: `module:qualname`, by which this process knows the agent.
         description: First paragraph of the docstring, or None.
         agent_id: Id on the server, from the decorator or the setting, or None.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
-        local_identifier: The identifier in local mode, where projects share a file; else None.
+        identifier: Returns the identifier on the wire, with the project; called on delivery's
+            thread. None: `external_identifier`.
         quality_check: Returns the function that checks its quality payloads. It may raise.
         error_rule: Returns the rule by which its declaration redacts the messages of errors.
     """
@@ -89,7 +90,7 @@ class AgentRef(Struct, frozen=True):
     agent_id: str | None
     environment_id: str | None
     registration: Callable[[], dict[str, object]]
-    local_identifier: str | None = None
+    identifier: Callable[[], str] | None = None
     quality_check: Callable[[], QualityCheck] = lambda: lambda _name, _body: []
     error_rule: Callable[[], str | None] = lambda: None
 

@@ -300,7 +300,7 @@ class Runtime:
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             cache(partial(registration, agent, known)),
-            agent.local_identifier if local else None,
+            cache(partial(agent.identifier_in, self.settings.project)),
             cache(lambda: Qualities(agent, redact=REDACT).errors),
             lambda: plan_of(agent.span_type).error_rule,
         )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,19 +25,23 @@ from remit._base.clock import NS_PER_S
 from remit._base.text import install_extra
 from remit._base.version import __version__
 from remit._capture.rules.switches import switched_off
+from remit._declare.project import Project, identified, project_at
+from remit._declare.registry import UNKNOWN_FILE
 from remit._deliver.circuit import without_credentials
 from remit._deliver.spool.folder import Folder
 from remit._runtime.targets import check_target, spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_directory
 from remit.cli._memory import memory_file_system, memory_limit
-from remit.cli._outcomes import Outcome, note, ok, wrong
-from remit.cli._probes import probed
+from remit.cli._outcomes import Outcome, Status, note, ok, wrong
+from remit.cli._probes import collisions_in, probed
 from remit.cli._spool_files import FileState, SpoolFileInfo, listed
 from remit.cli._terminal import duration, number_of, printable, size
+from remit.cli._wire import get
 from remit.client._library import httpx
 from remit.config import Settings
 from remit.errors import SettingsError
+from remit.models.remit_api import CollisionList
 
 UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) still applies."
 LOCAL_FILE: Final = "remit.db"
@@ -61,6 +66,7 @@ def outcomes_here() -> Iterator[Outcome]:
         yield wrong("settings", "settings", str(error), UNTIL_THEN)
         return
     yield ok("settings", _sources())
+    yield _project(settings)
     yield _mode(settings)
     if settings.resolved_mode == "off":
         return
@@ -72,9 +78,38 @@ def outcomes_here() -> Iterator[Outcome]:
     yield from _undelivered(folder, files)
     if settings.resolved_mode == "local":
         yield _collector()
-        yield _database(settings.data_dir / LOCAL_FILE)
+        database = _database(settings.data_dir / LOCAL_FILE)
+        yield database
+        if database.status is Status.OK:
+            yield from _collisions()
     else:
         yield from probed(settings)
+
+
+def _collisions() -> Iterator[Outcome]:
+    """Yield the agents that several programs registered in local mode's database."""
+    # Imported by name, because it needs the extra `collector`.
+    with suppress(Failed, ModuleNotFoundError, sqlite3.Error):
+        local = import_module("remit.cli._local")
+        with local.client_of(None, writing=False) as (client, _):
+            yield from collisions_in(client.send(get("/collisions", CollisionList, {})))
+
+
+def _project(settings: Settings) -> Outcome:
+    """Return the project of agents whose code is in the current directory."""
+    if settings.project is not None:
+        found = Project(settings.project, "the setting project")
+    else:
+        found = project_at(str(Path.cwd()), UNKNOWN_FILE)
+    if found.name is None:
+        return note(
+            "project",
+            f"no project: {found.origin}",
+            "Agents of the same module and name in two programs become one agent.",
+        )
+    return ok(
+        "project", f"{found.name}, from {found.origin}: {identified('module:function', found.name)}"
+    )
 
 
 def _versions() -> Outcome:

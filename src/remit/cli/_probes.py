@@ -19,6 +19,7 @@ from remit._base.backoff import http_date_ns
 from remit._base.clock import NS_PER_S, SystemClock
 from remit.cli._outcomes import Outcome, note, ok, wrong
 from remit.cli._terminal import duration
+from remit.cli._wire import get
 from remit.client import _error_text
 from remit.client._http import HttpClient
 from remit.client._target import RawResponse
@@ -33,6 +34,7 @@ from remit.errors import (
     UnavailableError,
 )
 from remit.models.envelope import PingResponse
+from remit.models.remit_api import CollisionList
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ ADVICE: Final = {
     "expired": "Create a token, and set REMIT_API_TOKEN to it.",
     "version": "Install a later version of remit.",
     "plain": "Set REMIT_API_URL to https://..., if the server supports it.",
+    "collision": "If they are different agents, set REMIT_PROJECT in one of the programs.",
     "clock": "Set the clock of this machine with NTP; until then recorded times are off by the "
     "same amount.",
 }
@@ -194,6 +197,22 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
     yield skew
     if not outcome.code:
         yield _agent(probe, settings, token)
+        yield from _collisions(probe)
+
+
+def _collisions(probe: Probe) -> Iterator[Outcome]:
+    """Yield the agents that several programs registered, if the server can say it."""
+    listed = probe.ask(get("/collisions", CollisionList, {}))
+    if isinstance(listed, CollisionList):
+        yield from collisions_in(listed)
+
+
+def collisions_in(listed: CollisionList) -> Iterator[Outcome]:
+    for each in listed.collisions:
+        programs = [", ".join(program.steps) or "no steps" for program in each.programs]
+        name = each.agent.external_identifier or each.agent.name
+        message = f"{len(programs)} programs use the identifier {name}: {'; '.join(programs)}"
+        yield note("agent", message, ADVICE["collision"])
 
 
 def _outcome_of(settings: Settings, response: object) -> Outcome:

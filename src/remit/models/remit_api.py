@@ -246,6 +246,37 @@ class CostList(WireModel):
     """Whether all runs were added; otherwise the newest 10,000."""
 
 
+class Program(WireModel):
+    """A program that registered an agent."""
+
+    schema_version_id: str
+    """Id of the schema version that it registered."""
+    owner: str | None = None
+    """Owner that it declares."""
+    steps: list[str]
+    """Names of its own steps, at most five."""
+    registered_at: datetime
+    """When a process of it registered last."""
+
+
+class Collision(WireModel):
+    """An agent that several programs registered in the last 24 hours."""
+
+    agent: RegisteredAgent
+    """The agent."""
+    programs: list[Program]
+    """The programs, the last registered first. No two share a step, or they have other owners."""
+
+
+class CollisionList(WireModel):
+    """Agents that several programs registered."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    collisions: list[Collision]
+    """The agents."""
+
+
 class ChangeList(WireModel):
     """Runs that were changed, or whose spans were, in the order of the changes."""
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from remit.collector.domain import (
     agents,
+    collisions,
     erasure,
     lists,
     places,
@@ -68,7 +69,15 @@ from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
-from remit.models.remit_api import ChangeList, CostList, CountList, RedactedList, RunList, SpanList
+from remit.models.remit_api import (
+    ChangeList,
+    CollisionList,
+    CostList,
+    CountList,
+    RedactedList,
+    RunList,
+    SpanList,
+)
 from remit.models.risk import Risk
 from remit.models.routes import Route
 
@@ -472,6 +481,7 @@ ENDPOINTS: Final = (
     _list("/counts", lists.count, CountList, lists.CountsQuery),
     _list("/costs", lists.list_costs, CostList, lists.CostsQuery),
     _list("/changes", lists.list_changes, ChangeList, lists.ChangesQuery),
+    _list("/collisions", collisions.list_collisions, CollisionList, collisions.CollisionsQuery),
     _list("/redacted", lists.count_redacted, RedactedList, lists.RedactedQuery),
     _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
     Endpoint(

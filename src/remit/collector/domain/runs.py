@@ -12,6 +12,7 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.agents import new_agent
+from remit.collector.domain.collisions import Program, other_program, program_view
 from remit.collector.domain.conformance import judged_qualities
 from remit.collector.domain.context import Context, Place
 from remit.collector.domain.erasure import without_payloads
@@ -76,10 +77,15 @@ _PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
 
 
 class Registered(NamedTuple):
-    """A registered run and its agent."""
+    """A registered run and its agent.
+
+    Attributes:
+        other: Another program that registered the agent, at the first registration of a process.
+    """
 
     row: RunRow
     agent: AgentRow | None
+    other: Program | None = None
 
     @property
     def id(self) -> str:
@@ -105,7 +111,8 @@ def register(
         row = _add(ctx, request, fields, place)
     if kept:
         ctx.places[place_key] = place
-    return Registered(row, place.agent)
+        return Registered(row, place.agent)
+    return Registered(row, place.agent, _other_program(ctx, place))
 
 
 def registered_again(
@@ -161,7 +168,14 @@ def _registration(registered: Registered, details: dict[str, object]) -> dict[st
         if agent is None
         else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
     )
-    return {"status": "success", "details": details, "agent": named, "keeps_schema": True}
+    other = registered.other
+    return {
+        "status": "success",
+        "details": details,
+        "agent": named,
+        "keeps_schema": True,
+        **({} if other is None else {"collision": program_view(other)}),
+    }
 
 
 def _known(
@@ -226,6 +240,11 @@ def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bo
         changes = {"current_version_id": version.id, "updated_at": ctx.now_us}
         ctx.tx.change(msgspec.structs.replace(deployment, **changes))
     return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
+
+
+def _other_program(ctx: Context, place: Place) -> Program | None:
+    registered = ctx.tx.schema_version_of_id(place.schema_version_id)
+    return None if registered is None else other_program(ctx, place.agent, registered)
 
 
 def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow:

@@ -121,6 +121,7 @@ def schema_version_of(
     if identifier is not None:
         known = ctx.tx.schema_version(agent.id, identifier, hashed)
         if known is not None:
+            ctx.tx.note_registration(known.id, ctx.now_us)
             return known
     row = SchemaVersionRow(
         id=ctx.new_id(),
@@ -134,6 +135,7 @@ def schema_version_of(
         environment_id=environment_id,
         inserted_at=ctx.now_us,
         updated_at=ctx.now_us,
+        registered_at=ctx.now_us,
     )
     ctx.tx.add(row)
     return row

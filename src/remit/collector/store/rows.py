@@ -107,7 +107,7 @@ class SchemaVersionRow(Row, frozen=True, gc=False):
 
     `content_hash` is SHA-256 of both, with a newline between them. `registered_by` is the id of the
     token that registered the content first, and `environment_id` the environment that it was
-    registered in.
+    registered in. `registered_at` is when a process last sent it whole, which each does once.
     """
 
     id: str
@@ -121,6 +121,7 @@ class SchemaVersionRow(Row, frozen=True, gc=False):
     environment_id: str | None
     inserted_at: int
     updated_at: int
+    registered_at: int | None = None
 
 
 def content_hash(span_type_schemas: str, quality_schemas: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from remit.collector.store import statements
+from remit.collector.store.counts import US_PER_HOUR
 from remit.collector.store.execution import Execution, mutable
 from remit.collector.store.filters import Listed, Page
 from remit.collector.store.rows import (
@@ -133,6 +134,25 @@ class SmallRows(Execution):
         sql = f"{statements.NEWEST_SCHEMA_VERSION}{self._lock_clause(SchemaVersionRow)}"
         return next((str(row[0]) for row in self.rows(sql, (agent_id, external_identifier))), None)
 
+    def registered_since(self, agent_id: str, since_us: int, most: int) -> list[SchemaVersionRow]:
+        """Return the schema versions of an agent that were registered since then, newest first."""
+        sql = (
+            "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND registered_at >= ? "
+            "ORDER BY registered_at DESC, id DESC LIMIT ?"
+        )
+        ids = [str(row[0]) for row in self.rows(sql, (agent_id, since_us, most))]
+        found = (self.schema_version_of_id(schema_version_id) for schema_version_id in ids)
+        return [row for row in found if row is not None]
+
+    def registered_often(self, account_id: str, since_us: int, most: int) -> list[str]:
+        """Return the agents of which several schema versions were registered since then."""
+        sql = (
+            "SELECT agent_id FROM agent_schema_versions "
+            "WHERE account_id = ? AND registered_at >= ? "
+            "GROUP BY agent_id HAVING COUNT(*) > 1 ORDER BY agent_id LIMIT ?"
+        )
+        return [str(row[0]) for row in self.rows(sql, (account_id, since_us, most))]
+
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
         """Return the schema version of this id."""
         return self.row(SchemaVersionRow, None, schema_version_id)
@@ -195,6 +215,14 @@ class SmallRows(Execution):
         for table in statements.OF_AGENT:
             self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))
         self.run("DELETE FROM agents WHERE id = ?", (agent_id,))
+
+    def note_registration(self, schema_version_id: str, now_us: int) -> None:
+        """Record when a process registered a schema version, to the hour."""
+        sql = (
+            "UPDATE agent_schema_versions SET registered_at = ? "
+            "WHERE id = ? AND (registered_at IS NULL OR registered_at < ?)"
+        )
+        self.run(sql, (now_us, schema_version_id, now_us - US_PER_HOUR))
 
     def touch_token(self, token_id: str, now_us: int) -> None:
         """Record when a token was used."""

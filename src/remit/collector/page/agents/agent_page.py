@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
+from remit.collector.domain.collisions import program_view, programs_of
+from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.agents import activity, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
@@ -30,8 +32,16 @@ def agent(visit: Visit) -> Response:
     page = _VIEWS[view](visit, subject)
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
-    values = {**_frame(subject, view), "version_part": chosen, **page.values}
+    programs = visit.api.read(lambda ctx: _programs(ctx, subject.id))
+    frame = {**_frame(subject, view), "programs": programs if len(programs) > 1 else ()}
+    values = {**frame, "version_part": chosen, **page.values}
     return Html(page.template, values)
+
+
+def _programs(ctx: Context, agent_id: str) -> list[dict[str, object]]:
+    """Return the programs that registered the agent, with the steps that are named."""
+    row = ctx.tx.agent(ctx.caller.account_id, agent_id)
+    return [] if row is None else [program_view(program) for program in programs_of(ctx, row)]
 
 
 def _frame(subject: Subject, view: str) -> dict[str, object]:

@@ -1,0 +1,144 @@
+"""Two programs under the identifier of one agent.
+
+Two versions of one program share steps, so a program is another one if none of its steps, or
+another owner, is that of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.params import Filter, Query, agent_of
+from remit.collector.store.rows import AgentRow, SchemaVersionRow
+from remit.collector.times import US_PER_S, format_us
+
+WITHIN_US: Final = 24 * 3600 * US_PER_S
+"""Programs that were registered longer ago than this are not compared."""
+MOST_VERSIONS: Final = 20
+"""Schema versions of an agent that are compared, the last registered ones."""
+MOST_AGENTS: Final = 100
+MOST_STEPS: Final = 5
+"""Steps of a program that are named."""
+_ADAPTERS: Final = (
+    "anthropic", "claude-agent-sdk", "crewai", "google-adk", "langchain", "mcp", "openai",
+    "openai-agents", "otel", "pydantic-ai", "remit",
+)  # fmt: skip
+_NOT_OWN: Final = re.compile(rf"(?:{'|'.join(_ADAPTERS)}):(?!tool:)")
+"""Names of steps that programs share because they use the same framework; tools are their own."""
+
+
+class Program(NamedTuple):
+    """A program that registered an agent.
+
+    Attributes:
+        steps: Names of its own steps: not the agent itself, and none of a framework.
+        registered_us: When a process of it registered last, in microseconds since 1970.
+    """
+
+    schema_version_id: str
+    owner: str | None
+    steps: frozenset[str]
+    registered_us: int
+
+    def is_another(self, other: Program) -> bool:
+        """Return whether two registrations cannot be versions of one program."""
+        if self.owner and other.owner and self.owner != other.owner:
+            return True
+        return bool(self.steps and other.steps) and self.steps.isdisjoint(other.steps)
+
+
+class CollisionsQuery(Query):
+    """Which agents to look at."""
+
+    agent_id: Filter = None
+
+
+class _Params(msgspec.Struct):
+    owner: Any = msgspec.field(name="x-remit-owner", default=None)
+
+
+class _SpanType(msgspec.Struct):
+    name: str
+    params_schema: _Params | bool = True
+
+
+_read: Final = msgspec.json.Decoder(list[_SpanType])
+
+
+def other_program(ctx: Context, agent: AgentRow, registered: SchemaVersionRow) -> Program | None:
+    """Return the program, other than the registered one, that registered the agent last."""
+    since_us = ctx.now_us - WITHIN_US
+    rows = ctx.tx.registered_since(agent.id, since_us, MOST_VERSIONS)
+    own = _program(agent, registered)
+    others = (_program(agent, row) for row in rows if row.id != registered.id)
+    return next((program for program in others if program.is_another(own)), None)
+
+
+def programs_of(ctx: Context, agent: AgentRow) -> list[Program]:
+    """Return the different programs that registered an agent, the last one first; one is enough."""
+    found: list[Program] = []
+    for row in ctx.tx.registered_since(agent.id, ctx.now_us - WITHIN_US, MOST_VERSIONS):
+        program = _program(agent, row)
+        if all(program.is_another(known) for known in found):
+            found.append(program)
+    return found
+
+
+def list_collisions(ctx: Context, query: CollisionsQuery) -> dict[str, object]:
+    """Return the agents that two programs registered in the last 24 hours."""
+    caller = ctx.caller
+    if query.agent_id is not None:
+        agent_of(ctx, query.agent_id)
+    wanted = query.agent_id or caller.agent_id
+    account_id, since_us = caller.account_id, ctx.now_us - WITHIN_US
+    ids = [wanted] if wanted else ctx.tx.registered_often(account_id, since_us, MOST_AGENTS)
+    agents = filter(None, (ctx.tx.agent(account_id, agent_id) for agent_id in ids))
+    found = [(agent, programs_of(ctx, agent)) for agent in agents]
+    return {
+        "status": "success",
+        "collisions": [
+            {
+                "agent": {
+                    "id": agent.id,
+                    "name": agent.name,
+                    "external_identifier": agent.external_identifier,
+                },
+                "programs": [program_view(program) for program in programs],
+            }
+            for agent, programs in found
+            if len(programs) > 1
+        ],
+    }
+
+
+def program_view(program: Program) -> dict[str, object]:
+    """Return a program for a response."""
+    return {
+        "schema_version_id": program.schema_version_id,
+        "owner": program.owner,
+        "steps": named_steps(program.steps),
+        "registered_at": format_us(program.registered_us),
+    }
+
+
+def named_steps(steps: Iterable[str]) -> Sequence[str]:
+    """Return the first steps by name."""
+    return sorted(steps)[:MOST_STEPS]
+
+
+def _program(agent: AgentRow, row: SchemaVersionRow) -> Program:
+    identifier = agent.external_identifier or ""
+    owner, steps = None, set[str]()
+    for span_type in _read.decode(row.span_type_schemas):
+        if identifier == span_type.name or identifier.endswith(f"/{span_type.name}"):
+            params = span_type.params_schema
+            owner = params.owner if isinstance(params, _Params) else None
+        elif not _NOT_OWN.match(span_type.name):
+            steps.add(span_type.name)
+    owner = owner if isinstance(owner, str) else None
+    return Program(row.id, owner, frozenset(steps), row.registered_at or row.inserted_at)
