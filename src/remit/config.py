@@ -32,7 +32,14 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from remit._base.guard import attempt, logger
 from remit._base.system import state_folder
-from remit._base.text import closest, describe_literal, describe_url, describe_value, did_you_mean
+from remit._base.text import (
+    PROJECT_PATTERN,
+    closest,
+    describe_literal,
+    describe_url,
+    describe_value,
+    did_you_mean,
+)
 from remit.errors import SettingsError
 from remit.models._types import Purpose
 
@@ -44,8 +51,6 @@ SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment
 API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport", "span_processor")
 PREFIX: Final = "REMIT_"
-PROJECT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
-"""Valid names of projects."""
 FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
 """Prefixes of variables that are not settings: options of `remit serve`, switches of remit's own
 tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""

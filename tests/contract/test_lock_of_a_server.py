@@ -166,6 +166,7 @@ def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) ->
         (tmp_path / "served_desk").rename(tmp_path / "moved")
         other.mkdir()
         (tmp_path / "moved").rename(other / "served_desk")
+        (other / "pyproject.toml").write_text('[project]\nname = "other"\n')
         for name in ("served_desk", "served_desk.steps"):
             sys.modules.pop(name)
         sys.path.insert(0, str(other))

@@ -323,7 +323,7 @@ def test_a_run_of_another_server_of_the_api_is_shown_by_its_id(tmp_path: Path) -
 
 def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:
     """The collector says which agent it is for."""
-    agent = f"{bell.__module__}:bell"
+    agent = f"remit/{bell.__module__}:bell"
     token = create_token(place.world.store, "agent_deployment", agent=agent).secret
     listed = json.loads(place.run("list", "--json", REMIT_API_TOKEN=token).stdout)
     assert [each["agent"]["external_identifier"] for each in listed] == [agent]

@@ -9,6 +9,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 ELLIPSIS: Final = "…"
+PROJECT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+"""Valid names of projects."""
 
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from remit._base.guard import attempt
-from remit.config import PROJECT_PATTERN
+from remit._base.text import PROJECT_PATTERN
 
 FILE: Final = "pyproject.toml"
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
