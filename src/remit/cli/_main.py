@@ -67,8 +67,11 @@ class Commands(LazyGroup):
         "agents": ("remit.cli._agents:agents", "List and show agents."),
         "stats": ("remit.cli._stats:stats", "Count spans by type, category of data or agent."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
-        "lock": ("remit.cli._lock:lock", "Write what a program declares into a file for review."),
-        "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),
+        "lock": (
+            "remit.cli._lock:lock",
+            "Write the declarations of a program into a file for review.",
+        ),
+        "diff": ("remit.cli._diff:diff", "Compare two locks to see what a change lets agents do."),
         "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
         "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
         "db": ("remit.cli._db:db", "Database maintenance: size, retention, erasure, backup."),
