@@ -47,7 +47,8 @@ __all__ = [
 
 
 OUTSIDE_RUN_HINT: Final = (
-    "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
+    "Put @remit.agent on the function around the call, or open a run with `with agent.run():`. If "
+    "another thread or task has the run, carry it there with remit.copy_context, "
     "remit.ContextExecutor or `with run.use():`"
 )
 """Advice for a step that is called outside any run."""

@@ -448,7 +448,7 @@ def test_an_empty_diff_says_what_was_compared() -> None:
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
     assert text.startswith(f"Nothing changed. Compared {BEFORE} (3 agents, 12 steps) with {BEFORE}")
-    assert "blocks of remit.span and steps of other packages" in text
+    assert "remit.span blocks or steps of other packages" in text
     assert json.loads(diff(BEFORE, BEFORE, "--format", "json").stdout)["changes"] == []
 
 
@@ -470,7 +470,7 @@ def test_other_versions_and_modules_are_told_at_the_end(
     assert text.startswith("Nothing changed.")
     assert "Made with pydantic 2.12.4 and 2.13: " in text
     assert "Made with remit 0.1.0 and unknown: " in text
-    assert "Made of other modules: desk -> none." in text
+    assert "Made of different modules: desk -> none." in text
 
 
 @each(

@@ -303,9 +303,7 @@ class RunBlock:
             """Raise an error, which says of an attribute of `Run` where the run is."""
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if name in _ATTRIBUTES_OF_RUN:
-                message += (
-                    f": the run is what the block gives, `with agent.run() as run: run.{name}`"
-                )
+                message += f": the block returns the run, `with agent.run() as run: run.{name}`"
             raise AttributeError(message)
 
     def _exit(self, error: BaseException | None, *, awaited: bool) -> OpenRun | None:
