@@ -80,9 +80,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
             happens to a step that violates it.
         span_types: Further span types to register: functions, modules, or prefixes of names. The
-            agent always registers those of the modules below the source root of its own module, the
-            directory on `sys.path` from which it was imported.
-        quality: Models or JSON Schemas of the scores that `Run.record_quality` takes, by name.
+            agent always registers the span types of the modules below its source root: the
+            directory on `sys.path` from which its own module was imported.
+        quality: Models or JSON Schemas of the scores that `Run.record_quality` accepts, by name.
 
     Returns:
         The agent, or a decorator that returns it.

@@ -367,8 +367,8 @@ class Runtime:
         if self.recorder.is_first(f"{agent.external_identifier} does not register {prefix}"):
             logger.warning(
                 "%s (%s) is used in a run of %s, whose registration does not include it: its spans "
-                "are recorded and marked as unregistered, but not compared with a schema. To include "
-                "it: @remit.agent(span_types=[%s])",
+                "are recorded and marked as unregistered, but not compared with a schema. To "
+                "include it: @remit.agent(span_types=[%s])",
                 step.name,
                 step.place,
                 agent.place,
