@@ -225,8 +225,8 @@ class AsyncClient:
         Args:
             api_url: The API's URL, without `/api/v1`; optional with a transport.
             api_token: Bearer token; without it, requests have no `Authorization` header.
-            transport: An `httpx.AsyncBaseTransport`, or that of httpx2, to use instead of the
-                network.
+            transport: An `httpx.AsyncBaseTransport` (or its equivalent of httpx2) to use instead of
+                the network.
             timeout_s: Seconds for one call, including retries and the waits between them.
             max_retries: Retries if the API cannot be reached, or responds that it is not
                 available.

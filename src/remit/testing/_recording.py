@@ -375,9 +375,9 @@ class RecordingSink:
         """Check that, in one run, no step did *to* after a step whose result has *category*.
 
         The check compares the order and the declarations of steps, not values. A source counts from
-        its start, because steps may overlap. A step with an undeclared word counts as doing it.
-        Runs count as one if one was opened inside the other, resumes it, or has a `traceparent` of
-        the same trace.
+        its start, not from its end, because steps may overlap. A step with an undeclared word
+        counts as doing it. Runs count as one if one was opened inside the other, resumes it, or has
+        a `traceparent` of the same trace.
 
         Args:
             category: Category of data in the result of a source.

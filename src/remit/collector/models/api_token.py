@@ -72,7 +72,7 @@ class ApiToken(WireModel):
 
 
 class CreatedTokenResponse(WireModel):
-    """Response to the creation of a token, the only one with its secret."""
+    """Response to the creation of a token. No other response has the secret."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
