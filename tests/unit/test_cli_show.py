@@ -126,7 +126,7 @@ def test_a_run_is_exported_as_a_page(
     place.run(*export, "--values", there=there)
     assert "word word" in file.read_text(encoding="utf-8")
     refused = place.run("export", place.run_id, "--values", there=there, code=2)
-    assert "Use --values with --html" in refused.stderr
+    assert "--values needs --html" in refused.stderr
 
 
 @both

@@ -148,7 +148,7 @@ def test_what_is_finished_already_gets_the_spans_and_keeps_its_status(
         resumed(api, NOBODY)
     assert api.names() == ["desk:act"]
     assert api.instances[NOBODY]["status"] == "failed"
-    assert f"a run of desk:support resumes {NOBODY}, which is failed already" in caplog.text
+    assert f"a run of desk:support resumes {NOBODY}, which is already failed" in caplog.text
 
 
 def test_the_child_of_a_fork_finds_the_same_root() -> None:

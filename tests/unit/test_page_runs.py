@@ -49,7 +49,7 @@ def test_a_time_is_read_in_the_zone_of_the_reader(
     if expected == ("", ""):
         with pytest.raises(RequestError) as refusal:
             window(begin, end)
-        assert refusal.value.errors == {"from": ["must be before the end of the time"]}
+        assert refusal.value.errors == {"from": ["must be before the end of the period"]}
         return
     assert window(begin, end) == expected
 

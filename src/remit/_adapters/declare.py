@@ -114,8 +114,8 @@ def declare(  # noqa: PLR0913 - the arguments of a decorator
     is_new = declared is not before and declared is registry.span_type(name)
     if before is not None and is_new and before.place != declared.place:
         logger.warning(
-            "%s is declared differently at %s and at %s; each declaration is used by its own tool, "
-            "and registrations have the last one",
+            "%s is declared differently at %s and at %s; each tool uses its own declaration, and "
+            "registrations contain the last one",
             name,
             before.place,
             declared.place,

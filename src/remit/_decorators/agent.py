@@ -80,9 +80,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
             happens to a step that violates it.
         span_types: Further span types to register: functions, modules, or prefixes of names. The
-            agent always registers those of the modules below the source root of its own module, the
-            directory on `sys.path` from which it was imported.
-        quality: Models or JSON Schemas of the scores that `Run.record_quality` takes, by name.
+            agent always registers the span types of the modules below its source root: the
+            directory on `sys.path` from which its own module was imported.
+        quality: Models or JSON Schemas of the scores that `Run.record_quality` accepts, by name.
 
     Returns:
         The agent, or a decorator that returns it.
@@ -176,8 +176,8 @@ def _log_shared_name(declared: AgentType) -> None:
     named = [agent for agent in process.registry().agents() if name and agent.explicit_name == name]
     if named and all(agent.external_identifier != declared.external_identifier for agent in named):
         logger.warning(
-            "two agents have the display name %r, %s and %s; give each its own (both are recorded, "
-            "by their module and function)",
+            "two agents have the display name %r, %s and %s; give each its own name (both are "
+            "recorded, by their module and function)",
             name,
             named[0].place,
             declared.place,
@@ -258,8 +258,8 @@ class AgentRuns:
         if known is None and not self._malformed_logged:
             self._malformed_logged = True
             logger.warning(
-                "run(traceparent=...) of %s: saw %s; expected the header of W3C Trace Context, as "
-                "remit.trace_headers() gives it. The run has no link",
+                "run(traceparent=...) of %s: saw %s; expected a header of W3C Trace Context, as "
+                "remit.trace_headers() returns it. The run has no link",
                 self._agent.external_identifier,
                 describe_value(header),
             )

@@ -42,7 +42,7 @@ UNKNOWN_SCHEMA: Final = "unknown_schema_version"
 # A registration without version, schema and names.
 REGISTRATION_BYTES: Final = 512
 FORGOTTEN: Final = NotFoundError(
-    "the server does not know the run any longer; it may have been deleted there", code="not_found"
+    "the server no longer knows the run, which may have been deleted there", code="not_found"
 )
 FINISHED: Final = ("complete", "failed", "cancelled")
 
@@ -476,8 +476,8 @@ class RunRegistrar:
         run.note_instance(instance)
         if instance.status in FINISHED:
             logger.warning(
-                "a run of %s resumes %s, which is %s already: its spans are added, but its status "
-                "stays",
+                "a run of %s resumes %s, which is already %s: its spans are added, but its status "
+                "does not change",
                 run.agent,
                 instance_id,
                 instance.status,
@@ -529,8 +529,8 @@ class RunRegistrar:
         if self._tally.misattributed[name] == 1:
             logger.warning(
                 "the server records the runs of %s as runs of the agent %s, because the token is "
-                "for that agent's deployment. Use a token of its own or of the account; if the "
-                "other agent is meant, write @remit.agent(agent_id=%r). "
+                "for that agent's deployment. Use a token for this agent or for the account; if "
+                "the other agent is meant, write @remit.agent(agent_id=%r). "
                 "remit.status().misattributed counts these runs",
                 name,
                 recorded_as,

@@ -306,7 +306,7 @@ class SpanRecorder(Struct, eq=False):
         if verdict is None:
             self._react_to_unchecked(parent, params)
         elif verdict.violations and observing:
-            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
+            self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
         elif verdict.violations:
             self._deny(parent, verdict, params)
 

@@ -212,7 +212,7 @@ for _name in _NOT_OF_FUNCTIONS:
 class Agent(StepFunction, Generic[P, R]):
     """A callable decorated with `@remit.agent`, with the methods `run` and `registration`.
 
-    Calling it outside a run opens one around the call; inside a run it is a span of that run.
+    A call outside any run opens a run for that call; a call inside a run is a span of that run.
     """
 
     def __init__(

@@ -354,8 +354,8 @@ class Runtime:
         _, _, known = self._agents.get(agent, (0, None, None))
         if known is not None and known.span_type(name) is None:
             logger.info(
-                "span type %s was first seen after %s was registered: its spans are sent all the "
-                "same, and the next run registers it",
+                "span type %s was first seen after %s was registered: its spans are still "
+                "sent, and the next run registers it",
                 name,
                 agent,
             )
@@ -367,8 +367,8 @@ class Runtime:
         if self.recorder.is_first(f"{agent.external_identifier} does not register {prefix}"):
             logger.warning(
                 "%s (%s) is used in a run of %s, whose registration does not include it: its spans "
-                "are recorded, marked as unregistered, and compared with nothing. To include it: "
-                "@remit.agent(span_types=[%s])",
+                "are recorded and marked as unregistered, but not compared with a schema. To "
+                "include it: @remit.agent(span_types=[%s])",
                 step.name,
                 step.place,
                 agent.place,

@@ -49,17 +49,17 @@ def spans() -> None:
 @spans.command("list")
 @options(
     agent_option,
-    click.option("--run", type=TEXT, metavar="RUN", help="Of this run."),
-    click.option("--type", type=TEXT, metavar="TYPE", help="Of this span type."),
+    click.option("--run", type=TEXT, metavar="RUN", help="List the spans of this run."),
+    click.option("--type", type=TEXT, metavar="TYPE", help="List spans of this span type."),
     click.option(
         "--status",
         type=click.Choice(["active", "cancelled", "complete", "failed", "pending"]),
-        help="With this status.",
+        help="List spans with this status.",
     ),
     since_option(),
     until_option,
-    failed_option,
-    denied_option,
+    failed_option("List failed spans."),
+    denied_option("List denied spans."),
     limit_option("spans"),
     read_option,
     json_option,
@@ -72,7 +72,7 @@ def list_spans(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List the newest spans, newest first, without their values.
+    """List spans without their values, newest first.
 
     RUN is a key, an id, the beginning of either, or `last`. The root span `remit:run` of a run is
     listed only with --json or --type.

@@ -528,7 +528,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
-        """Call a tool; answer its denial."""
+        """Call a tool, or return the message for a denied call."""
         try:
             call = self._begin(request)
             if call is None:
@@ -543,7 +543,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
-        """Call a tool; answer its denial."""
+        """Call a tool, or return the message for a denied call."""
         try:
             call = self._begin(request)
             if call is None:

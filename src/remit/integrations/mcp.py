@@ -365,7 +365,7 @@ class Recorded(Extension):
     """Records the tool calls of an `MCPServer`, and denies calls that violate its remit.
 
     Each trace of a client is a run of the agent `mcp.agents:<name>`; without a `traceparent`, each
-    connection is. Calls of a terminated run return an error, and the server keeps running.
+    connection is a run. Calls of a terminated run return an error, and the server keeps running.
     """
 
     identifier = "remit/recorded"

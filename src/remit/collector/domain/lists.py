@@ -164,7 +164,7 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
 
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:
-    """Return a page of spans, newest first, without their payloads unless they are wanted."""
+    """Return a page of spans, newest first, by default without their payloads."""
     wanted = span_lists.SpanCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         run=None if query.run_id is None else _run(ctx, query.run_id),
@@ -258,7 +258,7 @@ def list_costs(ctx: Context, query: CostsQuery) -> Answer:
 
 
 def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
-    """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
+    """Return the runs that changed after a cursor, and the next cursor."""
     end = ctx.tx.end_of_changes()
     scope = _scope(ctx, None, None)
     run = None if query.run_id is None else _run(ctx, query.run_id)
