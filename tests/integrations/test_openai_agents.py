@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -49,6 +49,7 @@ from agents import (
     Usage,
     UserError,
     WebSearchTool,
+    default_tool_error_function,
     function_span,
     function_tool,
     generation_span,
@@ -555,6 +556,46 @@ def test_a_tool_that_handles_a_refusal_keeps_its_answer() -> None:
             "complete"
         ]
     assert read_by(model) == ["a person has to pay"]
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("decorated", [False, True], ids=["plain", "decorated"])
+def test_an_answer_that_begins_like_a_failure_is_an_answer(decorated: bool, tracing: bool) -> None:
+    """Also after a denial that the tool has handled."""
+    line = "An error occurred while running the tool of the night, said the log."
+
+    def read_log(amount: int) -> str:
+        """Read a log."""
+        with suppress(DeniedError):
+            scenarios.pay(amount)
+        return line
+
+    step = remit.span_type("desk:read", data_risk=PAYS_NOT)(read_log) if decorated else read_log
+    model = scripted(call("read_log", amount=1), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[function_tool(step)])
+    risks = None if decorated else {"read_log": PAYS_NOT}
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(govern(agent, risks=risks), tracing=tracing))
+        (span,) = recorder.spans("desk:read" if decorated else "openai-agents:tool:read_log")
+    assert span.status == "complete"
+    assert read_by(model) == [line]
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_the_whole_text_of_a_failure_is_an_answer_where_there_are_traces(tracing: bool) -> None:
+    """Without them, the text is all that the SDK says."""
+
+    @function_tool
+    def echo(words: str) -> str:
+        """Repeat the words."""
+        return words
+
+    text = default_tool_error_function(anything(None), ValueError())
+    agent = Agent[Any](name="Desk", model=scripted(call("echo", words=text), DONE), tools=[echo])
+    with isolated() as recorder, scenarios.desk.run():
+        asyncio.run(run_agent(govern(agent), tracing=tracing))
+        (span,) = recorder.spans("openai-agents:tool:echo")
+    assert span.status == ("complete" if tracing else "failed")
 
 
 @WITH_AND_WITHOUT_TRACES

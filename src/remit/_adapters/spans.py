@@ -141,7 +141,7 @@ def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
 
 
 @guarded("the policy")
-def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool | None:
+def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
     context, runtime = open_context(), process.current()
     if context is None and not ceilings:
         return runtime.denies_outside(recorder)
@@ -151,7 +151,7 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool | None:
     if context is not None:
         ceilings = (*context.ceilings, *ceilings)
     verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
-    return None if verdict is None else bool(verdict.violations)
+    return verdict is None or bool(verdict.violations)
 
 
 def judging(

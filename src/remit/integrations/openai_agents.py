@@ -79,6 +79,7 @@ from agents import (
     Trace,
     TracingProcessor,
     UserError,
+    default_tool_error_function,
     get_current_span,
 )
 from agents.tool_context import ToolContext
@@ -88,7 +89,7 @@ from remit.integrations import _openai_tools
 TAgent = TypeVar("TAgent", bound=Agent[Any])
 
 FRAMEWORK: Final = "openai-agents"
-TOOL_FAILED: Final = "An error occurred while running the tool"
+TOOL_FAILED: Final = default_tool_error_function(cast("Any", None), ValueError())
 """How the text begins that the SDK gives the model in place of a tool's exception."""
 
 add_to_header(f"remit-openai-agents@{__version__}")
@@ -960,12 +961,13 @@ def _called(call: ToolContext[Any]) -> dict[str, object]:
 def _has_failed(output: object) -> bool:
     """Return whether the tool raised an exception, in whose place the model reads *output*.
 
-    The SDK hides the exception; the span of its trace, if there is one, says that there was one.
+    The SDK hides the exception, and notes it in the span of its trace. Without traces, only the
+    text tells it.
     """
-    if isinstance(output, str) and output.startswith(TOOL_FAILED):
-        return True
     span = get_current_span()
-    return span is not None and span.error is not None
+    if span is not None and span.started_at and isinstance(span.span_data, FunctionSpanData):
+        return span.error is not None
+    return isinstance(output, str) and output.startswith(TOOL_FAILED)
 
 
 @guarded("the end of a tool")
