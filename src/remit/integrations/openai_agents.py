@@ -15,7 +15,7 @@ import copy
 import inspect
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -484,10 +484,12 @@ def govern(
             of the agent and to the steps inside them.
 
     Raises:
-        DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.
+        DeclarationError: *agent* is not an agent, a name or a data risk is wrong, or the installed
+            SDK lacks a part on which the policy relies.
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
+    _llm.check_relied_on("govern", PACKAGE, _missing_parts())
     for name, given in (("risks", risks), ("remits", remits)):
         if given is not None and not isinstance(given, Mapping):
             raise DeclarationError(
@@ -497,6 +499,23 @@ def govern(
     governed = governance.agent(agent)
     governance.check()
     return cast("TAgent", governed)
+
+
+def _missing_parts() -> Iterator[str]:
+    """Yield the parts of the SDK without which an agent would not be governed."""
+    yield from _llm.lacks(Agent, "get_all_tools", "get_mcp_tools")
+    yield from _llm.lacks(FunctionTool, "tool_input_guardrails", "tool_output_guardrails")
+    yield from _llm.lacks(Handoff, "on_invoke_handoff", "_agent_ref")
+    for cls, name in _openai_tools.WORK.items():
+        yield from _llm.lacks(cls, name)
+    if not _clones_are_governed():
+        yield "clones of an Agent that have its class"
+
+
+@guarded("a look at the clone of an agent", default=False)
+def _clones_are_governed() -> bool:
+    agent = _Governance({}, {}, None).agent(Agent[Any](name="remit"))
+    return isinstance(agent.clone(name="clone"), _GovernedAgent)
 
 
 class _Governance:
