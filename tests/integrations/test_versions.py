@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from itertools import chain
 from typing import Any, Final
 
 import agents
@@ -84,6 +87,18 @@ def test_the_tested_versions_are_those_of_the_gate() -> None:
         assert f"{package}=={tested}" in pins
         assert metadata.version(package) == tested
     assert {package for package, _ in NEEDS.values()} <= {*_llm.TESTED}
+
+
+def test_the_newest_release_of_each_framework_is_tried() -> None:
+    """By the session `newest`."""
+    table = re.search(
+        r"^FRAMEWORKS = \{.*?^\}", (ROOT / "noxfile.py").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert table is not None
+    tests = ast.literal_eval(table[0].partition("=")[2].strip())
+    assert sorted(chain.from_iterable(tests.values())) == sorted(_llm.TESTED)
+    for name in tests:
+        assert (ROOT / "tests" / "integrations" / f"test_{name}.py").exists()
 
 
 class Logged(openai.OpenAI):
