@@ -17,6 +17,7 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -117,6 +118,8 @@ _runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
 _not_known_as_governed: Final[WeakKeyDictionary[OpenRun, dict[bytes, str]]] = WeakKeyDictionary()
 """Names of the open agents that have asked for no governed tools, by the key of their span."""
+_next_governed: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents", default=None)
+"""Name of a governed agent whose span has not begun: older versions read its tools before."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
 
@@ -246,17 +249,22 @@ def _started(data: Any) -> dict[str, object]:
 
 @guarded("an agent without govern")
 def _note_agent(context: SpanContext | None, name: str) -> None:
-    """Note that an agent begins, of which no tool was governed yet."""
-    if context is not None:
+    """Note that an agent begins, unless its tools are governed already."""
+    if _next_governed.get() == name:
+        _next_governed.set(None)
+    elif context is not None:
         _not_known_as_governed.setdefault(context.run, {})[context.key] = name
 
 
 @guarded("an agent without govern")
-def _note_governed() -> None:
-    """Note that the agent whose span is current is governed."""
+def _note_governed(name: str) -> None:
+    """Note that an agent is governed: that of the current span, or the one that begins next."""
     context = _spans.context()
-    if context is not None:
-        _not_known_as_governed.get(context.run, {}).pop(context.key, None)
+    names = {} if context is None else _not_known_as_governed.get(context.run, {})
+    if context is not None and names.get(context.key) == name:
+        del names[context.key]
+    else:
+        _next_governed.set(name)
 
 
 @guarded("an agent without govern")
@@ -736,7 +744,7 @@ class _GovernedAgent(Agent[Any]):
         rules = self.remit_rules
         tools = [*map(rules.tool, await super().get_all_tools(run_context))]
         _check_terminated()
-        _note_governed()
+        _note_governed(self.name)
         return [*filter(rules.offers, tools)]
 
 
