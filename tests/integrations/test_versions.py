@@ -22,11 +22,12 @@ from mcp.server.extension import Extension
 from pydantic_ai.capabilities import AbstractCapability
 
 from remit.errors import DeclarationError
-from remit.integrations import _llm, mcp, openai_agents
+from remit.integrations import mcp, openai_agents
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.integrations.openai import watch
 from remit.integrations.pydantic_ai import Remit
 from tests.architecture.sources import ROOT
+from tests.inside import TESTED
 from tests.subtests import each
 
 NEEDS = {
@@ -83,10 +84,10 @@ def test_a_library_that_is_missing_or_too_old_is_named(found: str, seen: str | N
 def test_the_tested_versions_are_those_of_the_gate() -> None:
     """The pinned ones, which are installed; messages name them."""
     pins = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
-    for package, tested in _llm.TESTED.items():
+    for package, tested in TESTED.items():
         assert f"{package}=={tested}" in pins
         assert metadata.version(package) == tested
-    assert {package for package, _ in NEEDS.values()} <= {*_llm.TESTED}
+    assert {package for package, _ in NEEDS.values()} <= {*TESTED}
 
 
 def test_the_newest_release_of_each_framework_is_tried() -> None:
@@ -96,7 +97,7 @@ def test_the_newest_release_of_each_framework_is_tried() -> None:
     )
     assert table is not None
     tests = ast.literal_eval(table[0].partition("=")[2].strip())
-    assert sorted(chain.from_iterable(tests.values())) == sorted(_llm.TESTED)
+    assert sorted(chain.from_iterable(tests.values())) == sorted(TESTED)
     for name in tests:
         assert (ROOT / "tests" / "integrations" / f"test_{name}.py").exists()
 
@@ -160,7 +161,7 @@ def test_a_release_without_a_part_on_which_denials_rely_is_named(
     monkeypatch.delattr(owner, name)
     with pytest.raises(DeclarationError, match=message) as raised:
         make()
-    assert f"pip install '{package}=={_llm.TESTED[package]}'" in str(raised.value)
+    assert f"pip install '{package}=={TESTED[package]}'" in str(raised.value)
     assert f"found {package} {metadata.version(package)} without" in str(raised.value)
 
 

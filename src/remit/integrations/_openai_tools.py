@@ -233,7 +233,7 @@ class _Provider(_Work, ComputerProvider[Any]):
 
     def __init__(self, guard: Guard, work: Any) -> None:
         _Work.__init__(self, guard, work)
-        ComputerProvider.__init__(self, self._make, self._remove)
+        self.create, self.dispose = self._make, self._remove
 
     async def _make(self, *, run_context: Any) -> Any:
         make = getattr(self.remit_work, "create", self.remit_work)
