@@ -162,7 +162,7 @@ class _Probe:
         raise AttributeError(name)
 
 
-@guarded("a look at the requests of a client", default=False)
+@guarded("a look at the requests of a client", default=True)
 def _posts_by_request(provider: Provider, client: Any) -> bool:
     """Return whether the library's own `post` calls `request`; nothing is sent."""
     seen: list[object] = []
