@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
@@ -27,6 +28,16 @@ ON_THE_LOWEST = (
     "tests/unit/test_spool*.py",
     "tests/property/test_capture*.py",
 )
+FRAMEWORKS = {
+    "anthropic": ("anthropic",),
+    "langchain": ("langchain", "langchain-core", "langgraph"),
+    "mcp": ("mcp",),
+    "openai": ("openai",),
+    "openai_agents": ("openai-agents",),
+    "otel": ("opentelemetry-sdk",),
+    "pydantic_ai": ("pydantic-ai-slim",),
+}
+"""The frameworks of each integration, by the name of its tests."""
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "build/", ".db")
 
 nox.options.sessions = ["lint", "types", "lowest", "docs", "package"]
@@ -115,6 +126,38 @@ def run_tests(session: nox.Session, paths: set[Path]) -> None:
         "-m", "python or not gate",
         *map(str, sorted(paths)), *session.posargs,
     )  # fmt: skip
+
+
+@nox.session(python=PYTHONS[0])
+def newest(session: nox.Session) -> None:
+    """Run the tests of the integrations with the newest releases, and print how they did.
+
+    It passes whatever they did, so it needs an environment of its own.
+    """
+    install(session, "all,test-gate")
+    packages = [package for each in FRAMEWORKS.values() for package in each]
+    pinned = versions(session, packages)
+    session.install(*UNCOMPILED, "--upgrade", *packages)
+    newest = versions(session, packages)
+    rows = [("framework", "pinned", "newest", "tests")]
+    for name, of_integration in FRAMEWORKS.items():
+        try:
+            session.run("python", "-m", "pytest", "-q", f"tests/integrations/test_{name}.py")
+            result = "passed"
+        except CommandFailed:
+            result = "failed"
+        rows += [(each, pinned[each], newest[each], result) for each in of_integration]
+    for row in rows:
+        session.log("".join(cell.ljust(20) for cell in row).rstrip())
+
+
+def versions(session: nox.Session, packages: list[str]) -> dict[str, str]:
+    """Return the versions that a session has of *packages*."""
+    program = (
+        "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    )
+    shown = session.run("python", "-c", program, *packages, silent=True)
+    return dict(zip(packages, str(shown).split(), strict=True))
 
 
 @nox.session

@@ -145,6 +145,7 @@ from remit.client.endpoints.bulk import bulk_raw as bulk_raw
 from remit.client.endpoints.endpoint import Call as Call
 from remit.client.endpoints.endpoint import Endpoint
 from remit.config import Settings
+from remit.integrations._llm import TESTED as TESTED
 from remit.integrations._llm import required as required
 from remit.testing import FakeClock
 

@@ -221,6 +221,30 @@ def openai_agents(play: Play, *, around: bool = False, traced: bool = True) -> N
         asyncio.run(agents.Runner.run(agent, "Delete it.", run_config=config))
 
 
+def openai_shell(play: Play, *, hosted: bool = False, around: bool = False) -> None:
+    """Run an agent whose shell deletes; of a *hosted* one, that the model may call it counts."""
+    import agents
+
+    from remit.integrations.openai_agents import RemitProcessor, govern
+    from tests.integrations.test_openai_agents import SHELL, Asks, ScriptedModel
+
+    agents.set_trace_processors([RemitProcessor()])
+    shell = agents.ShellTool(executor=lambda _request: play.deletion()(5))
+    if hosted:
+        shell = agents.ShellTool(environment={"type": "container_auto"})
+    model = ScriptedModel([DONE] if hosted else [Asks(item=SHELL), DONE], play.answer)
+    agent: Any = govern(
+        agents.Agent(name=DESK, model=model, tools=[shell]),
+        risks={"shell": DELETES},
+        remits=None if around else {DESK: play.data_risk},
+    )
+    try:
+        with play.run_of_an_agent() if around else nullcontext():
+            asyncio.run(agents.Runner.run(agent, "Delete it."))
+    finally:
+        play.ran += [name for names in model.offered for name in names if hosted]
+
+
 # MCP
 
 
@@ -343,6 +367,10 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
         "remit of its own": openai_agents,
         "run around": with_options(openai_agents, around=True),
         "not traced": with_options(openai_agents, traced=False),
+        "shell": openai_shell,
+        "shell in a run": with_options(openai_shell, around=True),
+        "hosted shell": with_options(openai_shell, hosted=True),
+        "hosted shell in a run": with_options(openai_shell, hosted=True, around=True),
     },
     "mcp": {"client": mcp_client, "server": mcp_server},
     "opentelemetry.sdk": {"run around": bridge},

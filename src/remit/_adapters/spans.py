@@ -127,6 +127,33 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
+    """Return whether a step would be denied now; that is neither recorded nor counted.
+
+    It is for a step whose single calls cannot be denied, as they run elsewhere. After a fault it
+    is ruled out, unless violations are observed.
+
+    Args:
+        ceilings: The limits of an agent of the framework. Outside any run, only they apply.
+    """
+    ruled_out = _is_ruled_out(recorder, ceilings)
+    return not process.is_permissive() if ruled_out is None else ruled_out
+
+
+@guarded("the policy")
+def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
+    context, runtime = open_context(), process.current()
+    if context is None and not ceilings:
+        return runtime.denies_outside(recorder)
+    source = runtime.settings if context is None else context.run.recorder
+    if source.on_violation == OBSERVE:
+        return False
+    if context is not None:
+        ceilings = (*context.ceilings, *ceilings)
+    verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
+    return verdict is None or bool(verdict.violations)
+
+
 def judging(
     recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = (DeniedError,)
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]:

@@ -170,6 +170,10 @@ class Runtime:
         if error is not None:
             raise error
 
+    def denies_outside(self, step: SpanRecorder) -> bool:
+        """Return whether calls of *step* outside any run are denied."""
+        return self._denied_outside(step) is not None
+
     @guarded("the log of a call outside any run")
     def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
         """Count a call, and log the first of each step; names beyond `MAX_LOGGED` do neither."""

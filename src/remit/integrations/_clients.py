@@ -16,6 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import iscoroutinefunction
@@ -36,6 +37,8 @@ MAX_BODY: Final = 4 * 2**20
 """Bytes of a raw body that are collected at most."""
 VALUES: Final = (str, int, float, list, tuple, dict)
 """Types of the values of a body."""
+PROBED: Final = "/remit"
+"""Path of the request that is made, and not sent, when a client is watched."""
 EVENT: Final = "data:"
 """Beginning of a line of server-sent events that has data."""
 
@@ -123,7 +126,8 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
     Raises:
-        DeclarationError: It is not a client of the provider, or *capture_messages* is wrong.
+        DeclarationError: It is not a client of the provider, *capture_messages* is wrong, or the
+            library sends its requests in another way.
     """
     where = f"remit.integrations.{provider.name}.watch"
     capture = _llm.checked_capture(capture_messages, where)
@@ -137,10 +141,46 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
         )
     watched = _watched.get(client)
     if watched is None:
+        missing = [] if _posts_by_request(provider, client) else ["a post that calls request"]
+        _llm.check_relied_on(where, provider.name, missing)
         return _Watched(provider, _llm.History(capture)).attach(client)
     if watched.history.capture != capture:
         watched.history = _llm.History(capture)
     return client
+
+
+class _Probe:
+    """Stands for a client whose methods, except for `request`, may not be called."""
+
+    def __init__(self, client: Any, request: Callable[..., Any]) -> None:
+        self._client, self.request = client, request
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._client, name)
+        if not callable(value):
+            return value
+        raise AttributeError(name)
+
+
+@guarded("a look at the requests of a client", default=True)
+def _posts_by_request(provider: Provider, client: Any) -> bool:
+    """Return whether the library's own `post` calls `request`; nothing is sent."""
+    seen: list[object] = []
+
+    def request(_cast_to: object, options: object, **_: object) -> None:
+        seen.append(get(options, "url"))
+
+    async def request_async(_cast_to: object, options: object, **_: object) -> None:
+        request(_cast_to, options)
+
+    classes = cast("Sequence[Any]", type(client).__mro__)
+    post = next(cls for cls in classes if cls.__module__.partition(".")[0] == provider.name).post
+    with suppress(AttributeError, StopIteration):
+        if iscoroutinefunction(post):
+            post(_Probe(client, request_async), PROBED, cast_to=object).send(None)
+        else:
+            post(_Probe(client, request), PROBED, cast_to=object)
+    return seen == [PROBED]
 
 
 class _Watched:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from weakref import WeakKeyDictionary
@@ -66,6 +66,47 @@ def required(package: str, lowest: str, found: str | None, module: str | None = 
     raise DeclarationError(
         f"{module} needs {package}>={lowest}; {seen}; pip install '{package}>={lowest}'"
     )
+
+
+TESTED: Final[Mapping[str, str]] = {
+    "anthropic": "2.14.0",
+    "langchain": "1.5.2",
+    "langchain-core": "1.8.3",
+    "langgraph": "1.2.24",
+    "mcp": "2.3.0",
+    "openai": "3.57.0",
+    "openai-agents": "0.24.0",
+    "opentelemetry-sdk": "1.45.1",
+    "pydantic-ai-slim": "2.68.0",
+}
+"""The version of each framework with which this version of remit is tested, by distribution."""
+
+
+def check_relied_on(where: str, package: str, missing: Iterable[str]) -> None:
+    """Check that a framework has the parts on which the denial of a step relies.
+
+    Args:
+        where: The function or class that checks, for the message.
+        package: The distribution of the framework.
+        missing: The parts that it lacks, as `lacks` yields them.
+
+    Raises:
+        DeclarationError: It lacks one, so nothing would be denied.
+    """
+    for part in missing:
+        raise DeclarationError(
+            f"{where}: found {package} {installed(package)} without {part}, on which the policy "
+            f"relies; tested with {package} {TESTED[package]}; "
+            f"pip install '{package}=={TESTED[package]}'"
+        )
+
+
+def lacks(owner: type, *names: str) -> Iterator[str]:
+    """Yield the attributes and fields of a class that it does not have."""
+    fields = getattr(owner, "__dataclass_fields__", ())
+    for name in names:
+        if name not in fields and not hasattr(owner, name):
+            yield f"{owner.__name__}.{name}"
 
 
 def installed(package: str) -> str | None:

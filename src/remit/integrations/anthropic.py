@@ -90,7 +90,8 @@ def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, *capture_messages* is wrong, or the installed library
+            sends its requests in another way.
     """
     watched: C = _watch(PROVIDER, client, capture_messages)
     return watched

@@ -155,6 +155,10 @@ class RemitHandler(GraphCallbackHandler):
             DeclarationError: An argument is wrong.
         """
         where = "RemitHandler"
+        hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
+        more = ("on_llm_start", "on_tool_start")
+        missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
+        _llm.check_relied_on(where, "langchain-core", missing)
         self._capture: Final = _llm.checked_capture(capture_messages, where)
         self._place: Final = caller()
         self._remits: Final = {
@@ -485,6 +489,14 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         """
         super().__init__()
         where = "RemitTools"
+        _llm.check_relied_on(
+            where,
+            "langchain",
+            [
+                *_llm.lacks(AgentMiddleware, "wrap_tool_call", "awrap_tool_call"),
+                *_llm.lacks(ToolCallRequest, "tool_call", "tool"),
+            ],
+        )
         self._place: Final = caller()
         self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
         self._known: Final[dict[str, _Declared]] = {}

@@ -121,6 +121,7 @@ def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None
         raise DeclarationError(
             f"govern: saw {describe_value(client)}; expected a Client or a ClientSession of mcp"
         )
+    _llm.check_relied_on("govern", "mcp", _llm.lacks(type(client), "call_tool", "list_tools"))
     tools = _Tools("govern", f"mcp:tool:{server}", server, risks, trusted=trusted)
     _GovernedClient(client, tools)
     return client
@@ -390,6 +391,8 @@ class Recorded(Extension):
             DeclarationError: An argument is wrong. Calls raise it if *risks* has a tool that
                 the server does not have.
         """
+        missing = _llm.lacks(Extension, "intercept_tool_call")
+        _llm.check_relied_on("Recorded", "mcp", missing)
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
         self._declared = partial(
             declare_agent,

@@ -115,6 +115,11 @@ AGENTS: Final = declare_agent("pydantic-ai.agents:agent", name="agent")
 add_to_header(f"remit-pydantic-ai@{__version__}")
 interrupts(ApprovalRequired, CallDeferred)
 
+HOOKS: Final = (
+    "for_agent", "wrap_run", "wrap_model_request", "wrap_tool_execute", "wrap_output_process",
+)  # fmt: skip
+"""Hooks of a capability without which nothing is denied."""
+
 UNNAMED: Final = "agent"
 """Name of an agent without one."""
 NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
@@ -163,6 +168,7 @@ class Remit(AbstractCapability[Any]):
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
                 has a name that is not a tool of the agent.
         """
+        _llm.check_relied_on("Remit", PACKAGE, _llm.lacks(AbstractCapability, *HOOKS))
         place = caller()
         ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
