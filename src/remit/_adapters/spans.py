@@ -29,7 +29,7 @@ from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._capture.errors import error_payload
-from remit._capture.follow import classified_rule, count_classified, follow, follow_run
+from remit._capture.follow import count_classified, follow, follow_run
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
@@ -70,7 +70,8 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 
 NOTHING: Final[Mapping[str, object]] = {}
-
+NO_TOOLS: Final[Mapping[str, str]] = {}
+"""Tools whose arguments are redacted where another step quotes them."""
 
 LAST_NS: Final = 2**63 - 1
 """The last time that an item may have."""
@@ -345,11 +346,9 @@ class ManualSpan:
         if self._owns_run:
             context.run.exit(error or sys.exception())
 
-    def classified_inside(self, run: OpenRun) -> str | None:
-        """Return the rule of a classification that redacted a value since the span began."""
-        if count_classified(run.rules) == self._classified:
-            return None
-        return classified_rule(run.rules)
+    def has_classified_inside(self, run: OpenRun) -> bool:
+        """Return whether a rule of a classification redacted a value since the span began."""
+        return count_classified(run.rules) != self._classified
 
     def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
         """End *span*, and with it its run if it opened that; return whether this was the end."""
@@ -384,10 +383,8 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
-        if rule is not None:
-            body = None if body is None else _follow(body, rule, run)
-            arguments = _follow(span.start.payload or b"{}", rule, run)
+        if span.recorder.kind == "tool" and self.manual.has_classified_inside(run):
+            arguments = _follow(span.start.payload or b"{}", run)
             # Another item: the one before may be on its way.
             span.start = replace(span.start, payload=arguments)
         status = self._status()
@@ -568,7 +565,8 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     data = recorder.params((), payload() if callable(payload) else payload, run)
     if recorder.kind == "tool":
         rule = classified_tools().get(recorder.name.rpartition(":")[2])
-        return data if rule is None else follow(data, rule, {}, run.rules.max_payload_bytes)
+        if rule is not None:
+            return follow(data, rule, {}, run.rules.max_payload_bytes)
     return _followed(recorder, data, run)
 
 
@@ -583,15 +581,13 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     """Return a payload or result without values that the run redacted for their classification."""
-    if recorder.kind not in WITHOUT_EFFECT:
-        return data
-    is_model_call = _is_model_call(recorder)
-    return follow_run(data, run.rules, classified_tools(), is_model_call=is_model_call)
+    tools = classified_tools() if recorder.kind in WITHOUT_EFFECT else NO_TOOLS
+    return follow_run(data, run.rules, tools, is_model_call=_is_model_call(recorder))
 
 
 @guarded("the content of a tool", b"{}")
-def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
-    return follow(data, rule, {}, run.rules.max_payload_bytes)
+def _follow(data: bytes, run: OpenRun) -> bytes:
+    return follow_run(data, run.rules, NO_TOOLS, is_model_call=False)
 
 
 def _checked(status: Status) -> Status:
