@@ -62,7 +62,9 @@ def recorded(
 
 @pytest.mark.parametrize("kind", ["tool", "retriever", "agent"])
 @given(value=classified, key=keys, inside=st.booleans())
-def test_no_key_keeps_a_value_of_a_step(kind: str, value: object, key: str, *, inside: bool) -> None:
+def test_no_key_keeps_a_value_of_a_step(
+    kind: str, value: object, key: str, *, inside: bool
+) -> None:
     """Of a tool, a retriever and an agent, with or without a restricted step inside it."""
     for inputs in (value, {key: value}):
         outputs = {"outputs": {"output": inputs}}
