@@ -1047,7 +1047,6 @@ def test_media_are_not_recorded_and_calls_only_once() -> None:
         (span,) = recorder.spans("langchain:llm")
     (message,) = (span.result or {})["outputs"]["messages"]
     assert message["content"] == [
-        {"type": "reasoning", "text": "Let me see."},
         {"type": "text", "text": "Look:"},
         {"type": "image/png", "size": 8, "digest": "333d6b3a3c1f5db6"},
     ]

@@ -203,7 +203,7 @@ def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> N
     assert span.payload["temperature"] == 0.5
     assert inputs["system"] == "Be brief."
     assert inputs["settings"] == {"temperature": 0.5}
-    assert inputs["messages"][0]["content"][0] == "What is it?"
+    assert inputs["messages"][0]["content"][0] == {"type": "text", "text": "What is it?"}
     assert inputs["messages"][0]["content"][1]["size"] == 4
     assert inputs["messages"][0]["content"][2] == {
         "type": "image-url", "url": "https://example.com/cat.png",

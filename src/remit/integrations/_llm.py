@@ -29,6 +29,11 @@ Message: TypeAlias = dict[str, object]
 MAX_PARENTS: Final = 1_000
 """Parents in one run whose previous model call is remembered."""
 DIGEST_CHARS: Final = 16
+REFERENCES: Final = ("http://", "https://", "gs://", "s3://")
+"""Beginnings of a URL that refers to a file; others hold its content."""
+TEXT: Final = "text"
+REASONING: Final = "reasoning"
+"""Type of a part with the reasoning of a model."""
 
 _encode: Final = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
 
@@ -190,9 +195,11 @@ def json_of(value: object) -> object:
     return value
 
 
-def media(kind: object, data: str | bytes) -> dict[str, object]:
-    """Return the record of an image, a sound or a file: type, size and digest."""
-    content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+def media(kind: object, source: str | bytes) -> dict[str, object]:
+    """Return the record of an image, a sound or a file: its URL, or type, size and digest."""
+    if isinstance(source, str) and source.startswith(REFERENCES):
+        return {"type": kind, "url": source}
+    content = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     digest = hashlib.sha256(content).hexdigest()[:DIGEST_CHARS]
     return {"type": kind, "size": len(content), "digest": digest}
 
@@ -213,6 +220,7 @@ class History:
         self, parent: SpanContext | None, messages: Sequence[Message]
     ) -> tuple[Sequence[Message], int]:
         """Return the messages of a call below *parent* to record, and how many are left out."""
+        messages = without_reasoning(messages)
         if self.capture == "none":
             return (), len(messages)
         if self.capture == "all" or parent is None:
@@ -236,6 +244,7 @@ class History:
         """Return the messages of an answer that are recorded; the next call has them as well."""
         if self.capture == "none":
             return ()
+        messages = without_reasoning(messages)
         by_parent: dict[bytes, list[int]] = {}
         if self.capture == "new" and parent is not None:
             by_parent = self._last.get(parent.run, by_parent)
@@ -262,8 +271,70 @@ def listed(value: object, name: str | None = None) -> list[Any]:
     return list(cast("Sequence[Any]", field)) if isinstance(field, list | tuple) else []
 
 
-def text_or_parts(parts: Sequence[object]) -> object:
-    """Return the joined text of *parts*, or the list of them if there are others than texts."""
-    if all(isinstance(part, str) for part in parts):
-        return "".join(cast("Sequence[str]", parts)) or None
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+def first(value: object, *names: str) -> Any:
+    """Return the first of several fields that is not None."""
+    for name in names:
+        field = get(value, name)
+        if field is not None:
+            return field
+    return None
+
+
+def plain(value: object) -> Any:
+    """Return an object of a client as the JSON that it sends, and any other value as it is."""
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in cast("Sequence[object]", value)]
+    dump = getattr(value, "model_dump", None)
+    return value if dump is None else dump(mode="json", exclude_unset=True, warnings=False)
+
+
+# Contents: a text, or parts
+
+
+def text_part(text: object) -> dict[str, object]:
+    return {"type": TEXT, "text": text}
+
+
+def reasoning(text: str) -> dict[str, object]:
+    """Return a part with the reasoning of a model; see `History`."""
+    return {"type": REASONING, "text": text}
+
+
+def text_parts(content: object) -> list[object]:
+    """Return the parts of a content; a text is one part."""
+    is_text = content is not None and not isinstance(content, list | tuple)
+    parts = [content] if is_text else listed(content)
+    return [text_part(part) if isinstance(part, str) else part for part in parts]
+
+
+def text_or_parts(parts: Iterable[object], separator: str = "") -> object:
+    """Return the joined texts of *parts*, or a list of parts if some are not texts.
+
+    A text in the list is `{"type": "text", "text": ...}`; without any part, it is None.
+    """
+    typed = text_parts(list(parts))
+    if all(_is(part, TEXT) for part in typed):
+        return separator.join(str(get(part, "text")) for part in typed) or None
+    return typed
+
+
+def is_without_text(content: object) -> bool:
+    """Return whether a content is empty, or only reasoning."""
+    return all(_is(part, REASONING) for part in text_parts(content))
+
+
+def without_reasoning(messages: Iterable[Message]) -> list[Message]:
+    """Return *messages* without the reasoning of models."""
+    shown: list[Message] = []
+    for each in messages:
+        parts = listed(each, "content")
+        kept = [part for part in parts if not _is(part, REASONING)]
+        if len(kept) == len(parts):
+            shown.append(each)
+        elif kept or "tool_calls" in each:
+            shown.append({**each, "content": text_or_parts(kept)})
+    return shown
+
+
+def _is(part: object, kind: str) -> bool:
+    return isinstance(part, dict) and cast("dict[str, object]", part).get("type") == kind

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from remit._adapters.declare import add_to_header, declare
+from remit._adapters.spans import Status
 from remit._base.version import __version__
 from remit.integrations import _llm
 from remit.integrations._clients import (
@@ -25,11 +26,10 @@ from remit.integrations._clients import (
     Operation,
     Provider,
     Request,
-    media_of,
     settings_of,
 )
 from remit.integrations._clients import watch as _watch
-from remit.integrations._llm import get, listed, text_or_parts
+from remit.integrations._llm import first, get, listed, text_or_parts
 
 LOWEST: Final = "0.50"
 
@@ -72,7 +72,9 @@ CLIENTS: Final[tuple[type, ...]] = tuple(
 IN_CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 """Types of the blocks that call a tool."""
 RESULT: Final = "tool_result"
-REASONING: Final = ("thinking", "redacted_thinking")
+THINKING: Final = "thinking"
+HIDDEN: Final = "redacted_thinking"
+"""Type of a block with reasoning that only the provider can read."""
 
 
 def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
@@ -132,7 +134,7 @@ def _result(block: object) -> object:
 
 
 def _message(role: object, blocks: list[Any]) -> _llm.Message:
-    parts = [_part(block) for block in blocks if get(block, "type") not in IN_CALLS + REASONING]
+    parts = [_part(block) for block in blocks if get(block, "type") not in (*IN_CALLS, HIDDEN)]
     return _llm.message(
         role,
         text_or_parts(parts),
@@ -149,12 +151,13 @@ def _part(block: object) -> object:
     text, kind = get(block, "text"), get(block, "type")
     if isinstance(text, str):
         return text
+    if kind == THINKING:
+        return _llm.reasoning(get(block, THINKING) or "")
     source = get(block, "source")
-    for name in ("data", "url", "file_id"):
-        data = get(source, name)
-        if isinstance(data, str):
-            return media_of(kind, data)
-    return {"type": kind}
+    data = first(source, "data", "url")
+    if isinstance(data, str):
+        return _llm.media(kind, data)
+    return _llm.known_only(type=kind, id=get(source, "file_id"))
 
 
 def _answer(answer: object) -> Answer:
@@ -184,6 +187,8 @@ def _tokens(usage: object) -> dict[str, object]:
 class _Events:
     """The events of a streamed message."""
 
+    status: Status = "complete"
+
     def __init__(self) -> None:
         self.is_finished = False
         self._fields: dict[str, Any] = {}
@@ -200,7 +205,7 @@ class _Events:
         self._add_usage(get(message, "usage") or get(item, "usage"))
         if kind == "content_block_start":
             block = get(item, "content_block")
-            names = ("type", "id", "name", "text", "source", "input")
+            names = ("type", "id", "name", "text", "source", "input", THINKING)
             self._blocks[get(item, "index")] = {
                 **{name: get(block, name) for name in names},
                 "texts": [],
@@ -209,10 +214,10 @@ class _Events:
             self._fields["stop_reason"] = get(delta, "stop_reason")
             self.is_finished = True
         elif kind == "content_block_delta":
-            text = get(delta, "text") or get(delta, "partial_json")
+            text = first(delta, "text", "partial_json", THINKING)
             if isinstance(text, str) and text:
                 self._blocks.setdefault(get(item, "index"), {"texts": []})["texts"].append(text)
-                return True
+                return get(delta, THINKING) is None
         return False
 
     def _add_usage(self, usage: object) -> None:
@@ -233,6 +238,8 @@ class _Events:
         text = "".join(block["texts"])
         if block.get("type") in IN_CALLS:
             return {**block, "input": _llm.json_of(text) if text else block.get("input")}
+        if block.get("type") == THINKING:
+            return {**block, THINKING: text or block.get(THINKING)}
         return {**block, "text": text} if text or block.get("text") == "" else block
 
 

@@ -99,6 +99,8 @@ SETTINGS: Final = frozenset({
 """Parameters of a model that are recorded."""
 CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 """Blocks of a message that repeat its `tool_calls`."""
+THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
+"""Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
 
 
@@ -760,11 +762,13 @@ def _content(message: BaseMessage) -> object:
 
 
 def _block(block: Mapping[str, Any]) -> object:
+    if block["type"] == "non_standard":
+        block = {"type": "non_standard", **_fields(block.get("value"))}
     kind = block["type"]
     if kind == "text":
         return block.get("text", "")
-    if kind == "reasoning":
-        return {"type": kind, "text": block.get("reasoning")}
+    if kind in THOUGHTS:
+        return _llm.reasoning(str(_llm.first(block, *THOUGHTS) or ""))
     data = block.get("base64")
     if isinstance(data, str):
         return _llm.media(block.get("mime_type") or kind, data)
@@ -775,7 +779,7 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
     """Return a state of a graph with its messages as they are recorded."""
     plain: object = value
     if isinstance(value, BaseMessage):
-        plain = _message(value)
+        (plain,) = _llm.without_reasoning([_message(value)]) or [_llm.message("assistant", None)]
     elif isinstance(value, Document):
         plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
     elif isinstance(value, Command):

@@ -120,6 +120,9 @@ UNNAMED: Final = "agent"
 NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
 """Settings that may hold credentials."""
 
+CONTENTS: Final = frozenset({"text", "thinking", "file"})
+"""Kinds of the parts of an answer that are recorded as its content."""
+
 WRAPS_MODELS: Final = hasattr(AbstractCapability, "get_wrapper_model")
 """Whether capabilities may wrap the model that serves a request: since 2.62."""
 PRICED: Final = {"currency": "USD", "source": "genai-prices"}
@@ -751,18 +754,22 @@ def _tool_calls(calls: Iterable[Any]) -> list[dict[str, object]]:
 
 
 def _answer(response: ModelResponse) -> object:
-    """Return the text of an answer, and a description of its files."""
-    texts = [part.content for part in response.parts if part.part_kind == "text"]
-    files = [_item(part.content) for part in response.parts if part.part_kind == "file"]
-    text = "".join(texts) if texts else None
-    return [*texts, *files] if files else text
+    """Return the text of an answer, its reasoning, and a description of its files."""
+    parts = [_answer_part(part) for part in response.parts if part.part_kind in CONTENTS]
+    return _llm.text_or_parts(part for part in parts if part)
+
+
+def _answer_part(part: Any) -> object:
+    if part.part_kind == "thinking":
+        return _llm.reasoning(part.content) if part.content else None
+    return _item(part.content)
 
 
 def _content(value: str | Sequence[UserContent] | None) -> object:
     if value is None or isinstance(value, str):
         return value
-    items = [_item(item) for item in value if getattr(item, "kind", None) != "cache-point"]
-    return items[0] if len(items) == 1 and isinstance(items[0], str) else items
+    items = (_item(item) for item in value if getattr(item, "kind", None) != "cache-point")
+    return _llm.text_or_parts(items)
 
 
 def _item(item: object) -> object:
