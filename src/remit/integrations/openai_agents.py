@@ -42,6 +42,7 @@ from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import get, listed
+from remit.integrations._providers import provider_at, provider_named
 from remit.integrations._responses import content_of, messages_of
 from remit.models.data_risk import DataRisk
 
@@ -118,18 +119,23 @@ class RemitProcessor(TracingProcessor):
     Tools are recorded if their agent is governed; see `govern`.
     """
 
-    def __init__(self, capture_messages: _llm.CaptureMessages = "new") -> None:
+    def __init__(
+        self,
+        capture_messages: _llm.CaptureMessages = "new",
+        *,
+        capture_reasoning: bool = False,
+    ) -> None:
         """Check the argument.
 
         Args:
             capture_messages: `new` records the messages that the previous call below the same
                 parent did not have, `all` records all, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
-            DeclarationError: *capture_messages* is none of them.
+            DeclarationError: An argument is wrong.
         """
-        capture = _llm.checked_capture(capture_messages, "RemitProcessor")
-        self._history = _llm.History(capture)
+        self._history = _llm.history("RemitProcessor", capture_messages, capture_reasoning)
         self._place = caller()
 
     def on_trace_start(self, trace: Trace) -> None:
@@ -237,11 +243,11 @@ def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     messages, omitted = history.new(parent, messages_of(data.input))
     if isinstance(data, GenerationSpanData):
         config = data.model_config or {}
-        model = data.model or ""
-        prefix, _, name = model.partition("/")  # of LiteLLM and any-llm
+        prefix, _, name = (data.model or "").partition("/")  # of LiteLLM and any-llm
+        provider = provider_at(config.get("base_url")) or "openai"
         return _llm.payload(
             "chat",
-            prefix if name and "model_impl" in config else "openai",
+            provider_named(prefix) if name and "model_impl" in config else provider,
             data.model,
             messages,
             omitted=omitted,
@@ -277,19 +283,10 @@ def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object
     messages = history.answered(parent, messages_of(output))
     reason = get(get(response, "incomplete_details"), "reason") or get(response, "status")
     usage = getattr(data, "usage", None) or get(response, "usage")
-    before, after = get(usage, "input_tokens_details"), get(usage, "output_tokens_details")
-    tokens = _llm.token_usage(
-        get(usage, "input_tokens"),
-        get(usage, "output_tokens"),
-        get(usage, "total_tokens"),
-        cache_read=get(before, "cached_tokens"),
-        cache_write=get(before, "cache_write_tokens"),
-        reasoning=get(after, "reasoning_tokens"),
-    )
     return _llm.result(
         messages,
         [reason],
-        tokens=tokens,
+        tokens=_llm.tokens_of(usage),
         response_model=get(response, "model"),
         response_id=get(response, "id"),
     )

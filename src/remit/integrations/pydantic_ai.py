@@ -43,9 +43,11 @@ from remit._policy.limits import Ceiling
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
+from remit.integrations._providers import provider_at, provider_named
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "pydantic-ai-slim"
+OPENAI: Final = "openai"
 LOWEST: Final = "2.38"
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
 
@@ -98,7 +100,6 @@ from pydantic_ai.toolsets import (
     RenamedToolset,
     WrapperToolset,
 )
-from pydantic_ai.usage import RequestUsage
 
 __all__ = ["Remit"]
 
@@ -152,6 +153,7 @@ class Remit(AbstractCapability[Any]):
         risks: Mapping[str, DataRisk] | None = None,
         data_risk: DataRisk | None = None,
         capture_messages: _llm.CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Take the declarations of an agent.
 
@@ -161,6 +163,7 @@ class Remit(AbstractCapability[Any]):
             data_risk: The agent's remit, for all steps below the agent.
             capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
@@ -170,7 +173,7 @@ class Remit(AbstractCapability[Any]):
         ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
         self.declared = _Declared(_checked_risks(risks), remits, place)
-        self._history = _llm.History(_llm.checked_capture(capture_messages, "Remit"))
+        self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
     @classmethod
     def combine(cls, capabilities: Sequence[AbstractCapability[Any]]) -> AbstractCapability[Any]:
@@ -512,15 +515,16 @@ class _Request:
         self.streams = context.streaming
         self.span = ManualSpan()
         self.stream: StreamedResponse | None = None
+        self._payload: dict[str, object] = {}
 
     def payload(self) -> dict[str, object]:
         context = self._context
         settings = cast("Mapping[str, object]", context.model_settings or {})
         messages, omitted = self._history.new(self._parent, list(_messages(context.messages)))
         tools = context.model_request_parameters.function_tools
-        return _llm.payload(
+        self._payload = _llm.payload(
             "chat",
-            context.model.system,
+            _provider_of(context.model),
             context.model.model_name,
             messages,
             omitted=omitted,
@@ -529,13 +533,23 @@ class _Request:
             settings={key: value for key, value in settings.items() if key not in NOT_RECORDED},
             stream=self.streams,
         )
+        return self._payload
+
+    def _name_provider(self, response: ModelResponse) -> None:
+        """Record the provider that answered, where the model is one of several."""
+        name = response.provider_name
+        if name and self._payload and self._context.model.system != name:
+            self.span.describe({**self._payload, "provider": provider_named(name)})
 
     def result(self, response: ModelResponse) -> dict[str, object]:
         messages = self._history.answered(self._parent, list(_messages([response])))
+        usage = response.usage
+        counts = (usage.input_tokens, usage.output_tokens)
+        self._name_provider(response)
         return _llm.result(
             messages,
             [response.finish_reason],
-            tokens=_tokens(response.usage),
+            tokens=_llm.tokens_of(usage if any(counts) else None),
             response_model=response.model_name,
             response_id=response.provider_response_id,
             first_token_ms=self._first_token_ms(),
@@ -703,6 +717,12 @@ def _name_of(ctx: RunContext[Any]) -> str:
     return name if isinstance(name, str) and name else UNNAMED
 
 
+def _provider_of(model: Model) -> str:
+    """Return the provider of a model; of one that speaks the API of OpenAI, its server."""
+    name = model.system
+    return (provider_at(model.base_url) if name == OPENAI else None) or provider_named(name)
+
+
 def _status_of(response: ModelResponse) -> Status | None:
     """Return that a stream was left before its end."""
     left = getattr(response, "state", None) in {"incomplete", "interrupted"}
@@ -780,18 +800,6 @@ def _item(item: object) -> object:
         return text
     kind, url, file_id = (getattr(item, name, None) for name in ("kind", "url", "file_id"))
     return _llm.known_only(type=kind, url=url, id=file_id)
-
-
-def _tokens(usage: RequestUsage) -> dict[str, object]:
-    counts = (usage.input_tokens, usage.output_tokens)
-    if not any(counts):
-        return {}
-    return _llm.token_usage(
-        *counts,
-        cache_read=usage.cache_read_tokens,
-        cache_write=usage.cache_write_tokens,
-        reasoning=usage.details.get("reasoning_tokens"),
-    )
 
 
 def _cost(response: ModelResponse) -> dict[str, str] | None:
