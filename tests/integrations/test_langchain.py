@@ -772,7 +772,7 @@ def test_an_interrupt_leaves_the_run_open_and_a_resumed_run_goes_on(
         assert statuses == {"cancelled"}
         assert "failed" not in {span.status for span in recorder.spans()}
         assert not list(recorder.spans("desk:find"))
-        with desk.run(resume=run.id):
+        with desk.run(resume=run.key):
             assert invoke(how, agent, APPROVED)["messages"][-1].content == TOLD
         assert [span.status for span in recorder.spans("langchain:agent")][-1] == "complete"
         assert len(list(recorder.spans("desk:find"))) == 1

@@ -26,13 +26,12 @@ from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionMo
 from remit.errors import DeclarationError
 from remit.integrations import anthropic as of_anthropic
 from remit.integrations import openai as of_openai
-from remit.integrations._llm import tokens_of
-from remit.integrations._providers import provider_at, provider_named
 from remit.integrations.langchain import RemitHandler
 from remit.integrations.openai_agents import RemitProcessor
 from remit.integrations.pydantic_ai import Remit
 from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
+from tests.inside import provider_at, provider_named, tokens_of
 from tests.integrations.test_openai import CHAT, RESPONSES
 from tests.model_clients import FakeServer, http_library
 from tests.scenarios import Turn, desk

@@ -267,7 +267,7 @@ def test_a_tool_that_waits_for_an_approval_leaves_the_run_open() -> None:
         return result.to_state()
 
     async def go_on(state: Any) -> str:
-        async with scenarios.desk.run(resume="01m88cc4qgd20z7j4v56eaavhx2qccjt"):
+        async with scenarios.desk.run(resume=recorder.runs[0].key):
             state.approve(state.get_interruptions()[0])
             return str((await Runner.run(agent, state)).final_output)
 

@@ -537,7 +537,7 @@ def test_an_approval_leaves_the_run_open_and_its_resume_goes_on(
     assert (call["name"], call["args"]) == (tool, {"order_id": "A-1"})
 
     approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
-    with desk.run(resume=run.id):
+    with desk.run(resume=run.key):
         told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
     assert told.output == TOLD
     assert recorder.runs[1].status == "complete"
