@@ -24,11 +24,11 @@ from weakref import WeakKeyDictionary
 from remit._adapters import spans
 from remit._adapters.declare import (
     add_to_header,
-    ceiling_of,
     declare,
     declare_agent,
     interrupts,
     name_tool,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -170,7 +170,7 @@ class RemitHandler(GraphCallbackHandler):
         self._place: Final = caller()
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
-            for name, risk in _mapping(remits, f"{where}: remits", "agents").items()
+            for name, risk in risks_by_name(remits, f"{where}: remits", "agents").items()
         }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
@@ -499,7 +499,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         where = "RemitTools"
         self._place: Final = caller()
-        self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
+        self._risks: Final = risks_by_name(risks, f"{where}: risks")
         self._known: Final[dict[str, _Declared]] = {}
         if not isinstance(tools, Sequence):
             raise DeclarationError(
@@ -515,8 +515,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     "decorated; expected its risk in data_risk= of the decorator"
                 )
             self._known[tool.name] = self._declare(tool.name, tool)
-        for name, risk in self._risks.items():
-            ceiling_of(f"{where}: risks[{name!r}]", risk)
+        for name in self._risks:
             if self._known and name not in self._known:
                 raise DeclarationError(
                     f"{where}: risks names {describe_value(name)}; expected one of the tools "
@@ -910,18 +909,6 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
-
-
-def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
-    if value is None:
-        return {}
-    names = _fields(value)
-    if (value and not names) or not all(isinstance(name, str) for name in names):
-        raise DeclarationError(
-            f"{where} is {describe_value(value)}; expected a mapping from names of "
-            f"{what} to remit.risk(...)"
-        )
-    return dict(names)
 
 
 def _declared(

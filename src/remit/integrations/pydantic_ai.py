@@ -31,6 +31,7 @@ from remit._adapters.declare import (
     declare,
     declare_agent,
     interrupts,
+    risks_by_name,
     step_of,
 )
 from remit._adapters.spans import ManualSpan, Status
@@ -172,7 +173,7 @@ class Remit(AbstractCapability[Any]):
         place = caller()
         ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
-        self.declared = _Declared(_checked_risks(risks), remits, place)
+        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, place)
         self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
     @classmethod
@@ -608,18 +609,6 @@ def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
 
 
 # Tools
-
-
-def _checked_risks(risks: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
-    if risks is not None and not isinstance(cast("object", risks), Mapping):
-        raise DeclarationError(
-            f"Remit: risks is {describe_value(risks)}; expected a mapping of names of tools to "
-            "remit.risk(...)"
-        )
-    checked = dict(risks or {})
-    for name, risk in checked.items():
-        ceiling_of(f"Remit(risks={{{name!r}: ...}})", risk)
-    return checked
 
 
 def _tools_of(
