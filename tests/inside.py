@@ -147,6 +147,9 @@ from remit.client.endpoints.endpoint import Endpoint
 from remit.config import Settings
 from remit.integrations._llm import TESTED as TESTED
 from remit.integrations._llm import required as required
+from remit.integrations._llm import tokens_of as tokens_of
+from remit.integrations._providers import provider_at as provider_at
+from remit.integrations._providers import provider_named as provider_named
 from remit.testing import FakeClock
 
 URL = "http://api.example"

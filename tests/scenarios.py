@@ -438,6 +438,33 @@ async def canary_in_fields(driver: Driver) -> None:
         assert not [text for text in texts if CANARY in text or str(number) in text]
 
 
+async def canary_in_a_later_tool(driver: Driver) -> None:
+    """A model hands what it read to another tool, which has no restricted step inside."""
+    turns = [
+        Turn(calls=(("look", {"number": 1}),)),
+        Turn(calls=(("tell", {"name": f"{CANARY}-name", "score": 78_051_120}),)),
+        DONE,
+    ]
+    with isolated() as recorder:
+
+        @remit.span_type("scenarios:card", data_risk=remit.risk(classification="restricted"))
+        def look(number: int) -> dict[str, object]:
+            """Look a record up."""
+            return {"name": f"{CANARY}-name", "score": 78_051_119 + number}
+
+        def tell(name: str, score: int) -> str:
+            """Tell somebody of a record."""
+            return f"told {name} of {score}"
+
+        async with desk.run():
+            ran = await driver.run(turns, [look, tell])
+        assert f"told {CANARY}-name of 78051120" in ran.read[-1]
+        if driver.has_tools:
+            assert spans_of(recorder, tool_type(driver, "tell"))
+        texts = [str((span.payload, span.result)) for span in recorder.spans()]
+        assert not [text for text in texts if CANARY in text or "78051120" in text]
+
+
 async def results_are_the_same(driver: Driver) -> None:
     """An exception of the model reaches the caller, and ends the spans around it."""
 
@@ -456,7 +483,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     nesting, payload, parallel_tools, streaming, tool_error, cancelled, refused_decorated,
     refused_declared, refused_beneath, terminated_between, terminated_beneath, registration,
     outside_any_run, twenty_at_once, canary, canary_in_fields,
-    results_are_the_same,
+    canary_in_a_later_tool, results_are_the_same,
 )  # fmt: skip
 
 

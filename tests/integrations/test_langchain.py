@@ -772,7 +772,7 @@ def test_an_interrupt_leaves_the_run_open_and_a_resumed_run_goes_on(
         assert statuses == {"cancelled"}
         assert "failed" not in {span.status for span in recorder.spans()}
         assert not list(recorder.spans("desk:find"))
-        with desk.run(resume=run.id):
+        with desk.run(resume=run.key):
             assert invoke(how, agent, APPROVED)["messages"][-1].content == TOLD
         assert [span.status for span in recorder.spans("langchain:agent")][-1] == "complete"
         assert len(list(recorder.spans("desk:find"))) == 1
@@ -1047,7 +1047,6 @@ def test_media_are_not_recorded_and_calls_only_once() -> None:
         (span,) = recorder.spans("langchain:llm")
     (message,) = (span.result or {})["outputs"]["messages"]
     assert message["content"] == [
-        {"type": "reasoning", "text": "Let me see."},
         {"type": "text", "text": "Look:"},
         {"type": "image/png", "size": 8, "digest": "333d6b3a3c1f5db6"},
     ]
@@ -1114,10 +1113,10 @@ def test_a_fault_of_remit_loses_what_is_recorded_and_nothing_else() -> None:
     ("make", "message"),
     [
         (lambda: RemitHandler(capture_messages=cast("Any", "some")), "capture_messages is"),
-        (lambda: RemitHandler(remits=cast("Any", [PAYS])), "expected a mapping from names"),
-        (lambda: RemitHandler(remits={"helper": cast("Any", 5)}), "langchain.agents:helper"),
+        (lambda: RemitHandler(remits=cast("Any", [PAYS])), "expected a mapping of names"),
+        (lambda: RemitHandler(remits={"helper": cast("Any", 5)}), r"remits\['helper'\]"),
         (lambda: RemitTools([look_up], {"lookup": PAYS}), "expected one of the tools look_up"),
-        (lambda: RemitTools([look_up], cast("Any", PAYS)), "expected a mapping from names"),
+        (lambda: RemitTools([look_up], cast("Any", PAYS)), "expected a mapping of names"),
         (lambda: RemitTools([look_up], {"look_up": cast("Any", "low")}), "look_up"),
         (lambda: RemitTools(risks={"look_up": cast("Any", "low")}), "look_up"),
         (lambda: RemitTools(cast("Any", [5])), "functions, or tools of LangChain"),

@@ -438,7 +438,7 @@ def test_tools_are_declared_with_the_schemas_that_a_model_gets(recorder: Recordi
     assert inputs["tools"] == [{"name": "t", "description": "Do it."}]
     answer, question = inputs["messages"]
     assert answer == {"role": "tool", "content": "done", "tool_call_id": "1"}
-    assert question["content"][0] == "And this?"
+    assert question["content"][0] == {"type": "text", "text": "And this?"}
     assert question["content"][1]["type"] == "image/png"
     assert "aGVsbG8=" not in str(question)
     version: Any = scenarios.desk.registration()["agent_schema_version"]

@@ -224,6 +224,28 @@ def ceiling_of(
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
 
 
+def risks_by_name(value: object, where: str, what: str = "tools") -> dict[str, Any]:
+    """Return the risk declarations in an argument of an integration, by name.
+
+    Args:
+        value: The argument; None is an empty one.
+        where: The argument in messages, such as `Remit: risks`.
+        what: The things that have the names.
+
+    Raises:
+        DeclarationError: It is not a mapping of names to data risks.
+    """
+    risks: Any = {} if value is None else value
+    if not isinstance(risks, Mapping) or not all(isinstance(name, str) for name in risks):
+        raise DeclarationError(
+            f"{where} is {describe_value(value)}; expected a mapping of names of {what} to "
+            "remit.risk(...)"
+        )
+    for name, risk in risks.items():
+        ceiling_of(f"{where}[{name!r}]", risk)
+    return dict(risks)
+
+
 def step_of(function: object) -> SpanRecorder | None:
     """Return the recorder of a decorated function, also of one that others wrap; else None."""
     for layer in layers(function):

@@ -17,6 +17,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 
@@ -28,8 +29,10 @@ from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
+from remit._capture.cut import encode
 from remit._capture.errors import error_payload
-from remit._capture.follow import classified_rule, count_classified, follow, follow_run
+from remit._capture.follow import count_classified, follow, follow_run
+from remit._capture.walk import decode
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
@@ -70,7 +73,10 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 
 NOTHING: Final[Mapping[str, object]] = {}
-
+COUNTS: Final = ("token_usage", "usage_details", "response_model", "response_id")
+"""Fields in the result of a model call that stay if the call failed."""
+NO_TOOLS: Final[Mapping[str, str]] = {}
+"""Tools whose arguments are redacted where another step quotes them."""
 
 LAST_NS: Final = 2**63 - 1
 """The last time that an item may have."""
@@ -372,11 +378,9 @@ class ManualSpan:
         if self._owns_run:
             context.run.exit(error or sys.exception())
 
-    def classified_inside(self, run: OpenRun) -> str | None:
-        """Return the rule of a classification that redacted a value since the span began."""
-        if count_classified(run.rules) == self._classified:
-            return None
-        return classified_rule(run.rules)
+    def has_classified_inside(self, run: OpenRun) -> bool:
+        """Return whether a rule of a classification redacted a value since the span began."""
+        return count_classified(run.rules) != self._classified
 
     def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
         """End *span*, and with it its run if it opened that; return whether this was the end."""
@@ -411,15 +415,14 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
-        if rule is not None:
-            body = None if body is None else _follow(body, rule, run)
-            arguments = _follow(span.start.payload or b"{}", rule, run)
+        if span.recorder.kind == "tool" and self.manual.has_classified_inside(run):
+            arguments = _follow(span.start.payload or b"{}", run)
             # Another item: the one before may be on its way.
             span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
-            body = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            failure = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            body = _with_counts(failure, body, run.rules.max_payload_bytes) or failure
         at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
         finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
         if self.manual.finish(span, status, body, finished_ns):
@@ -595,7 +598,8 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     data = recorder.params((), payload() if callable(payload) else payload, run)
     if recorder.kind == "tool":
         rule = classified_tools().get(recorder.name.rpartition(":")[2])
-        return data if rule is None else follow(data, rule, {}, run.rules.max_payload_bytes)
+        if rule is not None:
+            return follow(data, rule, {}, run.rules.max_payload_bytes)
     return _followed(recorder, data, run)
 
 
@@ -610,15 +614,24 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     """Return a payload or result without values that the run redacted for their classification."""
-    if recorder.kind not in WITHOUT_EFFECT:
-        return data
-    is_model_call = _is_model_call(recorder)
-    return follow_run(data, run.rules, classified_tools(), is_model_call=is_model_call)
+    tools = classified_tools() if recorder.kind in WITHOUT_EFFECT else NO_TOOLS
+    return follow_run(data, run.rules, tools, is_model_call=_is_model_call(recorder))
+
+
+@guarded("the tokens of a failed call")
+def _with_counts(failure: bytes, result: bytes | None, max_bytes: int) -> bytes | None:
+    """Return the error of a model call with the tokens that it used."""
+    fields = {} if result is None else cast("dict[str, object]", decode(result))
+    counts = {name: fields[name] for name in COUNTS if name in fields}
+    if not counts:
+        return None
+    counted = encode(cast("dict[str, object]", decode(failure)) | counts)
+    return counted if len(counted) <= max_bytes else None
 
 
 @guarded("the content of a tool", b"{}")
-def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
-    return follow(data, rule, {}, run.rules.max_payload_bytes)
+def _follow(data: bytes, run: OpenRun) -> bytes:
+    return follow_run(data, run.rules, NO_TOOLS, is_model_call=False)
 
 
 def _checked(status: Status) -> Status:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from remit._base.guard import guarded, logger
-from remit._base.ids import is_pfid
+from remit._base.ids import is_key, is_pfid
 from remit._base.text import describe_value
 from remit._base.traceparent import known_part
 from remit._declare.registry import AgentType
@@ -190,7 +190,7 @@ class RunArguments(TypedDict, total=False):
     purpose: str | None
     subject: str | None
     labels: object
-    resume: str | None
+    resume: str
     traceparent: str | None
 
 
@@ -245,8 +245,15 @@ class AgentRuns:
         if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
             expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
-        if resume is not None and not (type(resume) is str and is_pfid(resume)):
-            expected = "the id of a run, 32 characters, as Run.id has it"
+        if "resume" in arguments and not (
+            type(resume) is str and (is_key(resume) or is_pfid(resume))
+        ):
+            expected = "Run.key of a run, 26 characters, or its Run.id, 32 characters"
+            if resume is None:
+                expected += (
+                    ". Run.id is None until the server has registered the run; store run.key, "
+                    "which is known at once, or leave resume out to open a new run"
+                )
             raise self._misuse("resume", resume, expected)
 
     @guarded("the link of a run")

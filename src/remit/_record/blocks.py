@@ -44,9 +44,11 @@ class Run:
     def key(self) -> str:
         """Key of the run, 26 characters; on the server its `external_identifier`.
 
-        A resumed run has a new key that the server does not know, so use `id` there.
+        It is known at once, and `agent.run(resume=run.key)` continues a run that was left open. A
+        run that was resumed by its key has the same key; one that was resumed by its id has a new
+        key, which the server does not know.
         """
-        return self._run.feed.key
+        return self._run.feed.resumed_key or self._run.feed.key
 
     @property
     def id(self) -> str | None:
@@ -121,7 +123,7 @@ class Run:
         self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:
-        """Leave the run open after its block, to be resumed with `agent.run(resume=run.id)`.
+        """Leave the run open after its block, to be resumed with `agent.run(resume=run.key)`.
 
         The run and its root span stay active on the server. An exception of a type in the setting
         `control_flow` has the same effect. If several of `fail`, `cancel` and `leave_open` are

@@ -145,15 +145,19 @@ class Runtime:
                 )
         return OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
 
-    def check_resumed(self, instance_id: str) -> None:
-        """Check that this process knows of no termination of the run; the server is asked later.
+    def check_resumed(self, name: str) -> None:
+        """Check that this process knows of no termination of a run; the server is asked later.
+
+        Args:
+            name: Id or key of the run.
 
         Raises:
             RunTerminated: The run was terminated.
         """
         feeds = [run.feed for run in list(self.recorder.runs)]
         for feed in (*feeds, *self.recorder.terminated):
-            if feed.instance_id == instance_id and feed.terminated is not None:
+            names = (feed.instance_id, feed.key, feed.resumed_key)
+            if name in names and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, step: SpanRecorder, *, deny: bool = True) -> None:

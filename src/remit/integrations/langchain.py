@@ -17,18 +17,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
+from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
     add_to_header,
-    ceiling_of,
     declare,
     declare_agent,
     interrupts,
     name_tool,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -44,6 +44,7 @@ from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
+from remit.integrations._providers import provider_named
 from remit.models.data_risk import DataRisk
 
 try:
@@ -99,6 +100,8 @@ SETTINGS: Final = frozenset({
 """Parameters of a model that are recorded."""
 CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 """Blocks of a message that repeat its `tool_calls`."""
+THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
+"""Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
 
 
@@ -120,7 +123,8 @@ class _Node:
 
 _table: Final[SpanTable[Hashable]] = SpanTable()
 _nodes: Final[dict[UUID, _Node]] = {}
-_histories: Final = {capture: _llm.History(capture) for capture in get_args(CaptureMessages)}
+_histories: Final[dict[tuple[CaptureMessages, bool], _llm.History]] = {}
+"""By what they record, for all handlers that record the same."""
 _interrupted: Final[WeakKeyDictionary[object, set[str]]] = WeakKeyDictionary()
 """Checkpoints at which graphs of a run were interrupted, and from which they did not go on."""
 _called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", default=None)
@@ -142,7 +146,11 @@ class RemitHandler(GraphCallbackHandler):
     raise_error = True
 
     def __init__(
-        self, *, remits: Mapping[str, Risk] | None = None, capture_messages: CaptureMessages = "new"
+        self,
+        *,
+        remits: Mapping[str, Risk] | None = None,
+        capture_messages: CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Check the arguments.
 
@@ -150,6 +158,7 @@ class RemitHandler(GraphCallbackHandler):
             remits: Remits by the name of the agent. Each applies to all steps below the agent. If
                 you pass *remits*, an agent that opens a run needs an entry.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
             DeclarationError: An argument is wrong.
@@ -159,11 +168,13 @@ class RemitHandler(GraphCallbackHandler):
         more = ("on_llm_start", "on_tool_start")
         missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
         _llm.check_relied_on(where, "langchain-core", missing)
-        self._capture: Final = _llm.checked_capture(capture_messages, where)
+        history = _llm.history(where, capture_messages, capture_reasoning)
+        self._capture: Final = history.capture
+        self._history: Final = _histories.setdefault((history.capture, history.reasoning), history)
         self._place: Final = caller()
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
-            for name, risk in _mapping(remits, f"{where}: remits", "agents").items()
+            for name, risk in risks_by_name(remits, f"{where}: remits", "agents").items()
         }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
@@ -171,13 +182,13 @@ class RemitHandler(GraphCallbackHandler):
         """Return whether *other* records and allows the same; LangChain then keeps one of them."""
         return (
             isinstance(other, RemitHandler)
-            and self._capture == other._capture
+            and self._history is other._history
             and self._remits == other._remits
         )
 
     def __hash__(self) -> int:
         """Return the hash of the compared fields."""
-        return hash((self._capture, *sorted(self._remits)))
+        return hash((id(self._history), *sorted(self._remits)))
 
     def _opened_for(self, name: str) -> AgentRuns:
         """Return the runs of an outermost agent.
@@ -339,7 +350,7 @@ class RemitHandler(GraphCallbackHandler):
         around = _Around.of(parent_run_id)
 
         def payload() -> Mapping[str, object]:
-            return call(*_histories[self._capture].new(around.scope, list(read())))
+            return call(*self._history.new(around.scope, list(read())))
 
         # In a batch, the next model call does not begin inside this one.
         alone = options.get("batch_size", 1) == 1
@@ -379,13 +390,15 @@ class RemitHandler(GraphCallbackHandler):
             for each in generations
         ]
         streamed: dict[str, object] = {}
+        is_cached = _is_cached(generations)
         if node is not None:
-            messages = list(_histories[self._capture].answered(node.scope, messages))
+            messages = list(self._history.answered(node.scope, messages))
             streamed = {"first_token_ms": node.first_token_ms, "chunks": node.chunks or None}
         return _llm.result(
             messages,
             map(_finish_reason, generations),
-            tokens=_tokens(generations, response.llm_output if response else None),
+            tokens=None if is_cached else _tokens(generations, _llm.get(response, "llm_output")),
+            cached=is_cached or None,
             **_response(generations),
             **streamed,
         )
@@ -498,7 +511,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             ],
         )
         self._place: Final = caller()
-        self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
+        self._risks: Final = risks_by_name(risks, f"{where}: risks")
         self._known: Final[dict[str, _Declared]] = {}
         if not isinstance(tools, Sequence):
             raise DeclarationError(
@@ -514,8 +527,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     "decorated; expected its risk in data_risk= of the decorator"
                 )
             self._known[tool.name] = self._declare(tool.name, tool)
-        for name, risk in self._risks.items():
-            ceiling_of(f"{where}: risks[{name!r}]", risk)
+        for name in self._risks:
             if self._known and name not in self._known:
                 raise DeclarationError(
                     f"{where}: risks names {describe_value(name)}; expected one of the tools "
@@ -741,7 +753,7 @@ def _model_payload(
         settings.setdefault(name, metadata.get(f"ls_{name}"))
     return _llm.payload(
         operation,
-        str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
+        provider_named(str(metadata.get("ls_provider") or params.get("_type") or "langchain")),
         str(model or _name(serialized, options)),
         messages,
         omitted=omitted,
@@ -772,11 +784,13 @@ def _content(message: BaseMessage) -> object:
 
 
 def _block(block: Mapping[str, Any]) -> object:
+    if block["type"] == "non_standard":
+        block = {"type": "non_standard", **_fields(block.get("value"))}
     kind = block["type"]
     if kind == "text":
         return block.get("text", "")
-    if kind == "reasoning":
-        return {"type": kind, "text": block.get("reasoning")}
+    if kind in THOUGHTS:
+        return _llm.reasoning(str(_llm.first(block, *THOUGHTS) or ""))
     data = block.get("base64")
     if isinstance(data, str):
         return _llm.media(block.get("mime_type") or kind, data)
@@ -787,7 +801,7 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
     """Return a state of a graph with its messages as they are recorded."""
     plain: object = value
     if isinstance(value, BaseMessage):
-        plain = _message(value)
+        (plain,) = _llm.without_reasoning([_message(value)]) or [_llm.message("assistant", None)]
     elif isinstance(value, Document):
         plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
     elif isinstance(value, Command):
@@ -827,22 +841,19 @@ def _messages_in(value: object) -> tuple[Sequence[object], Mapping[str, object]]
 
 def _tokens(generations: Sequence[object], output: object) -> Mapping[str, object]:
     for each in generations:
-        usage = _fields(getattr(getattr(each, "message", None), "usage_metadata", None))
+        usage = _usage(each)
         if usage:
-            before = _fields(usage.get("input_token_details"))
-            after = _fields(usage.get("output_token_details"))
-            return _llm.token_usage(
-                usage.get("input_tokens"),
-                usage.get("output_tokens"),
-                usage.get("total_tokens"),
-                cache_read=before.get("cache_read"),
-                cache_write=before.get("cache_creation"),
-                reasoning=after.get("reasoning"),
-            )
-    usage = _fields(_fields(output).get("token_usage"))
-    return _llm.token_usage(
-        usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
-    )
+            return _llm.tokens_of(usage)
+    return _llm.tokens_of(_llm.get(output, "token_usage"))
+
+
+def _usage(generation: object) -> Mapping[str, Any]:
+    return _fields(_llm.get(_llm.get(generation, "message"), "usage_metadata"))
+
+
+def _is_cached(generations: Sequence[object]) -> bool:
+    """Return whether an answer is from the cache, which LangChain marks by a cost of 0."""
+    return any(_usage(each).get("total_cost") == 0 for each in generations)
 
 
 def _metadata(generation: object) -> Mapping[str, Any]:
@@ -910,18 +921,6 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
-
-
-def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
-    if value is None:
-        return {}
-    names = _fields(value)
-    if (value and not names) or not all(isinstance(name, str) for name in names):
-        raise DeclarationError(
-            f"{where} is {describe_value(value)}; expected a mapping from names of "
-            f"{what} to remit.risk(...)"
-        )
-    return dict(names)
 
 
 def _declared(

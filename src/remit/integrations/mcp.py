@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from remit._adapters import spans
 from remit._adapters.declare import (
     add_to_header,
-    ceiling_of,
     declarations,
     declare,
     declare_agent,
     interrupts,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -144,14 +144,7 @@ class _Tools:
                 f"{where}: the name of the server is {describe_value(server)}; expected a string "
                 f"of at most {MAX_SERVER_CHARS} printable characters"
             )
-        self.risks: Final[Risks] = {} if risks is None else risks
-        if not isinstance(self.risks, Mapping):
-            raise DeclarationError(
-                f"{where}: risks is {describe_value(risks)}; expected a mapping of names of tools "
-                "to data risks"
-            )
-        for name, risk in self.risks.items():
-            ceiling_of(f"{where}: risks[{name!r}]", risk)  # checks it
+        self.risks: Final[Risks] = risks_by_name(risks, f"{where}: risks")
         self._where, self._prefix, self._server, self._trusted = where, prefix, server, trusted
         self._place = caller()
         self._known = not self.risks

@@ -45,7 +45,9 @@ from remit._record.runs import OpenRun, SpanContext
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
-from remit.integrations._llm import get, listed, text_or_parts
+from remit.integrations._llm import get, listed
+from remit.integrations._providers import provider_at, provider_named
+from remit.integrations._responses import content_of, messages_of
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "openai-agents"
@@ -131,18 +133,23 @@ class RemitProcessor(TracingProcessor):
     recorded only.
     """
 
-    def __init__(self, capture_messages: _llm.CaptureMessages = "new") -> None:
+    def __init__(
+        self,
+        capture_messages: _llm.CaptureMessages = "new",
+        *,
+        capture_reasoning: bool = False,
+    ) -> None:
         """Check the argument.
 
         Args:
             capture_messages: `new` records the messages that the previous call below the same
                 parent did not have, `all` records all, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
-            DeclarationError: *capture_messages* is none of them.
+            DeclarationError: An argument is wrong.
         """
-        capture = _llm.checked_capture(capture_messages, "RemitProcessor")
-        self._history = _llm.History(capture)
+        self._history = _llm.history("RemitProcessor", capture_messages, capture_reasoning)
         self._place = caller()
 
     def on_trace_start(self, trace: Trace) -> None:
@@ -339,14 +346,14 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
 
 def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     """Return the payload of a model call."""
-    messages, omitted = history.new(parent, _messages(data.input))
+    messages, omitted = history.new(parent, messages_of(data.input))
     if isinstance(data, GenerationSpanData):
         config = data.model_config or {}
-        model = data.model or ""
-        prefix, _, name = model.partition("/")  # of LiteLLM and any-llm
+        prefix, _, name = (data.model or "").partition("/")  # of LiteLLM and any-llm
+        provider = provider_at(config.get("base_url")) or "openai"
         return _llm.payload(
             "chat",
-            prefix if name and "model_impl" in config else "openai",
+            provider_named(prefix) if name and "model_impl" in config else provider,
             data.model,
             messages,
             omitted=omitted,
@@ -360,7 +367,7 @@ def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
         get(response, "model"),
         messages,
         omitted=omitted,
-        system=_content(get(response, "instructions")),
+        system=content_of(get(response, "instructions")),
         tools=_llm.described(
             (get(tool, "name") or get(tool, "type"), get(tool, "description"))
             for tool in listed(tools)
@@ -379,95 +386,16 @@ def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object
     """Return the result of a model call."""
     response = getattr(data, "response", None)
     output = get(response, "output") if response is not None else getattr(data, "output", None)
-    messages = history.answered(parent, _messages(output))
+    messages = history.answered(parent, messages_of(output))
     reason = get(get(response, "incomplete_details"), "reason") or get(response, "status")
     usage = getattr(data, "usage", None) or get(response, "usage")
-    before, after = get(usage, "input_tokens_details"), get(usage, "output_tokens_details")
-    tokens = _llm.token_usage(
-        get(usage, "input_tokens"),
-        get(usage, "output_tokens"),
-        get(usage, "total_tokens"),
-        cache_read=get(before, "cached_tokens"),
-        cache_write=get(before, "cache_write_tokens"),
-        reasoning=get(after, "reasoning_tokens"),
-    )
     return _llm.result(
         messages,
         [reason],
-        tokens=tokens,
+        tokens=_llm.tokens_of(usage),
         response_model=get(response, "model"),
         response_id=get(response, "id"),
     )
-
-
-def _messages(items: object) -> list[_llm.Message]:
-    """Return the items of the Responses API, or messages of Chat Completions, as messages.
-
-    The items of one answer (texts and calls of tools) are one message.
-    """
-    if isinstance(items, str):
-        return [_llm.message("user", items)]
-    messages: list[_llm.Message] = []
-    for item in listed(items):
-        inner = get(item, "output")
-        if isinstance(inner, list) and get(item, "type") is None:  # a whole answer
-            messages += _messages(cast("list[object]", inner))
-            continue
-        each = _message(item)
-        last = messages[-1] if messages else None
-        if each is None:
-            continue
-        if last is None or each["role"] != "assistant" or last["role"] != "assistant":
-            messages.append(each)
-            continue
-        texts = [text for text in (last["content"], each["content"]) if text]
-        last["content"] = "\n".join(map(str, texts)) if texts else None
-        calls = [*listed(last.get("tool_calls")), *listed(each.get("tool_calls"))]
-        last.update(_llm.known_only(tool_calls=calls or None))
-    return messages
-
-
-def _message(item: object) -> _llm.Message | None:
-    """Return one item as a message; None for those without text and call, as reasoning."""
-    kind, role = get(item, "type"), get(item, "role")
-    call_id = get(item, "call_id") or get(item, "tool_call_id")
-    if role is not None:
-        calls = [
-            _llm.tool_call(get(call, "id"), get(each, "name"), get(each, "arguments"))
-            for call in listed(get(item, "tool_calls"))
-            for each in (get(call, "function"),)
-        ]
-        content = _content(get(item, "content"))
-        return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
-    if not isinstance(kind, str):
-        return None
-    if kind.endswith("_output"):
-        return _llm.message("tool", _content(get(item, "output")), tool_call_id=call_id)
-    if kind.endswith("_call"):
-        arguments = get(item, "arguments") or get(item, "action") or get(item, "input")
-        name = get(item, "name") or kind
-        call = _llm.tool_call(call_id or get(item, "id"), name, arguments)
-        return _llm.message("assistant", None, tool_calls=[call])
-    return None
-
-
-def _content(value: object) -> object:
-    """Return the text of a content, or its parts if some are not text."""
-    parts = [_part(part) for part in listed(value)]
-    return text_or_parts(parts) if isinstance(value, list) else value
-
-
-def _part(part: object) -> object:
-    text = get(part, "text") or get(part, "refusal")
-    if isinstance(text, str):
-        return text
-    kind = get(part, "type")
-    for name in ("image_url", "file_data", "file_url", "input_audio"):
-        value = get(part, name)
-        data = value if isinstance(value, str) else get(value, "url") or get(value, "data")
-        if isinstance(data, str):
-            return _llm.media(kind, data)
-    return _llm.known_only(type=kind, id=get(part, "file_id"))
 
 
 # Governed agents

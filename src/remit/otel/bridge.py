@@ -98,6 +98,7 @@ class Bridge(SpanProcessor):
         *,
         risks: Mapping[str, DataRisk | Mapping[str, object]] | None = None,
         capture_messages: CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Make a span processor for `TracerProvider.add_span_processor`.
 
@@ -107,6 +108,7 @@ class Bridge(SpanProcessor):
             risks: Risk declarations of tools, by name.
             capture_messages: `new` records the messages that the previous call below the same
                 parent did not have, `all` records all, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
             DeclarationError: An argument is wrong.
@@ -122,7 +124,7 @@ class Bridge(SpanProcessor):
             )
         self._enforce = enforce
         self._risks = dict(risks or {})
-        self._history = _llm.History(_llm.checked_capture(capture_messages, "Bridge"))
+        self._history = _llm.history("Bridge", capture_messages, capture_reasoning)
         self._place = caller()
         self._definitions: set[str] = set()
         self._tools = {name: self._declare(name) for name in self._risks}
@@ -304,6 +306,8 @@ class Bridge(SpanProcessor):
             return _beginning(kind, attributes, span.name)
         messages = messages_of(attributes, "messages", span.events)
         recorded, omitted = self._history.new(around, messages) if kind == "llm" else (messages, 0)
+        if kind == "agent":
+            recorded = _llm.without_reasoning(recorded)
         if self._history.capture == "none":
             recorded = ()
         if kind == "agent":
@@ -334,7 +338,7 @@ class Bridge(SpanProcessor):
             return {"outputs": known_only(documents=_llm.json_of(read(attributes, "documents")))}
         answer = messages_of(attributes, "answer", span.events)
         if kind == "agent":
-            shown = [] if self._history.capture == "none" else answer
+            shown = [] if self._history.capture == "none" else _llm.without_reasoning(answer)
             return {"outputs": {"messages": shown} if shown else {}}
         first_s = read(attributes, "first_chunk_s")
         return _llm.result(

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from remit.integrations import _llm
 from remit.integrations._llm import Message
+from remit.integrations._responses import content_of
 from remit.otel.conventions import Attributes, as_list, as_object, read
 
 RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response"})
 CALLS: Final = frozenset({"tool_call", "server_tool_call"})
+THOUGHTS: Final = frozenset({"reasoning", "thinking"})
 MAX_INDEXED: Final = 1_000
 """Messages in attributes with an index that are looked for at most."""
 
@@ -84,22 +86,22 @@ def _plain(role: object, message: Mapping[str, Any]) -> Message:
         arguments = function.get("arguments", function.get("args"))
         calls.append(_llm.tool_call(call.get("id"), function.get("name"), arguments))
     call_id = message.get("tool_call_id") or (message.get("id") if role == "tool" else None)
-    return _llm.message(role, message.get("content"), tool_calls=calls, tool_call_id=call_id)
+    content = message.get("content")
+    content = content_of(content) if as_list(content) else content
+    return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
 
 
 def _content(parts: Sequence[Mapping[str, Any]]) -> object:
     """Return the joined texts of *parts*; a list if there is something else among them."""
-    contents = [_part(part) for part in parts]
-    texts = [each for each in contents if isinstance(each, str)]
-    if len(texts) == len(contents):
-        return "\n".join(texts) if texts else None
-    return contents
+    return _llm.text_or_parts(map(_part, parts), "\n")
 
 
 def _part(part: Mapping[str, Any]) -> object:
     kind, content = part.get("type"), part.get("content")
     if kind == "text" or (kind is None and isinstance(content, str)):
         return content if isinstance(content, str) else ""
+    if kind in THOUGHTS:
+        return _llm.reasoning(str(content or ""))
     if kind in {"blob", "binary"} and isinstance(content, str):
         return _llm.media(part.get("mime_type", part.get("media_type", kind)), content)
     return dict(part)
