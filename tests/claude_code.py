@@ -1,8 +1,8 @@
-"""Plays Claude Code for the Claude Agent SDK: the control protocol over scripted answers of a model.
+"""Plays Claude Code for the Claude Agent SDK: its control protocol, with scripted answers.
 
-In a process: `Transport(play)`. As the command that the SDK starts: this file, with the turns as JSON
-in `CLAUDE_SCRIPT`. It imports the standard library only until `Transport` is made. What it sends,
-and in which order, is what Claude Code 2.1.332 sent over a model that was replaced.
+In this process as `Process(play)`, a transport of the SDK; as the command that the SDK starts by
+this file, with the turns as JSON in `CLAUDE_SCRIPT`. What it sends, and in which order, is as Claude
+Code 2.1.332 sent it over a model that was replaced.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 MODEL: Final = "claude-sonnet-4-5"
@@ -81,8 +82,7 @@ class ClaudeCode:
         self.servers: dict[str, asyncio.Future[None]] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.turns = iter(play.turns)
-        self.numbers = count()
-        self.total: dict[str, float] = {}
+        self.numbers, self.agents, self.calls = count(), count(), count()
         self.prompts: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -108,6 +108,12 @@ class ClaudeCode:
             self.send({"type": "control_response", "response": {**response, "response": answer}})
         else:
             self.prompts.put_nowait(message)
+
+    def close(self) -> None:
+        """End, as the input was closed: no request is answered any more."""
+        self.prompts.put_nowait(None)
+        for future in self.answers.values():
+            future.set_exception(EOFError("Stream closed"))
 
     async def run(self) -> None:
         """Answer prompts until there are no more."""
@@ -153,7 +159,7 @@ class ClaudeCode:
         await self.hook("UserPromptSubmit", prompt=prompt)
         self.send({"type": "system", "subtype": "init", "session_id": session, "model": MODEL,
                    "uuid": "u", "agents": ["claude", "general-purpose", *self.play.subagents],
-                   "tools": ["Bash"]})  # fmt: skip
+                   "tools": ["Bash"], "claude_code_version": "2.1.332"})  # fmt: skip
         reason = "completed"
         try:
             told, number = await self.agent(self.turns)
@@ -184,7 +190,7 @@ class ClaudeCode:
             if self.play.on_model_call is not None:
                 self.play.on_model_call(index)
             turn = next(turns)
-            calls = [(f"toolu_{self.play.session}_{next(self.numbers)}", name, arguments)
+            calls = [(f"toolu_{self.play.session}_{next(self.calls)}", name, arguments)
                      for name, arguments in turn.get("calls") or ()]  # fmt: skip
             self.answer(turn, calls, parent)
             run = [self.tool(*call, parent, agent or {}) for call in calls]
@@ -209,7 +215,7 @@ class ClaudeCode:
         blocks += [{"type": "tool_use", "id": call, "name": name, "input": arguments}
                    for call, name, arguments in calls]  # fmt: skip
         usage = {**PROMPT_TOKENS, "output_tokens": 1}  # as the message began
-        message = {"id": key, "type": "message", "role": "assistant", "model": MODEL,
+        message: dict[str, Any] = {"id": key, "type": "message", "role": "assistant", "model": MODEL,
                    "usage": usage, "stop_reason": None}  # fmt: skip
         common = {"session_id": self.play.session, "parent_tool_use_id": parent, "uuid": key}
 
@@ -285,13 +291,16 @@ class ClaudeCode:
     async def subagent(self, call: str, arguments: dict[str, Any]) -> Any:
         """Run a subagent."""
         kind = arguments["subagent_type"]
-        agent = {"agent_id": f"a{next(self.numbers)}", "agent_type": kind}
+        agent = {"agent_id": f"a{next(self.agents)}", "agent_type": kind}
         self.send({"type": "system", "subtype": "task_started", "task_id": agent["agent_id"],
                    "tool_use_id": call, "description": "d", "uuid": "u", "task_type": "local_agent",
                    "session_id": self.play.session})  # fmt: skip
         await self.hook("SubagentStart", **agent)
         told, _ = await self.agent(iter(self.play.subagents[kind]), call, agent)
         await self.hook("SubagentStop", **agent, last_assistant_message=told)
+        self.send({"type": "system", "subtype": "task_notification", "task_id": agent["agent_id"],
+                   "tool_use_id": call, "status": "completed", "output_file": "", "summary": told,
+                   "uuid": "u", "session_id": self.play.session})  # fmt: skip
         return [{"type": "text", "text": told}]
 
     async def server(self, name: str) -> None:
@@ -309,7 +318,7 @@ class ClaudeCode:
 
     async def mcp(self, server: str, method: str, params: Any) -> Any:
         """Send a message to a server of the program, and return the response."""
-        message = {"jsonrpc": "2.0", "method": method}
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if params is not None:
             message |= {"id": next(self.numbers), "params": params}
         request = {"subtype": "mcp_message", "server_name": server, "message": message}
@@ -365,7 +374,7 @@ class Process:
     async def end_input(self) -> None:
         """End the input."""
         assert self.claude is not None
-        self.claude.prompts.put_nowait(None)
+        self.claude.close()
 
 
 async def main() -> None:
@@ -382,11 +391,12 @@ async def main() -> None:
     def read() -> None:
         for line in sys.stdin:
             loop.call_soon_threadsafe(claude.receive, json.loads(line))
-        loop.call_soon_threadsafe(claude.prompts.put_nowait, None)
+        loop.call_soon_threadsafe(claude.close)
 
     threading.Thread(target=read, daemon=True).start()
     await claude.run()
 
 
 if __name__ == "__main__":
+    Path(f"{sys.argv[0]}.pid").write_text(str(os.getpid()), "utf-8")
     asyncio.run(main())

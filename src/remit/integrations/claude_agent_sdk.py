@@ -64,6 +64,7 @@ LOWEST: Final = "0.2.178"
 """The first version whose hooks can block a tool when they fail (`HookMatcher.on_failure`)."""
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE))
 
+import anyio.lowlevel
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
@@ -71,6 +72,7 @@ from claude_agent_sdk import (
     HookMatcher,
     Message,
     ResultMessage,
+    ServerToolUseBlock,
     StreamEvent,
     SystemMessage,
     TaskStartedMessage,
@@ -134,6 +136,9 @@ PROVIDERS: Final = {
 """Servers of models, by the variable that chooses them."""
 MAX_KNOWN: Final = 1_000
 """Sessions, subagents and calls of one kind that are remembered."""
+STEPS_TO_CLOSE: Final = 3
+"""Steps of an event loop until it has begun to close the process of a `query` that is left: `query`
+itself leaves that to the loop, which may end before."""
 ABORTED: Final = ("aborted_streaming", "aborted_tools")
 """Reasons of a turn that the program interrupted."""
 
@@ -396,6 +401,8 @@ def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> 
             try:
                 if messages is not None:
                     await messages.aclose()
+                for _ in range(STEPS_TO_CLOSE if error is not None else 0):
+                    await anyio.lowlevel.checkpoint()
             finally:
                 conversation.finish(error)
 
@@ -551,12 +558,17 @@ def _with_hooks(
 
 @dataclass
 class _ModelCall:
-    """One model call, which Claude Code tells in several messages."""
+    """One model call, which Claude Code tells in several messages.
+
+    Attributes:
+        place: Index of the answer in the messages of the thread.
+    """
 
     identifier: str | None
     model: str | None
     span: ManualSpan
     last_ns: int
+    place: int
     texts: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     tool_calls: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     usage: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -605,9 +617,23 @@ class _Usage(NamedTuple):
     cost: Decimal | None = None
 
     def less(self, other: _Usage) -> _Usage:
-        counts = [max(one - two, 0) for one, two in zip(self[:-1], other[:-1], strict=True)]
-        cost = None if self.cost is None else self.cost - (other.cost or 0)
-        return _Usage(*counts, cost=cost)
+        return _Usage(
+            max(self.prompt - other.prompt, 0),
+            max(self.completion - other.completion, 0),
+            max(self.cache_read - other.cache_read, 0),
+            max(self.cache_write - other.cache_write, 0),
+            max(self.reasoning - other.reasoning, 0),
+            None if self.cost is None else self.cost - (other.cost or 0),
+        )
+
+    def plus(self, other: _Usage) -> _Usage:
+        return _Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            self.reasoning + other.reasoning,
+        )
 
     def tokens(self) -> dict[str, object]:
         if not (self.prompt or self.completion):
@@ -700,28 +726,42 @@ class _Conversation:
             DeniedError: No run could be opened, in which the remit would hold.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        self._open(prompt)
+        streamed = self._note(prompt)
+        return prompt if streamed is None else streamed
+
+    @guarded("the start of an agent")
+    def _open(self, prompt: object) -> None:
+        """Start the span of the main agent; after a fault, the first tool tries it again."""
         if self._agent.is_open and self._result is not None:
             self.finish()
         if self._agent.is_open:
             self.check_terminated()
         else:
             self._start(prompt if isinstance(prompt, str) else None)
+
+    @guarded("the prompt of an agent")
+    def _note(self, prompt: object) -> AsyncGenerator[Any] | None:
+        """Note a prompt for the next model call; return a stream in place of one that is."""
         if isinstance(prompt, AsyncIterable):
-            return self._prompts(cast("AsyncIterable[Any]", prompt))
+            return self._prompts(prompt)
         self._add_prompt(prompt)
-        return prompt
+        return None
 
     def _start(self, prompt: str | None) -> None:
         """Start the span of the main agent; outside any run, in a new run."""
         rules, name = self._rules, self._rules.agent
         ceilings = rules.ceilings.get(name, ())
-        inputs = _llm.known_only(prompt=None if rules.capture == "none" else prompt)
-        payload = _llm.known_only(agent_name=name, inputs=inputs or None)
+        payload = partial(self._prompted, prompt)
         runs, first = _agent_named(name, rules.place), ceilings[0] if ceilings else None
         self._result, self._counted, self._terminated = None, _Usage(), None
         self._agent = spans.start(AGENT, payload, agent=runs, ceiling=first)
         for ceiling in ceilings[1:]:
             self._agent.narrow(ceiling)
+
+    def _prompted(self, prompt: str | None) -> dict[str, object]:
+        inputs = _llm.known_only(prompt=None if self._rules.capture == "none" else prompt)
+        return _llm.known_only(agent_name=self._rules.agent, inputs=inputs or None)
 
     async def _prompts(self, prompts: AsyncIterable[Any]) -> AsyncGenerator[Any]:
         async for each in prompts:
@@ -888,7 +928,8 @@ class _Conversation:
 
     def _take_tool_result(self, block: ToolResultBlock, parent: str | None) -> None:
         """End a tool that no hook has ended: it was denied by others, or no hook was called."""
-        call, status = block.tool_use_id, cast("Status", "failed" if block.is_error else "complete")
+        call = block.tool_use_id
+        status: Status = "failed" if block.is_error else "complete"
         asked = self._asked.pop(call, None)
         result = partial(_outputs, block.content)
         if asked is not None and not block.is_error:
@@ -927,7 +968,7 @@ class _Conversation:
                 call.texts.append({"type": "text", "text": block.text})
             elif isinstance(block, ThinkingBlock):
                 call.texts.append({"type": "reasoning", "text": block.thinking})
-            elif hasattr(block, "input"):
+            elif isinstance(block, ToolUseBlock | ServerToolUseBlock):
                 call.tool_calls.append(_llm.tool_call(block.id, block.name, block.input))
 
     def _take_event(self, message: StreamEvent) -> None:
@@ -965,7 +1006,7 @@ class _Conversation:
             announce=False,
             started_ns=thread.since_ns,
         )
-        thread.call = _ModelCall(identifier, model, span, time.time_ns())
+        thread.call = _ModelCall(identifier, model, span, time.time_ns(), len(thread.messages))
         if self._rules.capture != "all":
             thread.known += len(thread.messages)
             thread.messages.clear()
@@ -1000,11 +1041,10 @@ class _Conversation:
         if call is None:
             return
         usage = _tokens_of(call.usage) if call.is_counted else _Usage()
-        if call.is_counted:
-            self._counted = _Usage(*map(sum, zip(self._counted[:-1], usage[:-1], strict=True)))
+        self._counted = self._counted.plus(usage)
         answer = call.message(with_reasoning=False)
         if self._rules.capture == "all":
-            thread.messages.append(answer)
+            thread.messages.insert(call.place, answer)
         else:
             thread.known += 1
         thread.since_ns = max(thread.since_ns, call.last_ns)
@@ -1070,8 +1110,10 @@ class _Conversation:
         if self._is_hooked:
             _remember(_by_call, call, self)
         if name in LAUNCHERS:
-            kind = get(data.get("tool_input"), "subagent_type") or DEFAULT_SUBAGENT
+            arguments = data.get("tool_input")
+            kind = get(arguments, "subagent_type") or DEFAULT_SUBAGENT
             _remember(self._launches, call, str(kind))
+            self._thread(call).add(_llm.message("user", get(arguments, "prompt")))
 
     def after_tool(self, data: Mapping[str, Any]) -> HookOutput:
         """End the span of a tool that has run."""
