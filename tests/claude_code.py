@@ -1,8 +1,8 @@
 """Plays Claude Code for the Claude Agent SDK: its control protocol, with scripted answers.
 
 In this process as `Process(play)`, a transport of the SDK; as the command that the SDK starts by
-this file, with the turns as JSON in `CLAUDE_SCRIPT`. What it sends, and in which order, is as Claude
-Code 2.1.332 sent it over a model that was replaced.
+this file, with the turns as JSON in `CLAUDE_SCRIPT`. What it sends, and in which order, is what
+Claude Code 2.1.332 sent over a model that was replaced.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ class ClaudeCode:
         blocks += [{"type": "tool_use", "id": call, "name": name, "input": arguments}
                    for call, name, arguments in calls]  # fmt: skip
         usage = {**PROMPT_TOKENS, "output_tokens": 1}  # as the message began
-        message: dict[str, Any] = {"id": key, "type": "message", "role": "assistant", "model": MODEL,
-                   "usage": usage, "stop_reason": None}  # fmt: skip
+        message: dict[str, Any] = {"id": key, "type": "message", "role": "assistant"}
+        message |= {"model": MODEL, "usage": usage, "stop_reason": None}
         common = {"session_id": self.play.session, "parent_tool_use_id": parent, "uuid": key}
 
         def event(**fields: Any) -> None:

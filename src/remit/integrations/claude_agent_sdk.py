@@ -26,7 +26,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -64,7 +64,7 @@ LOWEST: Final = "0.2.178"
 """The first version whose hooks can block a tool when they fail (`HookMatcher.on_failure`)."""
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE))
 
-import anyio.lowlevel
+import anyio
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
@@ -134,11 +134,12 @@ PROVIDERS: Final = {
     "CLAUDE_CODE_USE_FOUNDRY": "azure.ai.foundry",
 }
 """Servers of models, by the variable that chooses them."""
+COST_DIGITS: Final = 10
+"""Claude Code adds floats."""
 MAX_KNOWN: Final = 1_000
 """Sessions, subagents and calls of one kind that are remembered."""
-STEPS_TO_CLOSE: Final = 3
-"""Steps of an event loop until it has begun to close the process of a `query` that is left: `query`
-itself leaves that to the loop, which may end before."""
+STOP_S: Final = 5.0
+"""Seconds in which Claude Code may end by itself, once a hook has told it to stop."""
 ABORTED: Final = ("aborted_streaming", "aborted_tools")
 """Reasons of a turn that the program interrupted."""
 
@@ -321,11 +322,20 @@ def _declared(name: str, rules: _Rules, known: _KnownTool | None = None) -> Span
 
 
 class _KnownTool(NamedTuple):
-    """A tool of an MCP server in this process; *step* is its function, if that is decorated."""
+    """A tool of an MCP server in this process.
+
+    Attributes:
+        step: Its function, if that is decorated.
+        parameter: Name of the parameter of that function which takes all arguments.
+    """
 
     schema: Mapping[str, object] | None
     description: str | None
     step: SpanRecorder | None
+    parameter: str | None
+
+    def params(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        return arguments if self.parameter is None else {self.parameter: arguments}
 
 
 @guarded("the tools of an MCP server", {})
@@ -340,8 +350,13 @@ def _tools_of(options: ClaudeAgentOptions) -> dict[str, _KnownTool]:
         prefix = f"mcp__{re.sub(r'[^a-zA-Z0-9_-]', '_', server)}__"
         tools, schemas = _functions_of(instance)
         for name, tool in tools.items():
-            step = step_of(get(tool, "handler"))
-            known[prefix + name] = _KnownTool(schemas.get(name), get(tool, "description"), step)
+            schema, handler = schemas.get(name), get(tool, "handler")
+            step = step_of(handler)
+            names = [] if step is None else [*inspect.signature(handler).parameters]
+            takes_all = len(names) == 1 and names[0] not in (get(schema, "properties") or {})
+            known[prefix + name] = _KnownTool(
+                schema, get(tool, "description"), step, names[0] if takes_all else None
+            )
     return known
 
 
@@ -394,6 +409,13 @@ def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> 
                 conversation.read(message)
                 yield message
             conversation.check_terminated()
+        except RunTerminated as ended:
+            error = ended
+            # `query` leaves the end of a process that is not read to its end to the event loop.
+            with anyio.move_on_after(STOP_S), suppress(Exception):
+                async for _ in messages:
+                    pass
+            raise
         except BaseException as raised:
             error = raised
             raise
@@ -401,8 +423,6 @@ def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> 
             try:
                 if messages is not None:
                     await messages.aclose()
-                for _ in range(STEPS_TO_CLOSE if error is not None else 0):
-                    await anyio.lowlevel.checkpoint()
             finally:
                 conversation.finish(error)
 
@@ -1101,7 +1121,8 @@ class _Conversation:
         known = self._known.get(name)
         if known is not None and known.step is not None:  # it has a separate span
             _remember(self._contexts, call, context)
-            spans.permit(known.step, data.get("tool_input") or {}, parent=context)
+            arguments = data.get("tool_input") or {}
+            spans.permit(known.step, partial(known.params, arguments), parent=context)
         else:
             recorder = _declared(name, self._rules, known)
             with nullcontext() if context is None else spans.inside(context):
@@ -1344,7 +1365,7 @@ def _total(result: ResultMessage) -> _Usage:
     total = _Usage(fresh + read + written, completion, read, written, reasoning)
     if not models:
         total = _tokens_of(result.usage)
-    return total._replace(cost=None if cost is None else Decimal(str(cost)))
+    return total._replace(cost=None if cost is None else Decimal(str(round(cost, COST_DIGITS))))
 
 
 def _count(usage: object, name: str) -> int:
