@@ -242,6 +242,7 @@ class ClaudeCode:
         data = {"tool_name": name, "tool_input": arguments, "tool_use_id": call, **agent}
         ended: Stopped | None = None
         content: Any = None
+        response: Any = None
         is_error = True
         try:
             reason = await self.hook("PreToolUse", call, **data)

@@ -221,7 +221,7 @@ def govern(
     if isinstance(target, ClaudeSDKClient):
         return _govern_client(target, rules)
     if callable(target) and not isinstance(target, type):
-        return _govern_query(target, rules)
+        return _govern_query(cast("Callable[..., AsyncIterator[Message]]", target), rules)
     raise DeclarationError(
         f"govern: saw {describe_value(target)}; expected the function query, a ClaudeSDKClient or "
         "ClaudeAgentOptions"
@@ -338,7 +338,7 @@ class _KnownTool(NamedTuple):
         return arguments if self.parameter is None else {self.parameter: arguments}
 
 
-@guarded("the tools of an MCP server", {})
+@guarded("the tools of an MCP server")
 def _tools_of(options: ClaudeAgentOptions) -> dict[str, _KnownTool]:
     """Return the tools of the MCP servers of the program, by the names that the model uses."""
     known: dict[str, _KnownTool] = {}
@@ -369,12 +369,11 @@ def _functions_of(server: Any) -> tuple[Mapping[str, object], Mapping[str, Any]]
     """
     find = getattr(server, "get_request_handler", None)
     handler = get(find("tools/call"), "handler") if callable(find) else None
-    run_tool = _variables(handler).get("run_tool")
-    variables = _variables(run_tool)
-    tools, schemas = variables.get("tools_by_name"), variables.get("schemas")
-    return (tools if isinstance(tools, dict) else {}), (
-        schemas if isinstance(schemas, dict) else {}
-    )
+    variables = _variables(_variables(handler).get("run_tool"))
+    tools, schemas = (variables.get(name) for name in ("tools_by_name", "schemas"))
+    if not (isinstance(tools, dict) and isinstance(schemas, dict)):
+        return {}, {}
+    return cast("dict[str, object]", tools), cast("dict[str, Any]", schemas)
 
 
 def _variables(function: object) -> Mapping[str, Any]:
@@ -559,7 +558,7 @@ def _with_hooks(
 ) -> ClaudeAgentOptions:
     """Return a copy of *options* with hooks, after those of the user's."""
     governed = copy.copy(options)
-    hooks = {
+    hooks: dict[Any, list[HookMatcher]] = {
         event: [matcher for matcher in matchers if not _hooks_of(matcher)]
         for event, matchers in (options.hooks or {}).items()
     }
@@ -578,7 +577,7 @@ def _with_hooks(
 
 @dataclass
 class _ModelCall:
-    """One model call, which Claude Code tells in several messages.
+    """One model call, which Claude Code reports in several messages.
 
     Attributes:
         place: Index of the answer in the messages of the thread.
@@ -673,8 +672,8 @@ class _Conversation:
     def __init__(self, rules: _Rules, *, has_turns: bool = False, is_hooked: bool = False) -> None:
         """Keep the rules.
 
-        The main agent of a conversation that *has_turns* ends with each result. Hooks tell the
-        bounds of a turn where the conversation *is_hooked*.
+        The main agent of a conversation that *has_turns* ends with each result. Where the
+        conversation *is_hooked*, hooks report the bounds of a turn.
         """
         self._rules = rules
         self._has_turns = has_turns
@@ -718,8 +717,8 @@ class _Conversation:
         servers = options.mcp_servers if isinstance(options.mcp_servers, dict) else {}
         for config in servers.values():
             # Since mcp 2; without it, steps inside a tool are below the agent.
-            middleware = getattr(get(config, "instance"), "middleware", None)
-            if isinstance(middleware, list) and _around_tool not in middleware:
+            middleware: Any = getattr(get(config, "instance"), "middleware", None)
+            if middleware is not None and _around_tool not in middleware:
                 middleware.append(_around_tool)
 
     @contextmanager
@@ -764,7 +763,7 @@ class _Conversation:
     def _note(self, prompt: object) -> AsyncGenerator[Any] | None:
         """Note a prompt for the next model call; return a stream in place of one that is."""
         if isinstance(prompt, AsyncIterable):
-            return self._prompts(prompt)
+            return self._prompts(cast("AsyncIterable[object]", prompt))
         self._add_prompt(prompt)
         return None
 
@@ -783,7 +782,7 @@ class _Conversation:
         inputs = _llm.known_only(prompt=None if self._rules.capture == "none" else prompt)
         return _llm.known_only(agent_name=self._rules.agent, inputs=inputs or None)
 
-    async def _prompts(self, prompts: AsyncIterable[Any]) -> AsyncGenerator[Any]:
+    async def _prompts(self, prompts: AsyncIterable[object]) -> AsyncGenerator[Any]:
         async for each in prompts:
             self._add_prompt(get(get(each, "message"), "content"))
             yield each
@@ -1004,7 +1003,7 @@ class _Conversation:
         elif kind == "content_block_delta" and call.first_token_ms is None:
             call.first_token_ms = round((time.time_ns() - thread.since_ns) / 1e6, 3)
         elif kind == "message_delta":
-            usage = get(event, "usage") or {}
+            usage: Mapping[str, object] = get(event, "usage") or {}
             call.usage.update({name: count for name, count in usage.items() if count is not None})
             call.stop_reason = get(event.get("delta"), "stop_reason") or call.stop_reason
             call.is_counted = True
@@ -1121,7 +1120,7 @@ class _Conversation:
         known = self._known.get(name)
         if known is not None and known.step is not None:  # it has a separate span
             _remember(self._contexts, call, context)
-            arguments = data.get("tool_input") or {}
+            arguments: Mapping[str, object] = data.get("tool_input") or {}
             spans.permit(known.step, partial(known.params, arguments), parent=context)
         else:
             recorder = _declared(name, self._rules, known)
@@ -1131,10 +1130,10 @@ class _Conversation:
         if self._is_hooked:
             _remember(_by_call, call, self)
         if name in LAUNCHERS:
-            arguments = data.get("tool_input")
-            kind = get(arguments, "subagent_type") or DEFAULT_SUBAGENT
+            asked: object = data.get("tool_input")
+            kind = get(asked, "subagent_type") or DEFAULT_SUBAGENT
             _remember(self._launches, call, str(kind))
-            self._thread(call).add(_llm.message("user", get(arguments, "prompt")))
+            self._thread(call).add(_llm.message("user", get(asked, "prompt")))
 
     def after_tool(self, data: Mapping[str, Any]) -> HookOutput:
         """End the span of a tool that has run."""
@@ -1177,7 +1176,7 @@ class _Conversation:
         if span is not None and span.is_open:
             return span
         call = next((call for call, other in self._launched.items() if other == agent), None)
-        if call is None:  # the message that says it was not read yet; they start in order
+        if call is None:  # the message with the call was not read yet; subagents start in order
             kinds = self._launches.items()
             call = next((each for each, other in kinds if other == kind), None)
         parent = self._root()
