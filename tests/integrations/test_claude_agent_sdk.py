@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+import claude_agent_sdk
 import pytest
 from claude_agent_sdk import (
     AssistantMessage,
@@ -23,7 +24,9 @@ from claude_agent_sdk import (
     ClaudeSDKClient,
     HookMatcher,
     Message,
+    ToolResultBlock,
     Transport,
+    UserMessage,
     create_sdk_mcp_server,
     query,
     tool,
@@ -37,7 +40,8 @@ from remit.testing import RecordedSpan, RecordingSink, isolated
 from tests import claude_code, scenarios
 from tests.claude_code import Play, Process
 from tests.inside import guard
-from tests.scenarios import Ran, Scenario, Tool, Turn
+from tests.messages_api import ANSWER_TOKENS, serving
+from tests.scenarios import PAYS_NOT, Ran, Scenario, Tool, Turn
 
 # The SDK leaves the generator inside `query` to the event loop if it is left, also without remit.
 pytestmark = pytest.mark.filterwarnings("ignore:.*MemoryObjectReceiveStream")
@@ -245,6 +249,67 @@ def test_the_spans_of_a_process(command: Path) -> None:
     }  # fmt: skip
     assert answer["usage_details"] == {"cache_read": 4, "cache_write": 2}
     assert answer["outputs"]["finish_reasons"] == ["tool_use"]
+
+
+def test_claude_code_itself_over_a_model_that_is_replaced(tmp_path: Path) -> None:
+    """The command that the SDK brings asks the hooks, and tells the model what they said."""
+    if not [*Path(claude_agent_sdk.__file__).parent.glob("_bundled/claude*")]:
+        pytest.skip("only on Linux with glibc, macOS and Windows")
+
+    @remit.span_type("desk:lookup", data_risk=PAYS_NOT)
+    async def lookup(arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"content": [{"type": "text", "text": arguments["order_id"] + " is shipped"}]}
+
+    found = tool("lookup", "Look up.", {"order_id": str})(lookup)
+    tools = [found, as_tool(scenarios.ask_to_pay)]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("Bash", {"command": "touch made", "description": "d"}),
+        (f"{SERVER}lookup", {"order_id": "A-1"}),
+        (f"{SERVER}ask_to_pay", {"amount": 5}),
+    ]
+    options = ClaudeAgentOptions(
+        mcp_servers={"desk": create_sdk_mcp_server("desk", tools=tools)},
+        allowed_tools=[name for name, _ in calls],
+        setting_sources=[],
+        include_partial_messages=True,
+        cwd=tmp_path,
+    )
+    governed = govern(
+        query,
+        name="Coder",
+        risks={**SUGGESTED, f"{SERVER}ask_to_pay": PAYS_NOT},
+        remits={"Coder": PAYS_NOT},
+    )
+    read: dict[str, str] = {}
+
+    async def run(url: str) -> None:
+        options.env = {
+            "ANTHROPIC_BASE_URL": url,
+            "ANTHROPIC_API_KEY": "none",
+            "CLAUDE_CONFIG_DIR": str(tmp_path / "config"),
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        }
+        async for message in governed(prompt="Go.", options=options):
+            for block in message.content if isinstance(message, UserMessage) else ():
+                assert isinstance(block, ToolResultBlock)
+                read[block.tool_use_id] = str(block.content)
+
+    with isolated(on_violation="deny") as recorder, serving(calls) as url:
+        asyncio.run(run(url))
+        agent = only(recorder, "claude-agent-sdk:agent")
+        steps = {span.name: (span.parent, span.status) for span in recorder.spans()}
+        first, _ = recorder.spans("claude-agent-sdk:llm")
+        refund = only(recorder, f"claude-agent-sdk:tool:{SERVER}ask_to_pay")
+    assert not (tmp_path / "made").exists()
+    assert steps["claude-agent-sdk:tool:Bash"] == (agent.key, "failed")
+    assert steps["desk:lookup"] == (agent.key, "complete")
+    assert steps["desk:pay"] == (refund.key, "failed")
+    assert "Policy denied this step" in read["toolu_0"]
+    assert "A-1 is shipped" in read["toolu_1"]
+    assert read["toolu_2"].startswith("Policy denied this step")
+    assert result_of(first)["token_usage"]["completion_tokens"] == ANSWER_TOKENS
+    assert (agent.status, result_of(agent)["outputs"]["output"]) == ("complete", "Done.")
+    assert float(result_of(agent)["cost"]["amount"]) > 0
 
 
 def test_tokens_without_partial_messages_are_those_of_the_agent() -> None:
