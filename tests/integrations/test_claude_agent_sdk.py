@@ -7,11 +7,8 @@ import functools
 import inspect
 import json
 import os
-import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -184,17 +181,6 @@ def options_for(command: Path, script: dict[str, Any], **options: Any) -> Claude
     return ClaudeAgentOptions(cli_path=command, env=env, **options)
 
 
-def wait_for(process: int) -> None:
-    """Wait until a process has ended."""
-    with suppress(ChildProcessError):
-        for _ in range(100):
-            if os.waitpid(process, os.WNOHANG) != (0, 0):
-                return
-            time.sleep(0.05)  # noqa: TID251 - the process is not ours to wait for
-        os.kill(process, signal.SIGKILL)
-        raise AssertionError(process)
-
-
 def test_the_spans_of_a_process(command: Path) -> None:
     """Agents, model calls and tools of the command are a tree, with tokens, cost and session."""
     script = {
@@ -256,7 +242,7 @@ def test_claude_code_itself_over_a_model_that_is_replaced(tmp_path: Path) -> Non
     if not [*Path(claude_agent_sdk.__file__).parent.glob("_bundled/claude*")]:
         pytest.skip("only on Linux with glibc, macOS and Windows")
 
-    @remit.span_type("desk:lookup", data_risk=PAYS_NOT)
+    @remit.span_type("shop:lookup", data_risk=PAYS_NOT)
     async def lookup(arguments: dict[str, Any]) -> dict[str, Any]:
         return {"content": [{"type": "text", "text": arguments["order_id"] + " is shipped"}]}
 
@@ -302,7 +288,7 @@ def test_claude_code_itself_over_a_model_that_is_replaced(tmp_path: Path) -> Non
         refund = only(recorder, f"claude-agent-sdk:tool:{SERVER}ask_to_pay")
     assert not (tmp_path / "made").exists()
     assert steps["claude-agent-sdk:tool:Bash"] == (agent.key, "failed")
-    assert steps["desk:lookup"] == (agent.key, "complete")
+    assert steps["shop:lookup"] == (agent.key, "complete")
     assert steps["desk:pay"] == (refund.key, "failed")
     assert "Policy denied this step" in read["toolu_0"]
     assert "A-1 is shipped" in read["toolu_1"]
@@ -749,11 +735,13 @@ def test_a_terminated_run_ends_the_process(command: Path) -> None:
     """The program gets `RunTerminated`, and the command is gone."""
     script = {"turns": [{"calls": [bash()]}, {"calls": [bash()]}, {"text": "ok"}]}
     options = options_for(command, script)
+    messages: list[Message] = []
     with isolated() as recorder:
 
         async def run() -> None:
             async with scenarios.desk.run():
                 async for message in govern(query)(prompt="Go.", options=options):
+                    messages.append(message)
                     if isinstance(message, AssistantMessage):
                         recorder.runs[0].feed.terminated = "enough"
 
@@ -761,7 +749,22 @@ def test_a_terminated_run_ends_the_process(command: Path) -> None:
             asyncio.run(run())
         assert "active" not in {span.status for span in recorder.spans()}
         assert len(recorder.spans("claude-agent-sdk:llm")) == 1
-    wait_for(int(Path(f"{command}.pid").read_text("utf-8")))
+    assert isinstance(messages[-1], AssistantMessage), "no message was read after it"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(Path(f"{command}.pid").read_text("utf-8")), os.WNOHANG)
+
+
+def test_a_tool_does_not_run_if_its_hook_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claude Code is told so: by default, it lets the tool run."""
+
+    async def fail(*_args: object) -> None:
+        raise RecursionError
+
+    play = Play([{"calls": [bash()]}, {"text": "ok"}])
+    with isolated():
+        monkeypatch.setattr("remit.integrations.claude_agent_sdk._Hook.__call__", fail)
+        asyncio.run(ask(play))
+    assert (play.ran, play.denied) == ([], 1)
 
 
 def test_a_fault_of_ours_denies_a_tool_and_loses_no_message(
