@@ -23,7 +23,7 @@ def serving(calls: Sequence[tuple[str, dict[str, Any]]]) -> Generator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - of the base
             """Be quiet."""
 
         def do_POST(self) -> None:
@@ -57,13 +57,13 @@ def serving(calls: Sequence[tuple[str, dict[str, Any]]]) -> Generator[str]:
 
 def events(key: str, model: str, blocks: Sequence[dict[str, Any]]) -> Generator[dict[str, Any]]:
     """Yield the events of a streamed message."""
-    message = {"id": key, "type": "message", "role": "assistant", "model": model, "content": []}
-    message |= {"stop_reason": None, "stop_sequence": None, "usage": STARTED}
+    message: dict[str, Any] = {"id": key, "type": "message", "role": "assistant", "model": model}
+    message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": STARTED}
     yield {"type": "message_start", "message": message}
     for index, block in enumerate(blocks):
         is_text = block["type"] == "text"
         begun = {**block, "text": ""} if is_text else {**block, "input": {}}
-        delta = {"type": "text_delta", "text": block.get("text")}
+        delta: dict[str, Any] = {"type": "text_delta", "text": block.get("text")}
         if not is_text:
             delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
         yield {"type": "content_block_start", "index": index, "content_block": begun}
