@@ -272,6 +272,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.anthropic.watch",
         "remit.integrations.openai_agents.RemitProcessor:",
         "remit.integrations.openai_agents.govern",
+        "remit.integrations.claude_agent_sdk.govern",
         "remit.integrations.pydantic_ai.Remit:",
         "remit.integrations.mcp.govern",
         "remit.integrations.mcp.Recorded:of",

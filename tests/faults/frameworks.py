@@ -245,6 +245,48 @@ def openai_shell(play: Play, *, hosted: bool = False, around: bool = False) -> N
         play.ran += [name for names in model.offered for name in names if hosted]
 
 
+# Claude Agent SDK
+
+
+def claude_agent_sdk(play: Play, *, around: bool = False, by: str = "query") -> None:
+    """Ask Claude Code; the remit is that of the run *around*, or of `remits=`.
+
+    Args:
+        play: What is played.
+        around: It is that of the run around.
+        by: What is governed: `query`, a `client` or `options`.
+    """
+    import claude_agent_sdk as sdk
+
+    from remit.integrations.claude_agent_sdk import govern
+    from tests.claude_code import Play as Script
+    from tests.integrations.test_claude_agent_sdk import SERVER, server, transport
+
+    tool = SERVER + DELETE
+    turns: list[dict[str, Any]] = [{"calls": [(tool, {"order": 5})]}, {"text": "ok"}]
+    process = transport(Script(turns, on_model_call=play.answer))
+    options = sdk.ClaudeAgentOptions(mcp_servers=server(play.deletion()))
+    rules: dict[str, Any] = {"name": DESK, "risks": {tool: DELETES}}
+    if not around:
+        rules["remits"] = {DESK: play.data_risk}
+
+    async def ask() -> None:
+        if by == "client":
+            client = govern(sdk.ClaudeSDKClient(options, process), **rules)
+            async with client:
+                await client.query("Delete it.")
+                async for _ in client.receive_response():
+                    pass
+            return
+        governed = govern(options, **rules) if by == "options" else options
+        query = govern(sdk.query, **rules) if by == "query" else sdk.query
+        async for _ in query(prompt="Delete it.", options=governed, transport=process):
+            pass
+
+    with play.run_of_an_agent() if around else nullcontext():
+        asyncio.run(ask())
+
+
 # MCP
 
 
@@ -371,6 +413,12 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
         "shell in a run": with_options(openai_shell, around=True),
         "hosted shell": with_options(openai_shell, hosted=True),
         "hosted shell in a run": with_options(openai_shell, hosted=True, around=True),
+    },
+    "claude_agent_sdk": {
+        "remit of its own": claude_agent_sdk,
+        "run around": with_options(claude_agent_sdk, around=True),
+        "client": with_options(claude_agent_sdk, by="client"),
+        "options": with_options(claude_agent_sdk, by="options"),
     },
     "mcp": {"client": mcp_client, "server": mcp_server},
     "opentelemetry.sdk": {"run around": bridge},
