@@ -30,6 +30,7 @@ ON_THE_LOWEST = (
 )
 FRAMEWORKS = {
     "anthropic": ("anthropic",),
+    "claude_agent_sdk": ("claude-agent-sdk",),
     "langchain": ("langchain", "langchain-core", "langgraph"),
     "mcp": ("mcp",),
     "openai": ("openai",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import itertools
 import json
 import os
 import sys
@@ -633,7 +634,7 @@ def test_options_that_are_governed_twice_have_one_span_for_each_tool() -> None:
         (query, {"capture_reasoning": 1}, "expected True or False"),
         (query, {"risks": {"Bash": 1}}, "Bash"),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 def test_what_govern_refuses(target: Any, arguments: dict[str, Any], message: str) -> None:
     """At once, with the argument."""
