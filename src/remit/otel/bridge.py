@@ -74,10 +74,25 @@ class _Opened:
     outer: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """A span of OpenTelemetry that is not recorded, or only at its end.
+
+    Attributes:
+        outer: Id of its parent in OpenTelemetry.
+        native: The span of an integration that was current when it began.
+        is_same: Whether both are one step, which the integration records.
+    """
+
+    outer: int | None
+    native: ManualSpan | None
+    is_same: bool
+
+
 # Shared by all bridges, so that a span is recorded once where there are two.
 _opened: Final[dict[int, _Opened]] = {}
-_others: Final[dict[int, int | None]] = {}
-"""The open spans that are not steps, by id, with the id of their parent."""
+_others: Final[dict[int, _Other]] = {}
+"""The other open spans, by id."""
 models: Final[dict[bytes, tuple[int, SpanContext | None]]] = {}
 """Id and context of the open model calls, by the key of their span."""
 parents: Final[dict[bytes, bytes]] = {}
@@ -155,21 +170,24 @@ class Bridge(SpanProcessor):
         if key is None or key in _opened or key in _others:
             return
         attributes = _attributes_of(span)
-        kind = kind_of(attributes, span.name)
+        kind, native = kind_of(attributes, span.name), _native()
         if kind is None:
-            _add(_others, key, outer)
+            _add(_others, key, _Other(outer, native, is_same=False))
+            return
+        recorder = self._recorder(kind, attributes, span.name)
+        if _is_step_of(native, recorder, attributes, span.name):
+            _add(_others, key, _Other(outer, native, is_same=True))
             return
         around = _context_of(outer)
         opens_run = kind == "agent" and around is None
-        recorder = self._recorder(kind, attributes, span.name)
         manual = spans.start(
             recorder,
             partial(_beginning, kind, attributes, span.name),
             parent=around,
             agent=self._agent(attributes, span.name) if opens_run else None,
             deny=self._enforce,
-            announce=False,
             started_ns=span.start_time,
+            replaceable=True,
         )
         with manual.ended_by_errors():
             asked = _asked(kind, attributes)
@@ -177,6 +195,7 @@ class Bridge(SpanProcessor):
             context = manual.context
             if context is None:
                 return
+            manual.on_replaced = partial(parents.pop, context.key, None)
             if kind == "llm":
                 _add(models, context.key, (key, around))
             _add(parents, context.key, context.run.context.key if around is None else around.key)
@@ -224,20 +243,22 @@ class Bridge(SpanProcessor):
     @guarded("the end of a span of OpenTelemetry")
     def on_end(self, span: ReadableSpan) -> None:
         """End the span of remit with the known data."""
-        key, outer = _ids(span)
+        key, _ = _ids(span)
         if key is None:
             return
         attributes = _attributes_of(span)
         opened = _opened.pop(key, None)
         if opened is None:
-            kind, is_other = kind_of(attributes, span.name), key in _others
-            _others.pop(key, None)
-            if is_other and kind is not None:
-                self._record(kind, span, attributes, outer)
+            kind, other = kind_of(attributes, span.name), _others.pop(key, None)
+            if other is not None and kind is not None and not other.is_same:
+                self._record(kind, span, attributes, other)
             return
         manual = opened.manual
         if manual.context is not None:
             models.pop(manual.context.key, None)
+        if manual.replaced_by is not None:
+            manual.replaced_by.make_previous_current()
+            return
         kind = kind_of(attributes, span.name) or opened.kind
         recorder = self._recorder(kind, attributes, span.name)
         known = recorder is opened.recorder and _asked(kind, attributes) == opened.asked != ()
@@ -246,18 +267,20 @@ class Bridge(SpanProcessor):
             parents.pop(manual.context.key, None)
 
     def _record(
-        self, kind: Kind, span: ReadableSpan, attributes: Attributes, outer: int | None
+        self, kind: Kind, span: ReadableSpan, attributes: Attributes, other: _Other
     ) -> None:
         """Record a step that was recognised at its end, as a sibling of the steps below it."""
-        around = _context_of(outer)
         recorder = self._recorder(kind, attributes, span.name)
+        if _is_step_of(other.native, recorder, attributes, span.name):
+            return
+        around = _context_of(other.outer)
         manual = spans.start(
             recorder,
             NOTHING,
             parent=around,
             deny=False,
-            announce=False,
             started_ns=span.start_time,
+            replaceable=True,
         )
         self._end(manual, kind, span, attributes, around, recorder)
 
@@ -378,22 +401,65 @@ def _add(entries: dict[Any, Any], key: object, value: object) -> None:
 
 def _context_of(outer: int | None) -> SpanContext | None:
     """Return the context of the nearest step at or above the span *outer*, else the current one."""
-    key = outer
+    key, reported = outer, None
     for _ in range(MAX_OPEN):
-        if key is None:
+        if key is None or reported is not None:
             break
-        opened = _opened.get(key)
-        if opened is None:
-            key = _others.get(key)
-        elif opened.manual.context is None or not opened.manual.is_open:
-            key = opened.outer
+        opened, other = _opened.get(key), _others.get(key)
+        if opened is not None:
+            reported, key = _open_context_of(opened.manual), opened.outer
+        elif other is not None:
+            reported = _open_context_of(other.native) if other.is_same else None
+            key = other.outer
         else:
-            return opened.manual.context
+            key = None
+    if reported is not None:
+        inner = _own_step()
+        return inner if _is_below(inner, reported) else reported
     context = open_context()
     # A model call whose answer is being streamed is current here, and not in OpenTelemetry.
     while context is not None and context.key in models and models[context.key][0] != outer:
         context = models[context.key][1]
     return context
+
+
+def _open_context_of(manual: ManualSpan | None) -> SpanContext | None:
+    """Return the context of an open span, or of the one that took it over."""
+    if manual is not None and manual.replaced_by is not None:
+        manual = manual.replaced_by
+    return manual.context if manual is not None and manual.is_open else None
+
+
+def _own_step() -> SpanContext | None:
+    """Return the nearest current step that is not of OpenTelemetry."""
+    context = open_context()
+    while (span := spans.reported_span(context)) is not None and span.on_replaced is not None:
+        context = span.around
+    return context
+
+
+def _is_below(inner: SpanContext | None, outer: SpanContext) -> bool:
+    """Return whether an open step is below *outer*."""
+    if inner is None or inner.run is not outer.run:
+        return False
+    key: bytes | None = inner.key
+    while key is not None and key != outer.key:
+        span = inner.run.open.get(key)
+        key = None if span is None else span.start.parent
+    return key is not None
+
+
+def _native() -> ManualSpan | None:
+    """Return the current span if it is of an integration of remit."""
+    span = spans.reported_span(open_context())
+    return None if span is None or span.on_replaced is not None else span
+
+
+def _is_step_of(
+    native: ManualSpan | None, recorder: SpanRecorder, attributes: Attributes, name: str
+) -> bool:
+    """Return whether a span of OpenTelemetry is the step that *native* is."""
+    return native is not None and native.is_step_of(recorder, _agent_name(attributes, name))
 
 
 def _agent_name(attributes: Attributes, name: str) -> str:
