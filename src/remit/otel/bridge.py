@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -13,7 +14,7 @@ from remit._adapters.declare import add_to_header, declare, declare_agent
 from remit._adapters.spans import NOTHING, ManualSpan
 from remit._adapters.tables import MAX_OPEN
 from remit._base.frames import caller
-from remit._base.guard import contain, guarded
+from remit._base.guard import contain, guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._record.context import open_context
@@ -24,16 +25,28 @@ from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages, known_only
 from remit.models.data_risk import DataRisk
 from remit.otel.conventions import (
+    OPENINFERENCE,
     OPERATIONS,
     Attributes,
     Kind,
     as_object,
+    cost_of,
+    finish_reasons_of,
+    is_streamed,
     kind_of,
     read,
     read_text,
     settings_of,
+    unread,
 )
-from remit.otel.messages import messages_of, system_of, tools_of
+from remit.otel.messages import (
+    definitions_of,
+    documents_of,
+    messages_of,
+    model_messages_of,
+    system_of,
+    tools_of,
+)
 
 SDK: Final = "opentelemetry-sdk"
 _llm.required(SDK, "1.25", _llm.installed(SDK), "remit.otel")
@@ -44,12 +57,15 @@ from opentelemetry.trace import StatusCode
 
 MAX_TOOLS: Final = 1_000
 """Tools that one bridge declares; further ones are recorded as `otel:tool`."""
+UUID: Final = re.compile(r"_?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id in the name of a span, which is different in each run."""
 MAX_DEFINITIONS: Final = 64
 """Lists of tool definitions that one bridge remembers having read."""
 
 RECORDERS: Final[Mapping[Kind, SpanRecorder]] = {
     "llm": declare("otel:llm", "llm", title="Model call"),
     "agent": declare("otel:agent", "agent", title="Agent"),
+    "chain": declare("otel:chain", "agent", title="Chain"),
     "retriever": declare("otel:retriever", "retriever", title="Retrieval"),
     "tool": declare("otel:tool", "tool", title="Tool"),
 }
@@ -102,9 +118,10 @@ parents: Final[dict[bytes, bytes]] = {}
 class Bridge(SpanProcessor):
     """Span processor that records the GenAI spans of a tracer provider as steps.
 
-    The span types are `otel:agent:<name>`, `otel:llm:<name>`, `otel:retriever:<name>` and
+    The span types are `otel:agent`, `otel:chain`, `otel:llm`, `otel:retriever` and
     `otel:tool:<name>`. Other spans, such as HTTP requests, are left out; their children become
-    children of the nearest recorded span. Outside any run, the outermost agent opens a run.
+    children of the nearest recorded span. Outside any run, the outermost agent or chain opens a
+    run.
     """
 
     def __init__(
@@ -139,7 +156,8 @@ class Bridge(SpanProcessor):
         self._risks = dict(risks or {})
         self._history = _llm.History(_llm.checked_capture(capture_messages, "Bridge"))
         self._place = caller()
-        self._definitions: set[str] = set()
+        self._definitions: set[object] = set()
+        self._is_warned = False
         self._tools = {name: self._declare(name) for name in self._risks}
 
     # The start
@@ -179,7 +197,7 @@ class Bridge(SpanProcessor):
             _add(_others, key, _Other(outer, native, is_same=True))
             return
         around = _context_of(outer)
-        opens_run = kind == "agent" and around is None
+        opens_run = kind in {"agent", "chain"} and around is None
         manual = spans.start(
             recorder,
             partial(_beginning, kind, attributes, span.name),
@@ -252,6 +270,8 @@ class Bridge(SpanProcessor):
             kind, other = kind_of(attributes, span.name), _others.pop(key, None)
             if other is not None and kind is not None and not other.is_same:
                 self._record(kind, span, attributes, other)
+            elif kind is None:
+                self._warn_unread(span, attributes)
             return
         manual = opened.manual
         if manual.context is not None:
@@ -305,15 +325,28 @@ class Bridge(SpanProcessor):
         else:
             manual.end(result, error=error, ended_ns=span.end_time)
 
+    def _warn_unread(self, span: ReadableSpan, attributes: Attributes) -> None:
+        """Log once that a span is not recorded although it seems to be of a model."""
+        attribute = None if self._is_warned else unread(attributes, span.name)
+        if attribute is not None:
+            self._is_warned = True
+            logger.warning(
+                "the span %r of %s has the attribute %s, and no operation that remit.otel.Bridge "
+                "reads: it is not recorded, nor are others like it",
+                span.name,
+                _scope(span),
+                attribute,
+            )
+
     def _declare_tools(self, attributes: Attributes) -> None:
         """Declare the tools that a model may call, with their schemas."""
-        text = read_text(attributes, "tools")
-        if text is None or text in self._definitions:
+        definitions = definitions_of(attributes)
+        if not isinstance(definitions, str | tuple) or definitions in self._definitions:
             return
         if len(self._definitions) >= MAX_DEFINITIONS:
             self._definitions.clear()
-        self._definitions.add(text)
-        for tool in tools_of(text):
+        self._definitions.add(definitions)
+        for tool in tools_of(definitions):
             if len(self._tools) < MAX_TOOLS:
                 name, schema = tool["name"], as_object(tool.get("parameters"))
                 self._tools[name] = self._declare(name, tool.get("description"), schema)
@@ -325,13 +358,16 @@ class Bridge(SpanProcessor):
     ) -> Mapping[str, object]:
         if kind in {"tool", "retriever"}:
             return _beginning(kind, attributes, span.name)
-        messages = messages_of(attributes, "messages", span.events)
+        read_messages = model_messages_of if kind == "llm" else messages_of
+        messages = read_messages(attributes, "messages", span.events)
         recorded, omitted = self._history.new(around, messages) if kind == "llm" else (messages, 0)
         if self._history.capture == "none":
             recorded = ()
-        if kind == "agent":
-            named = {"agent_name": _agent_name(attributes, span.name)}
-            return {**named, "inputs": {"messages": list(recorded)} if recorded else {}}
+        if kind in {"agent", "chain"}:
+            inputs: Mapping[str, object] = {"messages": list(recorded)} if recorded else {}
+            if not recorded and self._history.capture != "none":
+                inputs = _inputs(read(attributes, "input"))
+            return {f"{kind}_name": _agent_name(attributes, span.name), "inputs": inputs}
         operation = read_text(attributes, "operation") or "chat"
         return _llm.payload(
             OPERATIONS.get(operation, operation),
@@ -342,10 +378,10 @@ class Bridge(SpanProcessor):
             system=None if self._history.capture == "none" else system_of(attributes),
             tools=_llm.described(
                 (tool["name"], tool.get("description"))
-                for tool in tools_of(read(attributes, "tools"))
+                for tool in tools_of(definitions_of(attributes))
             ),
             settings=settings_of(attributes),
-            stream=read(attributes, "stream") is True,
+            stream=is_streamed(attributes),
         )
 
     def _result(
@@ -354,15 +390,18 @@ class Bridge(SpanProcessor):
         if kind == "tool":
             return {"outputs": known_only(output=_llm.json_of(read(attributes, "output")))}
         if kind == "retriever":
-            return {"outputs": known_only(documents=_llm.json_of(read(attributes, "documents")))}
-        answer = messages_of(attributes, "answer", span.events)
-        if kind == "agent":
-            shown = [] if self._history.capture == "none" else answer
-            return {"outputs": {"messages": shown} if shown else {}}
+            return {"outputs": known_only(documents=documents_of(attributes))}
+        read_messages = model_messages_of if kind == "llm" else messages_of
+        answer = read_messages(attributes, "answer", span.events)
+        if kind in {"agent", "chain"}:
+            if self._history.capture == "none":
+                return {"outputs": {}}
+            output = _llm.json_of(attributes.get("output.value"))
+            return {"outputs": {"messages": answer} if answer else known_only(output=output)}
         first_s = read(attributes, "first_chunk_s")
         return _llm.result(
             self._history.answered(around, answer),
-            _listed(read(attributes, "finish_reasons")),
+            finish_reasons_of(attributes),
             tokens=_llm.token_usage(
                 read(attributes, "prompt_tokens"),
                 read(attributes, "completion_tokens"),
@@ -373,6 +412,7 @@ class Bridge(SpanProcessor):
             ),
             response_model=read(attributes, "response_model"),
             response_id=read(attributes, "response_id"),
+            cost=cost_of(attributes, _scope(span)),
             first_token_ms=first_s * 1_000 if isinstance(first_s, int | float) else None,
         )
 
@@ -459,31 +499,38 @@ def _is_step_of(
     native: ManualSpan | None, recorder: SpanRecorder, attributes: Attributes, name: str
 ) -> bool:
     """Return whether a span of OpenTelemetry is the step that *native* is."""
-    return native is not None and native.is_step_of(recorder, _agent_name(attributes, name))
+    if native is None:
+        return False
+    if recorder is RECORDERS["chain"]:  # a part of the agent
+        return native.kind == "agent"
+    return native.is_step_of(recorder, _agent_name(attributes, name))
 
 
 def _agent_name(attributes: Attributes, name: str) -> str:
-    return read_text(attributes, "agent") or name.partition(" ")[2] or "agent"
+    agent = read_text(attributes, "agent")
+    if agent is None and OPENINFERENCE in attributes:
+        agent = UUID.sub("", name)
+    return agent or name.partition(" ")[2] or "agent"
 
 
 def _tool_name(attributes: Attributes, name: str) -> str | None:
-    return read_text(attributes, "tool") or name.partition(" ")[2] or None
+    tool = read_text(attributes, "tool")
+    if tool is None and OPENINFERENCE in attributes:
+        return name
+    return tool or name.partition(" ")[2] or None
 
 
 def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, object]:
     """Return the payload that is known when a span starts."""
     if kind == "tool":
-        arguments = _llm.json_of(read(attributes, "arguments"))
-        inputs = as_object(arguments)
-        inputs = known_only(input=arguments) if inputs is None else inputs
         named = known_only(
             tool_name=_tool_name(attributes, name), call_id=read(attributes, "call_id")
         )
-        return {**named, "inputs": inputs}
+        return {**named, "inputs": _inputs(read(attributes, "arguments"))}
     if kind == "retriever":
         return {"inputs": known_only(query=read(attributes, "query"))}
-    if kind == "agent":
-        return {"agent_name": _agent_name(attributes, name), "inputs": {}}
+    if kind in {"agent", "chain"}:
+        return {f"{kind}_name": _agent_name(attributes, name), "inputs": {}}
     return NOTHING
 
 
@@ -493,8 +540,17 @@ def _asked(kind: Kind, attributes: Attributes) -> tuple[object, ...]:
     return tuple(read(attributes, field) for field in fields)
 
 
-def _listed(value: object) -> Sequence[object]:
-    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
+def _inputs(value: object) -> Mapping[str, object]:
+    """Return the inputs of a step: an object, or another value as `input`."""
+    decoded = _llm.json_of(value)
+    inputs = as_object(decoded)
+    return known_only(input=decoded) if inputs is None else inputs
+
+
+def _scope(span: ReadableSpan) -> str:
+    """Return the name of the instrumentation that made a span."""
+    scope = span.instrumentation_scope
+    return "an instrumentation without a name" if scope is None or not scope.name else scope.name
 
 
 def _type_of_failure(span: ReadableSpan) -> tuple[str, str | None]:
