@@ -532,6 +532,20 @@ def test_steps_of_openinference_are_known(recorder: RecordingSink) -> None:
     assert tool.result == {"outputs": {"output": "paid"}}
 
 
+def test_a_text_of_the_framework_is_a_text(recorder: RecordingSink) -> None:
+    """The results of smolagents are of a subclass of `str`."""
+
+    class AgentText(str):
+        __slots__ = ()
+
+    tracer = provider_with(Bridge()).get_tracer("test")
+    attributes = {"openinference.span.kind": "TOOL", "output.value": AgentText("paid")}
+    with tracer.start_as_current_span("pay", attributes=attributes):
+        pass
+    (tool,) = recorder.spans()
+    assert tool.result == {"outputs": {"output": "paid"}}
+
+
 def test_an_outermost_chain_opens_a_run() -> None:
     """Many frameworks of OpenInference have chains only; ids in names are left out."""
     tracer = provider_with(Bridge()).get_tracer("test")

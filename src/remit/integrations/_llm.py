@@ -184,8 +184,10 @@ def tool_call(call_id: object, name: object, arguments: object) -> dict[str, obj
 def json_of(value: object) -> object:
     """Return the value of a JSON text, or *value* itself if it is not JSON."""
     if isinstance(value, str | bytes):
+        # The decoder takes no subclass, such as the texts of smolagents.
+        text = str.__str__(value) if isinstance(value, str) else value
         try:
-            return msgspec.json.decode(value)
+            return msgspec.json.decode(text)
         except msgspec.DecodeError:
             return value
     return value
