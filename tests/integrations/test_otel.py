@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 from pydantic_ai import Agent, Tool
 from pydantic_ai.capabilities import Instrumentation
@@ -188,7 +188,7 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
 
 PROGRAM = """
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
@@ -727,6 +727,29 @@ def test_messages_are_captured_as_asked(recorder: RecordingSink, capture: Any) -
     shown = [call.payload["inputs"].get("messages") for call in calls]
     message = {"role": "user", "content": "Where?"}
     assert shown == {"new": [[message], []], "all": [[message]] * 2, "none": [[], []]}[capture]
+
+
+def test_an_sdk_that_hides_exceptions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise enforcement would stop in silence."""
+
+    def hide(self: SynchronousMultiSpanProcessor, *arguments: Any, **keywords: Any) -> None:
+        with suppress(Exception):
+            on_start(self, *arguments, **keywords)
+
+    on_start = SynchronousMultiSpanProcessor.on_start
+    monkeypatch.setattr(SynchronousMultiSpanProcessor, "on_start", hide)
+    with pytest.raises(DeclarationError, match=r"expected one that passes it on, as 1\.25 to"):
+        Bridge(enforce=True)
+    Bridge()
+
+
+def test_enforcement_is_proved_whatever_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof has a provider of its own; a disabled SDK starts no spans."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    Bridge(enforce=True)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with pytest.raises(DeclarationError, match="unset OTEL_SDK_DISABLED"):
+        Bridge(enforce=True)
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,14 @@ from remit.otel.messages import (
 )
 
 SDK: Final = "opentelemetry-sdk"
+TESTED: Final = "1.25 to 1.45"
+"""Versions with which the tests of `Bridge(enforce=True)` have passed."""
 _llm.required(SDK, "1.25", _llm.installed(SDK), "remit.otel")
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
 MAX_TOOLS: Final = 1_000
@@ -141,7 +145,8 @@ class Bridge(SpanProcessor):
                 parent did not have, `all` records all, `none` records none.
 
         Raises:
-            DeclarationError: An argument is wrong.
+            DeclarationError: An argument is wrong, or *enforce* was given and the installed SDK
+                does not pass the exceptions of span processors on.
         """
         if not isinstance(cast("object", enforce), bool):
             raise DeclarationError(
@@ -151,6 +156,13 @@ class Bridge(SpanProcessor):
             raise DeclarationError(
                 f"Bridge: risks is {describe_value(risks)}; expected a mapping of names of tools "
                 "to remit.risk(...)"
+            )
+        if enforce and not _passes_exceptions_on():
+            raise DeclarationError(
+                f"Bridge(enforce=True): an exception of a span processor does not reach the code "
+                f"that starts the span, so that no step would be denied: saw {SDK} "
+                f"{_llm.installed(SDK)}; expected one that passes it on, as {TESTED} do. Install "
+                f"one of these versions, unset OTEL_SDK_DISABLED, or use Bridge(), which records"
             )
         self._enforce = enforce
         self._risks = dict(risks or {})
@@ -415,6 +427,30 @@ class Bridge(SpanProcessor):
             cost=cost_of(attributes, _scope(span)),
             first_token_ms=first_s * 1_000 if isinstance(first_s, int | float) else None,
         )
+
+
+class _Probe(SpanProcessor):
+    """Span processor whose exception should reach the caller."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        raise _ProbeError
+
+
+class _ProbeError(Exception):
+    """The exception that should reach the caller."""
+
+
+def _passes_exceptions_on() -> bool:
+    """Return whether the SDK passes an exception of `on_start` to the code that starts a span."""
+    provider = TracerProvider(
+        sampler=ALWAYS_ON, resource=Resource.get_empty(), shutdown_on_exit=False
+    )
+    provider.add_span_processor(_Probe())
+    try:
+        provider.get_tracer("remit").start_span("probe")
+    except _ProbeError:
+        return True
+    return False
 
 
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
