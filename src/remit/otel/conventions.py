@@ -137,8 +137,6 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "documents": ("gen_ai.retrieval.documents",),
     "error": ("error.type",),
-    "verdict": ("gen_ai.security.verdict.type",),
-    "reason": ("gen_ai.security.verdict.reason",),
 }
 """Names of each attribute, the newest first: it is written, and all are read."""
 
