@@ -702,6 +702,33 @@ def test_attributes_of_another_shape_lose_nothing_else(
     assert (call.status, call.payload["model_name"]) == ("complete", "m")
 
 
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        ({"gen_ai.response.finish_reasons": ("stop",)}, "complete"),
+        ({"llm.finish_reason": "stop"}, "complete"),
+        ({"gen_ai.usage.input_tokens": 3}, "cancelled"),
+    ],
+)
+def test_an_answered_model_call_in_a_closed_generator_is_complete(
+    recorder: RecordingSink, attributes: Any, status: str
+) -> None:
+    """A refusal of the tool after the answer closes the generator of Google ADK."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+
+    def answers() -> Generator[str]:
+        chat = {"gen_ai.operation.name": "chat"}
+        with tracer.start_as_current_span("chat m", attributes=chat) as span:
+            span.set_attributes(attributes)
+            yield "an answer"
+
+    steps = answers()
+    next(steps)
+    steps.close()
+    (call,) = recorder.spans()
+    assert call.status == status
+
+
 def test_a_failure_without_its_exception_is_one(recorder: RecordingSink) -> None:
     """As an instrumentation reports it that ends its spans later."""
     tracer = provider_with(Bridge()).get_tracer("test")

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import add_to_header, declare, declare_agent
-from remit._adapters.spans import NOTHING, ManualSpan
+from remit._adapters.spans import NOTHING, ManualSpan, Status
 from remit._adapters.tables import MAX_OPEN
 from remit._base.frames import caller
 from remit._base.guard import contain, guarded, logger
@@ -335,7 +335,10 @@ class Bridge(SpanProcessor):
         if failed and error is None:
             manual.end(partial(_failure, manual, span), status="failed", ended_ns=span.end_time)
         else:
-            manual.end(result, error=error, ended_ns=span.end_time)
+            # A refusal after the answer may close the generator that made the model call.
+            answered = kind == "llm" and not failed and any(finish_reasons_of(attributes))
+            status: Status | None = "complete" if answered else None
+            manual.end(result, status=status, error=error, ended_ns=span.end_time)
 
     def _warn_unread(self, span: ReadableSpan, attributes: Attributes) -> None:
         """Log once that a span is not recorded although it seems to be of a model."""
