@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+import wrapt
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -261,6 +262,76 @@ def test_a_broken_stream_of_a_watched_client_is_failed() -> None:
     (call,) = [span for span in recorder.spans() if span.name != "desk:find"]
     assert (call.name, call.status) == ("openai:llm", "failed")
     assert {span.parent for span in recorder.spans()} == {recorder.runs[0].root.key}
+
+
+class Both(wrapt.ObjectProxy):  # type: ignore[misc] - wrapt has no types
+    """A stream as the instrumentation of OpenInference returns it: of both kinds."""
+
+    def __iter__(self) -> Any:
+        """Iterate."""
+        return iter(self.__wrapped__)
+
+    def __next__(self) -> Any:
+        """Return the next item."""
+        return next(self.__wrapped__)
+
+    def __aiter__(self) -> Any:
+        """Iterate in an event loop."""
+        return self.__wrapped__.__aiter__()
+
+    async def __anext__(self) -> Any:
+        """Return the next item in an event loop."""
+        return await self.__wrapped__.__anext__()
+
+
+class Inside(openai.OpenAI):
+    """Instrumented inside `watch`, as OpenInference replaces the method of the class."""
+
+    def request(self, *arguments: Any, **keywords: Any) -> Any:
+        """Wrap the stream."""
+        return Both(super().request(*arguments, **keywords))
+
+
+class AsyncInside(openai.AsyncOpenAI):
+    """The same, for an event loop."""
+
+    async def request(self, *arguments: Any, **keywords: Any) -> Any:
+        """Wrap the stream."""
+        return Both(await super().request(*arguments, **keywords))
+
+
+CHUNK = {
+    "id": "chat-1",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": "gpt-test",
+    "choices": [{"index": 0, "delta": {"content": "Answer"}, "finish_reason": "stop"}],
+}
+
+
+async def test_a_stream_that_is_wrapped_inside_a_watched_client_is_read() -> None:
+    """By the kind of the client, not by that of the wrapper."""
+    server = FakeServer(http_library(openai), lambda *_: [CHUNK, "[DONE]"])
+    asked: Any = {"model": "gpt-test", "messages": [{"role": "user", "content": "?"}]}
+    with isolated() as recorder, scenarios.desk.run():
+        stream = watch(server.connect(Inside)).chat.completions.create(**asked, stream=True)
+        assert len(list(stream)) == 1
+        client = watch(server.connect(AsyncInside))
+        stream = await client.chat.completions.create(**asked, stream=True)
+        assert len([chunk async for chunk in stream]) == 1
+    assert [span.status for span in recorder.spans("openai:llm")] == ["complete"] * 2
+
+
+def test_a_stream_of_a_watched_client_takes_attributes() -> None:
+    """OpenLLMetry wraps it in a proxy that keeps its own state on it."""
+    server = FakeServer(http_library(openai), lambda *_: [CHUNK, "[DONE]"])
+    asked: Any = {"model": "gpt-test", "messages": [{"role": "user", "content": "?"}]}
+    with isolated() as recorder, scenarios.desk.run():
+        client = watch(server.connect(openai.OpenAI))
+        stream = wrapt.ObjectProxy(client.chat.completions.create(**asked, stream=True))
+        stream.first_token = True
+        assert (stream.first_token, len(list(stream))) == (True, 1)
+    assert recorder.spans("openai:llm")
 
 
 # Rules
