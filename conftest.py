@@ -59,6 +59,8 @@ NEEDS = {
     "opentelemetry.md": "pydantic_ai",
     "opentelemetry-export.md": "opentelemetry",
 }
+OWN_SESSION = {"test_bridge_frameworks.py", "more-frameworks.md"}
+"""What needs libraries that do not install with those of the gate: `nox -s bridge` runs it."""
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
 NUMBERS = count()
@@ -168,6 +170,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     A file of which the expression of marks takes no test is not imported: that takes seconds in
     each worker.
     """
+    if collection_path.name in OWN_SESSION and find_spec("litellm") is None:
+        return True
     marks = str(config.getoption("markexpr"))
     if marks.startswith("not gate and"):
         return True if for_the_gate(collection_path) else None

@@ -264,7 +264,7 @@ def test_a_broken_stream_of_a_watched_client_is_failed() -> None:
     assert {span.parent for span in recorder.spans()} == {recorder.runs[0].root.key}
 
 
-class Both(wrapt.ObjectProxy):  # type: ignore[misc] - wrapt has no types
+class Both(wrapt.ObjectProxy[Any]):
     """A stream as the instrumentation of OpenInference returns it: of both kinds."""
 
     def __iter__(self) -> Any:
@@ -328,7 +328,8 @@ def test_a_stream_of_a_watched_client_takes_attributes() -> None:
     asked: Any = {"model": "gpt-test", "messages": [{"role": "user", "content": "?"}]}
     with isolated() as recorder, scenarios.desk.run():
         client = watch(server.connect(openai.OpenAI))
-        stream = wrapt.ObjectProxy(client.chat.completions.create(**asked, stream=True))
+        answer = client.chat.completions.create(**asked, stream=True)
+        stream: Any = wrapt.ObjectProxy(answer)
         stream.first_token = True
         assert (stream.first_token, len(list(stream))) == (True, 1)
     assert recorder.spans("openai:llm")
