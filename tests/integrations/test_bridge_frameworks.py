@@ -289,7 +289,7 @@ def run_smolagents(
 
 def test_smolagents_with_openinference(recorder: RecordingSink) -> None:
     """Agent, steps, model calls and tools."""
-    calls = [("look_up", {"order_id": "A-1"}), ("final_answer", {"answer": scenarios.TOLD})]
+    calls: Any = [("look_up", {"order_id": "A-1"}), ("final_answer", {"answer": scenarios.TOLD})]
     with instrumented(SmolagentsInstrumentor()), scenarios.desk.run():
         answer, _ = run_smolagents(calls, look_up)
     assert answer == scenarios.TOLD
@@ -305,7 +305,7 @@ def test_smolagents_with_openinference(recorder: RecordingSink) -> None:
 
 def test_a_denied_tool_of_smolagents(recorder: RecordingSink) -> None:
     """The model reads why, and the agent goes on."""
-    calls = [("spend", {"amount": 5}), ("final_answer", {"answer": "Ask a person."})]
+    calls: Any = [("spend", {"amount": 5}), ("final_answer", {"answer": "Ask a person."})]
     with instrumented(SmolagentsInstrumentor()), scenarios.careful.run():
         answer, requests = run_smolagents(calls, spend)
     assert answer == "Ask a person."
