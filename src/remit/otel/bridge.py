@@ -356,7 +356,7 @@ class Bridge(SpanProcessor):
     def _declare_tools(self, attributes: Attributes) -> None:
         """Declare the tools that a model may call, with their schemas."""
         definitions = definitions_of(attributes)
-        if not isinstance(definitions, str | tuple) or definitions in self._definitions:
+        if not definitions or definitions in self._definitions:
             return
         if len(self._definitions) >= MAX_DEFINITIONS:
             self._definitions.clear()

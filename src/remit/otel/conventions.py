@@ -268,9 +268,8 @@ def finish_reasons_of(attributes: Attributes) -> list[object]:
     reasons = read(attributes, "finish_reasons")
     if isinstance(reasons, str) and reasons.startswith("["):
         reasons = _llm.json_of(reasons)
-    if not isinstance(reasons, list | tuple):
-        reasons = [reasons]
-    return [reason.value if isinstance(reason, Enum) else reason for reason in reasons]
+    listed = _llm.listed(reasons) or [reasons]
+    return [reason.value if isinstance(reason, Enum) else reason for reason in listed]
 
 
 def cost_of(attributes: Attributes, source: str | None) -> dict[str, str] | None:

@@ -58,20 +58,22 @@ def model_messages_of(attributes: Attributes, field: str, events: Sequence[Any])
     return [_llm.message("user" if field == "messages" else "assistant", _llm.json_of(whole))]
 
 
-def definitions_of(attributes: Attributes) -> object:
-    """Return the definitions of the tools that a model may call; a JSON text or a tuple of them."""
-    text = read(attributes, "tools")
-    if text is not None:
-        return text
-    tools = (as_object(each.get("tool")) or each for each in indexed(attributes, "llm.tools"))
-    return tuple(schema for each in tools if isinstance(schema := each.get("json_schema"), str))
+def definitions_of(attributes: Attributes) -> str | tuple[str, ...]:
+    """Return the definitions of the tools that a model may call: the JSON of a list, or of each."""
+    definitions = read(attributes, "tools")
+    if isinstance(definitions, str):
+        return definitions
+    schemas = _llm.listed(definitions) or [
+        (as_object(each.get("tool")) or each).get("json_schema")
+        for each in indexed(attributes, "llm.tools")
+    ]
+    return tuple(schema for schema in schemas if isinstance(schema, str))
 
 
 def tools_of(definitions: object) -> list[dict[str, Any]]:
     """Return `name`, `description` and `parameters` of each tool in a list of definitions."""
     tools: list[dict[str, Any]] = []
-    decoded = _llm.json_of(definitions)
-    for each in _dicts(list(decoded) if isinstance(decoded, tuple) else decoded):
+    for each in _dicts(_llm.listed(_llm.json_of(definitions))):
         tool = as_object(each.get("function")) or each
         if isinstance(tool.get("name"), str):
             tools.append(tool)
@@ -149,14 +151,12 @@ def indexed(attributes: Attributes, *prefixes: str) -> list[dict[str, Any]]:
         start, nodes = f"{prefix}.", dict[str, Any]()
         for name, value in attributes.items():
             if name.startswith(start):
-                node, *rest = nodes, *name[len(start) :].split(".")
-                for key in rest[:-1]:
-                    inner = node.setdefault(key, {})
-                    if not isinstance(inner, dict):
-                        break
-                    node = inner
-                else:
-                    node[rest[-1]] = value
+                *outer, last = name.removeprefix(start).split(".")
+                node: dict[str, Any] | None = nodes
+                for key in outer:
+                    node = None if node is None else as_object(node.setdefault(key, {}))
+                if node is not None:
+                    node[last] = value
         if nodes:
             return _dicts(_numbered(nodes))
     return []
