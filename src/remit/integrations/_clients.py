@@ -275,7 +275,7 @@ class _Call:
     @guarded("the answer of a model")
     def _proxy(self, answer: Any, *, is_stream: bool) -> object:
         # That of the client: an instrumentation inside may have a wrapper for both kinds of stream.
-        cls = cast("Any", answer.__class__)
+        cls: Any = answer.__class__
         self._span.so_far = partial(self._result, self._of_stream)
         if hasattr(cls, "__anext__"):
             return _AsyncStream(answer, self)
