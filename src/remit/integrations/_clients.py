@@ -344,7 +344,8 @@ class _Call:
 
     @guarded("the answer of a model")
     def _proxy(self, answer: Any, *, is_stream: bool) -> object:
-        cls = cast("Any", type(answer))
+        # That of the client: an instrumentation inside may have a wrapper for both kinds of stream.
+        cls: Any = answer.__class__
         self._keep(self._of_stream)
         if hasattr(cls, "__anext__"):
             return _AsyncStream(answer, self)
@@ -560,7 +561,7 @@ class _Response(_Proxy):
 
 
 class _StreamBase(_Proxy):
-    __slots__ = ("response",)
+    # Without slots: an instrumentation outside may keep its own state on the stream.
 
     def __init__(self, wrapped: Any, call: _Call) -> None:
         super().__init__(wrapped, call)
@@ -572,8 +573,6 @@ class _StreamBase(_Proxy):
 
 class _Stream(_StreamBase):
     """A streamed answer."""
-
-    __slots__ = ()
 
     def __next__(self) -> Any:
         try:
@@ -608,8 +607,6 @@ class _Stream(_StreamBase):
 
 class _AsyncStream(_StreamBase):
     """A streamed answer of an async client."""
-
-    __slots__ = ()
 
     async def __anext__(self) -> Any:
         try:

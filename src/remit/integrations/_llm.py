@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from remit._adapters import spans
 from remit._base.text import describe_value
 from remit._record.runs import OpenRun, SpanContext
 from remit.errors import DeclarationError
@@ -309,8 +310,10 @@ def tool_call(call_id: object, name: object, arguments: object) -> dict[str, obj
 def json_of(value: object) -> object:
     """Return the value of a JSON text, or *value* itself if it is not JSON."""
     if isinstance(value, str | bytes):
+        # The decoder takes no subclass, such as the texts of smolagents.
+        text = str.__str__(value) if isinstance(value, str) else value
         try:
-            return msgspec.json.decode(value)
+            return msgspec.json.decode(text)
         except msgspec.DecodeError:
             return value
     return value
@@ -352,6 +355,7 @@ class History:
             return (), len(messages)
         if self.capture == "all" or parent is None:
             return messages, 0
+        parent = _around_model_call(parent)
         digests = [hash(_encode(each)) for each in messages]
         by_parent = self._last.setdefault(parent.run, {})
         before = by_parent.get(parent.key, ())
@@ -374,6 +378,7 @@ class History:
         messages = self._shown(messages)
         by_parent: dict[bytes, list[int]] = {}
         if self.capture == "new" and parent is not None:
+            parent = _around_model_call(parent)
             by_parent = self._last.get(parent.run, by_parent)
         if parent is not None and parent.key in by_parent:
             by_parent[parent.key] += [hash(_encode(each)) for each in messages]
@@ -381,6 +386,12 @@ class History:
 
     def _shown(self, messages: Sequence[Message]) -> Sequence[Message]:
         return messages if self.reasoning else without_reasoning(messages)
+
+
+def _around_model_call(parent: SpanContext) -> SpanContext:
+    """Return *parent*, or the context around it if it is the same model call, reported before."""
+    span = spans.reported_span(parent)
+    return parent if span is None or span.kind != "llm" else span.around or parent
 
 
 def described(tools: Iterable[tuple[object, Any]]) -> list[dict[str, object]]:

@@ -280,11 +280,6 @@ def _checked_rules(
     place = caller()
     if name is not None and not (isinstance(cast("object", name), str) and name):
         raise DeclarationError(f"govern: name is {describe_value(name)}; expected a text")
-    if type(capture_reasoning) is not bool:
-        raise DeclarationError(
-            f"govern: capture_reasoning is {describe_value(capture_reasoning)}; expected True or "
-            "False"
-        )
     for argument, given in (("risks", risks), ("remits", remits)):
         if given is not None and not isinstance(cast("object", given), Mapping):
             raise DeclarationError(
@@ -295,8 +290,8 @@ def _checked_rules(
     limits = {agent: ceiling_of(_identifier(agent), remit, place) for agent, remit in
               (remits or {}).items()}  # fmt: skip
     ceilings = {agent: () if limit is None else (limit,) for agent, limit in limits.items()}
-    capture = _llm.checked_capture(capture_messages, "govern")
-    return _Rules(name, dict(risks or {}), ceilings, capture, capture_reasoning, place)
+    history = _llm.history("govern", capture_messages, capture_reasoning)
+    return _Rules(name, dict(risks or {}), ceilings, history.capture, history.reasoning, place)
 
 
 def _identifier(name: str) -> str:
