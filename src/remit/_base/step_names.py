@@ -14,11 +14,12 @@ from typing import Final, NamedTuple, cast
 from remit._base.text import cut
 
 ADAPTERS: Final = frozenset({
-    "anthropic", "langchain", "openai", "openai-agents", "otel", "pydantic-ai",
+    "anthropic", "langchain", "mcp", "openai", "openai-agents", "otel", "pydantic-ai",
 })  # fmt: skip
 """Beginnings of the types of integrations. A function of a program may be called `shop:agent`."""
+AGENT: Final = "agent"
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "agent": {"agent_name": "agent"},
+    "agent": {"agent_name": AGENT},
     "chain": {"node_name": "node", "chain_name": "chain"},
     "guardrail": {"guardrail_name": "guardrail"},
     "handoff": {"to_agent": "hand-over"},
@@ -27,6 +28,10 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
 """By the end of a type: the members of a payload that have a name, and the word for the step."""
 MODEL_CALL: Final = "llm"
 MODEL: Final = "model_name"
+NAMED_TYPES: Final = frozenset(
+    f"{adapter}:{step}" for adapter in ADAPTERS for step in (*FIELDS, MODEL_CALL)
+)
+"""The span types whose payloads have a name."""
 MAX_CHARS: Final = 60
 """The longest name that is shown."""
 HEAD_CHARS: Final = 400
@@ -46,15 +51,14 @@ class StepName(NamedTuple):
     word: str
 
 
-def is_named(span_type: str) -> bool:
-    """Return whether the payloads of a span type have a name."""
-    adapter, _, step = span_type.partition(":")
-    return adapter in ADAPTERS and (step == MODEL_CALL or step in FIELDS)
+def is_of_adapter(span_type: str) -> bool:
+    """Return whether an integration records the spans of a type."""
+    return span_type.partition(":")[0] in ADAPTERS
 
 
 def step_name(span_type: str, payload: Mapping[str, object]) -> StepName | None:
     """Return the name of a step; None if only its type is known, or the name is redacted."""
-    if not is_named(span_type):
+    if span_type not in NAMED_TYPES:
         return None
     step = span_type.partition(":")[2]
     if step == MODEL_CALL:
@@ -69,7 +73,13 @@ def step_name(span_type: str, payload: Mapping[str, object]) -> StepName | None:
 
 def step_name_in(span_type: str, head: str) -> StepName | None:
     """Return the name of a step from the first `HEAD_CHARS` characters of its payload."""
-    return step_name(span_type, members_in(head)) if is_named(span_type) else None
+    return step_name(span_type, members_in(head)) if span_type in NAMED_TYPES else None
+
+
+def model_in(head: str) -> str:
+    """Return the model of a call from the beginning of its payload; empty if it is not there."""
+    members = members_in(head)
+    return _text(members.get(MODEL)) or _text(members.get("response_model"))
 
 
 def members_in(head: str) -> dict[str, object]:

@@ -44,7 +44,7 @@ def as_text(visit: Visit) -> Response:
     address = f"/runs/{facts.run.id}?span={visit.named['span']}"
     began = facts.span.row.started_at
     lines = [
-        f"{panel.name} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
+        f"{panel.name.text} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
         *([] if began is None else [f"began {formats.stamp(began)}"]),
         *_failure(panel),
         address,
