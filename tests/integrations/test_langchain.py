@@ -27,12 +27,11 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, interrupt
 
 import remit
-from remit._base.step_names import step_name
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import Faults, counting, process
+from tests.inside import Faults, counting, process, step_name
 from tests.nesting import recording
 from tests.processes import wait_until
 from tests.scenarios import (

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
+import remit.integrations
 from remit._base.step_names import MAX_CHARS, NAMED_TYPES, StepName, step_name, step_name_in
+from remit._runtime import process
+from remit.errors import DeclarationError
 
 NODE = "langchain:chain"
 NAMED = {
@@ -86,3 +92,16 @@ def test_a_payload_that_is_not_json_has_no_name() -> None:
     """An empty beginning, a list, an unknown escape."""
     for text in ("", "[]", '{"node_name":"\\x"}', '{"node_name":', '{"node_name":"\\ud800"}'):
         step_name_in(NODE, text)
+
+
+def test_every_integration_has_named_steps() -> None:
+    """Agents, model calls and retrievers of an integration are among the types with names."""
+    names = [each.name for each in iter_modules(remit.integrations.__path__)]
+    modules = [f"remit.integrations.{name}" for name in names if not name.startswith("_")]
+    for module in (*modules, "remit.otel"):
+        with suppress(ImportError, DeclarationError):  # the framework is not installed
+            import_module(module)
+    kinds = {"agent", "llm", "retriever"}
+    declared = {each.name for each in process.registry().span_types() if each.step_kind in kinds}
+    assert "openai:llm" in declared
+    assert declared - NAMED_TYPES == set()

@@ -57,7 +57,7 @@ class StepName(WireModel):
     text: str
     """The name, such as `refunds`; of a model call `llm`."""
     word: str
-    """What the step is, such as `agent` or `node`; of a model call, the model."""
+    """Its kind, such as `agent` or `node`; of a model call, the model."""
 
 
 class AgentSpan(WireModel):
