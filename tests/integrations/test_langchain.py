@@ -31,7 +31,7 @@ from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import Faults, counting, process, step_name
+from tests.inside import NAMED_TYPES, Faults, counting, process, step_name
 from tests.nesting import recording
 from tests.processes import wait_until
 from tests.scenarios import (
@@ -336,10 +336,7 @@ def test_chains_and_retrievers() -> None:
     assert names == {"RunnableSequence"}
 
 
-Node: TypeAlias = Callable[[MessagesState], dict[str, object]]
-
-
-def graph_of(node: Node, name: str = "desk") -> Anything:
+def graph_of(node: Anything, name: str = "desk") -> Anything:
     """Return a graph with a node `supervisor`."""
     graph = StateGraph(MessagesState)
     graph.add_node("supervisor", node)
@@ -375,6 +372,19 @@ def test_the_plumbing_of_a_node_has_no_spans() -> None:
         ("desk agent", "supervisor node", "complete"),
         ("supervisor node", "llm scripted-1", "complete"),
     ]
+
+
+@pytest.mark.parametrize("text", ["short", "x" * 5_000, "sk-proj-" + "a1B2c3D4" * 8])
+def test_names_come_before_the_inputs_of_a_payload(text: str) -> None:
+    """The collector reads names from the beginning, whatever the inputs are."""
+    question: Anything = {"messages": [("user", text)]}
+    with isolated() as recorder:
+        agent_of(LOOK_UP, DONE, name="refunds").invoke(question, handled())
+        graph_of(lambda state: {"messages": state["messages"]}).invoke(question, handled())
+    spans = [span for span in recorder.spans() if span.name in NAMED_TYPES]
+    assert len(spans) == 5
+    assert {[*span.payload][-1] for span in spans} == {"inputs"}
+    assert all(step_name(span.name, span.payload) for span in spans)
 
 
 def test_a_sub_agent_that_is_a_node_is_one_step() -> None:
