@@ -46,6 +46,8 @@ from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
 from remit._base.ids import partition_of as partition_of
 from remit._base.ids import pfid as pfid
+from remit._base.step_names import NAMED_TYPES as NAMED_TYPES
+from remit._base.step_names import step_name as step_name
 from remit._capture.encode import Rules as Rules
 from remit._capture.encode import capture_mapping as capture_mapping
 from remit._capture.encode import redacted as redacted

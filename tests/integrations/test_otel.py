@@ -239,12 +239,12 @@ def test_a_program_without_an_integration_has_a_readable_tree(tmp_path: Path) ->
             env=environment,
         )
     shown = [line.split("  complete")[0].rstrip() for line in answer.stdout.splitlines()]
-    assert [line for line in shown if "desk" in line or "otel:" in line] == [
+    assert [line for line in shown if "desk" in line or "─" in line] == [
         "desk",
-        "└─ otel:agent",
-        "   ├─ otel:llm",
+        "└─ helper agent",
+        "   ├─ llm function:answer: · 59 tokens",
         "   ├─ otel:tool:look_up",
-        "   └─ otel:llm",
+        "   └─ llm function:answer: · 66 tokens",
     ]
     assert 'messages: [{role: "assistant", content: "It is shipped."}]' in answer.stdout
 

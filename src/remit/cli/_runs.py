@@ -51,7 +51,7 @@ from remit.cli._terminal import (
     when,
     when_columns,
 )
-from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
+from remit.cli._tree import Shown, drawn, home_of, listed_name, moment, name_of, took
 from remit.models._types import Purpose
 from remit.models.agent_instance import Failure
 from remit.models.agent_span import AgentSpan
@@ -322,7 +322,9 @@ def _listed(run: ListedRun, agent: str, chars: int, shown: Sequence[str]) -> str
 def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     margin, strokes = " " * (chars + 2), lines()
     step = failure.step
-    where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
+    where = "the block of the run"
+    if step is not None:
+        where = listed_name(failure.step_name, step, home_of(run.agent))
     kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)

@@ -34,7 +34,7 @@ from remit.cli._terminal import (
     when,
     when_columns,
 )
-from remit.cli._tree import home_of, name_of, took
+from remit.cli._tree import home_of, listed_name, took
 from remit.models.agent_span import AgentSpan
 
 RUN_CHARS: Final = 12
@@ -115,7 +115,8 @@ def _newest(
 
 def _line(step: RunSpan) -> str:
     span, run = step.span, step.run
-    about = f"{name_of(span, home_of(run.agent))}  {printable(span.summary or '')}".rstrip()
+    name = listed_name(span.step_name, span.schema_name, home_of(run.agent))
+    about = f"{name}  {printable(span.summary or '')}".rstrip()
     return (
         faint(f"{when(span.started_at):<{when_columns()}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
         + f"  {coloured(span.status, f'{span.status:<9}')}"

@@ -39,9 +39,10 @@ from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
+from remit._policy.limits import Ceiling
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError
+from remit.errors import DeclarationError, DeniedError, RemitError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
 from remit.integrations._providers import provider_named
@@ -78,6 +79,9 @@ NODE: Final = "graph:step:"
 NODES: Final = frozenset({"model", "tools"})
 HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """Nodes that `create_agent` makes: their contents have spans, and they have none."""
+PLUMBING: Final = ("Runnable", "Channel", "_")
+"""Beginnings of the names of chains that only connect others, as `RunnableSequence`."""
+PLUMBING_TYPES: Final = frozenset({"prompt", "parser"})
 FIRST: Final = "seq:step:1"
 """Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
@@ -110,15 +114,45 @@ class _Node:
     """State of one LangChain run.
 
     Attributes:
+        parent: The LangChain run around it.
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
+        node_name: Its name, if it is a node of a graph with a span.
+        has_children: Whether a LangChain run began inside it.
+        shared: The run with whose span it is recorded: the node that the agent is.
+        folded: What is recorded only if it fails.
+        error: The last error that a LangChain run inside it ended with.
     """
 
+    parent: UUID | None
     scope: SpanContext | None
     in_own_run: bool
     began: float
     first_token_ms: float | None = None
     chunks: int = 0
+    node_name: str | None = None
+    has_children: bool = False
+    shared: UUID | None = None
+    folded: _Folded | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """A chain that has a span only if it fails: the steps inside it belong to the step around it.
+
+    Attributes:
+        began_ns: When it began, as wall time.
+    """
+
+    payload: Content
+    began_ns: int
+
+    def failed(self, context: SpanContext | None, error: BaseException) -> None:
+        """Record the failed chain; its parent is *context*."""
+        if context is not None and isinstance(error, Exception):
+            options = StartOptions(deny=False, announce=False, started_ns=self.began_ns)
+            spans.start(CHAIN, self.payload, parent=context, **options).end(error=error)
 
 
 _table: Final[SpanTable[Hashable]] = SpanTable()
@@ -223,26 +257,32 @@ class RemitHandler(GraphCallbackHandler):
         name = _name(serialized, options)
         kind = self._kind(name, parent_run_id, options)
         runs = self._runs.get(name) if kind is AGENT else None
+        ceiling = None if runs is None else runs.ceiling
         if run_id in _nodes:  # reported by another handler as well
-            span = _table.get(run_id)
-            if span is not None and runs is not None:
-                span.narrow(runs.ceiling)
+            span = _span_of(run_id)
+            if span is not None:
+                span.narrow(ceiling)
             return
+        is_node = _is_node(options)
+        label = "agent_name" if kind is AGENT else "node_name" if is_node else "chain_name"
+
+        def payload() -> Mapping[str, object]:
+            return {label: name, **self._state(INPUTS, inputs)}
+
         if kind is None:
-            _add(run_id, parent_run_id)
+            _add(run_id, parent_run_id).folded = _Folded(payload, time.time_ns())
             if parent_run_id is not None:
                 _table.alias(run_id, parent_run_id)
             return
-
-        def payload() -> Mapping[str, object]:
-            label = "agent_name" if kind is AGENT else "chain_name"
-            return {label: name, **self._state(INPUTS, inputs)}
-
+        if kind is AGENT and _is_node_of_agent(parent_run_id, name):
+            _share(run_id, parent_run_id, payload, ceiling)
+            return
         around, start_options = _Around.of(parent_run_id), StartOptions()
         if kind is AGENT:
-            start_options["ceiling"] = None if runs is None else runs.ceiling
+            start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
+        node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
@@ -250,19 +290,23 @@ class RemitHandler(GraphCallbackHandler):
     def _kind(
         self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
     ) -> SpanRecorder | None:
-        """Return the step of a chain; None for one without a span."""
+        """Return the step of a chain; None for one that has a span only if it fails."""
         tags, metadata = options.get("tags") or (), _fields(options.get("metadata"))
         if HIDDEN in tags:
             return None
-        if any(tag.startswith(NODE) for tag in tags):
+        if _is_node(options):
             return None if name in NODES or name.endswith(HOOKS) else CHAIN
         if name == metadata.get("lc_agent_name") or name in self._runs:
             return AGENT
+        if parent_run_id is not None and (
+            name.startswith(PLUMBING) or options.get("run_type") in PLUMBING_TYPES
+        ):
+            return None
         if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
-        is_node = FIRST in tags and not name.startswith("Runnable")
-        return AGENT if is_node or parent_run_id is None or name == "LangGraph" else CHAIN
+        is_graph = FIRST in tags or parent_run_id is None or name == "LangGraph"
+        return AGENT if is_graph else CHAIN
 
     @guarded("the end of a chain of LangChain")
     def on_chain_end(self, outputs: object, *, run_id: UUID, **_: object) -> None:
@@ -719,20 +763,58 @@ def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = N
         scope = outer.scope
     if len(_nodes) >= MAX_OPEN:
         _nodes.pop(next(iter(_nodes)), None)
-    node = _nodes[run_id] = _Node(scope, outer is not None and outer.in_own_run, time.monotonic())
+    if outer is not None:
+        outer.has_children = True
+    in_own_run = outer is not None and outer.in_own_run
+    node = _nodes[run_id] = _Node(parent_run_id, scope, in_own_run, time.monotonic())
     return node
 
 
 def _end(run_id: UUID, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
-    _nodes.pop(run_id, None)
+    """End a run of LangChain; plumbing that failed itself is recorded."""
+    node, error = _nodes.pop(run_id, None), how.get("error")
+    if node is not None and error is not None:
+        is_new = node.error is not error and not isinstance(error, (GraphBubbleUp, RemitError))
+        if node.folded is not None and is_new:
+            node.folded.failed(_table.context(run_id), error)
+        outer = None if node.parent is None else _nodes.get(node.parent)
+        if outer is not None:
+            outer.error = error
     _table.end(run_id, result, **how)
 
 
 def _span_of(run_id: UUID | None) -> ManualSpan | None:
-    return None if run_id is None else _table.get(run_id)
+    node = None if run_id is None else _nodes.get(run_id)
+    key = run_id if node is None or node.shared is None else node.shared
+    return None if key is None else _table.get(key)
+
+
+def _is_node_of_agent(parent_run_id: UUID | None, name: str) -> bool:
+    """Return whether an agent is the first step of a node with its name, which it then is."""
+    node = None if parent_run_id is None else _nodes.get(parent_run_id)
+    is_first = node is not None and node.node_name == name and not node.has_children
+    return is_first and bool(_Around.of(parent_run_id).parents)
+
+
+def _share(
+    run_id: UUID, parent_run_id: UUID | None, payload: Content, ceiling: Ceiling | None
+) -> None:
+    """Record an agent as the span of its node."""
+    span, node = _span_of(parent_run_id), _add(run_id, parent_run_id)
+    if span is None or parent_run_id is None:
+        return
+    node.shared = parent_run_id
+    _table.alias(run_id, parent_run_id)
+    span.describe(payload, AGENT)
+    span.narrow(ceiling)
+    node.scope = span.context
 
 
 # Recorded contents
+
+
+def _is_node(options: Mapping[str, Any]) -> bool:
+    return any(tag.startswith(NODE) for tag in options.get("tags") or ())
 
 
 def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from pydantic import ConfigDict, Field, field_validator
 
 from remit.models._types import AgentStatus, FinishStatus, JsonObject, Purpose, WireModel
+from remit.models.agent_span import StepName
 from remit.models.data_risk import ActionProfile as ActionProfile
 from remit.models.data_risk import ActionWord as ActionWord
 from remit.models.data_risk import CategoryWord as CategoryWord
@@ -231,6 +232,8 @@ class Failure(WireModel):
     """Id of the span where the failure began; null for runs that older servers recorded."""
     step: str | None = None
     """Name of the span type."""
+    step_name: StepName | None = None
+    """Name of the step, if an integration gave it one and it may be listed."""
     type: str | None = None
     """Class of the error."""
     place: str | None = None

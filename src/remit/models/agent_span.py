@@ -51,6 +51,15 @@ class FinishAgentSpanRequest(WireModel):
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
 
+class StepName(WireModel):
+    """The name that an integration gave a step."""
+
+    text: str
+    """The name, such as `refunds`; of a model call `llm`."""
+    word: str
+    """Its kind, such as `agent` or `node`; of a model call, the model."""
+
+
 class AgentSpan(WireModel):
     """One step of a run, as the API returns it."""
 
@@ -70,6 +79,8 @@ class AgentSpan(WireModel):
     """Name of its span type."""
     schema_title: str | None = None
     """Title of its span type, else the name."""
+    step_name: StepName | None = None
+    """Its name, if an integration gave it one. Only remit's lists have it."""
     status: AgentStatus
     """Status."""
     payload: JsonObject | None = None

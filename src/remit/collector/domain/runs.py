@@ -38,6 +38,7 @@ from remit.collector.domain.states import (
     start_run,
     terminate_run,
 )
+from remit.collector.domain.step_names import names_of_failures
 from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
@@ -433,7 +434,8 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
     row = _readable(ctx, row)
     recorded = ctx.tx.recorded(row)
     spans = None if recorded is None else all_spans(row.flags, recorded)
-    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices)
+    name = names_of_failures(ctx, [row]).get(row.failure_span or "") if ctx.caller.reads else None
+    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices, name)
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:

@@ -264,6 +264,7 @@ function stepName(step, isClosed) {
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
     outline.hits.has(step) ? make("mark", {}, name) : name,
+    outline.word(step) && make("i", {}, outline.word(step)),
     label.length && make("i", {}, label.join(" · ")),
   ].filter(Boolean);
 }
