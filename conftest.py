@@ -58,6 +58,12 @@ NEEDS = {
     "opentelemetry.md": "pydantic_ai",
     "opentelemetry-export.md": "opentelemetry",
 }
+# What imports a framework whose requirements exclude the pinned versions. `nox -s frameworks` runs
+# it in an environment of its own; any other run leaves it out, with `--strict-skips` too.
+FRAMEWORKS = {
+    "test_google_adk.py": "google.adk",
+    "google-adk.md": "google.adk",
+}
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
 NUMBERS = count()
@@ -155,8 +161,9 @@ def pytest_collection_finish() -> None:
 def pytest_report_header() -> list[str]:
     """Name the files that are left out."""
     return [
-        f"{name} needs {NEEDS[name]}: `make gate` installs it"
-        for name in NEEDS
+        f"{name} needs {library}: {command} installs it"
+        for names, command in ((NEEDS, "`make gate`"), (FRAMEWORKS, "`nox -s frameworks`"))
+        for name, library in names.items()
         if lacks(Path(name))
     ]
 
@@ -167,6 +174,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     A file of which the expression of marks takes no test is not imported: that takes seconds in
     each worker.
     """
+    if collection_path.name in FRAMEWORKS and lacks(collection_path):
+        return True
     marks = str(config.getoption("markexpr"))
     if marks.startswith("not gate and"):
         return True if for_the_gate(collection_path) else None
@@ -190,8 +199,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needed(path: Path) -> str | None:
-    """Return the library of the extra `test-gate` that a file needs."""
-    return "playwright" if path.parent.name == "browser" else NEEDS.get(path.name)
+    """Return the library that a file needs, and that `make test` does not install."""
+    if path.parent.name == "browser":
+        return "playwright"
+    return NEEDS.get(path.name) or FRAMEWORKS.get(path.name)
 
 
 def for_the_gate(path: Path) -> bool:
@@ -230,7 +241,10 @@ def markers() -> tuple[str, ...]:
 def lacks(path: Path) -> bool:
     """Return whether a file needs a library that is not installed."""
     library = needed(path)
-    return library is not None and find_spec(library) is None
+    try:
+        return library is not None and find_spec(library) is None
+    except ModuleNotFoundError:  # the package around it
+        return True
 
 
 class SkipGate:

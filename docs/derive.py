@@ -273,6 +273,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.openai_agents.RemitProcessor:",
         "remit.integrations.openai_agents.govern",
         "remit.integrations.pydantic_ai.Remit:",
+        "remit.integrations.google_adk.RemitPlugin:",
         "remit.integrations.mcp.govern",
         "remit.integrations.mcp.Recorded:of",
         "remit.integrations.opentelemetry_context.RemitContext:",
