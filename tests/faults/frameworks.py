@@ -198,6 +198,23 @@ def pydantic_ai_output(play: Play) -> None:
     asyncio.run(agent.run("Delete it."))
 
 
+# Google ADK
+
+
+def google_adk(play: Play, *, around: bool = False) -> None:
+    """Run an agent of the Google ADK; the remit is that of the run *around*, or of `remits=`."""
+    from google.adk.agents import LlmAgent
+
+    from remit.integrations.google_adk import RemitPlugin
+    from tests.integrations.test_google_adk import Script, ask
+
+    remits = None if around else {DESK: play.data_risk}
+    plugin = RemitPlugin(risks={DELETE: DELETES}, remits=remits)
+    agent = LlmAgent(name=DESK, model=Script(TURNS, play.answer), tools=[play.deletion()])
+    with play.run_of_an_agent() if around else nullcontext():
+        asyncio.run(ask(agent, plugins=[plugin]))
+
+
 # OpenAI Agents
 
 
@@ -343,6 +360,10 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
         "remit of its own": openai_agents,
         "run around": with_options(openai_agents, around=True),
         "not traced": with_options(openai_agents, traced=False),
+    },
+    "google.adk": {
+        "remit of its own": google_adk,
+        "run around": with_options(google_adk, around=True),
     },
     "mcp": {"client": mcp_client, "server": mcp_server},
     "opentelemetry.sdk": {"run around": bridge},
