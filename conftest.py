@@ -61,7 +61,9 @@ NEEDS = {
 # What imports a framework whose requirements exclude the pinned versions. `nox -s frameworks` runs
 # it in an environment of its own; any other run leaves it out, with `--strict-skips` too.
 FRAMEWORKS = {
+    "test_crewai.py": "crewai",
     "test_google_adk.py": "google.adk",
+    "crewai.md": "crewai",
     "google-adk.md": "google.adk",
 }
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)

@@ -29,7 +29,9 @@ ON_THE_LOWEST = (
 )
 # conftest.py lists them too: any other run leaves them out.
 FRAMEWORKS = (
+    "tests/integrations/test_crewai.py",
     "tests/integrations/test_google_adk.py",
+    "docs/integrations/crewai.md",
     "docs/integrations/google-adk.md",
 )
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "build/", ".db")
@@ -130,6 +132,10 @@ def frameworks(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "--strict-skips", "-q", "-n", "2", "--dist", "loadscope",
         *FRAMEWORKS, *session.posargs,
+    )  # fmt: skip
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-q", "tests/process/test_own_faults.py",
+        "-k", "in_an_integration and (crewai or google)",
     )  # fmt: skip
 
 

@@ -274,6 +274,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.openai_agents.govern",
         "remit.integrations.pydantic_ai.Remit:",
         "remit.integrations.google_adk.RemitPlugin:",
+        "remit.integrations.crewai.RemitListener:close",
         "remit.integrations.mcp.govern",
         "remit.integrations.mcp.Recorded:of",
         "remit.integrations.opentelemetry_context.RemitContext:",

@@ -18,7 +18,7 @@ BROUGHT = {"httpcore", "pydantic-core", "pytest"}
 USED_WHERE_INSTALLED = {"httpcore2", "httpx2"}
 """Chosen by the client in place of a library that remit requires."""
 FOR_DEVELOPERS = {"bench", "dev", "test", "test-frameworks", "test-gate"}
-APART = {"google": {"google-adk"}}
+APART = {"crewai": {"crewai"}, "google": {"google-adk"}}
 """Not installed beside the pinned versions, so that no distribution tells their modules."""
 
 

@@ -10,6 +10,7 @@ from tests.subtests import each
 
 NEEDS = {
     "remit.integrations.anthropic": ("anthropic", "0.50"),
+    "remit.integrations.crewai": ("crewai", "1.15.10"),
     "remit.integrations.google_adk": ("google-adk", "2.5"),
     "remit.integrations.langchain": ("langchain", "1.2.11"),
     "remit.integrations.mcp": ("mcp", "2.0"),
@@ -35,7 +36,7 @@ for name in ("anthropic", "openai"):
     sys.modules[name] = ModuleType(name) if found else None
     if found:
         sys.modules[name].__version__ = found
-for name in ("agents", "google.adk", "langchain", "mcp", "pydantic_ai"):
+for name in ("agents", "crewai", "google.adk", "langchain", "mcp", "pydantic_ai"):
     sys.modules[name] = None
 said = {}
 for name in modules:
