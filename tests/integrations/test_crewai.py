@@ -66,6 +66,7 @@ class Script(BaseLLM):
     _read: list[str] = PrivateAttr(default_factory=list[str])
     _reports: bool = PrivateAttr(default=True)
     _native: bool = PrivateAttr(default=True)
+    _thought: str = PrivateAttr(default="")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Script(BaseLLM):
         *,
         reports: bool = True,
         native: bool = True,
+        thought: str = "",
     ) -> None:
         """Answer with *turns*, each after *on_model_call*.
 
@@ -82,10 +84,11 @@ class Script(BaseLLM):
             on_model_call: Called before each.
             reports: Whether the model emits events.
             native: Whether calls of tools are data, or text that the framework reads.
+            thought: What the model thinks before each answer.
         """
         super().__init__(model="scripted", provider="openai")
         self._turns, self._on_model_call = turns, on_model_call
-        self._reports, self._native = reports, native
+        self._reports, self._native, self._thought = reports, native, thought
 
     @property
     def calls(self) -> int:
@@ -116,6 +119,8 @@ class Script(BaseLLM):
                     self._emit_call_failed_event(error=str(error))
                 raise
             answer = self._answer(self._turns[number])
+            for chunk in self._thought.split():
+                self._emit_thinking_chunk_event(chunk=f"{chunk} ")
             if self._reports:
                 self._emit_call_completed_event(
                     response=answer,
@@ -269,6 +274,18 @@ def test_messages_are_left_out_on_request(recorder: RecordingSink) -> None:
     assert "Where is" not in texts
     assert TOLD not in texts
     assert (recorder.spans(LLM)[0].result or {})["token_usage"]["total_tokens"] == 12
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_thoughts_are_recorded_on_request_only(recorder: RecordingSink, captured: bool) -> None:
+    """They may hold what the answer withholds."""
+    crew = crew_of(agent_of(Script([DONE], thought="Hm, a thief.")))
+    assert run(crew, capture_reasoning=captured) == TOLD
+    (call,) = recorder.spans(LLM)
+    content = (call.result or {})["outputs"]["messages"][0]["content"]
+    thought, text = {"type": "reasoning", "text": "Hm, a thief. "}, {"type": "text", "text": TOLD}
+    assert content == ([thought, text] if captured else TOLD)
+    assert ("thief" in str([span.result for span in recorder.spans()])) is captured
 
 
 # Trees

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from remit._adapters import spans
 from remit._adapters.declare import (
@@ -33,7 +33,7 @@ from remit._adapters.declare import (
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SessionTable, SpanTable
 from remit._base.frames import caller
-from remit._base.guard import guarded
+from remit._base.guard import guarded, handing_faults_to
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
@@ -59,11 +59,15 @@ from crewai.events.types.llm_events import (
     LLMCallCompletedEvent,
     LLMCallFailedEvent,
     LLMCallStartedEvent,
+    LLMThinkingChunkEvent,
 )
 from crewai.events.types.tool_usage_events import ToolUsageErrorEvent
 from crewai.hooks import HookAborted, InterceptionPoint, register_hook, unregister_hook
 
 __all__ = ["RemitListener"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FRAMEWORK: Final = "crewai"
 CREW: Final = declare(f"{FRAMEWORK}:crew", "agent", title="Crew")
@@ -108,6 +112,23 @@ starts flows while it handles one.
 """
 
 
+def _refuse(error: Exception, recorder: SpanRecorder) -> None:
+    """Deny a step that a fault kept from being judged; CrewAI ignores other exceptions of hooks.
+
+    Raises:
+        HookAborted: The setting says to deny.
+    """
+    try:
+        spans.react_to_fault(error, recorder)
+    except DeniedError as denied:
+        raise HookAborted(denied.for_model()) from denied
+
+
+def _closed(recorder: SpanRecorder) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """Return a decorator for a hook before a step: a fault in it denies the step."""
+    return handing_faults_to(partial(_refuse, recorder=recorder), None, passes=(HookAborted,))
+
+
 class RemitListener:
     """Records all crews, flows and agents of the process, and denies tools that violate a remit.
 
@@ -122,7 +143,7 @@ class RemitListener:
         risks: Mapping[str, DataRisk] | None = None,
         remits: Mapping[str, DataRisk] | None = None,
         capture_messages: _llm.CaptureMessages = "new",
-        capture_reasoning: bool = False,  # noqa: ARG002 - CrewAI's answers have no reasoning
+        capture_reasoning: bool = False,
     ) -> None:
         """Take the declarations of agents and tools, and begin.
 
@@ -133,13 +154,14 @@ class RemitListener:
                 of their class, in addition to that of the run. Each applies to all steps below.
             capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
-            capture_reasoning: Has no effect: CrewAI passes on no reasoning.
+            capture_reasoning: Record the thoughts that the model reports as well.
 
         Raises:
             DeclarationError: An argument is wrong.
         """
         self._declared = _Declared(_mapping("risks", risks), _mapping("remits", remits), caller())
         self._history = _llm.History(_llm.checked_capture(capture_messages, "RemitListener"))
+        self._thoughts = capture_reasoning
         if RemitListener._active is not None:
             RemitListener._active.close()
         RemitListener._active = self
@@ -177,6 +199,7 @@ class RemitListener:
 
     # Crews and flows
 
+    @_closed(CREW)
     def _start_execution(self, context: Any) -> None:
         """Start the span of a crew or a flow; outside any run, open one."""
         _stopping(context, self._open_execution)
@@ -219,6 +242,7 @@ class RemitListener:
 
     # Agents
 
+    @_closed(AGENT)
     def _start_task(self, context: Any) -> None:
         """Start the span of the agent that does a task."""
         if context.kind == "task":
@@ -254,6 +278,7 @@ class RemitListener:
 
     # Model calls
 
+    @_closed(MODEL)
     def _start_model(self, context: Any) -> None:
         """Start the span of a model call."""
         _stopping(context, self._open_model)
@@ -269,6 +294,7 @@ class RemitListener:
             record.model.end()
         parent = None if record is None else record.span.context
         call = _ModelCall(self._history, parent, context.llm, [*context.messages])
+        call.thoughts = [] if self._thoughts else None
         call.span = spans.start(MODEL, call.payload).make_current()
         if record is None:
             _direct.set(call)
@@ -285,6 +311,7 @@ class RemitListener:
 
     # Tools
 
+    @_closed(TOOL)
     def _start_tool(self, context: Any) -> bool | None:
         """Start the span of a tool, or deny it: False keeps the tool from being called."""
         _end_last_model()
@@ -441,6 +468,7 @@ class _ModelCall:
 
     Attributes:
         text: The answer, if it is a text.
+        thoughts: Parts of the thoughts with their numbers; None if they are not recorded.
     """
 
     def __init__(self, history: _llm.History, parent: Any, llm: Any, messages: list[Any]) -> None:
@@ -451,6 +479,7 @@ class _ModelCall:
         self.started: Any = None
         self.completed: Any = None
         self.failed: str | None = None
+        self.thoughts: list[tuple[int, str]] | None = None
 
     def payload(self) -> dict[str, object]:
         """Return the payload, with settings and tools once the event of its start is handled."""
@@ -486,6 +515,12 @@ class _ModelCall:
         event = self.completed
         response = self.text if event is None else event.response
         messages = self._history.answered(self._parent, [*_answered(response)])
+        if self.thoughts and messages:
+            text = "".join(chunk for _, chunk in sorted(self.thoughts))
+            parts: list[object] = [{"type": "reasoning", "text": text}]
+            if messages[0]["content"]:
+                parts.append(messages[0]["content"])
+            messages = [{**messages[0], "content": _llm.text_or_parts(parts)}]
         return _llm.result(
             messages,
             [get(event, "finish_reason")],
@@ -531,6 +566,13 @@ def _on_model_failed(_source: Any, event: Any) -> None:
         call.failed = str(event.error)
 
 
+@guarded("an event of a model call")
+def _on_thought(_source: Any, event: Any) -> None:
+    call = _current_model()
+    if call is not None and call.thoughts is not None:
+        call.thoughts.append((event.emission_sequence, event.chunk))
+
+
 @guarded("an event of a tool")
 def _on_tool_error(_source: Any, event: Any) -> None:
     call, error = _tool.get(), event.error
@@ -565,6 +607,7 @@ HANDLERS: Final[tuple[tuple[Any, Any], ...]] = (
     (LLMCallStartedEvent, _on_model_started),
     (LLMCallCompletedEvent, _on_model_completed),
     (LLMCallFailedEvent, _on_model_failed),
+    (LLMThinkingChunkEvent, _on_thought),
     (ToolUsageErrorEvent, _on_tool_error),
     (AgentExecutionErrorEvent, _on_agent_error),
     (LiteAgentExecutionCompletedEvent, _on_lite_completed),
