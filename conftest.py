@@ -61,8 +61,17 @@ NEEDS = {
     "opentelemetry.md": "pydantic_ai",
     "opentelemetry-export.md": "opentelemetry",
 }
-OWN_SESSION = {"test_bridge_frameworks.py", "more-frameworks.md"}
-"""What needs libraries that do not install with those of the gate: `nox -s bridge` runs it."""
+# What imports a framework whose requirements exclude the pinned versions. `nox -s bridge` and
+# `nox -s frameworks` run it in environments of their own; any other run leaves it out, with
+# `--strict-skips` too.
+FRAMEWORKS = {
+    "test_bridge_frameworks.py": "litellm",
+    "test_crewai.py": "crewai",
+    "test_google_adk.py": "google.adk",
+    "crewai.md": "crewai",
+    "google-adk.md": "google.adk",
+    "more-frameworks.md": "litellm",
+}
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
 NUMBERS = count()
@@ -160,8 +169,9 @@ def pytest_collection_finish() -> None:
 def pytest_report_header() -> list[str]:
     """Name the files that are left out."""
     return [
-        f"{name} needs {NEEDS[name]}: `make gate` installs it"
-        for name in NEEDS
+        f"{name} needs {library}: {command} installs it"
+        for names, command in ((NEEDS, "`make gate`"), (FRAMEWORKS, "`nox -s frameworks`"))
+        for name, library in names.items()
         if lacks(Path(name))
     ]
 
@@ -172,7 +182,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     A file of which the expression of marks takes no test is not imported: that takes seconds in
     each worker.
     """
-    if collection_path.name in OWN_SESSION and find_spec("litellm") is None:
+    if collection_path.name in FRAMEWORKS and lacks(collection_path):
         return True
     marks = str(config.getoption("markexpr"))
     if marks.startswith("not gate and"):
@@ -197,8 +207,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needed(path: Path) -> str | None:
-    """Return the library of the extra `test-gate` that a file needs."""
-    return "playwright" if path.parent.name == "browser" else NEEDS.get(path.name)
+    """Return the library that a file needs, and that `make test` does not install."""
+    if path.parent.name == "browser":
+        return "playwright"
+    return NEEDS.get(path.name) or FRAMEWORKS.get(path.name)
 
 
 def for_the_gate(path: Path) -> bool:
@@ -237,7 +249,10 @@ def markers() -> tuple[str, ...]:
 def lacks(path: Path) -> bool:
     """Return whether a file needs a library that is not installed."""
     library = needed(path)
-    return library is not None and find_spec(library) is None
+    try:
+        return library is not None and find_spec(library) is None
+    except ModuleNotFoundError:  # the package around it
+        return True
 
 
 class SkipGate:

@@ -39,6 +39,13 @@ FRAMEWORKS = {
     "pydantic_ai": ("pydantic-ai-slim",),
 }
 """The frameworks of each integration, by the name of its tests."""
+# conftest.py lists them too: any other run leaves them out.
+OWN_ENVIRONMENT = (
+    "tests/integrations/test_crewai.py",
+    "tests/integrations/test_google_adk.py",
+    "docs/integrations/crewai.md",
+    "docs/integrations/google-adk.md",
+)
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "build/", ".db")
 
 nox.options.sessions = ["lint", "types", "lowest", "docs", "package"]
@@ -159,6 +166,21 @@ def versions(session: nox.Session, packages: list[str]) -> dict[str, str]:
     )
     shown = session.run("python", "-c", program, *packages, silent=True)
     return dict(zip(packages, str(shown).split(), strict=True))
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Run the tests of the frameworks whose requirements exclude the pinned versions."""
+    session.install(*UNCOMPILED, "-r", "requirements/frameworks.txt")
+    session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-q", "-n", "2", "--dist", "loadscope",
+        *OWN_ENVIRONMENT, *session.posargs,
+    )  # fmt: skip
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-q", "tests/process/test_own_faults.py",
+        "-k", "in_an_integration and (crewai or google)",
+    )  # fmt: skip
 
 
 @nox.session

@@ -274,6 +274,8 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.openai_agents.govern",
         "remit.integrations.claude_agent_sdk.govern",
         "remit.integrations.pydantic_ai.Remit:",
+        "remit.integrations.google_adk.RemitPlugin:",
+        "remit.integrations.crewai.RemitListener:close",
         "remit.integrations.mcp.govern",
         "remit.integrations.mcp.Recorded:of",
         "remit.integrations.opentelemetry_context.RemitContext:",

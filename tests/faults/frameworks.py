@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -196,6 +196,40 @@ def pydantic_ai_output(play: Play) -> None:
         capabilities=[Remit(data_risk=play.data_risk)],
     )
     asyncio.run(agent.run("Delete it."))
+
+
+# Google ADK
+
+
+def google_adk(play: Play, *, around: bool = False) -> None:
+    """Run an agent of the Google ADK; the remit is that of the run *around*, or of `remits=`."""
+    from google.adk.agents import LlmAgent
+
+    from remit.integrations.google_adk import RemitPlugin
+    from tests.integrations.test_google_adk import Script, ask
+
+    remits = None if around else {DESK: play.data_risk}
+    plugin = RemitPlugin(risks={DELETE: DELETES}, remits=remits)
+    agent = LlmAgent(name=DESK, model=Script(TURNS, play.answer), tools=[play.deletion()])
+    with play.run_of_an_agent() if around else nullcontext():
+        asyncio.run(ask(agent, plugins=[plugin]))
+
+
+# CrewAI
+
+
+def crewai(play: Play, *, around: bool = False) -> None:
+    """Run a crew; the remit is that of the run *around*, or of `remits=`."""
+    from remit.integrations.crewai import RemitListener
+    from tests.integrations.test_crewai import Script, agent_of, crew_of
+
+    remits = None if around else {DESK: play.data_risk}
+    agent = agent_of(Script(TURNS, play.answer), play.deletion(), role=DESK)
+    listener = RemitListener(risks={DELETE: DELETES}, remits=remits)
+    # It draws errors on standard output, which is for the rows.
+    around_it = play.run_of_an_agent() if around else nullcontext()
+    with listener, redirect_stdout(sys.stderr), around_it:
+        crew_of(agent).kickoff()
 
 
 # OpenAI Agents
@@ -419,6 +453,14 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
         "run around": with_options(claude_agent_sdk, around=True),
         "client": with_options(claude_agent_sdk, by="client"),
         "options": with_options(claude_agent_sdk, by="options"),
+    },
+    "google.adk": {
+        "remit of its own": google_adk,
+        "run around": with_options(google_adk, around=True),
+    },
+    "crewai": {
+        "remit of its own": crewai,
+        "run around": with_options(crewai, around=True),
     },
     "mcp": {"client": mcp_client, "server": mcp_server},
     "opentelemetry.sdk": {"run around": bridge},

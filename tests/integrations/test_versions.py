@@ -33,6 +33,8 @@ from tests.subtests import each
 NEEDS = {
     "remit.integrations.anthropic": ("anthropic", "0.50"),
     "remit.integrations.claude_agent_sdk": ("claude-agent-sdk", "0.2.178"),
+    "remit.integrations.crewai": ("crewai", "1.15.10"),
+    "remit.integrations.google_adk": ("google-adk", "2.5"),
     "remit.integrations.langchain": ("langchain", "1.2.11"),
     "remit.integrations.mcp": ("mcp", "2.0"),
     "remit.integrations.openai": ("openai", "1.66"),
@@ -57,7 +59,8 @@ for name in ("anthropic", "openai"):
     sys.modules[name] = ModuleType(name) if found else None
     if found:
         sys.modules[name].__version__ = found
-for name in ("agents", "claude_agent_sdk", "langchain", "mcp", "pydantic_ai"):
+frameworks = "agents claude_agent_sdk crewai google.adk langchain mcp pydantic_ai"
+for name in frameworks.split():
     sys.modules[name] = None
 said = {}
 for name in modules:

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple, cast
 from remit._base.text import cut
 
 ADAPTERS: Final = frozenset({
-    "anthropic", "langchain", "mcp", "openai", "openai-agents", "otel", "pydantic-ai",
+    "anthropic", "claude-agent-sdk", "crewai", "google-adk", "langchain", "mcp", "openai",
+    "openai-agents", "otel", "pydantic-ai",
 })  # fmt: skip
 """Beginnings of the types of integrations. A function of a program may be called `shop:agent`."""
 AGENT: Final = "agent"
