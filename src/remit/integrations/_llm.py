@@ -86,6 +86,8 @@ def required(package: str, lowest: str, found: str | None, module: str | None = 
 TESTED: Final[Mapping[str, str]] = {
     "anthropic": "2.14.0",
     "claude-agent-sdk": "0.2.189",
+    "crewai": "1.15.28",
+    "google-adk": "2.13.0",
     "langchain": "1.5.2",
     "langchain-core": "1.8.3",
     "langgraph": "1.2.24",
