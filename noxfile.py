@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
@@ -26,6 +27,24 @@ ON_THE_LOWEST = (
     "tests/unit/test_delivery*.py",
     "tests/unit/test_spool*.py",
     "tests/property/test_capture*.py",
+)
+FRAMEWORKS = {
+    "anthropic": ("anthropic",),
+    "claude_agent_sdk": ("claude-agent-sdk",),
+    "langchain": ("langchain", "langchain-core", "langgraph"),
+    "mcp": ("mcp",),
+    "openai": ("openai",),
+    "openai_agents": ("openai-agents",),
+    "otel": ("opentelemetry-sdk",),
+    "pydantic_ai": ("pydantic-ai-slim",),
+}
+"""The frameworks of each integration, by the name of its tests."""
+# conftest.py lists them too: any other run leaves them out.
+OWN_ENVIRONMENT = (
+    "tests/integrations/test_crewai.py",
+    "tests/integrations/test_google_adk.py",
+    "docs/integrations/crewai.md",
+    "docs/integrations/google-adk.md",
 )
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "build/", ".db")
 
@@ -117,11 +136,70 @@ def run_tests(session: nox.Session, paths: set[Path]) -> None:
     )  # fmt: skip
 
 
+@nox.session(python=PYTHONS[0])
+def newest(session: nox.Session) -> None:
+    """Run the tests of the integrations with the newest releases, and print how they did.
+
+    It passes whatever they did, so it needs an environment of its own.
+    """
+    install(session, "all,test-gate")
+    packages = [package for each in FRAMEWORKS.values() for package in each]
+    pinned = versions(session, packages)
+    session.install(*UNCOMPILED, "--upgrade", *packages)
+    newest = versions(session, packages)
+    rows = [("framework", "pinned", "newest", "tests")]
+    for name, of_integration in FRAMEWORKS.items():
+        try:
+            session.run("python", "-m", "pytest", "-q", f"tests/integrations/test_{name}.py")
+            result = "passed"
+        except CommandFailed:
+            result = "failed"
+        rows += [(each, pinned[each], newest[each], result) for each in of_integration]
+    for row in rows:
+        session.log("".join(cell.ljust(20) for cell in row).rstrip())
+
+
+def versions(session: nox.Session, packages: list[str]) -> dict[str, str]:
+    """Return the versions that a session has of *packages*."""
+    program = (
+        "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    )
+    shown = session.run("python", "-c", program, *packages, silent=True)
+    return dict(zip(packages, str(shown).split(), strict=True))
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Run the tests of the frameworks whose requirements exclude the pinned versions."""
+    session.install(*UNCOMPILED, "-r", "requirements/frameworks.txt")
+    session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-q", "-n", "2", "--dist", "loadscope",
+        *OWN_ENVIRONMENT, *session.posargs,
+    )  # fmt: skip
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-q", "tests/process/test_own_faults.py",
+        "-k", "in_an_integration and (crewai or google)",
+    )  # fmt: skip
+
+
 @nox.session
 def browser(session: nox.Session) -> None:
     """Run the tests of the page in a browser, Debian's chromium-headless-shell."""
     install(session, "all,test-gate")
     session.run("python", "-m", "pytest", "--strict-skips", "tests/browser", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def bridge(session: nox.Session) -> None:
+    """Run the tests and the page of frameworks that do not install with the gate's libraries."""
+    session.install(*UNCOMPILED, "-r", "requirements/bridge.txt")
+    session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-W", "default", "-q",
+        "tests/integrations/test_bridge_frameworks.py", "docs/integrations/more-frameworks.md",
+        *session.posargs, env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    )  # fmt: skip
 
 
 @nox.session

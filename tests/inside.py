@@ -46,6 +46,8 @@ from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
 from remit._base.ids import partition_of as partition_of
 from remit._base.ids import pfid as pfid
+from remit._base.step_names import NAMED_TYPES as NAMED_TYPES
+from remit._base.step_names import step_name as step_name
 from remit._capture.encode import Rules as Rules
 from remit._capture.encode import capture_mapping as capture_mapping
 from remit._capture.encode import redacted as redacted
@@ -148,7 +150,11 @@ from remit.client.endpoints.bulk import bulk_raw as bulk_raw
 from remit.client.endpoints.endpoint import Call as Call
 from remit.client.endpoints.endpoint import Endpoint
 from remit.config import Settings
+from remit.integrations._llm import TESTED as TESTED
 from remit.integrations._llm import required as required
+from remit.integrations._llm import tokens_of as tokens_of
+from remit.integrations._providers import provider_at as provider_at
+from remit.integrations._providers import provider_named as provider_named
 from remit.testing import FakeClock
 
 URL = "http://api.example"

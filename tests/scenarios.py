@@ -140,8 +140,8 @@ DONE: Final = Turn(text=TOLD)
 
 
 def tool_type(driver: Driver, name: str) -> str:
-    """Return the span type of a tool; `tool_prefix` of a driver replaces `<prefix>:tool`."""
-    return f"{getattr(driver, 'tool_prefix', f'{driver.prefix}:tool')}:{name}"
+    """Return the span type of a tool; `tool_prefix` of a driver replaces `<prefix>:tool:`."""
+    return f"{getattr(driver, 'tool_prefix', f'{driver.prefix}:tool:')}{name}"
 
 
 def spans_of(recorder: RecordingSink, name: str) -> list[RecordedSpan]:
@@ -165,7 +165,8 @@ async def nesting(driver: Driver) -> None:
         outer = root
         if driver.has_agent:
             (agent,) = spans_of(recorder, f"{driver.prefix}:agent")
-            assert agent.parent == root
+            crews = [span for span in recorder.spans() if span.name == f"{driver.prefix}:crew"]
+            assert agent.parent == (crews[0].key if crews else root)
             outer = agent.key
         assert [span.parent for span in models] == [outer, outer]
         if driver.has_tools:
@@ -187,7 +188,8 @@ async def payload(driver: Driver) -> None:
     roles = [message["role"] for message in first.payload["inputs"]["messages"]]
     assert "user" in roles
     calls = (first.result or {})["outputs"]["messages"][-1]["tool_calls"]
-    assert [(call["name"], call["args"]) for call in calls] == [("look_up", {"order_id": "A-1"})]
+    named = [(call["name"].rpartition("__")[2], call["args"]) for call in calls]
+    assert named == [("look_up", {"order_id": "A-1"})]  # Claude Code names the server as well
     assert second.payload["inputs"]["omitted"]["count"] >= 1
     assert second.payload["inputs"]["messages"][-1]["role"] == "tool"
     answer = (second.result or {})["outputs"]["messages"][-1]
@@ -438,6 +440,33 @@ async def canary_in_fields(driver: Driver) -> None:
         assert not [text for text in texts if CANARY in text or str(number) in text]
 
 
+async def canary_in_a_later_tool(driver: Driver) -> None:
+    """A model hands what it read to another tool, which has no restricted step inside."""
+    turns = [
+        Turn(calls=(("look", {"number": 1}),)),
+        Turn(calls=(("tell", {"name": f"{CANARY}-name", "score": 78_051_120}),)),
+        DONE,
+    ]
+    with isolated() as recorder:
+
+        @remit.span_type("scenarios:card", data_risk=remit.risk(classification="restricted"))
+        def look(number: int) -> dict[str, object]:
+            """Look a record up."""
+            return {"name": f"{CANARY}-name", "score": 78_051_119 + number}
+
+        def tell(name: str, score: int) -> str:
+            """Tell somebody of a record."""
+            return f"told {name} of {score}"
+
+        async with desk.run():
+            ran = await driver.run(turns, [look, tell])
+        assert f"told {CANARY}-name of 78051120" in ran.read[-1]
+        if driver.has_tools:
+            assert spans_of(recorder, tool_type(driver, "tell"))
+        texts = [str((span.payload, span.result)) for span in recorder.spans()]
+        assert not [text for text in texts if CANARY in text or "78051120" in text]
+
+
 async def results_are_the_same(driver: Driver) -> None:
     """An exception of the model reaches the caller, and ends the spans around it."""
 
@@ -456,7 +485,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     nesting, payload, parallel_tools, streaming, tool_error, cancelled, refused_decorated,
     refused_declared, refused_beneath, terminated_between, terminated_beneath, registration,
     outside_any_run, twenty_at_once, canary, canary_in_fields,
-    results_are_the_same,
+    canary_in_a_later_tool, results_are_the_same,
 )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 
 
 def default_data_dir() -> Path:
-    """Return the folder `remit` in the user's state folder."""
+    """Return the directory `remit` in the user's state directory."""
     try:
         return state_folder() / "remit"
     except RuntimeError:
@@ -143,7 +143,7 @@ class Settings(BaseModel):
     )
 
     api_url: str | None = None
-    """URL of the API: `https://host[:port]`, with a path if a proxy serves it under one."""
+    """URL of the API: `https://host[:port]`, with a path if a proxy serves the API under one."""
     api_token: SecretStr | None = None
     """Token for the API. It is never logged."""
     project: Annotated[str, Field(pattern=PROJECT_PATTERN)] | None = None
@@ -151,20 +151,23 @@ class Settings(BaseModel):
     of `[A-Za-z0-9._-]`. By default it is the distribution that installed the agent's code, else the
     name in the nearest `pyproject.toml`, else none."""
     agent_id: str | None = None
-    """Id, on the server, of the agent that does not set `agent_id=`."""
+    """Server id of the agent, for an agent that does not set `agent_id=` itself."""
     environment_id: str | None = None
     """Server id of the environment. Some servers require it with an account token."""
     mode: Mode = "auto"
     """`remote` sends to a server, `local` stores in a collector inside the process, `off` records
     nothing. `auto` is `remote` with a URL and a token, else `local`."""
     data_dir: Path = Field(default_factory=default_data_dir)
-    """Directory of local data and the spool. It is created at the first use, readable by its owner
-    only. remit does not use a directory that another user owns or may write to (not checked on
-    Windows). A relative path starts in the working directory at `configure()` or the first run.
-    Users without a home directory must set it for the mode `local`; in the mode `remote`, items
-    wait in memory instead."""
+    """Directory of local data and the spool. It is created at the first use, and only its owner can
+    read it. remit does not use a directory that another user owns or may write to (not checked on
+    Windows). A relative path is relative to the working directory at the time of `configure()` or
+    of the first run. A user without a home directory must set it for the mode `local`; in the mode
+    `remote`, the items of such a user wait in memory.
+    """
     flush_interval_s: PositiveFloat = 1.0
-    """Seconds between two writes of recorded items to disk. A killed process loses at most this."""
+    """Seconds between two writes of recorded items to disk. A killed process loses at most the
+    records of this time.
+    """
     flush_on: FlushOn = Field(default_factory=default_flush_on)
     """`interval`, or `run` to flush at the end of each run as well, for at most `exit_timeout_s`.
     Use `run` for functions that freeze after each call, and for processes that end without exit
@@ -175,13 +178,13 @@ class Settings(BaseModel):
     max_spool_bytes: PositiveInt = GIB
     """Maximum bytes on disk, for the whole spool directory."""
     max_payload_bytes: Annotated[int, Field(ge=256)] = 64 * KIB
-    """Maximum bytes of one payload or result. A longer one is cut and remains valid JSON."""
+    """Maximum bytes of one payload or result. A longer payload is cut and remains valid JSON."""
     max_batch_items: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Maximum number of items in one bulk request."""
     max_batch_bytes: PositiveInt = MIB
     """Maximum bytes of one bulk request."""
     request_timeout_s: PositiveFloat = 10.0
-    """Seconds for each wait of a request, and for the body of the response."""
+    """Maximum seconds of each wait during a request, and of reading the response body."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
     """Maximum seconds of the flush at exit."""
     poll_interval_s: PositiveFloat = 30.0
@@ -214,8 +217,9 @@ class Settings(BaseModel):
     """A synchronous httpx or httpx2 transport, for client certificates and for tests. It cannot be
     set in the environment."""
     span_processor: object | None = None
-    """An OpenTelemetry span processor, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
-    receives every ended span too. It cannot be set in the environment."""
+    """An OpenTelemetry span processor, such as `BatchSpanProcessor(OTLPSpanExporter())`, that also
+    receives every ended span. It cannot be set in the environment.
+    """
 
     @field_validator("api_url")
     @classmethod
@@ -328,7 +332,7 @@ def api_root(url: str) -> str:
 
 
 def variables(name: str) -> tuple[str, ...]:
-    """Return the environment variables that set *name*, the one that wins first."""
+    """Return the environment variables that set *name*, in order of precedence."""
     if name in NOT_FROM_ENVIRONMENT:
         return ()
     ours = f"REMIT_{name.upper()}"

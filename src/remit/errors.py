@@ -47,7 +47,8 @@ __all__ = [
 
 
 OUTSIDE_RUN_HINT: Final = (
-    "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
+    "Put @remit.agent on the function around the call, or open a run with `with agent.run():`. If "
+    "another thread or task has the run, carry it there with remit.copy_context, "
     "remit.ContextExecutor or `with run.use():`"
 )
 """Advice for a step that is called outside any run."""
@@ -68,10 +69,10 @@ _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
-    """One word by which a step violates the policy; as a text, its sentence.
+    """One word with which a step violates the policy. Its `str()` is the sentence.
 
-    A step that could not be compared with any remit, and one that was given a value that it
-    excludes, have only the sentence.
+    Two violations have only the sentence: a step that could not be compared with any remit, and a
+    step that received a value that it excludes.
 
     Attributes:
         sentence: The violation as a sentence.
@@ -95,19 +96,19 @@ class Violation(Struct, frozen=True, omit_defaults=True):
 
 
 class RunTerminated(BaseException):
-    """A person or the policy terminated the run; raised at later steps of it and of runs inside it.
+    """A person or the policy terminated the run; raised at its later steps and in inner runs.
 
-    A run that was terminated on the server has the status `terminated` there. One that the policy
+    A run that was terminated on the server has the status `terminated` there. A run that the policy
     ended (`on_violation="terminate"`) has the status `failed` in the record, with the violation;
     `Run.status` is `terminated` in both cases.
 
-    It derives from `BaseException`, as `asyncio.CancelledError` does, because agent frameworks put
+    It derives from `BaseException`, like `asyncio.CancelledError`, because agent frameworks put
     `except Exception` around their tools.
 
-    A program that runs one agent lets it pass, and reports it where it handles `KeyboardInterrupt`.
-    Code that serves many runs in one task group or nursery (a server of tools, of chats, of
-    sessions) catches it with `with run.contained() as ended:`, because an exception that leaves one
-    task ends the whole group and all its runs.
+    A program that runs one agent should let the exception pass, and report it where it handles
+    `KeyboardInterrupt`. Code that serves many runs in one task group or nursery, such as a server
+    for tools or chats, should catch it with `with run.contained() as ended:`. Otherwise, the
+    exception leaves one task and ends the whole group with all its runs.
 
     Attributes:
         run_key: Key of the run that was terminated, 26 characters.
@@ -130,7 +131,7 @@ class RemitError(Exception):
 
 
 class DeclarationError(RemitError):
-    """A decorator was used wrongly; raised at import, where it is used."""
+    """A decorator was used wrongly. It is raised at import, where the decorator is used."""
 
 
 class SettingsError(RemitError):

@@ -24,14 +24,14 @@ WORDS: Final = re.compile("[a-z]{3}")
 COMPUTED: Final = {
     "_declare/inference.py": (f"{ANY} ({ANY}): data_risk excludes {ANY}",),
     "_deliver/circuit.py": (
-        f"the server rejected an item for good: {ANY}. It is set aside and the rest goes on{ANY}",
-        f"the server rejected a run of {ANY} with everything of it: {ANY}",
+        f"the server rejected an item for good: {ANY}. It is set aside, and {ANY}",
+        f"the server rejected a run of {ANY} and all of its items: {ANY}",
         f"the registration of {ANY} could not be built because of a fault inside remit{ANY}",
         f"an item could not be sent because of a fault inside remit{ANY}",
         f"a run could not be opened at the server because of a fault inside remit{ANY}",
     ),
     "_record/spans.py": (
-        f"{ANY} says excluded, and was given a value that this run redacted as such",
+        f"{ANY} declares it excluded, but got a value that this run redacted as such data",
     ),
     "cli/_serve.py": (
         f"{ANY} can be reached from other machines; every request needs a token{ANY}",

@@ -65,7 +65,9 @@ def test_a_signature_is_described_as_its_docstring_has_it() -> None:
     """The arguments of a run, and what it raises: they were nowhere in the documents."""
     section = _sections()["remit.Agent.run"]
     for argument in ("purpose", "subject", "labels", "resume", "traceparent"):
-        assert re.search(rf"(?m)^\| `{argument}` \| `[^`]+` \| `None` \| .*\w.* \|$", section)
+        default = "UNSET" if argument == "resume" else "None"
+        row = rf"(?m)^\| `{argument}` \| `[^`]+` \| `{default}` \| .*\w.* \|$"
+        assert re.search(row, section)
     assert "    subject=None,\n" in section
     assert "\n- `RunTerminated`: " in section
 

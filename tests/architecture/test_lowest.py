@@ -17,7 +17,9 @@ BROUGHT = {"httpcore", "pydantic-core", "pytest"}
 """Brought in the right version by httpx and pydantic, and by who uses the plugin of pytest."""
 USED_WHERE_INSTALLED = {"httpcore2", "httpx2"}
 """Chosen by the client in place of a library that remit requires."""
-FOR_DEVELOPERS = {"bench", "dev", "test", "test-gate"}
+FOR_DEVELOPERS = {"bench", "dev", "test", "test-frameworks", "test-gate"}
+APART = {"crewai": {"crewai"}, "google": {"google-adk"}}
+"""Not installed beside the pinned versions, so that no distribution tells their modules."""
 
 
 def plain(name: str) -> str:
@@ -66,5 +68,5 @@ def test_what_is_imported_is_declared() -> None:
     distributions = packages_distributions()
     for name, place in imported().items():
         # Several distributions may have modules in one namespace.
-        libraries = {plain(each) for each in distributions[name]}
+        libraries = APART.get(name) or {plain(each) for each in distributions[name]}
         assert libraries & (asked | BROUGHT), f"{libraries}, imported in {place}"

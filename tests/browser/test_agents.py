@@ -136,9 +136,12 @@ def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
     """An unknown agent is not found."""
     for address, text in (
         (f"/agents/{support}?view=moon", "must be one of remit, activity, versions, runs"),
-        (f"/agents/{support}?version=1", "must be a version of this agent, as the list links it"),
+        (
+            f"/agents/{support}?version=1",
+            "must be the key of a version, as in the links of the list of versions",
+        ),
         ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
-        ("/agents?after=-1", "must be the number of agents on the pages before"),
+        ("/agents?after=-1", "must be the number of agents on the previous pages"),
         (f"/agents/{support[:-1]}x", "Agent not found"),
     ):
         page = tab.open(address)

@@ -147,7 +147,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     violations = [" ".join(row.split()) for row in panel.locator("tr.violation").all_inner_texts()]
     assert violations == [
         "financial transactions whether money moves it does this never",
-        "financial information goes in and comes out never, in neither",
+        "financial information goes in and comes out never in or out",
     ]
     expect(panel.locator("blockquote")).to_contain_text("Policy denied this step")
     expect(panel).to_contain_text("3 times in 7 days.")
@@ -161,7 +161,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
 def test_nothing_was_denied(look: Tab, agents: DeclaredAgents) -> None:
     """The page says so, and what is known of the settings."""
     page = look.open(f"/denied?agent={agents.agents['Mail sorter']}")
-    assert lead(page).startswith("Nothing was denied in this time that matches. 1 agent denies")
+    assert lead(page).startswith("Nothing that matches was denied in this time. 1 agent denies")
 
 
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:

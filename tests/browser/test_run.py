@@ -38,8 +38,8 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         notice = _notice(page)
         assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
         assert "Whether money moved is not recorded." in notice
-        assert "Before it, steps began that may read data (1)." in notice
-        assert "No step before it may update data, destroy data or move money" in notice
+        assert "Steps that may read data (1) began before the failure." in notice
+        assert "No step before the failure may update data, destroy data or move money" in notice
         assert re.search(r"The same failure in \d+ runs since", notice)
         panel = page.locator("#panel")
         expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
@@ -81,7 +81,7 @@ def test_a_run_can_fail_without_an_error(tab: Tab, desk: Desk) -> None:
     """The notice then has no reason."""
     run_id, _ = run_pages.confidential(desk.api, {})
     page = tab.open(f"/runs/{run_id}")
-    assert _notice(page).startswith("It failed.")
+    assert _notice(page).startswith("The run failed.")
     expect(page.locator("#panel").get_by_role("heading", level=2)).to_have_text("Run")
 
 
@@ -130,7 +130,7 @@ def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk
         page = tab.open(f"/runs/{run_id}/terminate")
         page.get_by_label("Reason").fill("enough")
         page.get_by_role("button", name="Terminate").click()
-        expect(page.get_by_role("alert")).to_contain_text("may read only")
+        expect(page.get_by_role("alert")).to_contain_text("may only read")
         tab.expect("403")
     assert desk.api.shown(run_id)["status"] == "active"
 

@@ -134,7 +134,7 @@ def test_a_list_without_a_run_names_the_filter(past: Tab) -> None:
     """The one that excludes most, with the number of runs without it."""
     page = past.open("/runs?purpose=eval&marked=violation")
     notice = page.locator(".notice")
-    expect(notice).to_contain_text("No run matches. Without purpose eval there would be 1.")
+    expect(notice).to_contain_text("No run matches. Without purpose eval, 1 would match.")
     page.get_by_role("link", name="Drop the purpose").click()
     page.wait_for_url("**/runs?marked=violation")
     assert len(rows(page)) == 1
@@ -208,7 +208,7 @@ def test_runs_are_ordered_and_saved(past: Tab, history: History) -> None:
     assert len(lines) == len(rows(page)) + 1  # the running one has no duration
     assert {line["status"] for line in lines} >= {"active", "failed", "terminated"}
     past.open("/runs?order=tokens")
-    expect(page.locator(".notice")).to_contain_text("No run that matches has recorded tok")
+    expect(page.locator(".notice")).to_contain_text("None of the matching runs has recorded tok")
     page.get_by_role("link", name="Newest first").click()
     page.locator(".hours a").first.focus()
     page.keyboard.press("Enter")

@@ -77,6 +77,6 @@ def test_another_site_can_link_but_not_post(desk: Desk, tab: Tab) -> None:
     form = f'<form method=post action="{address}/terminate"><input name=reason value=x>'
     page = another_site(tab, f"{form}<button>stop</button></form>")
     page.get_by_role("button", name="stop").click()
-    expect(page.locator("main")).to_contain_text("A page of another site asked for this change")
+    expect(page.locator("main")).to_contain_text("This request came from a page of another site")
     tab.expect("403")
     assert desk.api.shown(run)["status"] == "active"

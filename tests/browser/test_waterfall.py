@@ -167,3 +167,23 @@ def test_who_is_signed_out_is_told(tab: Tab, desk: Desk) -> None:
         "signed out: sign in in another tab, then continue here"
     )
     tab.expect("401")
+
+
+def test_rows_and_panels_have_the_names_of_nodes_and_agents(tab: Tab, desk: Desk) -> None:
+    """With a word for the kind; a name is a text, whatever it contains."""
+    run = begun(desk.api)
+    hostile = {"node_name": "<b>plan</b>"}
+    steps = [
+        Step("langchain:agent", None, 0, 9, payload={"agent_name": "refunds"}),
+        Step("langchain:chain", 0, 1, 2, payload=hostile),
+        Step("chat", 1, 1, 1, payload={"model_name": "gpt-5.2", "inputs": {"messages": []}}),
+    ]
+    record(desk.api, run, steps)
+    ended(desk.api, run, 9)
+    page = opened(tab, run)
+    names = page.locator("#tree .row:not(.axis) .name a")
+    expect(names).to_have_text(
+        ["\N{EN DASH}refundsagent", "\N{EN DASH}<b>plan</b>node", "chatgpt-5.2"]
+    )
+    names.nth(1).click()
+    expect(page.locator(".panel h2")).to_have_text("<b>plan</b> node")

@@ -257,10 +257,10 @@ def test_metrics_are_for_tokens_that_may_read_them(
 def test_a_token_that_may_not_read_signs_nobody_in(store: Store) -> None:
     """The page is for reading; it says which token it takes."""
     http = stranger(create_app(store, page_hosts=()))
-    for may in ("record", "metrics"):
+    for may, words in (("record", "record"), ("metrics", "read metrics")):
         refused = sign_in(http, create_token(store, "account", may=may).secret)
         assert refused.status_code == 403
-        assert f"may {may} only" in refused.text
+        assert f"may only {words}" in refused.text
         assert "Cookie" not in http.headers
     assert sign_in(http, create_token(store, "account", may="read,record").secret).is_redirect
     assert "read, record" in http.get("/account").text

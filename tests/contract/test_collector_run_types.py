@@ -98,4 +98,4 @@ def test_calls_in_the_nodes_of_a_graph_belong_together(world: World, api: Api) -
         call = program.step("langchain:llm", node, 5, payload, {"outputs": {"messages": [answer]}})
         program.end(node)
 
-    assert "shown in the call before" in panel(world, program.run, call)
+    assert "shown in the previous call" in panel(world, program.run, call)

@@ -49,5 +49,5 @@ def test_the_script_answers_and_its_run_can_be_read(tmp_path: Path) -> None:
 
     assert "The answer is: shipped" in run("examples/order_agent.py")
     shown = run("-m", "remit", "runs", "show", "last", "--db", str(tmp_path / "remit.db"))
-    assert shown.count("openai:llm") == 2
+    assert shown.count("─ llm gpt-test · ") == 2
     assert "DeniedError: order_agent:refund was denied" in shown

@@ -58,4 +58,4 @@ def test_a_failure_without_a_step_is_compared(world: World, http: httpx.Client) 
     first, second = story.finish("failed"), run_pages.failed(api)
     answer = http.get(f"/runs/compare?a={first}&b={second}")
     assert answer.status_code == HTTPStatus.OK
-    assert "a step that is not known" in answer.text
+    assert "an unknown step" in answer.text

@@ -41,7 +41,7 @@ def test_the_table_goes_on_after_the_first_page(
     monkeypatch.setattr("remit.collector.page.data.denied.MOST_LINES", 102)
     *rows, last = _rows(http)
     assert len(rows) == 102
-    assert last["what"].startswith("only the newest 102 are here")
+    assert last["what"].startswith("only the newest 102 entries are here")
 
 
 @pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy denied"])
@@ -119,7 +119,7 @@ def test_a_page_begins_after_a_case(http: httpx.Client, before: str) -> None:
     """The form says so if the address names none."""
     answer = http.get(f"/denied?before={before}")
     assert answer.status_code == 422
-    assert "must be that of a link to older ones" in answer.text
+    assert "must be the value from a link to older entries" in answer.text
 
 
 def test_a_span_of_two_kinds_is_on_one_page(

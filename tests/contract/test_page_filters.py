@@ -130,7 +130,7 @@ def test_a_list_without_a_running_run_says_where_one_is_ended(
     """In the words of the filter."""
     world.account().instance("complete")
     page = http.get("/runs?from=all&status=active").text
-    assert "<b>No run is running.</b> Without <b>status running</b> there would be 1." in page
-    assert "its page has the button <b>Terminate</b>" in page
+    assert "<b>No run is running.</b> Without <b>status running</b>, 1 would match." in page
+    assert "has the button <b>Terminate</b> if your token may write" in page
     assert "No run of this time is running." in http.get("/runs?status=active").text
     assert "No run matches." in http.get("/runs?status=active&purpose=eval").text

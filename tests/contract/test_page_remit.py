@@ -97,8 +97,11 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
         "Under deny , all of its 1 declared step would run; "
         "1 more is undeclared and would be denied: score_pages ."
     ) in page
-    assert "No declared step. Each of them declares" in page
-    assert "score_pages : undeclared, so no declaration excludes what the agent rules out." in page
+    assert "No declared step would be denied, because each one rules out" in page
+    assert (
+        "score_pages would be denied: this step has no declaration "
+        "and does not rule out what the agent rules out." in page
+    )
     happened = _text(reader, f"/agents/{agent}?view=activity", "<main", "</main>")
     assert "Under deny , score_pages would be denied" in happened
 

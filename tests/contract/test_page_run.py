@@ -153,7 +153,9 @@ def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
     """Nothing is known after its last record."""
     run_id = run_pages.ended_process(world.account())
     notice = _notice(http, run_id)
-    assert "Its process exited without reporting an end while charge was open." in notice
+    assert (
+        "The process exited without reporting the end of the run while charge was open." in notice
+    )
     last = run_pages.BEGIN + timedelta(milliseconds=3400)
     assert f"Process 48112, last record {last:%H:%M:%S}." in notice
     page = http.get(f"/runs/{run_id}").text
@@ -210,11 +212,11 @@ def test_a_long_run_is_shown_in_pages_and_its_first_failure_is_told(
     assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
     page = http.get(f"/runs/{story.run_id}").text
     assert page.count('role="row"') == 501
-    assert "500 of 2,000 steps: without JavaScript, the others are on" in page
+    assert "This page shows 500 of 2,000 steps. Without JavaScript, the" in page
 
     api.bulk({"_type": "agent_spans/create", **step})
     page = http.get(f"/runs/{story.run_id}").text
-    assert "500 steps of 2,001 at the beginning" in page
+    assert "The first 500 steps of 2,001." in page
     (after,) = re.findall(r"[?]after=([0-9a-z]+)", page)
     rest = http.get(f"/runs/{story.run_id}?after={after}").text
     assert page.count('role="row"') == rest.count('role="row"') == 501
@@ -246,7 +248,7 @@ def test_a_run_without_a_failed_step_says_so(world: World, http: httpx.Client) -
     story = run_pages.Story(world.account())
     story.end(story.root, "complete", {"status": "failed", "reason": "no more money"})
     run_id = story.finish("failed")
-    assert _notice(http, run_id) == "It failed: no more money. None of its steps failed."
+    assert _notice(http, run_id) == "The run failed: no more money. None of its steps failed."
 
 
 def test_a_failure_without_an_error_is_named_alone(world: World, http: httpx.Client) -> None:

@@ -311,7 +311,7 @@ def test_a_change_that_another_site_asks_for_is_rejected(
         answer = http.post(path, data=body, headers=headers)
         assert answer.status_code == HTTPStatus.FORBIDDEN, path
         assert "set-cookie" not in answer.headers
-        assert "A page of another site asked for this change" in answer.text
+        assert "This request came from a page of another site" in answer.text
     assert api.shown(run)["status"] == "active"
     assert is_in(http)
     own = {"origin": "http://127.0.0.1:8420"}

@@ -344,10 +344,10 @@ def test_pages_say_whether_an_access_log_is_kept(
     pages = (
         (
             "/sign-in",
-            "What you open is written to its access log.",
-            "It does not log what you open.",
+            "Its access log records which pages you open.",
+            "It does not record which pages you open.",
         ),
-        ("/account", "kept: who opened what", "not kept"),
+        ("/account", "kept: it records who opened which page", "not kept"),
         (here, "The access log records it.", "This server keeps no access log."),
         (f"{here}/part", "The access log records it.", "This server keeps no access log."),
     )

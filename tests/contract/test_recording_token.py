@@ -137,7 +137,7 @@ def test_a_run_is_resumed_and_the_rest_of_an_ended_process_sent_with_such_a_toke
     assert remit.flush(60), remit.status()
     assert run.id is not None
     assert owner.shown(run.id)["status"] == "active"
-    with assistant.run(resume=run.id):
+    with assistant.run(resume=run.key):
         step(2)
     assert remit.flush(60), remit.status()
     assert owner.shown(run.id)["status"] == "complete"

@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -198,6 +198,40 @@ def pydantic_ai_output(play: Play) -> None:
     asyncio.run(agent.run("Delete it."))
 
 
+# Google ADK
+
+
+def google_adk(play: Play, *, around: bool = False) -> None:
+    """Run an agent of the Google ADK; the remit is that of the run *around*, or of `remits=`."""
+    from google.adk.agents import LlmAgent
+
+    from remit.integrations.google_adk import RemitPlugin
+    from tests.integrations.test_google_adk import Script, ask
+
+    remits = None if around else {DESK: play.data_risk}
+    plugin = RemitPlugin(risks={DELETE: DELETES}, remits=remits)
+    agent = LlmAgent(name=DESK, model=Script(TURNS, play.answer), tools=[play.deletion()])
+    with play.run_of_an_agent() if around else nullcontext():
+        asyncio.run(ask(agent, plugins=[plugin]))
+
+
+# CrewAI
+
+
+def crewai(play: Play, *, around: bool = False) -> None:
+    """Run a crew; the remit is that of the run *around*, or of `remits=`."""
+    from remit.integrations.crewai import RemitListener
+    from tests.integrations.test_crewai import Script, agent_of, crew_of
+
+    remits = None if around else {DESK: play.data_risk}
+    agent = agent_of(Script(TURNS, play.answer), play.deletion(), role=DESK)
+    listener = RemitListener(risks={DELETE: DELETES}, remits=remits)
+    # It draws errors on standard output, which is for the rows.
+    around_it = play.run_of_an_agent() if around else nullcontext()
+    with listener, redirect_stdout(sys.stderr), around_it:
+        crew_of(agent).kickoff()
+
+
 # OpenAI Agents
 
 
@@ -219,6 +253,72 @@ def openai_agents(play: Play, *, around: bool = False, traced: bool = True) -> N
     config = agents.RunConfig(tracing_disabled=not traced)
     with play.run_of_an_agent() if around else nullcontext():
         asyncio.run(agents.Runner.run(agent, "Delete it.", run_config=config))
+
+
+def openai_shell(play: Play, *, hosted: bool = False, around: bool = False) -> None:
+    """Run an agent whose shell deletes; of a *hosted* one, that the model may call it counts."""
+    import agents
+
+    from remit.integrations.openai_agents import RemitProcessor, govern
+    from tests.integrations.test_openai_agents import SHELL, Asks, ScriptedModel
+
+    agents.set_trace_processors([RemitProcessor()])
+    shell = agents.ShellTool(executor=lambda _request: play.deletion()(5))
+    if hosted:
+        shell = agents.ShellTool(environment={"type": "container_auto"})
+    model = ScriptedModel([DONE] if hosted else [Asks(item=SHELL), DONE], play.answer)
+    agent: Any = govern(
+        agents.Agent(name=DESK, model=model, tools=[shell]),
+        risks={"shell": DELETES},
+        remits=None if around else {DESK: play.data_risk},
+    )
+    try:
+        with play.run_of_an_agent() if around else nullcontext():
+            asyncio.run(agents.Runner.run(agent, "Delete it."))
+    finally:
+        play.ran += [name for names in model.offered for name in names if hosted]
+
+
+# Claude Agent SDK
+
+
+def claude_agent_sdk(play: Play, *, around: bool = False, by: str = "query") -> None:
+    """Ask Claude Code; the remit is that of the run *around*, or of `remits=`.
+
+    Args:
+        play: What is played.
+        around: It is that of the run around.
+        by: What is governed: `query`, a `client` or `options`.
+    """
+    import claude_agent_sdk as sdk
+
+    from remit.integrations.claude_agent_sdk import govern
+    from tests.claude_code import Play as Script
+    from tests.integrations.test_claude_agent_sdk import SERVER, server, transport
+
+    tool = SERVER + DELETE
+    turns: list[dict[str, Any]] = [{"calls": [(tool, {"order": 5})]}, {"text": "ok"}]
+    process = transport(Script(turns, on_model_call=play.answer))
+    options = sdk.ClaudeAgentOptions(mcp_servers=server(play.deletion()))
+    rules: dict[str, Any] = {"name": DESK, "risks": {tool: DELETES}}
+    if not around:
+        rules["remits"] = {DESK: play.data_risk}
+
+    async def ask() -> None:
+        if by == "client":
+            client = govern(sdk.ClaudeSDKClient(options, process), **rules)
+            async with client:
+                await client.query("Delete it.")
+                async for _ in client.receive_response():
+                    pass
+            return
+        governed = govern(options, **rules) if by == "options" else options
+        query = govern(sdk.query, **rules) if by == "query" else sdk.query
+        async for _ in query(prompt="Delete it.", options=governed, transport=process):
+            pass
+
+    with play.run_of_an_agent() if around else nullcontext():
+        asyncio.run(ask())
 
 
 # MCP
@@ -343,6 +443,24 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
         "remit of its own": openai_agents,
         "run around": with_options(openai_agents, around=True),
         "not traced": with_options(openai_agents, traced=False),
+        "shell": openai_shell,
+        "shell in a run": with_options(openai_shell, around=True),
+        "hosted shell": with_options(openai_shell, hosted=True),
+        "hosted shell in a run": with_options(openai_shell, hosted=True, around=True),
+    },
+    "claude_agent_sdk": {
+        "remit of its own": claude_agent_sdk,
+        "run around": with_options(claude_agent_sdk, around=True),
+        "client": with_options(claude_agent_sdk, by="client"),
+        "options": with_options(claude_agent_sdk, by="options"),
+    },
+    "google.adk": {
+        "remit of its own": google_adk,
+        "run around": with_options(google_adk, around=True),
+    },
+    "crewai": {
+        "remit of its own": crewai,
+        "run around": with_options(crewai, around=True),
     },
     "mcp": {"client": mcp_client, "server": mcp_server},
     "opentelemetry.sdk": {"run around": bridge},

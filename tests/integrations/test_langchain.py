@@ -15,13 +15,14 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel, FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePassthrough
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, MessagesState, StateGraph  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.graph import END, START, MessagesState, StateGraph  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, interrupt
 
@@ -29,8 +30,8 @@ import remit
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
-from remit.testing import isolated
-from tests.inside import Faults, counting, process
+from remit.testing import RecordedSpan, RecordingSink, isolated
+from tests.inside import NAMED_TYPES, Faults, counting, process, step_name
 from tests.nesting import recording
 from tests.processes import wait_until
 from tests.scenarios import (
@@ -287,7 +288,7 @@ def test_a_decorated_step_in_a_node_is_the_parent_of_its_model_call() -> None:
     assert parents(recorder, "desk:think") == ["langchain:chain"]
     assert parents(recorder, "langchain:llm") == ["desk:think"]
     (chain,) = recorder.spans("langchain:chain")
-    assert chain.payload["chain_name"] == "think"
+    assert chain.payload["node_name"] == "think"
     (agent,) = recorder.spans("langchain:agent")
     assert agent.payload["agent_name"] == "Thinker"
 
@@ -331,10 +332,204 @@ def test_chains_and_retrievers() -> None:
     assert (retrieved.result or {})["outputs"]["documents"][0]["metadata"] == {"source": "shipping"}
     assert broken.status == "failed"
     assert parents(recorder, "langchain:llm") == ["langchain:chain"]
-    assert {span.payload["chain_name"] for span in recorder.spans("langchain:chain")} >= {
-        "RunnableSequence",
-        "ChatPromptTemplate",
-    }
+    names = {span.payload["chain_name"] for span in recorder.spans("langchain:chain")}
+    assert names == {"RunnableSequence"}
+
+
+def graph_of(node: Anything, name: str = "desk") -> Anything:
+    """Return a graph with a node `supervisor`."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("supervisor", node)
+    graph.add_edge(START, "supervisor")
+    return graph.compile(name=name)
+
+
+def named(recorder: RecordingSink) -> list[tuple[str, str, str]]:
+    """Return the names of the steps of the last run, with the name around each and its status."""
+    _, *spans = recorder.runs[-1].spans
+
+    def name(span: RecordedSpan) -> str:
+        known = step_name(span.name, span.payload)
+        return span.name if known is None else f"{known.text} {known.word}"
+
+    by_key = {span.key: name(span) for span in spans}
+    return [(by_key.get(span.parent or "", ""), name(span), span.status) for span in spans]
+
+
+def test_the_plumbing_of_a_node_has_no_spans() -> None:
+    """The steps inside a sequence, a prompt, a parser and a lambda belong to the node."""
+    prompt = ChatPromptTemplate.from_template("{question}")
+    chain = prompt | Scripted(turns=[DONE]) | StrOutputParser() | RunnableLambda(lambda it: it)
+    parallel: Anything = RunnablePassthrough.assign(answer=chain)
+
+    def supervisor(state: MessagesState) -> dict[str, object]:
+        return {"messages": [parallel.invoke({"question": state["messages"][0].text})["answer"]]}
+
+    with isolated() as recorder:
+        graph_of(supervisor).invoke(QUESTION, handled())
+    assert named(recorder) == [
+        ("", "desk agent", "complete"),
+        ("desk agent", "supervisor node", "complete"),
+        ("supervisor node", "llm scripted-1", "complete"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["short", "x" * 5_000, "sk-proj-" + "a1B2c3D4" * 8])
+def test_names_come_before_the_inputs_of_a_payload(text: str) -> None:
+    """The collector reads names from the beginning, whatever the inputs are."""
+    question: Anything = {"messages": [("user", text)]}
+    with isolated() as recorder:
+        agent_of(LOOK_UP, DONE, name="refunds").invoke(question, handled())
+        graph_of(lambda state: {"messages": state["messages"]}).invoke(question, handled())
+    spans = [span for span in recorder.spans() if span.name in NAMED_TYPES]
+    assert len(spans) == 5
+    assert {[*span.payload][-1] for span in spans} == {"inputs"}
+    assert all(step_name(span.name, span.payload) for span in spans)
+
+
+def test_a_sub_agent_that_is_a_node_is_one_step() -> None:
+    """The node and the agent have one name; the function of an edge belongs to it."""
+
+    def ends(state: MessagesState) -> str:
+        del state
+        return END
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("refunds", agent_of(LOOK_UP, DONE, name="refunds"))
+    graph.add_node("orders", agent_of(DONE, name="another"))
+    graph.add_edge(START, "refunds")
+    graph.add_conditional_edges("refunds", ends)
+    graph.add_edge(START, "orders")
+    with isolated() as recorder:
+        graph.compile(name="desk").invoke(QUESTION, handled())
+    assert sorted(named(recorder)) == [
+        ("", "desk agent", "complete"),
+        ("another agent", "llm scripted-1", "complete"),
+        ("desk agent", "orders node", "complete"),
+        ("desk agent", "refunds agent", "complete"),
+        ("langchain:tool:look_up", "desk:find", "complete"),
+        ("orders node", "another agent", "complete"),
+        ("refunds agent", "ends chain", "complete"),
+        ("refunds agent", "langchain:tool:look_up", "complete"),
+        ("refunds agent", "llm scripted-1", "complete"),
+        ("refunds agent", "llm scripted-1", "complete"),
+    ]
+    (refunds,) = (
+        span
+        for span in recorder.spans("langchain:agent")
+        if span.payload["agent_name"] == "refunds"
+    )
+    assert refunds.payload["inputs"]["messages"][0]["content"] == "Where is order A-1?"
+    assert (refunds.result or {})["outputs"]["messages"][0]["content"] == TOLD
+
+
+def test_the_remit_of_a_sub_agent_that_is_a_node_applies() -> None:
+    """And that of the graph around it."""
+    spends = Turn(calls=(("spend", {"amount": 5}),))
+    helper = agent_of(spends, DONE, tools=[spend], name="helper", risks={"spend": PAYS})
+    graph = StateGraph(MessagesState)
+    graph.add_node("helper", helper)
+    graph.add_edge(START, "helper")
+    desk_and_helper = graph.compile(name="chief")
+    remits = {"chief": remit.risk(), "helper": PAYS_NOT}
+    with isolated(on_violation="deny") as recorder:
+        desk_and_helper.invoke(QUESTION, handled(RemitHandler(remits=remits)))
+    (tool_call,) = recorder.spans("langchain:tool:spend")
+    assert tool_call.denied
+    assert parents(recorder, "langchain:tool:spend") == ["langchain:agent"]
+    assert len(recorder.spans("langchain:agent")) == 2
+
+
+def broken(value: object) -> object:
+    """Fail."""
+    raise LookupError(f"no {value}")
+
+
+def test_a_lambda_that_fails_has_a_step_with_its_error() -> None:
+    """Also if the node handles the error. A lambda has the name of its function."""
+    chain: Anything = Scripted(turns=[DONE]) | StrOutputParser() | RunnableLambda(broken)
+
+    def supervisor(state: MessagesState) -> dict[str, object]:
+        with suppress(LookupError):
+            chain.invoke(state["messages"])
+        return {"messages": []}
+
+    with isolated() as recorder:
+        graph_of(supervisor).invoke(QUESTION, handled())
+    assert named(recorder) == [
+        ("", "desk agent", "complete"),
+        ("desk agent", "supervisor node", "complete"),
+        ("supervisor node", "llm scripted-1", "complete"),
+        ("supervisor node", "broken chain", "failed"),
+    ]
+
+
+def test_plumbing_that_fails_is_recorded_when_it_fails() -> None:
+    """With the place of the error, its frames, its inputs, and the time when it began."""
+    chain: Anything = Scripted(turns=[DONE]) | RunnableLambda(lambda _: broken("order"))
+
+    def supervisor(state: MessagesState) -> dict[str, object]:
+        with suppress(LookupError):
+            chain.invoke(state["messages"])
+        return {"messages": []}
+
+    with isolated() as recorder:
+        graph_of(supervisor).invoke(QUESTION, handled())
+    assert named(recorder) == [
+        ("", "desk agent", "complete"),
+        ("desk agent", "supervisor node", "complete"),
+        ("supervisor node", "llm scripted-1", "complete"),
+        ("supervisor node", "RunnableLambda chain", "failed"),
+    ]
+    failed = recorder.runs[-1].spans[-1]
+    error = (failed.result or {})["error"]
+    assert error["type"] == "LookupError"
+    assert error["at"].endswith("in broken")
+    assert error["frames"][0]["function"] == "broken"
+    assert failed.payload["inputs"] == {"role": "assistant", "content": TOLD}
+    model = recorder.runs[-1].spans[-2]
+    assert (model.finished_ns or 0) <= failed.started_ns < (failed.finished_ns or 0)
+
+
+def test_an_error_from_a_step_inside_is_recorded_once() -> None:
+    """The plumbing around the model call that failed does not repeat the error."""
+
+    def fails(_: int) -> object:
+        raise ConnectionError("reset")
+
+    chain: Anything = Scripted(turns=[], on_call=fails) | StrOutputParser()
+
+    def supervisor(state: MessagesState) -> dict[str, object]:
+        return {"messages": [chain.invoke(state["messages"])]}
+
+    with isolated() as recorder, suppress(ConnectionError):
+        graph_of(supervisor).invoke(QUESTION, handled())
+    assert named(recorder) == [
+        ("", "desk agent", "failed"),
+        ("desk agent", "supervisor node", "failed"),
+        ("supervisor node", "llm scripted-1", "failed"),
+    ]
+
+
+def test_a_hook_of_an_agent_that_fails_is_seen() -> None:
+    """It has a step with its name; without a failure it has none."""
+
+    class Counts(AgentMiddleware):
+        def before_model(self, state: Anything, runtime: Anything) -> None:
+            del runtime
+            if len(state["messages"]) > 1:
+                raise LookupError("too many")
+
+    agent = agent_of(LOOK_UP, DONE, name="orders", middleware=[Counts()])
+    with isolated() as recorder, suppress(LookupError):
+        agent.invoke(QUESTION, handled())
+    assert named(recorder) == [
+        ("", "orders agent", "failed"),
+        ("orders agent", "llm scripted-1", "complete"),
+        ("orders agent", "langchain:tool:look_up", "complete"),
+        ("langchain:tool:look_up", "desk:find", "complete"),
+        ("orders agent", "Counts.before_model node", "failed"),
+    ]
 
 
 def test_a_text_model_and_a_batch() -> None:
@@ -735,7 +930,7 @@ def test_an_agent_that_hands_over_is_complete() -> None:
 # Interrupts
 
 
-def approving(*, checkpointer: Anything, in_tool: bool) -> Anything:
+def approving(*, in_tool: bool, **options: Anything) -> Anything:
     """Return an agent that asks before it looks up."""
 
     def look_up(order_id: str) -> str:
@@ -750,7 +945,7 @@ def approving(*, checkpointer: Anything, in_tool: bool) -> Anything:
         DONE,
         tools=[look_up],
         middleware=() if in_tool else (human,),
-        checkpointer=checkpointer,
+        **options,
     )
 
 
@@ -772,7 +967,7 @@ def test_an_interrupt_leaves_the_run_open_and_a_resumed_run_goes_on(
         assert statuses == {"cancelled"}
         assert "failed" not in {span.status for span in recorder.spans()}
         assert not list(recorder.spans("desk:find"))
-        with desk.run(resume=run.id):
+        with desk.run(resume=run.key):
             assert invoke(how, agent, APPROVED)["messages"][-1].content == TOLD
         assert [span.status for span in recorder.spans("langchain:agent")][-1] == "complete"
         assert len(list(recorder.spans("desk:find"))) == 1
@@ -840,6 +1035,34 @@ def test_a_run_that_an_agent_opened_ends_at_its_interrupt() -> None:
         assert [run.status for run in recorder.runs] == ["complete", "complete"]
         agents = recorder.spans("langchain:agent")
         assert [span.status for span in agents] == ["cancelled", "complete"]
+
+
+def test_a_sub_agent_that_is_a_node_is_interrupted_and_goes_on() -> None:
+    """Its step is cancelled, and the run stays open."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("helper", approving(in_tool=True, name="helper"))
+    graph.add_edge(START, "helper")
+    chief = graph.compile(name="chief", checkpointer=InMemorySaver())
+    with isolated() as recorder:
+        with desk.run() as run:
+            assert chief.invoke(QUESTION, handled())["__interrupt__"]
+        assert recorder.runs[0].status == "open"
+        with desk.run(resume=run.id):
+            assert chief.invoke(APPROVED, handled())["messages"][-1].content == TOLD
+        assert recorder.runs[-1].status == "complete"
+        steps = [(span.payload["agent_name"], span.status) for span in agents_in(recorder)]
+    assert steps == [
+        ("chief", "cancelled"),
+        ("helper", "cancelled"),
+        ("chief", "complete"),
+        ("helper", "complete"),
+    ]
+
+
+def agents_in(recorder: RecordingSink) -> Sequence[RecordedSpan]:
+    """Return the steps of agents."""
+    assert not recorder.spans("langchain:chain")
+    return recorder.spans("langchain:agent")
 
 
 # Streams
@@ -1047,7 +1270,6 @@ def test_media_are_not_recorded_and_calls_only_once() -> None:
         (span,) = recorder.spans("langchain:llm")
     (message,) = (span.result or {})["outputs"]["messages"]
     assert message["content"] == [
-        {"type": "reasoning", "text": "Let me see."},
         {"type": "text", "text": "Look:"},
         {"type": "image/png", "size": 8, "digest": "333d6b3a3c1f5db6"},
     ]
@@ -1114,10 +1336,10 @@ def test_a_fault_of_remit_loses_what_is_recorded_and_nothing_else() -> None:
     ("make", "message"),
     [
         (lambda: RemitHandler(capture_messages=cast("Any", "some")), "capture_messages is"),
-        (lambda: RemitHandler(remits=cast("Any", [PAYS])), "expected a mapping from names"),
-        (lambda: RemitHandler(remits={"helper": cast("Any", 5)}), "langchain.agents:helper"),
+        (lambda: RemitHandler(remits=cast("Any", [PAYS])), "expected a mapping of names"),
+        (lambda: RemitHandler(remits={"helper": cast("Any", 5)}), r"remits\['helper'\]"),
         (lambda: RemitTools([look_up], {"lookup": PAYS}), "expected one of the tools look_up"),
-        (lambda: RemitTools([look_up], cast("Any", PAYS)), "expected a mapping from names"),
+        (lambda: RemitTools([look_up], cast("Any", PAYS)), "expected a mapping of names"),
         (lambda: RemitTools([look_up], {"look_up": cast("Any", "low")}), "look_up"),
         (lambda: RemitTools(risks={"look_up": cast("Any", "low")}), "look_up"),
         (lambda: RemitTools(cast("Any", [5])), "functions, or tools of LangChain"),

@@ -100,7 +100,7 @@ class HandWritten:
     """A loop over a scripted model, whose tools are those of an MCP server in this process."""
 
     prefix: str = "mcp"
-    tool_prefix: str = "mcp:tool:orders"
+    tool_prefix: str = "mcp:tool:orders:"
     has_agent: bool = False
     has_tools: bool = True
     lacks: Mapping[str, str] = field(

@@ -494,7 +494,7 @@ def test_a_long_conversation_of_the_responses_api_is_read() -> None:
         client.responses.create(model=MODEL, input=items)
         (span,) = recorder.spans("openai:llm")
     assert (span.result or {})["outputs"]["finish_reasons"] == ["max_output_tokens"]
-    image = {"type": "input_image", "url": "file-1"}
+    image = {"type": "input_image", "id": "file-1"}
     assert span.payload["inputs"]["messages"] == [
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": "Where is it?"},
@@ -508,7 +508,7 @@ def test_a_long_conversation_of_the_responses_api_is_read() -> None:
         },
         {"role": "tool", "content": "Ghent", "tool_call_id": "c1"},
         {"role": "tool", "content": [{"type": "text", "text": "a"}, image], "tool_call_id": "c2"},
-        {"role": "assistant", "content": {"type": "item_reference"}},
+        {"role": "assistant", "content": [{"type": "item_reference", "id": "i"}]},
     ]
 
 

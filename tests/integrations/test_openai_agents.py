@@ -7,17 +7,32 @@ import copy
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx2
 import pytest
 from agents import (
     Agent,
     AgentHooks,
+    ApplyPatchOperation,
+    ApplyPatchResult,
+    ApplyPatchTool,
+    AsyncComputer,
+    CodeInterpreterTool,
+    Computer,
+    ComputerProvider,
+    ComputerTool,
+    CustomTool,
+    FileSearchTool,
     FunctionTool,
     GuardrailFunctionOutput,
+    HostedMCPTool,
+    ImageGenerationTool,
     InputGuardrailTripwireTriggered,
+    LocalShellCommandRequest,
+    LocalShellTool,
     Model,
     ModelResponse,
     OpenAIChatCompletionsModel,
@@ -25,9 +40,17 @@ from agents import (
     RunConfig,
     Runner,
     RunState,
+    ShellCommandOutput,
+    ShellCommandRequest,
+    ShellResult,
+    ShellTool,
     ToolGuardrailFunctionOutput,
+    ToolSearchTool,
     Usage,
     UserError,
+    WebSearchTool,
+    default_tool_error_function,
+    function_span,
     function_tool,
     generation_span,
     handoff,
@@ -39,6 +62,7 @@ from agents import (
 )
 from agents.mcp import MCPServer
 from agents.tracing import response_span
+from mcp.types import CallToolResult, TextContent
 from mcp.types import Tool as McpTool
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.responses import (
@@ -82,6 +106,13 @@ def parts_of(args: tuple[Any, ...], named: dict[str, Any]) -> Iterator[Any]:
     return (parts[name] for name in ("system_instructions", "input", "tools", "tracing"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Asks(Turn):
+    """An answer that calls a tool of the SDK by an item of the Responses API."""
+
+    item: Mapping[str, object] = dataclasses.field(default_factory=dict[str, object])
+
+
 class ScriptedModel(Model):
     """Gives scripted answers, and traces them as the SDK's model of the Responses API does."""
 
@@ -92,12 +123,14 @@ class ScriptedModel(Model):
         self.turns, self.calls = turns, 0
         self.on_model_call = on_model_call
         self.inputs: list[Any] = []
+        self.offered: list[list[str]] = []
         self.ran = Ran("")
 
     def respond(self, instructions: str | None, given: Any, tools: Any) -> Response:
         """Return the next answer."""
         number, self.calls = self.calls, self.calls + 1
         self.inputs.append(given)
+        self.offered.append([tool.name for tool in tools])
         if self.on_model_call is not None:
             self.on_model_call(number)
         turn = self.turns[number]
@@ -118,6 +151,9 @@ class ScriptedModel(Model):
             for index, (name, arguments) in enumerate(turn.calls)
         ]  # fmt: skip
         items = [item.model_dump(by_alias=True, exclude_none=True) for item in output]
+        if isinstance(turn, Asks):
+            call_id = {"id": f"item-{number}", "call_id": f"call-{number}"}
+            items.append({**call_id, "status": "completed", **turn.item})
         return Response.model_validate({
             "id": f"resp-{number}", "object": "response", "created_at": 0, "model": MODEL,
             "output": items, "status": "completed", "usage": USAGE.model_dump(),
@@ -267,7 +303,7 @@ def test_a_tool_that_waits_for_an_approval_leaves_the_run_open() -> None:
         return result.to_state()
 
     async def go_on(state: Any) -> str:
-        async with scenarios.desk.run(resume="01m88cc4qgd20z7j4v56eaavhx2qccjt"):
+        async with scenarios.desk.run(resume=recorder.runs[0].key):
             state.approve(state.get_interruptions()[0])
             return str((await Runner.run(agent, state)).final_output)
 
@@ -520,6 +556,46 @@ def test_a_tool_that_handles_a_refusal_keeps_its_answer() -> None:
             "complete"
         ]
     assert read_by(model) == ["a person has to pay"]
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("decorated", [False, True], ids=["plain", "decorated"])
+def test_an_answer_that_begins_like_a_failure_is_an_answer(decorated: bool, tracing: bool) -> None:
+    """Also after a denial that the tool has handled."""
+    line = "An error occurred while running the tool of the night, said the log."
+
+    def read_log(amount: int) -> str:
+        """Read a log."""
+        with suppress(DeniedError):
+            scenarios.pay(amount)
+        return line
+
+    step = remit.span_type("desk:read", data_risk=PAYS_NOT)(read_log) if decorated else read_log
+    model = scripted(call("read_log", amount=1), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[function_tool(step)])
+    risks = None if decorated else {"read_log": PAYS_NOT}
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(govern(agent, risks=risks), tracing=tracing))
+        (span,) = recorder.spans("desk:read" if decorated else "openai-agents:tool:read_log")
+    assert span.status == "complete"
+    assert read_by(model) == [line]
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_the_whole_text_of_a_failure_is_an_answer_where_there_are_traces(tracing: bool) -> None:
+    """Without them, the text is all that the SDK says."""
+
+    @function_tool
+    def echo(words: str) -> str:
+        """Repeat the words."""
+        return words
+
+    text = default_tool_error_function(anything(None), ValueError())
+    agent = Agent[Any](name="Desk", model=scripted(call("echo", words=text), DONE), tools=[echo])
+    with isolated() as recorder, scenarios.desk.run():
+        asyncio.run(run_agent(govern(agent), tracing=tracing))
+        (span,) = recorder.spans("openai-agents:tool:echo")
+    assert span.status == ("complete" if tracing else "failed")
 
 
 @WITH_AND_WITHOUT_TRACES
@@ -894,6 +970,451 @@ def test_a_list_that_a_program_gives_to_a_governed_agent_stays_as_it_is() -> Non
         agent.clone(tools=anything(None))
 
 
+@remit.span_type("desk:see", data_risk=PAYS_NOT)
+def see(order_id: str) -> str:
+    """Look an order up, which pays nothing."""
+    return f"{order_id} is shipped"
+
+
+@function_tool
+def look_up(order_id: str) -> str:
+    """Look an order up."""
+    return see(order_id)
+
+
+def anything(value: Any) -> Any:
+    """Return a value of a wrong type."""
+    return value
+
+
+class Patches:
+    """An editor of files, of which each method notes its call."""
+
+    def __init__(self, did: list[object]) -> None:
+        """Note in *did*."""
+        self.did = did
+
+    def create_file(self, operation: ApplyPatchOperation) -> ApplyPatchResult:
+        """Create a file."""
+        self.did.append(operation.path)
+        return ApplyPatchResult(output=see(operation.path))
+
+    async def update_file(self, operation: ApplyPatchOperation) -> ApplyPatchResult:
+        """Fail to update a file."""
+        self.did.append(operation.path)
+        return ApplyPatchResult(status="failed", output="no such file")
+
+    def delete_file(self, operation: ApplyPatchOperation) -> None:
+        """Delete a file, which costs."""
+        scenarios.pay(len(operation.path))
+
+
+class Screen(Computer):
+    """A computer that notes its actions; it takes no keys with a click."""
+
+    def __init__(self, did: list[object]) -> None:
+        """Note in *did*."""
+        self.did = did
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Return the size of the screen."""
+        return (800, 600)
+
+    def screenshot(self) -> str:
+        """Return a picture."""
+        return "AAAA"
+
+    def click(self, x: int, y: int, button: str) -> None:
+        """Click."""
+        self.did.append((x, y, button))
+        see("A-1")
+
+    def _refuse(self, *_args: Any) -> None:
+        """Do none of the other actions."""
+        raise AssertionError
+
+    double_click = scroll = type = wait = move = keypress = drag = anything(_refuse)
+
+
+SHELL: Final[dict[str, object]] = {"type": "shell_call", "action": {"commands": ["rm -rf build"]}}
+LOCAL_SHELL: Final[dict[str, object]] = {
+    "type": "local_shell_call",
+    "action": {"type": "exec", "command": ["rm", "-rf", "build"], "env": {}},
+}
+SQL: Final[dict[str, object]] = {
+    "type": "custom_tool_call",
+    "name": "sql",
+    "input": "drop table orders",
+}
+CLICK: Final[dict[str, object]] = {
+    "type": "computer_call",
+    "pending_safety_checks": [],
+    "actions": [{"type": "click", "x": 1, "y": 2, "button": "left", "keys": ["CTRL"]}],
+}
+
+
+def patch(kind: str, path: str) -> dict[str, object]:
+    """Return the call of `apply_patch` for one file."""
+    operation = {"type": kind, "path": path, "diff": "+x"}
+    return {"type": "apply_patch_call", "operation": operation}
+
+
+LocalTool: TypeAlias = Callable[[list[object]], Any]
+
+
+def shell_tool(did: list[object]) -> ShellTool:
+    """Return a shell whose executor is a function."""
+
+    def execute(request: ShellCommandRequest) -> ShellResult:
+        did.append(request.data.action.commands)
+        return ShellResult([ShellCommandOutput(stdout=see("A-1"))])
+
+    return ShellTool(executor=execute)
+
+
+def local_shell_tool(did: list[object]) -> LocalShellTool:
+    """Return a local shell whose executor is a coroutine function."""
+
+    async def execute(request: LocalShellCommandRequest) -> str:
+        did.append(request.data.action.command)
+        return see("A-1")
+
+    return LocalShellTool(executor=execute)
+
+
+def custom_tool(did: list[object]) -> CustomTool:
+    """Return a tool that takes a text."""
+
+    def execute(_context: Any, statement: str) -> str:
+        did.append(statement)
+        return see("A-1")
+
+    return CustomTool(name="sql", description="Run a statement.", on_invoke_tool=execute)
+
+
+LOCAL: Final[dict[str, tuple[LocalTool, dict[str, object], object]]] = {
+    "shell": (shell_tool, SHELL, {"commands": ["rm -rf build"]}),
+    "local_shell": (local_shell_tool, LOCAL_SHELL, LOCAL_SHELL["action"]),
+    "apply_patch": (
+        lambda did: ApplyPatchTool(editor=Patches(did)), patch("create_file", "a.py"),
+        {"type": "create_file", "path": "a.py", "diff": "+x"},
+    ),
+    "sql": (custom_tool, SQL, {"input": "drop table orders"}),
+}  # fmt: skip
+"""The tools of the SDK that run in the program and answer with a text, by name."""
+
+
+def outputs_read(model: ScriptedModel) -> list[str]:
+    """Return the outputs of tools of the SDK that the model was given, as JSON."""
+    return [json.dumps(i) for i in model.inputs[-1] if str(i.get("type")).endswith("_output")]
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_tool_of_the_sdk_that_runs_here_is_recorded(name: str, tracing: bool) -> None:
+    """With its arguments, and the steps beneath it."""
+    make, item, inputs = LOCAL[name]
+    did: list[object] = []
+    model = scripted(Asks(item=item), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[make(did)])
+    with isolated() as recorder, scenarios.desk.run():
+        asyncio.run(run_agent(govern(agent), tracing=tracing))
+        (tool,) = recorder.spans(f"openai-agents:tool:{name}")
+        (step,) = recorder.spans("desk:see")
+    assert (tool.status, tool.payload["inputs"]) == ("complete", inputs)
+    assert tool.payload["tool_name"] == name
+    assert "is shipped" in json.dumps(tool.result)
+    assert step.parent == tool.key
+    assert len(did) == 1
+    assert "is shipped" in outputs_read(model)[0]
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("remit_of", ["run", "agent"])
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_tool_of_the_sdk_that_runs_here_is_denied(
+    name: str, remit_of: str, tracing: bool
+) -> None:  # fmt: skip
+    """The model reads why, and the agent goes on; also when it was cloned."""
+    make, item, _ = LOCAL[name]
+    did: list[object] = []
+    model = scripted(Asks(item=item), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[make(did)])
+    remits = {"Desk": PAYS_NOT} if remit_of == "agent" else None
+    governed = cloned(govern(govern(agent, remits=remits), risks={name: PAYS}))
+    run = scenarios.careful.run() if remit_of == "run" else nullcontext()
+    with isolated(on_violation="deny") as recorder:
+        with run:
+            result = asyncio.run(run_agent(governed, tracing=tracing))
+        (tool,) = recorder.spans(f"openai-agents:tool:{name}")
+    assert result.final_output == scenarios.TOLD
+    assert tool.status == "failed"
+    assert did == []
+    assert "Policy denied this step and it did not run" in outputs_read(model)[0]
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_tool_of_the_sdk_with_a_risk_that_fits_runs(name: str) -> None:
+    """And the tool that the program made stays as it is."""
+    make, item, _ = LOCAL[name]
+    did: list[object] = []
+    tool = make(did)
+    before = dict(vars(tool))
+    model = scripted(Asks(item=item), DONE)
+    agent = govern(Agent[Any](name="Desk", model=model, tools=[tool]), risks={name: PAYS_NOT})
+    with isolated(on_violation="deny"), scenarios.careful.run():
+        asyncio.run(run_agent(deeply_copied(agent)))
+    assert "is shipped" in outputs_read(model)[0]
+    assert vars(tool) == before
+
+
+def test_a_step_beneath_a_shell_or_a_patch_is_denied() -> None:
+    """The model reads the denial, and another failure as without remit."""
+    did: list[object] = []
+    model = scripted(
+        Asks(item=patch("delete_file", "a.py")), Asks(item=patch("update_file", "b.py")), DONE
+    )  # fmt: skip
+    tools = [ApplyPatchTool(editor=Patches(did))]
+    agent = govern(
+        Agent[Any](name="Desk", model=model, tools=[*tools]), risks={"apply_patch": PAYS_NOT}
+    )
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(agent))
+        spans = recorder.spans("openai-agents:tool:apply_patch")
+    assert [span.status for span in spans] == ["failed", "failed"]
+    denied, failed = outputs_read(model)
+    assert "Policy denied this step" in denied
+    assert "no such file" in failed
+    assert did == ["b.py"]
+
+
+def test_a_decorated_executor_has_its_own_span_and_risk() -> None:
+    """As the function of a function tool."""
+
+    @remit.span_type("desk:shell", data_risk=PAYS)
+    def execute(request: ShellCommandRequest) -> str:
+        """Run a command."""
+        raise AssertionError(request)
+
+    model = scripted(Asks(item=SHELL), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[ShellTool(executor=execute)])
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(govern(agent)))
+        own = [each for each in names_of(recorder) if "agent" not in each[0]]
+    assert own == [("desk:shell", "failed")]
+    assert "Policy denied this step" in outputs_read(model)[0]
+
+
+def test_a_termination_leaves_a_shell() -> None:
+    """The SDK makes a text of other exceptions."""
+
+    def execute(_request: ShellCommandRequest) -> str:
+        recorder.runs[0].feed.terminated = "stopped"
+        return see("A-1")
+
+    model = scripted(Asks(item=SHELL), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[ShellTool(executor=execute)])
+    with isolated() as recorder:
+        with pytest.raises(RunTerminated, match="stopped"), scenarios.desk.run():
+            asyncio.run(run_agent(govern(agent)))
+        assert "active" not in {status for _, status in names_of(recorder)}
+
+
+def computers(did: list[object]) -> dict[str, Any]:
+    """Return the forms in which a program gives a computer to the SDK."""
+
+    async def make(*, run_context: Any) -> Screen:
+        assert run_context is not None
+        return Screen(did)
+
+    def dispose(*, run_context: Any, computer: Any) -> None:
+        assert run_context is not None
+        assert isinstance(computer, Screen)
+        did.append("disposed")
+
+    return {
+        "computer": Screen(did),
+        "factory": make,
+        "provider": ComputerProvider(create=make, dispose=dispose),
+    }
+
+
+@pytest.mark.parametrize("form", computers([]))
+def test_the_actions_of_a_computer_are_recorded(form: str) -> None:
+    """Each with its arguments; the picture by its size."""
+    did: list[object] = []
+    model = scripted(Asks(item=CLICK), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[ComputerTool(computers(did)[form])])
+    with isolated() as recorder, scenarios.desk.run():
+        asyncio.run(run_agent(govern(agent)))
+        click, picture = recorder.spans("openai-agents:tool:computer")
+    assert did == [(1, 2, "left"), *(["disposed"] if form == "provider" else [])]
+    assert click.payload["inputs"] == {"action": "click", "x": 1, "y": 2, "button": "left"}
+    assert picture.payload["inputs"] == {"action": "screenshot"}
+    assert (picture.result or {})["outputs"]["output"]["size"] == len("AAAA")
+    assert "AAAA" in outputs_read(model)[0]
+
+
+def test_a_computer_stays_a_computer_of_the_program() -> None:
+    """Its other attributes can be read."""
+    screen = Screen([])
+    agent = govern(Agent[Any](name="Desk", tools=[ComputerTool(screen)]))
+    (tool,) = agent.tools
+    assert isinstance(tool, ComputerTool)
+    assert isinstance(tool.computer, AsyncComputer)
+    assert (tool.computer.dimensions, tool.computer.environment) == ((800, 600), None)
+    assert anything(tool.computer).did is screen.did
+    assert isinstance(copy.deepcopy(tool.computer), AsyncComputer)
+    with pytest.raises(AttributeError):
+        anything(tool.computer).missing  # noqa: B018 - what is looked for
+
+
+def test_an_action_of_a_computer_that_is_denied_ends_the_agent() -> None:
+    """The SDK has no text for it; a step beneath may be denied, the tool itself is not offered."""
+    did: list[object] = []
+
+    class Buys(Screen):
+        def click(self, x: int, y: int, button: str) -> None:
+            scenarios.pay(x + y + len(button))
+
+    model = scripted(Asks(item=CLICK), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[ComputerTool(Buys(did))])
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        with pytest.raises(DeniedError, match="desk:pay"):
+            asyncio.run(run_agent(govern(agent, risks={"computer": PAYS_NOT})))
+        (click,) = recorder.spans("openai-agents:tool:computer")
+        assert click.status == "failed"
+
+
+HOSTED: Final[dict[str, Any]] = {
+    "web_search": WebSearchTool(),
+    "file_search": FileSearchTool(vector_store_ids=["v"]),
+    "code_interpreter": CodeInterpreterTool(
+        tool_config={"type": "code_interpreter", "container": {"type": "auto"}}
+    ),
+    "image_generation": ImageGenerationTool(tool_config={"type": "image_generation"}),
+    "orders": HostedMCPTool(tool_config={"type": "mcp", "server_label": "orders"}),
+    "shell": ShellTool(environment={"type": "container_auto"}),
+    "computer": ComputerTool(Screen([])),
+}
+"""Tools that run elsewhere, and the one whose denial cannot be told to the model, by name."""
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("remit_of", ["run", "agent"])
+@pytest.mark.parametrize("name", HOSTED)
+def test_a_tool_that_runs_elsewhere_is_not_offered(
+    name: str, remit_of: str, tracing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the remit rules it out, at each turn; it is said once."""
+    model = scripted(LOOK_UP, DONE)
+    tools = [HOSTED[name], look_up, ToolSearchTool()]
+    agent = govern(
+        Agent[Any](name="Desk", model=model, tools=tools),
+        risks={"look_up": PAYS_NOT},
+        remits={"Desk": PAYS_NOT} if remit_of == "agent" else None,
+    )
+    run = scenarios.careful.run() if remit_of == "run" else nullcontext()
+    with isolated(on_violation="deny"), run:
+        asyncio.run(run_agent(agent, tracing=tracing))
+    assert model.offered == [["look_up", "tool_search"]] * 2
+    assert len(agent.tools) == len(tools)
+    assert caplog.text.count(f"openai-agents:tool:{name} of the agent Desk is not offered") == 1
+
+
+@pytest.mark.parametrize("why", ["observed", "declared", "no remit"])
+def test_a_tool_that_runs_elsewhere_is_offered(why: str) -> None:
+    """Where nothing rules it out, or violations are observed."""
+    model = scripted(DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[*HOSTED.values()])
+    risks = dict.fromkeys(HOSTED, PAYS_NOT) if why == "declared" else None
+    policy: Any = "observe" if why == "observed" else "deny"
+    run = scenarios.desk.run() if why == "no remit" else scenarios.careful.run()
+    with isolated(on_violation=policy), run:
+        asyncio.run(run_agent(govern(agent, risks=risks)))
+    assert len(model.offered[0]) == len(HOSTED)
+
+
+def test_a_fault_offers_no_tool_that_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that could not be judged is denied."""
+
+    def fail(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    model = scripted(DONE)
+    agent = govern(Agent[Any](name="Desk", model=model, tools=[WebSearchTool()]))
+    with isolated(on_violation="deny"), scenarios.careful.run():
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr("remit._record.spans.limits.verdict", fail)
+        asyncio.run(run_agent(agent))
+    assert model.offered == [[]]
+
+
+@pytest.mark.parametrize("what", ["function", "mcp", "shell"])
+def test_an_agent_that_is_not_governed_is_said_and_its_tools_are_recorded(
+    what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the violation that could not be prevented, and the steps beneath."""
+
+    class Finds(OneTool):
+        async def call_tool(self, *_args: Any, **_named: Any) -> Any:
+            see("A-1")
+            return CallToolResult(content=[TextContent(text="found")])
+
+    item: Turn = call("look_up", order_id="A-1")
+    parts: dict[str, Any] = {"tools": [look_up]}
+    if what == "mcp":
+        parts = {"mcp_servers": [Finds("look_up")]}
+    elif what == "shell":
+        item, parts = Asks(item=SHELL), {"tools": [shell_tool([])]}
+    agent = Agent[Any](name="Desk", model=scripted(item, item, DONE), **parts)
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(agent))
+        name = "shell" if what == "shell" else "look_up"
+        first, second = recorder.spans(f"openai-agents:tool:{name}")
+        steps = recorder.spans("desk:see")
+    assert (first.status, second.status) == ("complete", "complete")
+    assert [step.parent for step in steps] == [first.key, second.key]
+    assert [each.name for each in first.violations] == ["financial_transactions"]
+    assert "A-1" in json.dumps(first.payload) or what == "shell"
+    assert caplog.text.count("the agent Desk runs without remit's govern") == 1
+
+
+def test_only_the_agent_that_was_forgotten_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Its failure is recorded; spans of the program's own are no tools."""
+
+    @function_tool
+    def fail(order_id: str) -> str:
+        """Fail."""
+        with function_span("of the program"):
+            raise LookupError(order_id)
+
+    inner = Agent[Any](
+        name="Forgotten", model=scripted(call("fail", order_id="A-1"), DONE), tools=[fail]
+    )
+    outer = scripted(call("research", input="A-1"), DONE)
+    agent = govern(Agent[Any](name="Desk", model=outer, tools=[inner.as_tool("research", "Look.")]))
+    with isolated() as recorder:
+        asyncio.run(run_agent(agent))
+        (tool,) = recorder.spans("openai-agents:tool:fail")
+        names = [name for name, _ in names_of(recorder) if ":tool:" in name]
+    assert tool.status == "failed"
+    assert names == ["openai-agents:tool:research", "openai-agents:tool:fail"]
+    assert [r.args for r in caplog.records if "runs without remit" in r.msg] == [("Forgotten",)]
+
+
+def test_a_termination_stops_the_tool_of_an_agent_that_is_not_governed() -> None:
+    """The exception passes the SDK."""
+    model = scripted(call("spend", amount=1), DONE)
+    agent = Agent[Any](name="Desk", model=model, tools=[spend_some])
+    with isolated(on_violation="terminate") as recorder:
+        with pytest.raises(RunTerminated, match="financial_transactions"), scenarios.careful.run():
+            asyncio.run(run_agent(agent))
+        (tool,) = recorder.spans("openai-agents:tool:spend")
+    assert tool.status == "failed"
+
+
 class NoTracing:
     """Ways in which the SDK reports no agent to remit."""
 
@@ -1047,7 +1568,8 @@ def test_the_models_of_the_sdk_are_recorded(api: str, stream: bool) -> None:
         assert {status for _, status in names_of(recorder)} == {"complete"}
         first, second = recorder.spans("openai-agents:llm")
     asked, answered = first.payload, first.result or {}
-    assert (asked["operation"], asked["provider"]) == (api, "openai")
+    provider = {"chat": "model", "responses": "openai"}[api]  # the SDK tells the server of one
+    assert (asked["operation"], asked["provider"]) == (api, provider)
     assert asked["model_name"] == MODEL
     assert asked["inputs"]["messages"][-1] == {"role": "user", "content": "Go."}
     assert "Be brief." in json.dumps(asked["inputs"])
@@ -1100,11 +1622,6 @@ def test_other_contents_than_texts_are_told_by_their_size() -> None:
         {"id": "c", "name": "f", "args": {"x": 1}},
     ]
     assert tool == {"role": "tool", "content": "1", "tool_call_id": "c"}
-
-
-def anything(value: Any) -> Any:
-    """Return a value of a wrong type."""
-    return value
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 from pydantic_ai import Agent, Tool
 from pydantic_ai.capabilities import Instrumentation
@@ -188,7 +188,7 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
 
 PROGRAM = """
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
@@ -239,12 +239,12 @@ def test_a_program_without_an_integration_has_a_readable_tree(tmp_path: Path) ->
             env=environment,
         )
     shown = [line.split("  complete")[0].rstrip() for line in answer.stdout.splitlines()]
-    assert [line for line in shown if "desk" in line or "otel:" in line] == [
+    assert [line for line in shown if "desk" in line or "─" in line] == [
         "desk",
-        "└─ otel:agent",
-        "   ├─ otel:llm",
+        "└─ helper agent",
+        "   ├─ llm function:answer: · 59 tokens",
         "   ├─ otel:tool:look_up",
-        "   └─ otel:llm",
+        "   └─ llm function:answer: · 66 tokens",
     ]
     assert 'messages: [{role: "assistant", content: "It is shipped."}]' in answer.stdout
 
@@ -367,7 +367,28 @@ NEW: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("attributes", [OLD, NEW], ids=["old", "new"])
+OPENINFERENCE: dict[str, Any] = {
+    "openinference.span.kind": "LLM",
+    "llm.provider": "openai",
+    "llm.model_name": "m",
+    "llm.invocation_parameters": '{"model": "m", "temperature": 0.5, "extra_headers": {"a": "b"}}',
+    "llm.input_messages.0.message.role": "user",
+    "llm.input_messages.0.message.content": "Where?",
+    "llm.output_messages.0.message.role": "assistant",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.id": "c1",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "look_up",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": (
+        '{"order_id": "A-1"}'
+    ),
+    "llm.token_count.prompt": 3,
+    "llm.token_count.completion": 4,
+    "input.value": '{"messages": []}',
+}
+
+
+@pytest.mark.parametrize(
+    "attributes", [OLD, NEW, OPENINFERENCE], ids=["old", "new", "OpenInference"]
+)
 def test_old_and_new_names_are_read(recorder: RecordingSink, attributes: dict[str, Any]) -> None:
     """Both give the same record."""
     tracer = provider_with(Bridge()).get_tracer("test")
@@ -408,6 +429,207 @@ def test_operations_of_other_instrumentation_are_known(recorder: RecordingSink) 
     assert (tool.name, tool.payload["tool_name"]) == ("otel:tool:t", "t")
 
 
+def test_openinference_has_the_messages_of_a_conversation(recorder: RecordingSink) -> None:
+    """Parts, results of tools, tools, reasons and details of tokens."""
+    message = "llm.input_messages.{}.message."
+    parts = f"{message.format(1)}contents."
+    schema = {"type": "function", "function": {"name": "t", "description": "Do it."}}
+    attributes: dict[str, Any] = {
+        **OPENINFERENCE,
+        f"{message.format(0)}role": "model",
+        f"{message.format(1)}role": "user",
+        f"{parts}0.message_content.type": "text",
+        f"{parts}0.message_content.text": "Look",
+        f"{parts}1.message_content.type": "image",
+        f"{parts}1.message_content.image.image.url": "data:image/png;base64,aGVsbG8=",
+        f"{parts}2.message_content.type": "image",
+        f"{parts}2.message_content.image.image.url": "https://example.com/a.png",
+        f"{message.format(10)}role": "tool",
+        f"{message.format(10)}content": "done",
+        f"{message.format(10)}tool_call_id": "c0",
+        "llm.tools.0.tool.json_schema": json.dumps(schema),
+        "llm.finish_reason": "stop",
+        "llm.cost.total": 1.35e-05,
+        "llm.token_count.prompt_details.cache_read": 1,
+        "llm.token_count.completion_details.reasoning": 2,
+    }
+    tracer = provider_with(Bridge()).get_tracer("openinference.instrumentation.openai")
+    with tracer.start_as_current_span("ChatCompletion", attributes=attributes):
+        pass
+    (call,) = recorder.spans()
+    first, question, answer = call.payload["inputs"]["messages"]
+    assert first == {"role": "assistant", "content": "Where?"}
+    text, image, link = question["content"]
+    assert (text, image["type"], image["size"]) == ("Look", "image/png", 8)
+    assert link == {"type": "image", "url": "https://example.com/a.png"}
+    assert answer == {"role": "tool", "content": "done", "tool_call_id": "c0"}
+    assert call.payload["inputs"]["tools"] == [{"name": "t", "description": "Do it."}]
+    result = call.result or {}
+    assert result["outputs"]["finish_reasons"] == ["stop"]
+    assert result["usage_details"] == {"cache_read": 1, "reasoning": 2}
+    assert result["cost"] == {
+        "currency": "USD",
+        "source": "openinference.instrumentation.openai",
+        "amount": "0.0000135",
+    }
+
+
+def test_steps_of_openinference_are_known(recorder: RecordingSink) -> None:
+    """Agents, chains, retrievers and embeddings; a prompt template is no step."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    kind = "openinference.span.kind"
+    found = {
+        "retrieval.documents.0.document.id": "1",
+        "retrieval.documents.0.document.content": "All orders.",
+        "retrieval.documents.0.document.score": 0.5,
+    }
+    embedded = {
+        "embedding.model_name": "e",
+        "embedding.embeddings.0.embedding.text": "a text",
+        "embedding.embeddings.0.embedding.vector": (0.1, 0.2),
+    }
+    whole = {"input.value": "Where?", "output.value": "There."}
+    task, asked = {"input.value": '{"task": "Where?"}'}, {"input.value": "orders"}
+    reported: dict[str, dict[str, Any]] = {
+        "helper.run": {kind: "AGENT", **whole},
+        "Crew_a9a84f1b-4058-4709-8005-73e3411601c3.kickoff": {kind: "CHAIN", **task},
+        "find": {kind: "RETRIEVER", **asked, **found},
+        "embed": {kind: "EMBEDDING", **embedded, **whole},
+        "complete": {kind: "LLM", **whole},
+        "pay": {kind: "TOOL", **task, "output.value": "paid"},
+        "template": {kind: "PROMPT"},
+    }
+    for name, attributes in reported.items():
+        with tracer.start_as_current_span(name, attributes=attributes):
+            pass
+    agent, chain, retriever, embedding, model, tool = recorder.spans()
+    assert (agent.name, agent.payload) == (
+        "otel:agent",
+        {"agent_name": "helper.run", "inputs": {"input": "Where?"}},
+    )
+    assert agent.result == {"outputs": {"output": "There."}}
+    assert (chain.name, chain.payload) == (
+        "otel:chain",
+        {"chain_name": "Crew.kickoff", "inputs": {"task": "Where?"}},
+    )
+    assert (retriever.name, retriever.payload) == (
+        "otel:retriever",
+        {"inputs": {"query": "orders"}},
+    )
+    document = {"id": "1", "content": "All orders.", "score": 0.5}
+    assert retriever.result == {"outputs": {"documents": [document]}}
+    inputs = embedding.payload["inputs"]
+    assert (embedding.payload["operation"], embedding.payload["model_name"]) == ("embeddings", "e")
+    assert inputs["messages"] == [{"role": "user", "content": "a text"}]
+    assert "0.1" not in str(embedding.result)
+    assert model.payload["inputs"]["messages"] == [{"role": "user", "content": "Where?"}]
+    answers = (model.result or {})["outputs"]["messages"]
+    assert answers == [{"role": "assistant", "content": "There."}]
+    assert (tool.name, tool.payload) == (
+        "otel:tool:pay",
+        {"tool_name": "pay", "inputs": {"task": "Where?"}},
+    )
+    assert tool.result == {"outputs": {"output": "paid"}}
+
+
+def test_a_text_of_the_framework_is_a_text(recorder: RecordingSink) -> None:
+    """The results of smolagents are of a subclass of `str`."""
+
+    class AgentText(str):
+        __slots__ = ()
+
+    tracer = provider_with(Bridge()).get_tracer("test")
+    attributes = {"openinference.span.kind": "TOOL", "output.value": AgentText("paid")}
+    with tracer.start_as_current_span("pay", attributes=attributes):
+        pass
+    (tool,) = recorder.spans()
+    assert tool.result == {"outputs": {"output": "paid"}}
+
+
+def test_an_outermost_chain_opens_a_run() -> None:
+    """Many frameworks of OpenInference have chains only; ids in names are left out."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    name, chain = "Crew_a9a84f1b-4058-4709-8005-73e3411601c3.kickoff", "openinference.span.kind"
+    with (
+        isolated() as recorder,
+        tracer.start_as_current_span(name, attributes={chain: "CHAIN"}),
+        tracer.start_as_current_span("look", attributes={chain: "TOOL"}),
+    ):
+        pass
+    assert recorder.runs[0].tree() == [["otel:chain", [["otel:tool:look", []]]]]
+    assert recorder.runs[0].agent == "otel.agents:Crew.kickoff"
+
+
+def test_a_tool_of_openinference_is_denied() -> None:
+    """Its kind and its name are known at its start."""
+    bridge = Bridge(enforce=True, risks={"spend": PAYS})
+    tracer = provider_with(bridge).get_tracer("test")
+    attributes = {"openinference.span.kind": "TOOL", "tool.name": "spend"}
+    with (
+        isolated(on_violation="deny"),
+        scenarios.careful.run(),
+        pytest.raises(DeniedError),
+        tracer.start_as_current_span("Tool", attributes=attributes),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("reasons", "recorded"),
+    [('["stop"]', ["stop"]), ("stop", ["stop"]), (("stop", "length"), ["stop", "length"])],
+    ids=["JSON", "text", "list"],
+)
+def test_finish_reasons_are_read(
+    recorder: RecordingSink, reasons: object, recorded: list[str]
+) -> None:
+    """LiteLLM sets the JSON of a list."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    attributes: Any = {"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": reasons}
+    with tracer.start_as_current_span("chat m", attributes=attributes):
+        pass
+    (call,) = recorder.spans()
+    assert (call.result or {})["outputs"]["finish_reasons"] == recorded
+
+
+def test_the_cost_and_the_stream_of_litellm_are_read(recorder: RecordingSink) -> None:
+    """LiteLLM sets the cost in dollars, and whether it streams as a text."""
+    tracer = provider_with(Bridge()).get_tracer("litellm")
+    costs = {"gen_ai.cost.total_cost": 0.25, "gen_ai.cost.input_cost": 0.1}
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "llm.is_streaming": "True",
+        **costs,
+    }
+    with tracer.start_as_current_span("litellm_request", attributes=attributes):
+        pass
+    (call,) = recorder.spans()
+    assert call.payload["stream"] is True
+    cost = {"currency": "USD", "source": "litellm", "amount": "0.25"}
+    assert (call.result or {})["cost"] == cost
+
+
+def test_a_span_of_a_model_that_is_not_read_is_logged_once(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not one that repeats a model call, nor one that is known to be no step."""
+    tracer = provider_with(Bridge()).get_tracer("some-framework")
+    for name, attributes in (
+        ("raw_gen_ai_request", {"llm.openai.stringified_raw_response": "{}"}),
+        ("model.task", {"traceloop.span.kind": "task"}),
+        ("GET", {"http.request.method": "GET"}),
+        ("ai.generateText", {"ai.model.id": "m"}),
+        ("call_llm", {"gen_ai.request.model": "m"}),
+    ):
+        with tracer.start_as_current_span(name, attributes=attributes):
+            pass
+    assert not recorder.spans()
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "remit")
+    assert line == (
+        "the span 'ai.generateText' of some-framework has the attribute ai.model.id, and no "
+        "operation that remit.otel.Bridge reads: it is not recorded, nor are others like it"
+    )
+
+
 def test_tools_are_declared_with_the_schemas_that_a_model_gets(recorder: RecordingSink) -> None:
     """A result of a tool and media are messages as other integrations record them."""
     tools = [
@@ -438,7 +660,7 @@ def test_tools_are_declared_with_the_schemas_that_a_model_gets(recorder: Recordi
     assert inputs["tools"] == [{"name": "t", "description": "Do it."}]
     answer, question = inputs["messages"]
     assert answer == {"role": "tool", "content": "done", "tool_call_id": "1"}
-    assert question["content"][0] == "And this?"
+    assert question["content"][0] == {"type": "text", "text": "And this?"}
     assert question["content"][1]["type"] == "image/png"
     assert "aGVsbG8=" not in str(question)
     version: Any = scenarios.desk.registration()["agent_schema_version"]
@@ -480,6 +702,33 @@ def test_attributes_of_another_shape_lose_nothing_else(
     assert (call.status, call.payload["model_name"]) == ("complete", "m")
 
 
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        ({"gen_ai.response.finish_reasons": ("stop",)}, "complete"),
+        ({"llm.finish_reason": "stop"}, "complete"),
+        ({"gen_ai.usage.input_tokens": 3}, "cancelled"),
+    ],
+)
+def test_an_answered_model_call_in_a_closed_generator_is_complete(
+    recorder: RecordingSink, attributes: Any, status: str
+) -> None:
+    """A refusal of the tool after the answer closes the generator of Google ADK."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+
+    def answers() -> Generator[str]:
+        chat = {"gen_ai.operation.name": "chat"}
+        with tracer.start_as_current_span("chat m", attributes=chat) as span:
+            span.set_attributes(attributes)
+            yield "an answer"
+
+    steps = answers()
+    next(steps)
+    steps.close()
+    (call,) = recorder.spans()
+    assert call.status == status
+
+
 def test_a_failure_without_its_exception_is_one(recorder: RecordingSink) -> None:
     """As an instrumentation reports it that ends its spans later."""
     tracer = provider_with(Bridge()).get_tracer("test")
@@ -505,6 +754,29 @@ def test_messages_are_captured_as_asked(recorder: RecordingSink, capture: Any) -
     shown = [call.payload["inputs"].get("messages") for call in calls]
     message = {"role": "user", "content": "Where?"}
     assert shown == {"new": [[message], []], "all": [[message]] * 2, "none": [[], []]}[capture]
+
+
+def test_an_sdk_that_hides_exceptions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise enforcement would stop in silence."""
+
+    def hide(self: SynchronousMultiSpanProcessor, *arguments: Any, **keywords: Any) -> None:
+        with suppress(Exception):
+            on_start(self, *arguments, **keywords)
+
+    on_start = SynchronousMultiSpanProcessor.on_start
+    monkeypatch.setattr(SynchronousMultiSpanProcessor, "on_start", hide)
+    with pytest.raises(DeclarationError, match=r"expected one that passes it on, as 1\.25 to"):
+        Bridge(enforce=True)
+    Bridge()
+
+
+def test_enforcement_is_proved_whatever_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof has a provider of its own; a disabled SDK starts no spans."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    Bridge(enforce=True)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with pytest.raises(DeclarationError, match="unset OTEL_SDK_DISABLED"):
+        Bridge(enforce=True)
 
 
 @pytest.mark.parametrize(

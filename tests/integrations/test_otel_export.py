@@ -194,8 +194,9 @@ def test_a_run_arrives_whole(receiver: Receiver) -> None:
     refused = spans["shop:refund"]
     assert refused.status.code == ERROR
     assert attributes_of(refused)["error.type"] == "remit.errors.DeniedError"
-    assert attributes_of(refused)["gen_ai.security.verdict.type"] == "deny"
-    reason = attributes_of(refused)["gen_ai.security.verdict.reason"]
+    assert attributes_of(refused)["remit.verdict"] == "deny"
+    assert not [name for name in attributes_of(refused) if name.startswith("gen_ai.security")]
+    reason = attributes_of(refused)["remit.verdict_reason"]
     assert reason.startswith("financial_transactions")
     failed = spans["shop:fail"]
     assert (failed.status.code, failed.status.message) == (ERROR, "no such order")
@@ -262,7 +263,7 @@ def test_the_program_of_the_comparison_is_recorded_by_both(
     assert finished.stdout.startswith("Policy denied this step")
     spans = receiver.spans()
     assert set(spans) == {"invoke_agent Support", "both:support", "both:refund"}
-    assert attributes_of(spans["both:refund"])["gen_ai.security.verdict.type"] == "deny"
+    assert attributes_of(spans["both:refund"])["remit.verdict"] == "deny"
     assert (tmp_path / "remit.db").exists()
 
 

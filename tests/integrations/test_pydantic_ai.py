@@ -199,11 +199,11 @@ def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> N
     (span,) = recorder.spans(LLM)
     inputs = span.payload["inputs"]
     assert span.payload["operation"] == "chat"
-    assert span.payload["provider"] == "function"
+    assert span.payload["provider"] == "openai"  # as the answer says
     assert span.payload["temperature"] == 0.5
     assert inputs["system"] == "Be brief."
     assert inputs["settings"] == {"temperature": 0.5}
-    assert inputs["messages"][0]["content"][0] == "What is it?"
+    assert inputs["messages"][0]["content"][0] == {"type": "text", "text": "What is it?"}
     assert inputs["messages"][0]["content"][1]["size"] == 4
     assert inputs["messages"][0]["content"][2] == {
         "type": "image-url", "url": "https://example.com/cat.png",
@@ -537,7 +537,7 @@ def test_an_approval_leaves_the_run_open_and_its_resume_goes_on(
     assert (call["name"], call["args"]) == (tool, {"order_id": "A-1"})
 
     approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
-    with desk.run(resume=run.id):
+    with desk.run(resume=run.key):
         told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
     assert told.output == TOLD
     assert recorder.runs[1].status == "complete"

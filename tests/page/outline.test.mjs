@@ -148,3 +148,15 @@ test("an axis makes gaps narrow, and tells the time of a place", () => {
   assert.ok(Math.abs(scale.time(scale.x(950)) - 950) < 1);
   assert.deepEqual([...outline.activity(scale, 2).began], [2, 1]);
 });
+
+test("a step has the name that its integration gave it, and groups have one name", () => {
+  const steps = [["agent", null, 0, 100], ...Array.from({ length: 120 }, (_, at) => ["chain", 0, at + 1, 1])];
+  const named_ = slice(steps);
+  for (let at = 1; at <= 120; at++) named_.names = { ...named_.names, [at]: [at <= 60 ? "plan" : "act", "node"] };
+  const outline = new Outline();
+  outline.add(named_);
+  outline.build(1e9);
+  assert.deepEqual([outline.name(0), outline.word(0)], ["agent", ""]);
+  assert.deepEqual([outline.name(1), outline.word(1)], ["plan", "node"]);
+  assert.deepEqual(outline.groups.map(({ members }) => outline.name(members[0])), ["plan", "act"]);
+});

@@ -76,7 +76,7 @@ CASES: list[Any] = [
             )
         ),
         "read",
-        "the token may read only",
+        "the token may only read",
         id="read-only",
     ),
     pytest.param(

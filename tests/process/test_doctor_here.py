@@ -167,6 +167,14 @@ def test_a_variable_that_is_no_setting_is_told(
     assert "hunter2" not in result.output
 
 
+def test_a_misspelt_policy_that_counts_is_not_listed_as_a_setting(tmp_path: Path) -> None:
+    """The check of the variables says for which setting it counts."""
+    checks = found(doctor(REMIT_DATA_DIR=str(tmp_path), REMIT_ON_VIOLATON="deny"))
+    assert checks["settings"]["message"] == "from the environment: REMIT_DATA_DIR"
+    expected = "REMIT_ON_VIOLATON is set but is not a setting; it counts as REMIT_ON_VIOLATION"
+    assert checks["variables"]["message"] == expected
+
+
 def says_to_need(folder: Path, *libraries: str) -> None:
     """Install metadata by which remit needs these libraries."""
     made = folder / "site" / "remit-1.0.dist-info"

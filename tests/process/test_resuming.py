@@ -120,10 +120,14 @@ def steps(spans: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(str(s["schema_name"]).rpartition(":")[2], str(s["status"])) for s in ordered]
 
 
-def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path, checkpoint: Path) -> None:
+@pytest.mark.parametrize("name", ["id", "key"])
+def test_a_run_goes_on_where_it_was_interrupted(
+    tmp_path: Path, checkpoint: Path, name: str
+) -> None:
     """The first process is killed while the run waits, which may wait again: one run, one root."""
+    asking = ASKING.replace("run.id", f"run.{name}")
     with collector(tmp_path) as served:
-        assert run(ASKING, served, checkpoint).code == -signal.SIGKILL
+        assert run(asking, served, checkpoint).code == -signal.SIGKILL
         waiting = the_run(served)
         assert waiting["status"] == "active"
         assert steps(served.api.spans(waiting["id"])) == [
@@ -177,4 +181,4 @@ def test_an_id_that_no_server_knows_is_said_and_hurts_nobody(
         answered = run(ANSWERING.replace("assert ", ""), served, checkpoint)
         assert answered.out == "order 7 is refunded\n"
         assert answered.errors.count(NOBODY) == 1
-        assert "expected the Run.id of a run that was left open" in answered.errors
+        assert "expected the Run.key or the Run.id of a run that was left open" in answered.errors

@@ -44,25 +44,31 @@ def read_record(value: object) -> object:
     return value
 
 
-def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:
+def recorded(
+    kind: Any, payload: Mapping[str, object], result: Mapping[str, object], *, inside: bool = True
+) -> Any:
     """Return what is recorded of a step of *kind*, in a run that has redacted a value."""
     with isolated(max_payload_bytes=4_096) as sink:
         step = declare("following:step", kind)
         with agent.run():
             read_record("before")
             with start(step, payload) as span:
-                read_record("inside")
+                if inside:
+                    read_record("inside")
                 span.end(result)
         (followed,) = sink.spans("following:step")
         return followed.payload, followed.result
 
 
 @pytest.mark.parametrize("kind", ["tool", "retriever", "agent"])
-@given(value=classified, key=keys)
-def test_no_key_keeps_a_value_of_a_step(kind: str, value: object, key: str) -> None:
-    """Of a tool with such a step inside, of a retriever and of an agent; numbers are replaced."""
+@given(value=classified, key=keys, inside=st.booleans())
+def test_no_key_keeps_a_value_of_a_step(
+    kind: str, value: object, key: str, *, inside: bool
+) -> None:
+    """Of a tool, a retriever and an agent, with or without a restricted step inside it."""
     for inputs in (value, {key: value}):
-        evidence = recorded(kind, {"inputs": inputs}, {"outputs": {"output": inputs}})
+        outputs = {"outputs": {"output": inputs}}
+        evidence = recorded(kind, {"inputs": inputs}, outputs, inside=inside)
         assert TEXT not in json.dumps(evidence)
         assert str(NUMBER) not in json.dumps(evidence)
 

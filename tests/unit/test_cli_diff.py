@@ -470,7 +470,7 @@ def test_other_versions_and_modules_are_told_at_the_end(
     assert text.startswith("Nothing changed.")
     assert "Made with pydantic 2.12.4 and 2.13: " in text
     assert "Made with remit 0.1.0 and unknown: " in text
-    assert "Made of other modules: desk -> none." in text
+    assert "Made of different modules: desk -> none." in text
 
 
 @each(

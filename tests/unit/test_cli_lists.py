@@ -86,7 +86,7 @@ def record(settings: Settings) -> None:
             careful()
         with suppress(ZeroDivisionError), divider.run(labels={"channel": "mail"}):
             divider(0)
-        with divider.run(subject="customer 8"):
+        with divider.run(subject="customer 8", purpose="eval"):
             divider(4)
         assert runtime.flush(60)
 
@@ -141,6 +141,8 @@ both = each("there", [False, True], ids=["a database", "a server"])
         ("--label channel=fax", []),
         ("--subject 'customer 8'", ["Divider"]),
         ("--subject nobody", []),
+        ("--purpose eval", ["Divider"]),
+        ("--purpose smoke_test", []),
         ("--since 1h", ["Divider", "Divider", "Careful", "Desk"]),
         ("--until 2025-06-01", ["Desk"]),
         ("--since 2025-01-01T11:00Z --until 2025-01-01T13:00:00+00:00", ["Desk"]),

@@ -93,7 +93,7 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     assert "Terminated by holder of the database." in shown
     again = run("terminate", run_id, "--reason", "twice", "--db", str(db))
     assert again.exit_code == 1
-    assert "cannot be terminated, it is terminated" in again.stderr
+    assert "cannot be terminated, because it is terminated" in again.stderr
 
 
 @each(

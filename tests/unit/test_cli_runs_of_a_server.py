@@ -193,7 +193,7 @@ def test_a_run_is_ended_by_whatever_names_it(where: str, named: str, place: Plac
     assert shown["terminated_by"].startswith(by)
     again = place.run("terminate", made["id"], "--reason", "twice")
     assert again.exit_code == 1
-    assert "cannot be terminated, it is terminated" in again.stderr
+    assert "cannot be terminated, because it is terminated" in again.stderr
 
 
 @pytest.mark.parametrize("reference", ["nothing-like-it", NOBODY])

@@ -68,7 +68,7 @@ def test_what_is_left_open_is_listed_with_file_and_line(package: str) -> None:
         "  word    none  no annotation",
         "  return  weak  an object whose members may be anything",
         "",
-        f"{package}: 3 span types; 1 places without a schema, 1 with a weak one",
+        f"{package}: 3 span types; 1 place without a schema, 1 with a weak one",
     ]
     assert result.exit_code == 0
 
@@ -175,7 +175,7 @@ def test_a_function_of_a_library_is_checked_where_it_is_decorated(
         result = check("remit_test_loader")
     sys.modules.pop("remit_test_loader")
     assert "  load\n" in result.output
-    assert "remit_test_loader: 1 span types" in result.output
+    assert "remit_test_loader: 1 span type" in result.output
 
 
 SHOP = {
@@ -206,7 +206,7 @@ def test_the_modules_of_a_package_are_imported(shop: Path) -> None:
     """All but `__main__`, which runs the program."""
     result = check(shop.name)
     assert result.output.splitlines()[-1] == (
-        "remit_test_shop: 2 span types; 1 places without a schema, 0 with a weak one"
+        "remit_test_shop: 2 span types; 1 place without a schema, 0 with a weak one"
     )
     assert "remit_test_shop/tools/deep.py:2  remit_test_shop.tools.deep:look" in result.output
     assert (result.exit_code, result.stderr) == (0, "")

@@ -233,3 +233,39 @@ def test_a_quality_payload_that_is_not_as_declared_is_marked() -> None:
 
     marked = "  ! score review not as declared: /score it is greater than the maximum of 1\n"
     assert marked in shown(given)
+
+
+def test_nodes_agents_and_model_calls_have_their_names() -> None:
+    """Names are data: hostile ones are escaped; a redacted one is not shown."""
+    answered = {"token_usage": {"prompt_tokens": 1100, "completion_tokens": 100}}
+    asked = {"model_name": "gpt-5.2", "inputs": {"model": "gpt-5.2"}}
+    redacted = {"node_name": {"$remit": "redacted", "rule": "name"}}
+    run = record(
+        ROOT,
+        span("a", "root", schema_name="langchain:agent", payload={"agent_name": "desk"}),
+        span("b", "a", schema_name="langchain:chain", payload={"node_name": "supervisor"}),
+        span("c", "b", schema_name="langchain:llm", payload=asked, result_payload=answered),
+        span("d", "a", schema_name="langchain:chain", payload={"node_name": "\u202egpj\x1b[31m"}),
+        span("e", "a", schema_name="langchain:chain", payload=redacted),
+        span("f", "a", schema_name="shop:agent", payload={"agent_name": "not a name"}),
+    )
+    assert tree_of(run) == snapshot("""\
+desk agent                        complete      +0.00 ms      1.0 ms
+│    agent_name="desk"
+├─ supervisor node                complete      +0.00 ms      1.0 ms
+│  │    node_name="supervisor"
+│  └─ llm gpt-5.2 · 1,200 tokens  complete      +0.00 ms      1.0 ms
+│          inputs={model: "gpt-5.2"} model_name="gpt-5.2"
+│          → token_usage={prompt_tokens: 1100, completion_tokens: 100}
+├─ \\u202egpj\\x1b[31m node         complete      +0.00 ms      1.0 ms
+│       node_name="\\u202egpj\\u001b[31m"
+├─ langchain:chain                complete      +0.00 ms      1.0 ms
+│       node_name=<redacted: name>
+└─ agent                          complete      +0.00 ms      1.0 ms
+        agent_name="not a name"\
+""")
+
+
+def tree_of(run: Record[AgentSpan]) -> str:
+    """Return the lines of the tree."""
+    return click.unstyle("\n".join(drawn(run))).partition("\n\n")[2]

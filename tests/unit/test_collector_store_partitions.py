@@ -235,7 +235,7 @@ def test_without_new_partitions_all_goes_on(
             store.maintain()
             assert api.span(run["id"])["status"] == "active"
         assert [record.message.partition(":")[0] for record in caplog.records] == [
-            "the partitions of the coming weeks could not be made yet"
+            "the partitions of the coming weeks could not be created yet"
         ]
         blocker.execute(f"DROP TABLE {table}_20270405".encode())
     clock.advance(60)

@@ -107,7 +107,7 @@ def test_an_unknown_id_is_said_once_and_nothing_is_registered(
     assert stepped.status.set_aside == {"run_not_found": 4}
     (record,) = caplog.records
     assert NOBODY in record.message
-    assert "expected the Run.id of a run that was left open" in record.message
+    assert "expected the Run.key or the Run.id of a run that was left open" in record.message
 
 
 def test_an_instance_that_is_deleted_while_its_run_goes_on_is_not_registered_anew() -> None:
@@ -148,7 +148,7 @@ def test_what_is_finished_already_gets_the_spans_and_keeps_its_status(
         resumed(api, NOBODY)
     assert api.names() == ["desk:act"]
     assert api.instances[NOBODY]["status"] == "failed"
-    assert f"a run of desk:support resumes {NOBODY}, which is failed already" in caplog.text
+    assert f"a run of desk:support resumes {NOBODY}, which is already failed" in caplog.text
 
 
 def test_the_child_of_a_fork_finds_the_same_root() -> None:

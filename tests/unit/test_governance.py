@@ -105,7 +105,7 @@ def test_observe_lets_the_step_run_and_marks_its_span(
             "allowed",
         )
     (line,) = lines(caplog)
-    assert line.endswith(" forbids; it runs, as on_violation is observe"), line
+    assert line.endswith(" forbids; it runs, because on_violation is observe"), line
 
 
 @kinds
@@ -131,7 +131,7 @@ def test_terminate_ends_the_run_before_the_body(kind: str) -> None:
 @each(
     ("on_violation", "outcome"),
     [
-        ("observe", "it runs, as on_violation is observe"),
+        ("observe", "it runs, because on_violation is observe"),
         ("deny", "it was denied"),
         ("terminate", "it was denied and its run terminated"),
     ],

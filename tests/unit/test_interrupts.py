@@ -269,11 +269,11 @@ class Items(RecordingSink):
         super().put(item)
 
 
-@pytest.mark.parametrize("resume", [None, INSTANCE])
-def test_the_end_of_a_root_carries_its_beginning(resume: str | None) -> None:
+@pytest.mark.parametrize("options", [{}, {"resume": INSTANCE}], ids=["new", "resumed"])
+def test_the_end_of_a_root_carries_its_beginning(options: dict[str, str]) -> None:
     """A server that does not have the span gets it whole."""
     sink = Items()
-    with setup.isolated(Settings(), sink=sink), agent.run(subject="Ada", resume=resume):
+    with setup.isolated(Settings(), sink=sink), agent.run(**{"subject": "Ada", **options}):
         pass
     (finish,) = [item for item in sink.items if item.kind == ItemKind.FINISH]
     assert json.loads(finish.payload or b"")["subject"] == "Ada"

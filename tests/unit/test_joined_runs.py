@@ -214,7 +214,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
             with planner.run() as open_run:
                 open_run.leave_open()
             assert runtime.flush(60)
-            with planner.run(resume=open_run.id):
+            with planner.run(resume=open_run.key):
                 headers = remit.trace_headers()
             with worker.run(**headers) as after:
                 pass

@@ -191,7 +191,7 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
     both = sides_of(careful.steps["shop:pay_back"], careful.own, violations)
     assert [(word.step, word.agent) for word in both.violated] == [
         ("it does this", "never"),
-        ("goes in and comes out", "never, in neither"),
+        ("goes in and comes out", "never in or out"),
     ]
     assert {word.name for word in both.others} == {
         "update_data",

@@ -80,7 +80,7 @@ def test_a_long_text_and_a_deep_value_are_bounded() -> None:
         deep = [deep]
     tree = tree_of({"text": "x" * 5000, "deep": deep})
     (text, _) = tree.nodes
-    assert text.note == "3,000 of 5,000 characters more"
+    assert text.note == "3,000 more of 5,000 characters"
     assert tree.cut
 
 

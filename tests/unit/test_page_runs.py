@@ -49,7 +49,7 @@ def test_a_time_is_read_in_the_zone_of_the_reader(
     if expected == ("", ""):
         with pytest.raises(RequestError) as refusal:
             window(begin, end)
-        assert refusal.value.errors == {"from": ["must be before the end of the time"]}
+        assert refusal.value.errors == {"from": ["must be before the end of the period"]}
         return
     assert window(begin, end) == expected
 
@@ -155,16 +155,30 @@ def run(**members: object) -> dict[str, Any]:
 
 
 def failure(
-    kind: str = "shop.PaymentError", text: str | None = "502", step: str | None = "shop:charge"
+    kind: str = "shop.PaymentError",
+    text: str | None = "502",
+    step: str | None = "shop:charge",
+    name: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return a failure as the API lists it."""
-    return {"step": step, "type": kind, "place": "a.py:1", "text": text, "fingerprint": "0"}
+    return {
+        "step": step,
+        "step_name": name,
+        "type": kind,
+        "place": "a.py:1",
+        "text": text,
+        "fingerprint": "0",
+    }
 
 
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
         ({"status": "failed", "failure": failure()}, ("failed", "charge: PaymentError", "502")),
+        (
+            {"status": "failed", "failure": failure(name={"text": "plan", "word": "node"})},
+            ("failed", "plan node: PaymentError", "502"),
+        ),
         (
             {"status": "failed", "failure": failure(text=None)},
             ("failed", "charge: PaymentError", ""),
@@ -208,8 +222,8 @@ def test_a_row_never_guesses() -> None:
     ended = run(status="failed", failure=failure("ProcessEnded"))
     assert row_of(ended, NOW_US).took_us is None
     running = run(status="active", finished_at=None)
-    assert row_of(running, NOW_US, "shop:chat").took_us == 60_000_000
-    assert row_of(running, NOW_US, "shop:chat").outcome == Outcome("quiet", "", "now in chat")
+    assert row_of(running, NOW_US, "chat").took_us == 60_000_000
+    assert row_of(running, NOW_US, "chat").outcome == Outcome("quiet", "", "now in chat")
 
 
 def test_a_cell_of_a_table_is_no_formula() -> None:

@@ -82,7 +82,7 @@ def test_two_functions_of_one_explicit_name_are_an_error_that_shows_both() -> No
         registry.add_span_type(step(other, "search"))
     assert str(caught.value) == (
         "two functions have the name 'search': tool (/src/shop/tools.py:2) and tool "
-        "(/src/shop/other.py:2); give each its own"
+        "(/src/shop/other.py:2); give each its own name"
     )
 
 

@@ -422,6 +422,7 @@ def test_a_span_outside_any_run_is_said_once_with_file_and_line(
     ("resume", "seen"),
     [
         (5, "an object of type int"),
+        (None, "an object of type NoneType"),
         ("", "''"),
         ("nonsense", "'nonsense'"),
         ("x" * 50, f"'{'x' * 40}'\\.\\.\\."),
@@ -437,9 +438,42 @@ def test_what_is_no_id_cannot_be_resumed(
     def answer() -> None:
         return None
 
-    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of a run"):
+    with pytest.raises(UsageError, match=f"saw {seen}; expected Run.key of a run, 26"):
         answer.run(resume=resume)  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs == []
+
+
+def test_an_id_that_is_not_known_yet_names_the_key(recorder: RecordingSink) -> None:
+    """The mistake of a program that does not wait for the server."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.leave_open()
+    with pytest.raises(UsageError, match=r"store run\.key, which is known at once"):
+        answer.run(resume=run.id)  # type: ignore[arg-type] # wrong on purpose
+    assert len(recorder.runs) == 1
+
+
+def test_a_run_is_resumed_by_its_key(recorder: RecordingSink) -> None:
+    """It keeps its key and its root, also when it is resumed again."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as first:
+        first.leave_open()
+    with answer.run(resume=first.key) as second:
+        assert second.id is None
+        second.leave_open()
+    with answer.run(resume=second.key) as third:
+        answer()
+    assert first.key == second.key == third.key
+    assert [run.status for run in recorder.runs] == ["open", "open", "complete"]
+    assert len({run.root.key for run in recorder.runs}) == 1
 
 
 def test_a_run_and_a_span_may_fail_for_an_error(recorder: RecordingSink) -> None:

@@ -114,8 +114,8 @@ def declare(  # noqa: PLR0913 - the arguments of a decorator
     is_new = declared is not before and declared is registry.span_type(name)
     if before is not None and is_new and before.place != declared.place:
         logger.warning(
-            "%s is declared differently at %s and at %s; each declaration is used by its own tool, "
-            "and registrations have the last one",
+            "%s is declared differently at %s and at %s; each tool uses its own declaration, and "
+            "registrations contain the last one",
             name,
             before.place,
             declared.place,
@@ -222,6 +222,28 @@ def ceiling_of(
         DeclarationError: The data risk is wrong.
     """
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+
+
+def risks_by_name(value: object, where: str, what: str = "tools") -> dict[str, Any]:
+    """Return the risk declarations in an argument of an integration, by name.
+
+    Args:
+        value: The argument; None is an empty one.
+        where: The argument in messages, such as `Remit: risks`.
+        what: The things that have the names.
+
+    Raises:
+        DeclarationError: It is not a mapping of names to data risks.
+    """
+    risks: Any = {} if value is None else value
+    if not isinstance(risks, Mapping) or not all(isinstance(name, str) for name in risks):
+        raise DeclarationError(
+            f"{where} is {describe_value(value)}; expected a mapping of names of {what} to "
+            "remit.risk(...)"
+        )
+    for name, risk in risks.items():
+        ceiling_of(f"{where}[{name!r}]", risk)
+    return dict(risks)
 
 
 def step_of(function: object) -> SpanRecorder | None:

@@ -17,9 +17,11 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 
+import msgspec
 from msgspec.structs import replace
 
 from remit._adapters.declare import classified_tools
@@ -28,8 +30,11 @@ from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
+from remit._capture.cut import encode
 from remit._capture.errors import error_payload
-from remit._capture.follow import classified_rule, count_classified, follow, follow_run
+from remit._capture.follow import count_classified, follow, follow_run
+from remit._capture.walk import decode
+from remit._declare.registry import StepKind
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
@@ -70,7 +75,10 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 
 NOTHING: Final[Mapping[str, object]] = {}
-
+COUNTS: Final = ("token_usage", "usage_details", "response_model", "response_id")
+"""Fields in the result of a model call that stay if the call failed."""
+NO_TOOLS: Final[Mapping[str, str]] = {}
+"""Tools whose arguments are redacted where another step quotes them."""
 
 LAST_NS: Final = 2**63 - 1
 """The last time that an item may have."""
@@ -127,6 +135,33 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
+    """Return whether a step would be denied now; that is neither recorded nor counted.
+
+    It is for a step whose single calls cannot be denied, as they run elsewhere. After a fault it
+    is ruled out, unless violations are observed.
+
+    Args:
+        ceilings: The limits of an agent of the framework. Outside any run, only they apply.
+    """
+    ruled_out = _is_ruled_out(recorder, ceilings)
+    return not process.is_permissive() if ruled_out is None else ruled_out
+
+
+@guarded("the policy")
+def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
+    context, runtime = open_context(), process.current()
+    if context is None and not ceilings:
+        return runtime.denies_outside(recorder)
+    source = runtime.settings if context is None else context.run.recorder
+    if source.on_violation == OBSERVE:
+        return False
+    if context is not None:
+        ceilings = (*context.ceilings, *ceilings)
+    verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
+    return verdict is None or bool(verdict.violations)
+
+
 def judging(
     recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = (DeniedError,)
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]:
@@ -179,6 +214,10 @@ class ManualSpan:
             the one around it.
         denied: The denial of a step below it, in case a framework hides the exception.
         on_end: Called when the span has ended; a table then removes its entry.
+        on_replaced: Called when an integration that knows more takes the span over; None if the
+            span is not replaceable.
+        replaced_by: The span of that integration. It has the same key.
+        around: The context around a span that is or was replaceable.
         so_far: The result if the span is cancelled because no end was reported.
     """
 
@@ -188,9 +227,12 @@ class ManualSpan:
         "_owns_run",
         "_recorder",
         "_span",
+        "around",
         "context",
         "denied",
         "on_end",
+        "on_replaced",
+        "replaced_by",
         "so_far",
     )  # fmt: skip
 
@@ -216,6 +258,9 @@ class ManualSpan:
         self.context = context
         self.denied: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
+        self.on_replaced: Callable[[], object] | None = None
+        self.replaced_by: ManualSpan | None = None
+        self.around: SpanContext | None = None
         self.so_far: Content | None = None
         self._classified = classified
         if context is not None:
@@ -236,6 +281,13 @@ class ManualSpan:
         run that is left earlier restores what was current before the block.
         """
         context, previous = self.context, open_context()
+        if (
+            context is not None
+            and isinstance(previous, ReportedContext)
+            and is_same_span(previous, context)
+            and previous.name != context.name
+        ):
+            previous = previous.previous  # that of the span which this one took over
         if context is not None and self.is_open and not is_same_span(context, previous):
             run, key, name = context.run, context.key, context.name
             ceilings, outer = context.ceilings, context.outer_runs
@@ -345,11 +397,69 @@ class ManualSpan:
         if self._owns_run:
             context.run.exit(error or sys.exception())
 
-    def classified_inside(self, run: OpenRun) -> str | None:
-        """Return the rule of a classification that redacted a value since the span began."""
-        if count_classified(run.rules) == self._classified:
-            return None
-        return classified_rule(run.rules)
+    def is_step_of(self, recorder: SpanRecorder, agent_name: object) -> bool:
+        """Return whether another integration that reports a step of *recorder* means this span.
+
+        It is of the same kind; a tool or an agent has the same name as well.
+        """
+        own = self._recorder
+        if own is None or own.kind != recorder.kind:
+            return False
+        if own.kind == "tool":
+            return own.name.rpartition(":")[2] == recorder.name.rpartition(":")[2]
+        return own.kind != "agent" or self.agent_name == agent_name
+
+    @property
+    def kind(self) -> StepKind | None:
+        """The kind of the step."""
+        return None if self._recorder is None else self._recorder.kind
+
+    @property
+    def agent_name(self) -> object:
+        """The name of the agent or chain in the payload."""
+        payload = None if self._span is None else self._span.start.payload
+        fields = msgspec.json.decode(payload or b"{}")
+        return fields.get("agent_name", fields.get("chain_name"))
+
+    def hand_over(
+        self, recorder: SpanRecorder, payload: bytes, ceilings: Ceilings, *, announce: bool
+    ) -> ManualSpan | None:
+        """Return the span of *recorder* in place of this one, with the same key and start."""
+        span, context = self._span, self.context
+        if span is None or context is None:
+            return None  # nothing is recorded
+        context = replace(context, name=recorder.name, ceilings=ceilings)
+        recorder.take_over(span, payload, context, self.around or context)
+        announced = announce and not context.run.exited
+        successor = ManualSpan(
+            recorder,
+            context,
+            span,
+            announced=announced,
+            owns_run=self._owns_run,
+            classified=self._classified,
+        )
+        successor.around, self.replaced_by = self.around, successor
+        if self.on_replaced is not None:
+            self.on_replaced()
+        if announced:
+            context.run.recorder.sink.start_span(span.start)
+        return successor
+
+    @guarded("the removal of a span")
+    def discard(self) -> None:
+        """Forget an open span that was not announced, because another span has its step."""
+        context = self.context
+        if context is None or self._owns_run or self._announced:
+            return
+        context.run.reported.pop(context.key, None)
+        context.run.spans -= 1
+        context.run.discard(context.key)
+        open_context()
+
+    def has_classified_inside(self, run: OpenRun) -> bool:
+        """Return whether a rule of a classification redacted a value since the span began."""
+        return count_classified(run.rules) != self._classified
 
     def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
         """End *span*, and with it its run if it opened that; return whether this was the end."""
@@ -384,15 +494,14 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
-        if rule is not None:
-            body = None if body is None else _follow(body, rule, run)
-            arguments = _follow(span.start.payload or b"{}", rule, run)
+        if span.recorder.kind == "tool" and self.manual.has_classified_inside(run):
+            arguments = _follow(span.start.payload or b"{}", run)
             # Another item: the one before may be on its way.
             span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
-            body = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            failure = error_payload(error, run.rules, span.recorder.plan().error_rule)
+            body = _with_counts(failure, body, run.rules.max_payload_bytes) or failure
         at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
         finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
         if self.manual.finish(span, status, body, finished_ns):
@@ -417,6 +526,7 @@ class StartOptions(TypedDict, total=False):
     deny: bool
     announce: bool
     started_ns: float | None
+    replaceable: bool
 
 
 def start(
@@ -430,7 +540,8 @@ def start(
 
     Outside any run nothing is recorded, unless an *agent* is given. The step is counted, and
     denied if the settings say so, like a decorated one. A model call directly below another one
-    is the same call, and not recorded again.
+    is the same call, and not recorded again. A step directly below a replaceable span of the same
+    step takes that over.
 
     A fault before the step is judged denies it, unless violations are observed. A fault afterwards
     loses the record: the span has a context with all ceilings and is ended as usual. If the run of
@@ -444,6 +555,8 @@ def start(
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
         started_ns: When it began, as wall time; None is now. A step that opens a run begins now.
+        replaceable: Whether an integration that knows more may take the span over. It implies
+            `announce=False`.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -478,18 +591,26 @@ def _start(
     owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    if _is_repeated(recorder, parent):
+    params: Callable[[], bytes] = partial(_captured_inputs, recorder, payload, parent.run)
+    replaceable, ceiling = options.get("replaceable", False), options.get("ceiling")
+    replaced = None if replaceable else _replaced(recorder, payload, parent)
+    if replaced is None and _is_repeated(recorder, parent):
         return ManualSpan()
-    params, ceiling = (
-        partial(_captured_inputs, recorder, payload, parent.run),
-        options.get("ceiling"),
-    )
-    if options.get("deny", True):
-        recorder.permit(parent, params)
+    around = parent if replaced is None else replaced.around or parent
+    try:
+        if options.get("deny", True):
+            recorder.permit(around, params)
+        else:
+            _warn_unchecked(recorder, around)
+    except DeniedError:
+        if replaced is not None:
+            replaced.discard()
+        raise
+    context = around if ceiling is None else recorder.within(around, ceiling, params)
+    if replaced is None:
+        span = _recorded(recorder, params, around, context.ceilings, options, owns_run=owns_run)
     else:
-        _warn_unchecked(recorder, parent)
-    context = parent if ceiling is None else recorder.within(parent, ceiling, params)
-    span = _recorded(recorder, params, parent, context.ceilings, options, owns_run=owns_run)
+        span = _taken_over(replaced, recorder, params, context.ceilings, options)
     if span is not None:
         return span
     # With a key, which tells whether the span is open.
@@ -509,10 +630,10 @@ def _recorded(
     owns_run: bool,
 ) -> ManualSpan:
     """Open the span of a step that may run; *ceilings* are those inside it."""
-    started_ns, announce = options.get("started_ns"), options.get("announce", True)
+    started_ns, replaceable = options.get("started_ns"), options.get("replaceable", False)
     if owns_run:
         started_ns = None  # the run begins now, and no step begins before its run
-    announced = announce and not parent.run.exited
+    announced = options.get("announce", not replaceable) and not parent.run.exited
     classified = count_classified(parent.run.rules)
     span = recorder.open(
         parent,
@@ -522,7 +643,7 @@ def _recorded(
         announced=announced,
         judged=options.get("deny", True),
     )
-    return ManualSpan(
+    manual = ManualSpan(
         recorder,
         span.context,
         span,
@@ -530,6 +651,38 @@ def _recorded(
         owns_run=owns_run,
         classified=classified,
     )
+    manual.around = parent if replaceable else None
+    return manual
+
+
+@guarded("the start of a span")
+def _replaced(recorder: SpanRecorder, payload: Content, parent: SpanContext) -> ManualSpan | None:
+    """Return the replaceable span that reports the same step; *parent* is inside it."""
+    span = reported_span(parent)
+    if span is None or span.on_replaced is None or not span.is_open:
+        return None
+    name = None
+    if recorder.kind == "agent":
+        fields = payload() if callable(payload) else payload
+        name = fields.get("agent_name", fields.get("chain_name"))
+    return span if span.is_step_of(recorder, name) else None
+
+
+@guarded("the start of a span")
+def _taken_over(
+    replaced: ManualSpan,
+    recorder: SpanRecorder,
+    params: Callable[[], bytes],
+    ceilings: Ceilings,
+    options: StartOptions,
+) -> ManualSpan | None:
+    return replaced.hand_over(recorder, params(), ceilings, announce=options.get("announce", True))
+
+
+def reported_span(context: SpanContext | None) -> ManualSpan | None:
+    """Return the open span of an adapter whose context is *context*."""
+    span = None if context is None else context.run.reported.get(context.key)
+    return span if isinstance(span, ManualSpan) else None
 
 
 @guarded("the log of a step that violates a remit")
@@ -568,7 +721,8 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     data = recorder.params((), payload() if callable(payload) else payload, run)
     if recorder.kind == "tool":
         rule = classified_tools().get(recorder.name.rpartition(":")[2])
-        return data if rule is None else follow(data, rule, {}, run.rules.max_payload_bytes)
+        if rule is not None:
+            return follow(data, rule, {}, run.rules.max_payload_bytes)
     return _followed(recorder, data, run)
 
 
@@ -583,15 +737,24 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     """Return a payload or result without values that the run redacted for their classification."""
-    if recorder.kind not in WITHOUT_EFFECT:
-        return data
-    is_model_call = _is_model_call(recorder)
-    return follow_run(data, run.rules, classified_tools(), is_model_call=is_model_call)
+    tools = classified_tools() if recorder.kind in WITHOUT_EFFECT else NO_TOOLS
+    return follow_run(data, run.rules, tools, is_model_call=_is_model_call(recorder))
+
+
+@guarded("the tokens of a failed call")
+def _with_counts(failure: bytes, result: bytes | None, max_bytes: int) -> bytes | None:
+    """Return the error of a model call with the tokens that it used."""
+    fields = {} if result is None else cast("dict[str, object]", decode(result))
+    counts = {name: fields[name] for name in COUNTS if name in fields}
+    if not counts:
+        return None
+    counted = encode(cast("dict[str, object]", decode(failure)) | counts)
+    return counted if len(counted) <= max_bytes else None
 
 
 @guarded("the content of a tool", b"{}")
-def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
-    return follow(data, rule, {}, run.rules.max_payload_bytes)
+def _follow(data: bytes, run: OpenRun) -> bytes:
+    return follow_run(data, run.rules, NO_TOOLS, is_model_call=False)
 
 
 def _checked(status: Status) -> Status:

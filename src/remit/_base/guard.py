@@ -89,7 +89,7 @@ class Faults:
             cause = error.__cause__ if isinstance(error, EscapeError) else error
             logger.warning(
                 "a fault inside remit at %s (%s) was contained; your program is not affected. "
-                "Later ones are counted in remit.status().faults",
+                "Later faults are counted in remit.status().faults",
                 where,
                 type(cause).__qualname__,
             )

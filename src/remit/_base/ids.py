@@ -76,9 +76,14 @@ def key_text(key: bytes) -> str:
     )
 
 
+def is_key(text: str) -> bool:
+    """Return whether *text* is the 26 characters of a key."""
+    return _KEY.fullmatch(text) is not None
+
+
 def key_from_text(text: str) -> bytes | None:
     """Return the key of 26 characters, or `None` if *text* is not one."""
-    return decode(text).to_bytes(KEY_BYTES) if _KEY.fullmatch(text) else None
+    return decode(text).to_bytes(KEY_BYTES) if is_key(text) else None
 
 
 def pfid(key: bytes, partition: int) -> str:

@@ -152,9 +152,9 @@ class FieldsPlan(Plan):
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         plain = self._plain_fields and not args and all(map(self._is_plain_field, kwargs))
-        # The parameters first, as the walk has them.
-        first = {name: kwargs[name] for name in self._by_keyword if name in kwargs}
-        data = _encoded_plain({**first, **kwargs}, rules) if plain else b""
+        # The parameters last, as the walk has them.
+        fields = {name: value for name, value in kwargs.items() if name not in self._by_keyword}
+        data = _encoded_plain({**fields, **kwargs}, rules) if plain else b""
         return data or super().params(args, kwargs, rules)
 
     def result(self, value: Any, rules: Rules) -> bytes:

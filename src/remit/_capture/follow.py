@@ -1,9 +1,9 @@
 """Redacts later quotes of values that the run redacted for their classification.
 
-A model gets the result of a tool as a message, and quotes it in its answer. Once a step of the run
-has redacted a value by a rule `classification:...`, the contents in the payloads of models, agents
-and retrievers are replaced by the marker of that rule. The arguments and the result of a tool are
-replaced if a step inside the tool redacted a value.
+A model gets the result of a tool as a message, and quotes it in its answer and in the arguments of
+other tools. Once a step of the run has redacted a value by a rule `classification:...`, the marker
+of that rule replaces the contents in the payloads of models, agents, retrievers and tools that an
+integration records. Functions with a decorator are recorded as they declare.
 """
 
 from __future__ import annotations

@@ -356,16 +356,17 @@ class Plan:
                 or (each.kind < _VAR_POSITIONAL and each.name not in arguments)
             )
         )
-        values = [
-            (each, arguments.get(each.name, each.default))
-            for each in self._parameters
-            if each.name in arguments or each.name in unsure or each.default is not MISSING
-        ]
-        names = [each.name for each, _ in values]
+        values: list[tuple[ParameterPlan, object]] = []
+        names: list[str] = []
         if self._next_to_params is not None:
+            # First, because the collector reads names from the beginning of a payload.
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
                 values.append((self._field(key, self._next_to_params), value))
+        for each in self._parameters:
+            if each.name in arguments or each.name in unsure or each.default is not MISSING:
+                names.append(each.name)
+                values.append((each, arguments.get(each.name, each.default)))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar, cast
 
 from remit._base.first_failure import failed_span, first_failed, raised
 from remit._base.markers import is_marker, is_unregistered
+from remit._base.step_names import is_of_adapter, step_name
 from remit._base.text import (
     ELLIPSIS,
     cut,
@@ -18,6 +19,7 @@ from remit._base.text import (
     number_of,
     padded,
     printable,
+    width,
 )
 from remit._capture.short import (
     described,
@@ -41,6 +43,7 @@ MIN_VALUE_COLUMNS: Final = 16
 STREAM: Final = {"count", "items"}
 NOTHING: Final = {"result": None}
 FAINT: Final = "faint"
+INPUTS: Final = "inputs"
 
 _RELATIONS: Final = {"cause": "caused by", "context": "while handling"}
 """By the relation of a cause; a member of a group has none."""
@@ -109,6 +112,7 @@ class Lines:
         arrow: Before a result.
         cross: Before an error.
         cut: Where something was left out.
+        dot: Between two facts.
     """
 
     fork: str = "├─ "
@@ -117,6 +121,7 @@ class Lines:
     arrow: str = "→"
     cross: str = "✗"
     cut: str = ELLIPSIS
+    dot: str = "·"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +183,11 @@ class Drawing:
             home: The beginning of names that is left out.
             depth: How many levels are shown; None for all.
         """
-        widest = max((len(self._name(each, home)) for each, _ in _upper(steps, depth)), default=0)
+        names = (self._name(each, home) for each, _ in _upper(steps, depth))
+        widest = max((width(f"{name}{word}") for name, word in names), default=0)
         room = min(MAX_NAME_COLUMNS, self.columns - SIDE_COLUMNS, widest)
         for each, hidden in _upper(steps, depth):
-            yield self._first_line(each.span, self._name(each, home), room, begin)
+            yield self._first_line(each.span, *self._name(each, home), room, begin)
             margin = self._margin(each)
             most = max(MIN_VALUE_COLUMNS, self.columns - len(margin))
             details = [*self._details(each.span)]
@@ -233,8 +239,13 @@ class Drawing:
     def _error(self, error: Mapping[str, object]) -> Detail:
         return Detail(described(error, self._form), f"{self.strokes.cross} ", "failed")
 
-    def _name(self, placed: Placed[Step], home: str) -> str:
-        return self._prefix(placed) + name_of(placed.span, home)
+    def _name(self, placed: Placed[Step], home: str) -> tuple[str, str]:
+        """Return the name of a row, and what is said about it after the name."""
+        name, word = _named(placed.span, home)
+        tokens = _tokens(placed.span.result_payload) if word else None
+        words = [word, *([] if tokens is None else [number_of(tokens, "token")])]
+        about = f" {f' {self.strokes.dot} '.join(words)}" if word else ""
+        return self._prefix(placed) + name, about
 
     def _prefix(self, placed: Placed[Step]) -> str:
         if not placed.follows:
@@ -252,10 +263,16 @@ class Drawing:
         shown = "".join(pipe if more else " " * len(pipe) for more in follows[-MAX_LEVELS:])
         return f"{self.strokes.cut}{left_out} {shown}" if left_out > 0 else shown
 
-    def _first_line(self, span: Step, name: str, room: int, begin: datetime | None) -> str:
+    def _first_line(
+        self, span: Step, name: str, about: str, room: int, begin: datetime | None
+    ) -> str:
         after = took(begin, span.started_at)
+        shown = cut(name + about, room, self.strokes.cut)
+        end = len(name) if shown.startswith(name) else len(shown)
         return (
-            padded(cut(name, room, self.strokes.cut), room)
+            shown[:end]
+            + (self.paint(FAINT, shown[end:]) if shown[end:] else "")
+            + padded("", room - width(shown))
             + "  "
             + self.paint(span.status, f"{span.status:<{STATUS_COLUMNS}}")
             + self.paint(FAINT, f"{after and '+' + after:>{TIME_COLUMNS}}")
@@ -264,6 +281,8 @@ class Drawing:
 
     def _details(self, span: Step) -> Iterator[Detail]:
         given, violations = split_violations(span.payload or {})
+        if INPUTS in given and is_of_adapter(span.schema_name):
+            given = {INPUTS: given[INPUTS], **given}
         if self.full and not is_marker(given):
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())
         elif given:
@@ -294,7 +313,29 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 def name_of(span: Step, home: str) -> str:
     """Return the name of a step for people, without the module of its agent."""
-    return short_name(span.schema_name, home)
+    return " ".join(filter(None, _named(span, home)))
+
+
+def _named(span: Step, home: str) -> tuple[str, str]:
+    """Return the name of a step, and a word about it if its payload has the name."""
+    name = step_name(span.schema_name, span.payload or {})
+    if name is None:
+        return short_name(span.schema_name, home), ""
+    return printable(name.text), printable(name.word)
+
+
+def _tokens(result: Mapping[str, object] | None) -> int | None:
+    """Return the tokens of a model call, if they are recorded."""
+    usage = (result or {}).get("token_usage")
+    if not isinstance(usage, dict):
+        return None
+    counts = cast("dict[str, object]", usage)
+    known = [
+        count
+        for part in ("prompt_tokens", "completion_tokens")
+        if isinstance(count := counts.get(part), int)
+    ]
+    return sum(known) if known else None
 
 
 def short_name(schema_name: str, home: str) -> str:

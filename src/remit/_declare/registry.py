@@ -405,7 +405,7 @@ class Registry:
                 raise DeclarationError(
                     f"two functions have the name {span_type.name!r}: {known.qualname} "
                     f"({known.place}) and {span_type.qualname} ({span_type.place}); "
-                    "give each its own"
+                    "give each its own name"
                 )
             self._span_types[span_type.name] = span_type
             self.version += known is None or not span_type.repeats(known)

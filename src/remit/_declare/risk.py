@@ -85,11 +85,12 @@ def risk(
     Args:
         allows: One action or several: `create_data`, `read_data`, `update_data`, `destroy_data`,
             `financial_transactions`, `external_communication`.
-        forbids: Disallowed actions; `others` are all actions that *allows* does not list.
+        forbids: Disallowed actions. `others` means all actions that *allows* does not list.
         takes: Categories of data in the parameters (the fields of `DataCategories`).
         gives: Categories of data in the result.
-        excludes: Categories in neither; `others` are all that *takes* does not list, for the
-            parameters, and all that *gives* does not list, for the result.
+        excludes: Categories in neither the parameters nor the result. `others` means all categories
+            that *takes* does not list for the parameters, and all that *gives* does not list for
+            the result.
         classification: Sensitivity of parameters and result: `public`, `internal`, `confidential`,
             `restricted` or `secret`.
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from remit._base.guard import guarded, logger
-from remit._base.ids import is_pfid
+from remit._base.ids import is_key, is_pfid
 from remit._base.text import describe_value
 from remit._base.traceparent import known_part
 from remit._declare.registry import AgentType
@@ -85,9 +85,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
             happens to a step that violates it.
         span_types: Further span types to register: functions, modules, or prefixes of names. The
-            agent always registers those of the modules below the source root of its own module, the
-            directory on `sys.path` from which it was imported.
-        quality: Models or JSON Schemas of the scores that `Run.record_quality` takes, by name.
+            agent always registers the span types of the modules below its source root: the
+            directory on `sys.path` from which its own module was imported.
+        quality: Models or JSON Schemas of the scores that `Run.record_quality` accepts, by name.
 
     Returns:
         The agent, or a decorator that returns it.
@@ -184,8 +184,8 @@ def _log_shared_name(declared: AgentType) -> None:
     named = [agent for agent in process.registry().agents() if name and agent.explicit_name == name]
     if named and all(agent.external_identifier != declared.external_identifier for agent in named):
         logger.warning(
-            "two agents have the display name %r, %s and %s; give each its own (both are recorded, "
-            "by their module and function)",
+            "two agents have the display name %r, %s and %s; give each its own name (both are "
+            "recorded, by their module and function)",
             name,
             named[0].place,
             declared.place,
@@ -198,7 +198,7 @@ class RunArguments(TypedDict, total=False):
     purpose: str | None
     subject: str | None
     labels: object
-    resume: str | None
+    resume: str
     traceparent: str | None
 
 
@@ -253,8 +253,15 @@ class AgentRuns:
         if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
             expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
-        if resume is not None and not (type(resume) is str and is_pfid(resume)):
-            expected = "the id of a run, 32 characters, as Run.id has it"
+        if "resume" in arguments and not (
+            type(resume) is str and (is_key(resume) or is_pfid(resume))
+        ):
+            expected = "Run.key of a run, 26 characters, or its Run.id, 32 characters"
+            if resume is None:
+                expected += (
+                    ". Run.id is None until the server has registered the run; store run.key, "
+                    "which is known at once, or leave resume out to open a new run"
+                )
             raise self._misuse("resume", resume, expected)
 
     @guarded("the link of a run")
@@ -266,8 +273,8 @@ class AgentRuns:
         if known is None and not self._malformed_logged:
             self._malformed_logged = True
             logger.warning(
-                "run(traceparent=...) of %s: saw %s; expected the header of W3C Trace Context, as "
-                "remit.trace_headers() gives it. The run has no link",
+                "run(traceparent=...) of %s: saw %s; expected a header of W3C Trace Context, as "
+                "remit.trace_headers() returns it. The run has no link",
                 self._agent.external_identifier,
                 describe_value(header),
             )

@@ -32,7 +32,7 @@ def span(
     Args:
         name: Span type, sent as given.
         payload: Input of the block, redacted and bounded like every payload.
-        data_risk: Risk declaration of the block. The default is the one declared under its name.
+        data_risk: Risk declaration of the block. The default is the declaration under its name.
 
     Returns:
         A block for `with` or `async with`. It yields a `Span`.

@@ -84,12 +84,12 @@ class Rejection:
         """Return the sentences for the log; *kept* tells whether there is a spool to keep it in."""
         if kept:
             return (
-                f"{self.problem}. It is set aside and the rest goes on; remit.status().set_aside "
-                "counts it, `remit spool status` lists it"
+                f"{self.problem}. It is set aside, and the other items are still delivered; "
+                "remit.status().set_aside counts it, and `remit spool status` lists it"
             )
         return (
-            f"{self.problem}. There is no spool to keep it in, so it is dropped and the rest goes "
-            "on; remit.status().dropped counts it"
+            f"{self.problem}. There is no spool to keep it in, so it is dropped, and the other "
+            "items are still delivered; remit.status().dropped counts it"
         )
 
     @classmethod
@@ -109,7 +109,7 @@ class Rejection:
     def of_run(cls, agent: str, error: ApiError) -> Rejection:
         """Return the rejection of a whole run of *agent*; registrations contain no user data."""
         reason = _word(error.code or f"http_{error.status}")
-        problem = f"the server rejected a run of {agent} with everything of it: {error}"
+        problem = f"the server rejected a run of {agent} and all of its items: {error}"
         return cls(f"run_{reason}", f"{agent}: {reason}", problem)
 
     @classmethod

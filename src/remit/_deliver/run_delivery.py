@@ -14,7 +14,7 @@ import msgspec
 
 from remit._base.clock import Clock
 from remit._base.guard import guarded, logger
-from remit._base.ids import PARTITION_CHARS, encode, key_within, partition_of
+from remit._base.ids import PARTITION_CHARS, encode, key_text, key_within, partition_of
 from remit._base.outcomes import TERMINATED
 from remit._base.version import SDK
 from remit._deliver import calls
@@ -42,7 +42,7 @@ UNKNOWN_SCHEMA: Final = "unknown_schema_version"
 # A registration without version, schema and names.
 REGISTRATION_BYTES: Final = 512
 FORGOTTEN: Final = NotFoundError(
-    "the server does not know the run any longer; it may have been deleted there", code="not_found"
+    "the server no longer knows the run, which may have been deleted there", code="not_found"
 )
 FINISHED: Final = ("complete", "failed", "cancelled")
 
@@ -487,23 +487,25 @@ class RunRegistrar:
 
     def _find(self, run: RunDelivery) -> None:
         """Check that the instance exists which a run resumes."""
-        instance_id = run.stored.instance_id or ""
+        name = run.stored.instance_id or key_text(run.stored.root)
         try:
-            instance = self._client.call(calls.get_instance(instance_id))
+            instance = self._client.call(calls.get_instance(name))
         except NotFoundError as error:
             raise NotFoundError(
-                f"it resumes {instance_id}, which the server does not know; expected the Run.id "
-                "of a run that was left open, in the account of this token",
+                f"it resumes {name}, which the server does not know; expected the Run.key or the "
+                "Run.id of a run that was left open and delivered, in the account of this token",
                 status=error.status,
                 code=error.code,
             ) from error
+        if run.stored.instance_id is None:
+            run.identify(instance.id)
         run.note_instance(instance)
         if instance.status in FINISHED:
             logger.warning(
-                "a run of %s resumes %s, which is %s already: its spans are added, but its status "
-                "stays",
+                "a run of %s resumes %s, which is already %s: its spans are added, but its status "
+                "does not change",
                 run.agent,
-                instance_id,
+                name,
                 instance.status,
             )
 
@@ -557,8 +559,8 @@ class RunRegistrar:
         if self._tally.misattributed[name] == 1:
             logger.warning(
                 "the server records the runs of %s as runs of the agent %s, because the token is "
-                "for that agent's deployment. Use a token of its own or of the account; if the "
-                "other agent is meant, write @remit.agent(agent_id=%r). "
+                "for that agent's deployment. Use a token for this agent or for the account; if "
+                "the other agent is meant, write @remit.agent(agent_id=%r). "
                 "remit.status().misattributed counts these runs",
                 name,
                 recorded_as,

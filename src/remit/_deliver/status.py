@@ -25,11 +25,11 @@ class Health(StrEnum):
     OK = "ok"
     """The server accepted the last request."""
     FAILING = "failing"
-    """The server cannot be reached, or cannot answer now."""
+    """The server cannot be reached, or cannot respond now."""
     UNAUTHORIZED = "unauthorized"
     """The server rejects the token."""
     WRONG_SERVER = "wrong_server"
-    """The server at the URL does not speak the API."""
+    """The server at the URL does not provide the API."""
 
 
 class Tally:
@@ -37,8 +37,10 @@ class Tally:
 
     Attributes:
         set_aside: Items that the server rejected for good and that are kept, by its reason.
-        misattributed: Runs that the server records as another agent's, by the program's agent.
-        collisions: What the server says of another program, by the agent that both register.
+        misattributed: Runs that the server records under another agent, by the name of the
+            program's agent.
+        collisions: A sentence about another program, by the identifier of the agent that both
+            programs register.
     """
 
     def __init__(self) -> None:
@@ -49,11 +51,11 @@ class Tally:
 
 
 class FlushResult(Struct, frozen=True):
-    """Counts of sent, waiting and lost items; true only if everything was delivered.
+    """Counts of sent, waiting and lost items. It is true only if everything was delivered.
 
-    `pending` counts items that existed when the flush began. The others are totals since remit was
-    first used in this process, or since it was used again after a shutdown, so that a loss stays
-    visible.
+    `pending` counts items that existed when the flush began. The other counts are totals since
+    remit was first used in this process, or since it was used again after a shutdown, so that a
+    loss stays visible.
 
     Attributes:
         sent: Items that the server accepted.
@@ -84,14 +86,14 @@ class FlushResult(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """The status of delivery now; after a shutdown, at its end.
+    """The current status of delivery; after a shutdown, the status at its end.
 
-    Counts are totals since remit was first used in this process, or since it was used again after
-    a shutdown; the child of a fork begins with none. Files that ended processes left count from
-    when this process takes them up; `remit spool status` shows all.
+    Counts are totals since remit was first used in this process, or since it was used again after a
+    shutdown; a forked child begins at zero. Files of ended processes count from the time when this
+    process takes them over; `remit spool status` shows all files.
 
     Attributes:
-        mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
+        mode: `remote`, `local` or `off`; `unknown` after a fault inside remit.
         target: The server or database, without credentials.
         health: State of delivery.
         sent: Items that the server accepted.
@@ -107,11 +109,13 @@ class Status(Struct, frozen=True):
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that did not reach the program, by place.
         redacted: Redacted values, by rule.
-        violations: Steps that violated an agent's remit, run or denied, or were given what they
-            exclude, by name.
+        violations: Steps that violated an agent's remit (run or denied) or received a value that
+            they exclude, by name.
         outside_run: Calls of steps outside any run, by name.
-        misattributed: Runs that the server records as another agent's, by the program's agent.
-        collisions: Agents that another program registers too, each with a sentence about it.
+        misattributed: Runs that the server records under another agent, by the name of the
+            program's agent.
+        collisions: A sentence about another program, by the identifier of the agent that both
+            programs register.
     """
 
     mode: str

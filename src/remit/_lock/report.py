@@ -269,7 +269,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
     elif what is What.DESCRIPTION:
         yield Line(effect, what, f"description: {_excerpts(old or '', new or '')}")
     elif what is What.REGISTERS:
-        text = "registers another schema version, and nothing that a lock lists is the reason"
+        text = "registers another schema version, for a reason that a lock does not list"
         yield Line(effect, what, text)
     else:
         yield Line(effect, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
@@ -349,6 +349,6 @@ def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
             )
     modules = [", ".join(lock.get("modules", [])) or "none" for lock in (old, new)]
     if modules[0] != modules[1]:
-        lines.append(f"Made of other modules: {modules[0]} -> {modules[1]}.")
+        lines.append(f"Made of different modules: {modules[0]} -> {modules[1]}.")
     lines.append("A lock does not contain settings, remit.span blocks or steps of other packages.")
     return lines

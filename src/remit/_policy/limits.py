@@ -93,7 +93,7 @@ def not_compared(step: str) -> Violation:
 def excluded_value(step: str, category: str) -> Violation:
     """Return the violation of the step named *step* that was given a value that it excludes."""
     subject = f"{category}{SIDES[PARAMS]}"
-    said = f"{step} says excluded, and was given a value that this run redacted as such"
+    said = f"{step} declares it excluded, but got a value that this run redacted as such data"
     return Violation(f"{subject}: {said}")
 
 

@@ -44,9 +44,11 @@ class Run:
     def key(self) -> str:
         """Key of the run, 26 characters; on the server its `external_identifier`.
 
-        The key of a resumed run is new, and the server does not know it: use `id` there.
+        It is known at once, and `agent.run(resume=run.key)` continues a run that was left open. A
+        run that was resumed by its key has the same key; one that was resumed by its id has a new
+        key, which the server does not know.
         """
-        return self._run.feed.key
+        return self._run.feed.resumed_key or self._run.feed.key
 
     @property
     def id(self) -> str | None:
@@ -106,7 +108,7 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """End the run as failed when its block ends, for *reason*.
+        """Mark the run as failed for *reason*; it ends as failed when its block ends.
 
         Args:
             reason: A string, or an error, which is recorded as if the block had raised it.
@@ -117,15 +119,15 @@ class Run:
             self._run.decide(FAILED, cast("str", reason))
 
     def cancel(self) -> None:
-        """End the run as cancelled when its block ends."""
+        """Mark the run as cancelled; it ends as cancelled when its block ends."""
         self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:
-        """Leave the run open after its block, to be resumed with `agent.run(resume=run.id)`.
+        """Leave the run open after its block, to be resumed with `agent.run(resume=run.key)`.
 
         The run and its root span stay active on the server. An exception of a type in the setting
-        `control_flow` has the same effect. The last call of `fail`, `cancel` and `leave_open`
-        counts.
+        `control_flow` has the same effect. If several of `fail`, `cancel` and `leave_open` are
+        called, the last call counts.
         """
         self._run.leave_open()
 
@@ -133,18 +135,18 @@ class Run:
     def use(self) -> Generator[Run]:
         """Make the run current in a block, for example in a thread or a callback.
 
-        Inside the block of another run, the remits of both apply, and the termination of either
-        stops the steps.
+        Inside the block of another run, the remits of both runs apply, and the termination of
+        either run stops the steps.
         """
         with use_context(nested_in(self._run.context, open_context())):
             yield self
 
     def contained(self) -> Contained:
-        """Return a block that ends quietly if this run is terminated; execution goes on after it.
+        """Return a block that suppresses the termination of this run; execution goes on after it.
 
         Use it in code that serves many runs in one task group, where an exception would end all of
         them. The block catches the `RunTerminated` of this run, and of an inner run whose step
-        terminated both, even inside an exception group. All other exceptions pass.
+        terminated both, even inside an exception group. All other exceptions pass through.
 
         ```python
         with agent.run() as run:
@@ -166,7 +168,8 @@ class Contained:
     Its truth value says whether the termination ended the block.
 
     Attributes:
-        reason: Reason of the termination; None without one, or if the block ended in another way.
+        reason: Reason of the termination; None if there is no reason, or if the block ended in
+            another way.
     """
 
     __slots__ = ("_ended", "_feed", "reason")
@@ -215,7 +218,7 @@ def handle_of(run: OpenRun) -> Run:
 
 
 def current_run() -> Run | None:
-    """Return the current run, or `None` outside any."""
+    """Return the current run, or `None` outside any run."""
     context = open_context()
     return None if context is None else handle_of(context.run)
 
@@ -303,9 +306,7 @@ class RunBlock:
             """Raise an error, which says of an attribute of `Run` where the run is."""
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if name in _ATTRIBUTES_OF_RUN:
-                message += (
-                    f": the run is what the block gives, `with agent.run() as run: run.{name}`"
-                )
+                message += f": the block returns the run, `with agent.run() as run: run.{name}`"
             raise AttributeError(message)
 
     def _exit(self, error: BaseException | None, *, awaited: bool) -> OpenRun | None:
@@ -323,7 +324,7 @@ class RunBlock:
 class Span:
     """A handle on a span, from `remit.span(...)` or `remit.current_span()`.
 
-    Handles are equal if their keys are.
+    Two handles are equal if their keys are equal.
 
     Attributes:
         name: Span type.
@@ -355,7 +356,7 @@ class Span:
         self._override(result, failed=False)
 
     def fail(self, reason: str | BaseException) -> None:
-        """End the span as failed, for *reason*, even if its block ends normally.
+        """Mark the span as failed for *reason*, even if its block ends normally.
 
         Args:
             reason: A string, or an error, which is recorded as if the block had raised it.
@@ -402,10 +403,10 @@ def trace_headers() -> dict[str, str]:
     """Return the headers that link a run in another process to this one; `{}` outside any run.
 
     Send them with a request, a message or a task. The other process opens its run with
-    `agent.run(traceparent=...)`, and `remit runs show` of each run links the other.
+    `agent.run(traceparent=...)`, and `remit runs show` of each run shows the other one.
 
     Returns:
-        `{"traceparent": ...}`, the header of W3C Trace Context for the current span. Its trace id
+        `{"traceparent": ...}`, the W3C Trace Context header for the current span. Its trace id
         is the key of the run.
     """
     header = traceparent_of(open_context())

@@ -111,6 +111,7 @@ class RunFeed(Struct, gc=False, eq=False):
 
     Attributes:
         instance_id: Id from the server, or from `resume=`.
+        resumed_key: Key of the run that is resumed, from `resume=`.
         resumed: Whether the instance exists already; it is then neither registered nor started.
         lost: Number of spans of this run that delivery has dropped.
         closed: Whether the end of the run was recorded.
@@ -128,10 +129,11 @@ class RunFeed(Struct, gc=False, eq=False):
     lost: int = 0
     closed: bool = False
     run: Callable[[], Any] = nothing
+    resumed_key: str | None = None
 
     def __post_init__(self) -> None:
-        """Note that a run that has the id of an instance resumes it."""
-        self.resumed = self.instance_id is not None
+        """Note that a run that has the id or the key of another one resumes it."""
+        self.resumed = self.instance_id is not None or self.resumed_key is not None
 
 
 class Sink(Protocol):

@@ -21,9 +21,8 @@ T = TypeVar("T")
 def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     """Return *function* bound to the current context, to be called elsewhere.
 
-    `threading.Thread` and `loop.run_in_executor` start with an empty context, so that spans in
-    them would belong to no run. `asyncio` tasks and `asyncio.to_thread` copy the context by
-    themselves.
+    `threading.Thread` and `loop.run_in_executor` start with an empty context, so their spans would
+    belong to no run. `asyncio` tasks and `asyncio.to_thread` copy the context themselves.
 
     Args:
         function: A function or a coroutine function. Each call of the result runs in its own copy

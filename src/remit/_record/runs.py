@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded, logger
-from remit._base.ids import key_of, key_text, new_key
+from remit._base.ids import key_from_text, key_of, key_text, new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import (
     ACTIVE,
@@ -233,7 +233,7 @@ class RunOptions(Struct, frozen=True):
     Attributes:
         subject: Whose data the run is about, in the caller's words.
         labels: Words, or pairs of words, to find the run by.
-        resume: Id of the instance to resume, if any.
+        resume: Id or key of the instance to resume, if any.
         traceparent: The W3C header of the surrounding trace, to link it.
     """
 
@@ -322,13 +322,16 @@ class OpenRun:
         key = new_key(self._started_ns)
         # The trace id of the run's `traceparent`, by which the run is found: it has this key, or
         # resumes the instance of this key.
-        root = (options.resume and key_of(options.resume)) or key
+        resume = options.resume or ""
+        resumed_key = key_from_text(resume)
+        root = resumed_key or key_of(resume) or key
         self.feed: Final = RunFeed(
             key_text(key),
             agent,
             options.purpose,
             root=root,
-            instance_id=options.resume,
+            instance_id=options.resume if resumed_key is None else None,
+            resumed_key=options.resume if resumed_key is not None else None,
         )
         self.feed.run = weakref.ref(self)
         self._ceilings = ceilings

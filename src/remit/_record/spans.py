@@ -215,14 +215,22 @@ class SpanRecorder(Struct, eq=False):
 
     def describe(self, span: OpenSpan, payload: bytes) -> None:
         """Give an open span of an adapter this type, and another captured payload."""
-        context = span.context
+        if self is not span.recorder:
+            self.warn_unchecked(span.context)
+        self.take_over(span, payload, span.context, span.context)
+
+    def take_over(
+        self, span: OpenSpan, payload: bytes, context: SpanContext, parent: SpanContext
+    ) -> None:
+        """Give an open span this type, another captured payload and the *context* inside it.
+
+        The step was judged in *parent*.
+        """
         if not self.is_registered(context.run):
             payload = note_unregistered(payload)
-        if self is not span.recorder:
-            self.warn_unchecked(context)
-        if context.ceilings:
-            payload = self._noted(payload, context)
-        span.recorder = self
+        if parent.ceilings:
+            payload = self._noted(payload, parent)
+        span.recorder, span.context = self, context
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
 
@@ -306,7 +314,7 @@ class SpanRecorder(Struct, eq=False):
         if verdict is None:
             self._react_to_unchecked(parent, params)
         elif verdict.violations and observing:
-            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
+            self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
         elif verdict.violations:
             self._deny(parent, verdict, params)
 

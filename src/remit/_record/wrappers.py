@@ -32,6 +32,7 @@ from typing import (
 from wrapt import FunctionWrapper
 
 from remit._base.guard import attempt
+from remit._base.unset import UNSET, Unset
 from remit._inspect.decorated import NO_SELF, Binding, SelfParameter
 from remit._inspect.introspection import kind_of
 from remit._record.blocks import RunBlock
@@ -212,7 +213,7 @@ for _name in _NOT_OF_FUNCTIONS:
 class Agent(StepFunction, Generic[P, R]):
     """A callable decorated with `@remit.agent`, with the methods `run` and `registration`.
 
-    Calling it outside a run opens one around the call; inside a run it is a span of that run.
+    A call outside any run opens a run for that call; a call inside a run is a span of that run.
     """
 
     def __init__(
@@ -273,7 +274,7 @@ class Agent(StepFunction, Generic[P, R]):
         purpose: str | None = None,
         subject: str | None = None,
         labels: Mapping[str, object] | Collection[str] | None = None,
-        resume: str | None = None,
+        resume: str | Unset = UNSET,
         traceparent: str | None = None,
     ) -> RunBlock:
         """Open a run: `with agent.run() as run:` or `async with agent.run() as run:`.
@@ -286,15 +287,15 @@ class Agent(StepFunction, Generic[P, R]):
             purpose: `live`, `smoke_test` or `eval`. The default is the setting `purpose`.
             subject: The person whose data the run handles, such as a customer number.
             labels: A list of words, or a mapping of names to words, by which the run can be found.
-            resume: `Run.id` of a run that was left open, to continue it. It keeps its subject and
-                labels.
+            resume: `Run.key` or `Run.id` of a run that was left open, to continue it. It keeps its
+                subject and labels.
             traceparent: The `traceparent` of the run in another process that started this one, from
                 `remit.trace_headers()`. A malformed value is logged and ignored.
 
         Raises:
             TypeError: There are positional arguments.
-            UsageError: *purpose* is not one of the three words, or *subject*, *labels* or *resume*
-                has a wrong type.
+            UsageError: *purpose* is not one of the three words, *subject*, *labels* or *resume* has
+                a wrong type, or *resume* is neither a key nor an id. `None` is neither.
             RunTerminated: On entering the block, if the run to resume, or a run around this one,
                 was terminated.
         """
@@ -307,8 +308,8 @@ class Agent(StepFunction, Generic[P, R]):
             purpose=purpose,
             subject=subject,
             labels=labels,
-            resume=resume,
             traceparent=traceparent,
+            **({} if isinstance(resume, Unset) else {"resume": resume}),
         )
 
     def registration(self) -> dict[str, object]:

@@ -169,7 +169,8 @@ def check_pickled_by_value(step: str) -> None:
 def configure(**settings: Unpack[SettingsArguments]) -> None:
     """Configure remit. Without this call, the first use reads the environment.
 
-    A second call with the same settings changes nothing, so a script may run again in its process.
+    A second call with the same settings changes nothing, so a script may run again in the same
+    process.
 
     Args:
         **settings: Settings by name. A setting that is left out comes from the environment variable
@@ -200,7 +201,7 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
         timeout_s: Seconds to wait at most.
 
     Returns:
-        Counts of sent, waiting and lost items; true only if everything was delivered.
+        Counts of sent, waiting and lost items. It is true only if everything was delivered.
     """
     runtime = state.runtime or state.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
@@ -213,7 +214,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
         timeout_s: Seconds to wait at most.
 
     Returns:
-        Counts of sent, waiting and lost items; true only if everything was delivered.
+        Counts of sent, waiting and lost items. It is true only if everything was delivered.
     """
     return await run_in_thread(partial(flush, timeout_s))
 
@@ -226,7 +227,7 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
         timeout_s: Seconds to wait at most.
 
     Returns:
-        Counts of sent, waiting and lost items; true only if everything was delivered.
+        Counts of sent, waiting and lost items. It is true only if everything was delivered.
     """
     with state.lock:
         runtime = state.ended = state.runtime or state.ended
@@ -235,7 +236,7 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
 
 
 def status() -> Status:
-    """Return mode, target, health, counters and the last error; after a shutdown, how it ended."""
+    """Return the status of delivery: mode, target, health, counters and the last error."""
     return _status() or replace(UNSEEN, faults=dict(guard.faults.counts))
 
 

@@ -145,15 +145,19 @@ class Runtime:
                 )
         return OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
 
-    def check_resumed(self, instance_id: str) -> None:
-        """Check that this process knows of no termination of the run; the server is asked later.
+    def check_resumed(self, name: str) -> None:
+        """Check that this process knows of no termination of a run; the server is asked later.
+
+        Args:
+            name: Id or key of the run.
 
         Raises:
             RunTerminated: The run was terminated.
         """
         feeds = [run.feed for run in list(self.recorder.runs)]
         for feed in (*feeds, *self.recorder.terminated):
-            if feed.instance_id == instance_id and feed.terminated is not None:
+            names = (feed.instance_id, feed.key, feed.resumed_key)
+            if name in names and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, step: SpanRecorder, *, deny: bool = True) -> None:
@@ -169,6 +173,10 @@ class Runtime:
         self._note_outside(step, error)
         if error is not None:
             raise error
+
+    def denies_outside(self, step: SpanRecorder) -> bool:
+        """Return whether calls of *step* outside any run are denied."""
+        return self._denied_outside(step) is not None
 
     @guarded("the log of a call outside any run")
     def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
@@ -354,8 +362,8 @@ class Runtime:
         _, _, known = self._agents.get(agent, (0, None, None))
         if known is not None and known.span_type(name) is None:
             logger.info(
-                "span type %s was first seen after %s was registered: its spans are sent all the "
-                "same, and the next run registers it",
+                "span type %s was first seen after %s was registered: its spans are still "
+                "sent, and the next run registers it",
                 name,
                 agent,
             )
@@ -367,8 +375,8 @@ class Runtime:
         if self.recorder.is_first(f"{agent.external_identifier} does not register {prefix}"):
             logger.warning(
                 "%s (%s) is used in a run of %s, whose registration does not include it: its spans "
-                "are recorded, marked as unregistered, and compared with nothing. To include it: "
-                "@remit.agent(span_types=[%s])",
+                "are recorded and marked as unregistered, but not compared with a schema. To "
+                "include it: @remit.agent(span_types=[%s])",
                 step.name,
                 step.place,
                 agent.place,

@@ -43,7 +43,7 @@ def agents() -> None:
 @read_option
 @json_option
 def list_agents(db: Database | None, *, as_json: bool) -> None:
-    """List the agents, the oldest first."""
+    """List agents, oldest first."""
     with reader_of(db) as reader, reader.listing("agents"):
         found = reader.agents()
     if as_json:

@@ -148,8 +148,11 @@ def _parts(text: str) -> list[int]:
 
 
 def _unknown_variables() -> Iterator[Outcome]:
+    used = {variable for variable, _ in config.environment_sources().values()}
     for variable, setting in config.unknown_variables().items():
         message = f"{variable} is set but is not a setting"
+        if variable in used:
+            message += f"; it counts as {setting}"
         if setting:
             yield wrong("variables", "variable", message, f"Did you mean {setting}?")
         else:
@@ -157,9 +160,10 @@ def _unknown_variables() -> Iterator[Outcome]:
 
 
 def _sources() -> str:
+    unknown = config.unknown_variables()
     sources = sorted(config.environment_sources().items())
-    variables = ", ".join(variable for _, (variable, _) in sources)
-    return f"from the environment: {variables}" if sources else "all at their defaults"
+    variables = [variable for _, (variable, _) in sources if variable not in unknown]
+    return f"from the environment: {', '.join(variables)}" if variables else "all at their defaults"
 
 
 def _mode(settings: Settings) -> Outcome:
@@ -173,12 +177,12 @@ def _mode(settings: Settings) -> Outcome:
         (variable, _), missing = config.environment_sources()[present], config.variables(absent)[0]
         if settings.api_url:
             message = (
-                f"{variable} is set and {missing} is not: nothing is sent to "
-                f"{without_credentials(settings.api_url)}, runs are recorded in local mode"
+                f"{variable} is set and {missing} is not, so nothing is sent to "
+                f"{without_credentials(settings.api_url)} and runs are recorded in local mode"
             )
             advice = f"Set {missing} to a token of that server, or REMIT_MODE=local."
             return wrong("mode", "no_token", message, advice)
-        advice = f"{variable} is set, but to send to a server set {missing} too."
+        advice = f"To send to a server, set {missing} in addition to {variable}."
         return note("mode", f"local, {missing} is not set", advice)
     return ok("mode", f"local, in {settings.data_dir / LOCAL_FILE}")
 
@@ -228,8 +232,9 @@ def _memory(settings: Settings) -> Iterator[Outcome]:
         )
         if spool > half:
             advice = (
-                "In an outage the process may be killed. Set REMIT_DATA_DIR to one on a disk, "
-                f"or REMIT_MAX_SPOOL_BYTES to a part of the memory, for instance {half // 4}."
+                "In an outage the process may be killed. Set REMIT_DATA_DIR to a directory on a "
+                "disk, or REMIT_MAX_SPOOL_BYTES to a part of the memory, for instance "
+                f"{half // 4}."
             )
             yield wrong("spool memory", "spool_memory", message + room, advice)
         else:
@@ -255,7 +260,7 @@ def _spool(folder: Folder, files: list[SpoolFileInfo]) -> Outcome:
     running = f", {number_of(len(used), 'file')} of running programs" if used else ""
     if not problems:
         return ok("spool", f"nothing waits on disk{running}")
-    advice = "`remit spool status` shows the items, with the command that sends them."
+    advice = "`remit spool status` shows the items and the command that sends them."
     if any(file.state is FileState.WAITING and file.identity == folder.identity for file in files):
         advice += (
             " While URL and token stay the same, the next program, or `remit spool send`, sends "
@@ -273,7 +278,7 @@ def _undelivered(folder: Folder, files: list[SpoolFileInfo]) -> Iterator[Outcome
     age_s = time.time() - since.timestamp()
     message = (
         f"{number_of(waiting, 'item')} {'waits' if waiting == 1 else 'wait'}: every attempt since "
-        f"{since:%Y-%m-%dT%H:%M:%SZ} has failed, for {duration(age_s)}. "
+        f"{since:%Y-%m-%dT%H:%M:%SZ} has failed ({duration(age_s)}). "
         f"The last error: {printable(failure.reason)}"
     )
     advice = "Running programs try again by themselves; `remit spool send` tries now."

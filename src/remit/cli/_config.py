@@ -30,8 +30,8 @@ def config_group() -> None:
 def show(*, as_json: bool) -> None:
     """Show each setting with its value and the variable that sets it.
 
-    Only the beginning of a secret is shown. The exit status is 1 if a value is invalid; an invalid
-    value is replaced by the default, or for the policy by the strictest value.
+    Only the beginning of a secret is shown. The exit status is 1 if a value is invalid. remit then
+    uses the default, or the strictest value if the setting belongs to the policy.
     """
     sources = config.environment_sources()
     settings, problems = config.read({}, sources)

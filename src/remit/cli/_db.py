@@ -74,11 +74,11 @@ def retain(
 ) -> None:
     """Delete old spans and runs, or the payloads of old spans.
 
-    The age of a span is the time since it began. A run is deleted if it ended before that time and
-    none of its spans is left; a run that has not ended is kept. With --payloads, parameters and
-    results of spans are deleted, and their names, times and states are kept. In PostgreSQL, whole
-    weeks are deleted. A collector may use the database at the same time; `remit serve --retain` and
-    `--retain-payloads` do the same every hour.
+    The age of a span is the time since it began. A run is deleted if it ended longer ago than that
+    age and has no spans left. A run that has not ended is kept. With --payloads, the parameters
+    and results of spans are deleted, but their names, times and states are kept. PostgreSQL
+    deletes whole weeks. A collector may use the database at the same time. `remit serve --retain`
+    and `--retain-payloads` do the same every hour.
     """
     if days is None and payloads is None:
         raise click.UsageError("Specify --days, --payloads or both.")
@@ -127,9 +127,9 @@ db.add_command(upgrade)
 def distribute(db: Database | None) -> None:
     """Distribute an empty PostgreSQL database over several machines, with Citus.
 
-    The URL is that of the database on the coordinator. Each node must have the extension `citus` in
-    a database of that name, and the coordinator must know the workers. Afterwards a collector uses
-    the database like any other.
+    The URL must name the database on the coordinator. Each node must have the extension `citus` in
+    a database of the same name, and the coordinator must know the workers. Afterwards a collector
+    uses the database like any other.
     """
     url = str(maintained(db))
     if not is_postgres(url):
@@ -143,7 +143,7 @@ def distribute(db: Database | None) -> None:
 
 @db.command()
 @click.option(
-    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of one."
+    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of either."
 )
 @click.option(
     "--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name."
@@ -175,7 +175,7 @@ def erase(
 
     The command deletes parameters, results, scores, reasons, and stored responses that contain
     them, and keeps a record of the erasure. Names, times and states are kept, and `remit runs show`
-    shows what was erased, when, why and by whom. Items that arrive for such a run later are stored
+    shows what was erased, when, why and by whom. Items that arrive later for such a run are stored
     without their payloads.
     """
     named = {AskedFor.RUN: run, AskedFor.AGENT: agent, AskedFor.SUBJECT: subject}
@@ -240,8 +240,8 @@ def backup(target: Path, db: Database | None) -> None:
     """Copy the database to TARGET.
 
     TARGET is a new file that only its owner can read. The copy is a consistent state of the
-    database with its schema, even one of an earlier version; a collector may write to the database
-    at the same time. Data that is erased later stays in the copy.
+    database. A collector may write to the database at the same time, and the schema may be that of
+    an earlier version. Data that is erased later stays in the copy.
     """
     path = maintained(db)
     if is_postgres(path):

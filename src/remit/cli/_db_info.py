@@ -50,8 +50,8 @@ class Content(NamedTuple):
 def info(db: Database | None, *, as_json: bool) -> None:
     """Show the version, size and content of a database.
 
-    The command shows the day on which the oldest run was stored, and the time of the newest.
-    Retention is a setting of the server and not in the database.
+    The command shows the day on which the oldest run was stored, and the time of the newest run.
+    It does not show the retention, which is a setting of the server.
     """
     path = maintained(db)
     with opened_to_read(path) as store:
@@ -101,12 +101,10 @@ def misdated(tx: Transaction) -> int:
 
 
 def misdated_note(count: int) -> str:
-    runs, it, program = (
-        ("runs", "they were", "programs") if count > 1 else ("run", "it was", "program")
-    )
+    runs, they_were = ("runs", "they were") if count > 1 else ("run", "it was")
     return (
-        f"{count:,} {runs} began more than a day before or after {it} stored: delivered late, or "
-        f"with a wrong clock of the {program}. Retention uses that clock."
+        f"{count:,} {runs} began more than a day before or after {they_were} stored, because of "
+        "late delivery or because the program's clock was wrong. Retention uses that clock."
     )
 
 
@@ -124,8 +122,9 @@ def _bytes(path: Database, store: Readable) -> int:
 def vacuum(db: Database | None) -> None:
     """Free the space of deleted data.
 
-    Rewrites an SQLite file; the disk needs room for a second copy, and a collector that serves the
-    file waits until then. In PostgreSQL the space of deleted rows becomes free for new ones.
+    The command rewrites an SQLite file. The disk needs room for a second copy, and a collector that
+    serves the file waits until the command has finished. In PostgreSQL, new rows can use the space
+    of deleted rows.
     """
     path = maintained(db)
     with opened_to_read(path) as store:

@@ -40,13 +40,13 @@ SHOWN: Final = 1
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for the record; by default that of the settings.",
+    help="Directory for the record; by default the data directory of the settings.",
 )
 def demo(data_dir: Path | None) -> None:
     """Run an example agent and show its record.
 
     The example is a support desk that answers a few customers. It needs no account, no key and no
-    network: the record stays on this machine, unless the REMIT_* variables set a server.
+    network. The record stays on this machine, unless REMIT_* variables set a server.
     """
     runtime = _configured(data_dir)
     agent = _example()

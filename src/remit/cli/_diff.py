@@ -48,24 +48,25 @@ class LockFailed(Failed):
     type=click.Choice(["text", "markdown", "json"]),
     default="text",
     show_default=True,
-    help="Lines for a terminal, a comment for a pull request, or all changes for a program.",
+    help="text: for a terminal; markdown: a comment for a pull request; json: for a program.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice([*map(str, (Effect.WIDENS, Effect.WEAKENS, Effect.CHANGES)), NONE]),
     multiple=True,
     default=[str(Effect.WIDENS), str(Effect.WEAKENS)],
-    help="Exit with status 1 if there is such a change; repeatable. By default widens and weakens.",
+    help="Exit with status 1 if there is a change of this kind. Repeatable; by default widens and "
+    "weakens.",
 )
 def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:
     """Compare two locks, the files that `remit lock` writes.
 
     OLD and NEW are each a file, or REV:FILE for the file in a Git revision. Without NEW the command
-    compares FILE of OLD with the same file of the working tree. It imports no program.
+    compares OLD with the same file in the working tree. It imports no program.
 
-    A change widens what agents may do or which data may leave, weakens a declaration or the
-    redaction, narrows these, or changes something else. The exit status is 1 for changes of the
-    kinds of --fail-on, and 2 if the locks cannot be compared.
+    Each change has a kind. It widens what agents may do or which data may leave, it weakens a
+    declaration or the redaction, it narrows one of these, or it changes something else. The exit
+    status is 1 if there is a change of a kind in --fail-on, and 2 if the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
     before, after = (_read(source) for source in (old, new))

@@ -20,7 +20,7 @@ INDENT = " " * (NAME_COLUMNS + 8)
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Check settings, server and spool; find out why nothing is delivered.
+    """Check settings, server and spool, and find out why nothing is delivered.
 
     The command records nothing and changes nothing. The exit status is 1 if a check fails.
     """

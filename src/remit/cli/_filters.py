@@ -24,7 +24,7 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
         metavar="TIME",
         default=default,
         show_default=default is not None,
-        help="Started then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
+        help="Earliest start: 7d, 24h or 30m ago, or ISO 8601 such as 2026-11-01.",
     )
 
 
@@ -40,13 +40,19 @@ def limit_option(listed: str) -> Callable[[F], F]:
 
 
 until_option: Final = click.option(
-    "--until", type=PAST, metavar="TIME", help="Started before that time."
+    "--until", type=PAST, metavar="TIME", help="Latest start (exclusive), in the same form."
 )
 agent_option: Final = click.option(
-    "--agent", type=TEXT, metavar="AGENT", help="Of this agent: name, identifier or id."
+    "--agent", type=TEXT, metavar="AGENT", help="Select an agent by its name, identifier or id."
 )
-failed_option: Final = click.option("--failed", is_flag=True, help="With a failed step.")
-denied_option: Final = click.option("--denied", is_flag=True, help="With a denied step.")
+
+
+def failed_option(text: str) -> Callable[[F], F]:
+    return click.option("--failed", is_flag=True, help=text)
+
+
+def denied_option(text: str) -> Callable[[F], F]:
+    return click.option("--denied", is_flag=True, help=text)
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:

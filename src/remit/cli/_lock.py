@@ -38,21 +38,21 @@ USAGE: Final = "MODULE, as in myapp.bot"
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"The lock; by default {FILE}, and with --server standard output.",
+    help=f"File of the lock; by default {FILE}, and with --server standard output.",
 )
 @click.option("--check", is_flag=True, help="Compare the program with FILE, and write nothing.")
 @click.option("--server", is_flag=True, help="Read the registrations of a server; import nothing.")
 def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: bool) -> None:
     """Write the declarations of agents and steps into a file for review.
 
-    The command imports each MODULE and all modules below it but __main__. It writes the
-    registrations of their agents: data risk, parameters and results of each step, the steps an
-    agent may take, and the steps by which data may leave. Equal declarations give equal bytes.
-    Without MODULE it imports the modules listed in FILE.
+    The command imports each MODULE and all modules below it except __main__. It writes the
+    registrations of their agents: the data risk, parameters and results of each step, the steps
+    that an agent may take, and the steps through which data may leave. Equal declarations give
+    equal bytes. Without MODULE it imports the modules that are listed in FILE.
 
-    With --check it prints the difference between program and FILE, and exits with status 1 if there
-    is one. The status is 2 if there is nothing to write or to compare: an import fails, MODULE
-    declares no agent, or FILE is not a lock.
+    With --check it prints the difference between the program and FILE, and exits with status 1 if
+    they differ. The status is 2 if the command cannot write or compare a lock, because an import
+    fails, MODULE declares no agent, or FILE is not a lock.
 
     With --server it reads the newest schema version of each agent from the configured server, or
     from the database of local mode, and imports nothing. MODULE selects agents by the beginning of

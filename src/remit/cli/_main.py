@@ -69,8 +69,11 @@ class Commands(LazyGroup):
         "costs": ("remit.cli._costs:costs", "Add the tokens and costs of model calls."),
         "prices": ("remit.cli._prices:prices", "Write the file with the prices of models."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
-        "lock": ("remit.cli._lock:lock", "Write what a program declares into a file for review."),
-        "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),
+        "lock": (
+            "remit.cli._lock:lock",
+            "Write the declarations of a program into a file for review.",
+        ),
+        "diff": ("remit.cli._diff:diff", "Compare two locks to see what a change lets agents do."),
         "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
         "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
         "db": ("remit.cli._db:db", "Database maintenance: size, retention, erasure, backup."),

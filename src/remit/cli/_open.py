@@ -37,15 +37,16 @@ def show_page(path: Database, url: str, *, in_browser: bool) -> None:
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database of the server: a file, or postgresql://...; by default that of local mode.",
+    help="Database of the server: a file, or postgresql://...; by default the database of local "
+    "mode.",
 )
 @click.option("--url", default=DEFAULT, show_default=True, help="Address of the server.")
 @click.option("--print", "print_only", is_flag=True, help="Print the link instead of opening it.")
 def open_(db: Database | None, url: str, *, print_only: bool) -> None:
     """Open the web UI of a running server in a browser, signed in.
 
-    The link signs in once, within ten minutes. It is created in the database, so the command needs
-    write access to it. Elsewhere, sign in with a token.
+    The link works once, within ten minutes. The command creates it in the database, so it needs
+    write access to the database. On another machine, sign in with a token.
     """
     path = database(db)
     parts = urlsplit(url)

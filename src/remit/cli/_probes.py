@@ -65,7 +65,7 @@ UNANSWERED: Final = {
     "not_ready": _error_text.NOT_READY,
 }
 ADVICE: Final = {
-    "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is created.",
+    "token": "Set REMIT_API_TOKEN to an active token. A token is shown only when it is created.",
     "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account that may record.",
     "read": "Set REMIT_API_TOKEN to a token that may record: remit token create --may record",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
@@ -191,7 +191,7 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
         outcome = _outcome_of(settings, rejected)
     token = (pong.details if isinstance(pong, PingResponse) else None) or {}
     if token.get("may") == "read":
-        message = f"{settings.api_url} responds, but the token may read only"
+        message = f"{settings.api_url} responds, but the token may only read"
         outcome = wrong("token", "read", message, ADVICE["read"])
     yield _explained(outcome, settings)
     yield skew

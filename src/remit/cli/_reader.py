@@ -246,7 +246,8 @@ class ApiReader(AgentReader):
             self.client.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
         except RejectedError as error:
             raise Failed(
-                f"the run {run.handle} cannot be terminated, it is {run.instance.status}: {error}"
+                f"the run {run.handle} cannot be terminated, because it is "
+                f"{run.instance.status}: {error}"
             ) from error
 
     # Spans

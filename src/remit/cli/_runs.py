@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 
@@ -51,7 +51,8 @@ from remit.cli._terminal import (
     when,
     when_columns,
 )
-from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
+from remit.cli._tree import Shown, drawn, home_of, listed_name, moment, name_of, took
+from remit.models._types import Purpose
 from remit.models.agent_instance import Failure
 from remit.models.agent_span import AgentSpan
 
@@ -77,20 +78,23 @@ def runs() -> None:
     click.option(
         "--status",
         type=click.Choice(STATUSES),
-        help="With this status; a run whose block was cancelled has the status complete.",
+        help="List runs with this status. A run whose block was cancelled has the status complete.",
     ),
     since_option(),
     until_option,
-    click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="With this label."),
-    click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),
-    failed_option,
-    denied_option,
+    click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="List runs with this label."),
+    click.option("--subject", type=TEXT, metavar="VALUE", help="List runs with this subject."),
+    click.option(
+        "--purpose", type=click.Choice(get_args(Purpose)), help="List runs with this purpose."
+    ),
+    failed_option("List runs with a failed step."),
+    denied_option("List runs with a denied step."),
     limit_option("runs"),
     read_option,
     json_option,
 )
 def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any) -> None:
-    """List the newest runs, newest first."""
+    """List runs, newest first."""
     with reader_of(db) as reader:
         selected = query(reader, **filters)
         found = reader.runs(selected, limit)
@@ -138,11 +142,12 @@ def show(
 ) -> None:
     """Show one run as a tree of its steps.
 
-    RUN is its key, its id, the beginning of either, or `last`, which is the default. The step that
-    failed first is shown with the place and the cause of the failure. Runs that are linked by
-    remit.trace_headers() are listed: the run that caused this one, and the runs that it caused.
+    RUN is its key, its id, the beginning of either, or `last`, which is the default. The output
+    shows where and why the first failed step failed. It also lists the runs that are linked by
+    remit.trace_headers(): the run that caused this run, and the runs that this run caused.
 
-    On a terminal, long output opens in a pager ($PAGER). With --json the complete run is printed.
+    On a terminal, long output opens in a pager ($PAGER). With --json the command prints the
+    complete run.
     """
     with reader_of(db) as reader:
         found = reader.find(run)
@@ -173,23 +178,29 @@ def show(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write an HTML file that needs no server, without values.",
+    help="Write an HTML file without values, which opens without a server.",
 )
 @click.option(
-    "--values", is_flag=True, help="With --html: add values, except those of confidential steps."
+    "--values",
+    is_flag=True,
+    help="With --html: add values, except the values of confidential steps.",
 )
 @read_option
 def export(run: str, db: Database | None, html: Path | None, *, values: bool) -> None:
-    """Print a run and its spans as JSON, one object a line, the oldest span first.
+    """Print a run and its spans as JSON, one object a line.
 
-    RUN is its key, its id, the beginning of either, or `last`. The objects are those of the API:
-    the run has the type agent_instance, each span the type agent_span.
+    RUN is its key, its id, the beginning of either, or `last`. The run comes first, then its spans
+    in the order of their ids. The objects have the form of the API: the run has the type
+    agent_instance, and each span has the type agent_span.
 
-    With --html, write the run as one file for a browser: its steps and their declarations, and the
-    place of the failure. The file has no script and loads nothing from a server.
+    With --html the command writes the run as one file for a browser. The file shows the steps,
+    their declarations and the place of the failure. It has no script and loads nothing from a
+    server.
     """
     if values and html is None:
-        raise click.UsageError("Use --values with --html: without --html, all values are printed.")
+        raise click.UsageError(
+            "--values needs --html: without --html the command prints all values."
+        )
     if html is not None:
         _export_html(run, db, html, values=values)
         return
@@ -240,15 +251,16 @@ def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
     default=20,
     show_default=True,
     type=click.IntRange(0, 1000),
-    help="Number of spans to show first.",
+    help="Number of earlier spans to show.",
 )
 @click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
 @json_option
 def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:
     """Show the last spans of RUN, or of all runs.
 
-    Each span is one line, in the order of their start. With --follow, new spans are shown as they
-    arrive, and again when they end. JSON includes the root span `remit:run` of each run.
+    Each line is a span, and the lines are in the order in which the spans started. With --follow
+    the command shows a new span when it arrives, and again when it ends. JSON includes the root
+    span `remit:run` of each run.
     """
     with reader_of(db) as reader:
         found = None if run is None else reader.find(run)
@@ -268,15 +280,16 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     "--reason",
     type=TEXT,
     required=True,
-    help="Reason; the program receives it, and it is recorded.",
+    help="Reason, which is recorded and sent to the program.",
 )
 @read_option
 def terminate(run: str, reason: str, db: Database | None) -> None:
     """Terminate a run.
 
-    RUN is its key, its id, the beginning of either, or `last`. The program stops at its next step,
-    or at the next item of a stream, once it learns of the termination: within its flush interval
-    if it sends something or streams, else within its poll interval.
+    RUN is its key, its id, the beginning of either, or `last`. After the program has received the
+    termination, it stops at its next step or at the next item of a stream. A program that is
+    sending records or streaming receives the termination within its flush interval, any other
+    program within its poll interval.
     """
     if not reason.strip():
         raise click.UsageError("--reason must not be empty.")
@@ -309,7 +322,9 @@ def _listed(run: ListedRun, agent: str, chars: int, shown: Sequence[str]) -> str
 def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     margin, strokes = " " * (chars + 2), lines()
     step = failure.step
-    where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
+    where = "the block of the run"
+    if step is not None:
+        where = listed_name(failure.step_name, step, home_of(run.agent))
     kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)

@@ -31,17 +31,17 @@ schema.add_command(check)
 
 @schema.command()
 @click.argument("target", metavar="MODULE[:AGENT]")
-@click.option("--risk", is_flag=True, help="Show the data risk: declared, inferred, undeclared.")
+@click.option("--risk", is_flag=True, help="Show declared, inferred and undeclared data risk.")
 @json_option
 def show(target: str, *, risk: bool, as_json: bool) -> None:
     """Show the registration of an agent.
 
     The registration contains the span types, their schemas and their data risk. With --json the
-    output is the payload with sorted keys: the same bytes for the same source. Without AGENT it
-    contains all agents of the module, as an object by name.
+    output is the payload of the registration with sorted keys, so the same source gives the same
+    bytes. Without AGENT the output has all agents of the module, as an object by name.
 
-    With --risk the output is the data risk of each span type and of the agent as a whole: the
-    declared words, those inferred from a type in the signature, violations of the agent's remit,
+    With --risk the output is the data risk of each span type and of the agent as a whole: declared
+    words, words that are inferred from a type in the signature, violations of the agent's remit,
     undeclared words, and categories that a name suggests.
     """
     name, colon, path = target.partition(":")

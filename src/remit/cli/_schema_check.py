@@ -17,7 +17,7 @@ from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
 from remit.cli._schema_risk import rehearsal_of
 from remit.cli._schema_weakness import Grade, Weakness, weaknesses
-from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
+from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, number_of, padded
 
 UNDECLARED: Final = "undeclared"
 """A step does not declare a word that an agent forbids."""
@@ -41,23 +41,24 @@ class Checked:
     "--fail-on",
     multiple=True,
     type=click.Choice([*(str(each) for each in Grade), UNDECLARED]),
-    help="Exit with status 1 if something has no schema (none), no schema or a weak one (weak), or "
-    "if a step does not declare a word that an agent forbids (undeclared). Repeatable.",
+    help="Exit with status 1 for a missing schema (none), for a missing or weak schema (weak), or "
+    "for a step that does not declare a word that an agent forbids (undeclared). Repeatable.",
 )
 @json_option
 def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
     """List parameters and results with a missing or weak schema.
 
-    The command checks the span types that the agents of MODULE register, or without an agent those
-    of MODULE, and prints the file and line of each. If MODULE is a package, it imports all of its
-    modules but __main__, and the status is 1 if one of them cannot be imported.
+    The command checks the span types that the agents of MODULE register; if MODULE has no agent, it
+    checks the span types of MODULE. It prints the file and line of each. If MODULE is a package,
+    the command imports all of its modules except __main__, and the exit status is 1 if an import
+    fails.
 
     A schema is missing if there is no annotation, if the annotation refers to a name that does not
-    exist at run time, or if remit does not look into the type. A schema is weak if it accepts
-    anything: Any, object, and lists and dicts of anything.
+    exist at run time, or if remit does not look into the type. A schema is weak if it accepts any
+    value: Any, object, and lists and dicts of these.
 
-    With --fail-on undeclared the command also lists the steps that `deny` denies because they do
-    not declare a word that an agent forbids or excludes.
+    With --fail-on undeclared the command also lists the steps that `deny` would deny because they
+    do not declare a word that an agent forbids or excludes.
     """
     _, failures = submodules(imported(module, "MODULE, as in myapp.bot"))
     agents = _agents(module)
@@ -154,8 +155,8 @@ def _show(module: str, checked: list[Checked]) -> None:
         sum(len(each.graded((grade,))) for each in checked) for grade in (Grade.NONE, Grade.WEAK)
     )
     emit(
-        f"{module}: {len(checked)} span types; {without} places without a schema, "
-        f"{weak} with a weak one"
+        f"{module}: {number_of(len(checked), 'span type')}; "
+        f"{number_of(without, 'place')} without a schema, {weak} with a weak one"
     )
 
 

@@ -48,33 +48,37 @@ LIMITS: Final = (
     (
         "max_body_bytes",
         1,
-        "Maximum bytes of a request body, compressed or not; a longer one returns 413.",
+        "Maximum bytes of a request body, compressed or not; a longer body returns 413.",
     ),
-    ("max_body_values", 1, "Maximum JSON values in a request body; more return 413."),
+    ("max_body_values", 1, "Maximum JSON values in a request body; a body with more returns 413."),
     (
         "max_pending_bytes",
         1,
-        "Maximum bytes of request bodies in memory, in each process; more return 503.",
+        "Maximum bytes of request bodies in memory, in each process; further requests return 503.",
     ),
     (
         "body_timeout_s",
         1,
-        "Seconds within which a request body must arrive; a later one returns 408.",
+        "Seconds within which a request body must arrive; a later body returns 408.",
     ),
-    ("max_bulk_items", 1, "Maximum operations in a bulk request; more return 413."),
+    ("max_bulk_items", 1, "Maximum operations in a bulk request; a request with more returns 413."),
     ("max_bulk_s", 0, "Seconds after which a bulk request starts no further operation."),
     (
         "max_response_bytes",
         1,
-        "Bytes after which the response to a bulk request, and a page of spans, ends.",
+        "Size in bytes at which the response to a bulk request or a page of spans ends.",
     ),
-    ("max_depth", 1, "Maximum nesting of a payload; a deeper one returns 400."),
+    ("max_depth", 1, "Maximum nesting of a payload; a deeper payload returns 400."),
     (
         "max_requests_per_s",
         0,
         "Maximum requests a second with one token, in each process; more return 429. 0: no limit.",
     ),
-    ("max_connections", 1, "Maximum connections at once, in each process; more return 503."),
+    (
+        "max_connections",
+        1,
+        "Maximum connections at once, in each process; further ones return 503.",
+    ),
 )
 """Name, least value and help of each limit."""
 _FILE: Final = click.Path(exists=True, dir_okay=False)
@@ -135,7 +139,7 @@ class ServeCommand(click.Command):
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://...; by default that of local mode.",
+    help="Database: a file, or postgresql://...; by default the database of local mode.",
 )
 @_option(
     "--workers",
@@ -155,13 +159,13 @@ class ServeCommand(click.Command):
 @_option(
     "--access-log",
     metavar="FILE",
-    help="Append a line of JSON for each request; - is standard output.",
+    help="Append a JSON line for each request to this file; - means standard output.",
 )
 @_option(
     "--log-format",
     type=click.Choice([str(each) for each in LogFormat]),
     default=str(LogFormat.TEXT),
-    help="Format of the log on standard error: lines of text, or of JSON.",
+    help="Format of the log on standard error.",
 )
 @_option(
     "--log-level",
@@ -173,13 +177,14 @@ class ServeCommand(click.Command):
     "--page",
     type=click.Choice(["on", "off"]),
     default="on",
-    help="on: the web UI at / and the API; off: only the API.",
+    help="on: serve the web UI at / and the API; off: serve only the API.",
 )
 @_option(
     "--page-host",
     multiple=True,
     metavar="NAME",
-    help="Host name of the web UI in browsers, if it has a dot; repeatable.",
+    help="Host name with a dot under which browsers open the web UI. Names without a dot and "
+    "addresses are always accepted. Repeatable.",
 )
 @_option(
     "--open",
@@ -192,7 +197,8 @@ class ServeCommand(click.Command):
     "--metrics",
     type=click.Choice([str(readers) for readers in MetricsFor]),
     default=str(Settings().metrics),
-    help="Who may read /metrics: clients with a token for it (`--may metrics`), or all.",
+    help="Who may read /metrics: clients with a token that permits it (`--may metrics`), or "
+    "everyone.",
 )
 @_option(
     "--retain",
@@ -223,9 +229,9 @@ def serve(
 ) -> None:
     """Start the collector (web UI and API). Ctrl-C stops it.
 
-    Clients need a token: `remit token create` creates one. Without --host, only this machine can
-    reach the server. /healthz reports whether the process runs, /readyz whether its database
-    responds and can be written, and /metrics has counters for Prometheus.
+    Clients need a token, which `remit token create` creates. Without --host, only this machine can
+    reach the server. /healthz reports whether the process runs, /readyz reports whether its
+    database responds and can be written to, and /metrics has counters for Prometheus.
     """
     open_page = more.pop("open_page")
     options = ServerOptions(

@@ -34,7 +34,7 @@ from remit.cli._terminal import (
     when,
     when_columns,
 )
-from remit.cli._tree import home_of, name_of, took
+from remit.cli._tree import home_of, listed_name, took
 from remit.models.agent_span import AgentSpan
 
 RUN_CHARS: Final = 12
@@ -49,17 +49,17 @@ def spans() -> None:
 @spans.command("list")
 @options(
     agent_option,
-    click.option("--run", type=TEXT, metavar="RUN", help="Of this run."),
-    click.option("--type", type=TEXT, metavar="TYPE", help="Of this span type."),
+    click.option("--run", type=TEXT, metavar="RUN", help="List the spans of this run."),
+    click.option("--type", type=TEXT, metavar="TYPE", help="List spans of this span type."),
     click.option(
         "--status",
         type=click.Choice(["active", "cancelled", "complete", "failed", "pending"]),
-        help="With this status.",
+        help="List spans with this status.",
     ),
     since_option(),
     until_option,
-    failed_option,
-    denied_option,
+    failed_option("List failed spans."),
+    denied_option("List denied spans."),
     limit_option("spans"),
     read_option,
     json_option,
@@ -72,7 +72,7 @@ def list_spans(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List the newest spans, newest first, without their values.
+    """List spans without their values, newest first.
 
     RUN is a key, an id, the beginning of either, or `last`. The root span `remit:run` of a run is
     listed only with --json or --type.
@@ -115,7 +115,8 @@ def _newest(
 
 def _line(step: RunSpan) -> str:
     span, run = step.span, step.run
-    about = f"{name_of(span, home_of(run.agent))}  {printable(span.summary or '')}".rstrip()
+    name = listed_name(span.step_name, span.schema_name, home_of(run.agent))
+    about = f"{name}  {printable(span.summary or '')}".rstrip()
     return (
         faint(f"{when(span.started_at):<{when_columns()}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
         + f"  {coloured(span.status, f'{span.status:<9}')}"

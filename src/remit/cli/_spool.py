@@ -37,8 +37,8 @@ def spool() -> None:
     """Show, send and delete undelivered items.
 
     Each process has its own file in `spool` in the data directory. If a process ends before
-    everything is delivered, the next one with the same server and token sends the rest. Use these
-    commands if no such process starts.
+    everything is delivered, the next process with the same server and token sends the rest. Use
+    these commands if no such process starts.
     """
 
 
@@ -84,7 +84,7 @@ def status(*, as_json: bool) -> None:
     "source",
     type=TEXT,
     metavar="TARGET",
-    help="Also send items for this other server, or `local`, as shown by `status`.",
+    help="Also send items for this other server, or for `local`, as `status` shows it.",
 )
 @click.option("--set-aside", "aside", is_flag=True, help="Also send items that a server rejected.")
 @click.option(
@@ -101,7 +101,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 
     Use --all after correcting a token: it also sends items that were recorded with another token.
     Use --from after correcting a URL: it also sends items for another server, or for local mode.
-    The exit status is 1 if an item was rejected, or could not be sent in time.
+    The exit status is 1 if the server rejected an item or an item could not be sent in time.
     """
     settings = config.load({})
     if settings.resolved_mode == "off":
@@ -114,7 +114,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
     emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
         rejected = number_of(result.set_aside, "item")
-        emit(f"The server rejected {rejected}, set aside now: {result.last_error}")
+        emit(f"The server rejected {rejected} (now set aside): {result.last_error}")
     for reason, count in result.dropped.items():
         emit(f"{number_of(count, 'item')} given up: {reason}")
     waits = _show_rest(folder, result.last_error, others)
@@ -123,7 +123,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 
 @spool.command("purge")
 @click.option(
-    "--set-aside", "aside", is_flag=True, help="Only delete rejected items and damaged files."
+    "--set-aside", "aside", is_flag=True, help="Delete only rejected items and damaged files."
 )
 @yes_option
 def purge_files(*, aside: bool, yes: bool) -> None:

@@ -48,10 +48,10 @@ BY: Final = ("type", "category", "agent")
     json_option,
 )
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
-    """Count spans: all, failed, denied, with redacted values, and their durations.
+    """Count spans, failures, denials and redacted values, and show durations.
 
-    --since and --until are extended to whole hours. A type counts for each category of data that
-    it declares for its parameters or its result.
+    --since and --until are extended to whole hours. With --by category, a span counts for each
+    category of data that its type declares for its parameters or its result.
     """
     with reader_of(db) as reader, reader.listing("counts"):
         selected = query(reader, by=by, **filters)

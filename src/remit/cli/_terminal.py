@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from datetime import UTC, datetime
 from itertools import chain, islice
 from shutil import get_terminal_size
@@ -42,16 +43,14 @@ STATUS_COLOURS: Final = {
 }
 
 
-ASCII: Final = Lines("|- ", "`- ", "|  ", "->", "x", "...")
+ASCII: Final = Lines("|- ", "`- ", "|  ", "->", "x", "...", "-")
 
 
 def lines() -> Lines:
     """Return the strokes that standard output can encode."""
     strokes = Lines()
     try:
-        f"{strokes.fork}{strokes.last}{strokes.arrow}{strokes.cross}{strokes.cut}".encode(
-            sys.stdout.encoding or "ascii"
-        )
+        "".join(astuple(strokes)).encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return ASCII
     return strokes

@@ -60,22 +60,23 @@ def token() -> None:
     multiple=True,
     default=[Permission.WRITE.value],
     show_default=True,
-    help="Permission: read; write, which includes read and record; erase, for runs, which includes "
-    "write; record, for a program; or metrics, to read /metrics. Repeatable.",
+    help="Permission of the token. read: read everything; write: also record and change; erase: "
+    "also erase runs; record: only record, for a program; metrics: only read /metrics. "
+    "Repeatable.",
 )
 @click.option(
     "--expires",
     type=FUTURE,
     metavar="TIME",
-    help="Time of expiry: 90d, 12h, or ISO 8601 as in 2027-01-01. By default never.",
+    help="Time of expiry: 90d or 12h from now, or ISO 8601 such as 2027-01-01. By default never.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print the token only.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only the token.")
 @click.option(
     "--to",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the token to this new file, readable by you only, instead of printing it.",
+    help="Write the token to this new file, which only you can read, instead of printing it.",
 )
 @db_option
 def create(  # noqa: PLR0913 - its options
@@ -133,7 +134,7 @@ def create(  # noqa: PLR0913 - its options
 def list_all(db: Database | None, *, as_json: bool) -> None:
     """List the tokens without their secrets, oldest first.
 
-    The last use of a token is recorded at most every ten minutes.
+    The last use of a token is recorded at most once in ten minutes.
     """
     path = maintained(db)
     with opened_to_read(path) as store:

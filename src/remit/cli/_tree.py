@@ -29,8 +29,9 @@ from remit.cli._terminal import (
     lines,
     printable,
 )
+from remit.models.agent_span import StepName
 
-__all__ = ["drawn", "home_of", "moment", "name_of", "short_name", "took"]
+__all__ = ["drawn", "home_of", "listed_name", "moment", "name_of", "short_name", "took"]
 
 S = TypeVar("S", bound=Step)
 
@@ -152,6 +153,11 @@ def _counted(record: Record[S]) -> str:
         if count:
             parts.append(coloured(status, f"{count} {status}"))
     return ", ".join(parts)
+
+
+def listed_name(name: StepName | None, schema_name: str, home: str) -> str:
+    """Return the name of a step in a list, without its payload."""
+    return short_name(schema_name, home) if name is None else printable(f"{name.text} {name.word}")
 
 
 def home_of(agent: NamedAgent) -> str:

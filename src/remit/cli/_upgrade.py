@@ -19,10 +19,11 @@ from remit.collector.upgrade.database import upgrade as upgrade_database
 @click.command()
 @db_option
 def upgrade(db: Database | None) -> None:
-    """Change the schema of a database to that of this version.
+    """Upgrade the schema of a database to this version.
 
-    Stop collectors and programs that record into the database first, and make a backup. Each
-    change is one transaction: if the command is interrupted, start it again, and it continues.
+    First stop collectors and programs that record into the database, and make a backup. Each
+    change is one transaction. If the command is interrupted, start it again; it continues with the
+    next change.
     """
     path = maintained(db)
     begun = time.monotonic()

@@ -42,7 +42,7 @@ class AsyncAgentInstances(AsyncEndpoints):
     """The endpoints of agent instances: one instance is one run of an agent."""
 
     async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
-        """Create an instance, pending, of an agent in a version, with its span types."""
+        """Register a pending instance of an agent, with the agent's version and span types."""
         return await self._send(
             endpoints.REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
         )
@@ -54,7 +54,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Make a pending instance active, from *timestamp* or now on."""
+        """Start a pending instance at *timestamp*, by default now."""
         return await self._send(
             endpoints.START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
@@ -96,7 +96,7 @@ class AsyncAgentInstances(AsyncEndpoints):
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance; its program learns of it with its next span."""
+        """Terminate a running instance; the response to its next span has the signal."""
         return await self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -162,7 +162,7 @@ class AsyncBulk(AsyncEndpoints):
     """The endpoint for several operations at once."""
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Execute *items* in order up to the first that fails; later ones have no output."""
+        """Execute *items* in order up to the first that fails; later items have no output."""
         return await self._send(bulk(items))
 
 
@@ -224,8 +224,9 @@ class AsyncClient:
 
         Args:
             api_url: The API's URL, without `/api/v1`; optional with a transport.
-            api_token: Bearer token; without one no `Authorization` is sent.
-            transport: An `httpx.AsyncBaseTransport`, or that of httpx2, in place of the network.
+            api_token: Bearer token; without it, requests have no `Authorization` header.
+            transport: An `httpx.AsyncBaseTransport` (or its equivalent of httpx2) to use instead of
+                the network.
             timeout_s: Seconds for one call, including retries and the waits between them.
             max_retries: Retries if the API cannot be reached, or responds that it is not
                 available.
@@ -256,7 +257,7 @@ class AsyncClient:
         return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:
-        """Close the connections; a call after that is an error."""
+        """Close the connections; later calls raise an error."""
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:

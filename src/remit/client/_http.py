@@ -366,8 +366,8 @@ class ResponseBody:
             return
         if self._limit == MAX_RESPONSE_BYTES:
             advice = (
-                "The API's response to this call is short: check the api_url, something else may "
-                "respond"
+                "The API's response to this call is short: check the api_url, because something "
+                "else may respond"
             )
         elif self._call.method == "GET":
             advice = "Ask for less with page_size, or check the api_url"

@@ -16,11 +16,12 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from remit._adapters import spans
 from remit._adapters.spans import ManualSpan, Status
@@ -31,11 +32,14 @@ from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError
 from remit.integrations import _llm
 from remit.integrations._llm import get
+from remit.integrations._providers import provider_at
 
 MAX_BODY: Final = 4 * 2**20
 """Bytes of a raw body that are collected at most."""
 VALUES: Final = (str, int, float, list, tuple, dict)
 """Types of the values of a body."""
+PROBED: Final = "/remit"
+"""Path of the request that is made, and not sent, when a client is watched."""
 EVENT: Final = "data:"
 """Beginning of a line of server-sent events that has data."""
 
@@ -57,12 +61,19 @@ class Answer(NamedTuple):
     tokens: Mapping[str, object] | None = None
     model: object = None
     identifier: object = None
+    error: Mapping[str, object] | None = None
 
 
 class Joined(Protocol):
-    """Joins the items of a streamed answer."""
+    """Joins the items of a streamed answer.
+
+    Attributes:
+        is_finished: Whether the whole answer has come.
+        status: How it ended the call.
+    """
 
     is_finished: bool
+    status: Status
 
     def add(self, item: object) -> bool:
         """Add an item; return whether it has a part of the answer."""
@@ -81,12 +92,14 @@ class Operation:
         name: As in the payload, such as `chat`.
         answer: Reads an answer, which is an object of the client's or a mapping.
         joined: Returns an empty streamed answer; None if answers are not streamed.
+        status: Returns how an answer ended its call; None if it is made in the background.
     """
 
     name: str
     request: Callable[[Mapping[str, Any]], Request]
     answer: Callable[[object], Answer]
     joined: Callable[[], Joined] | None = None
+    status: Callable[[object], Status | None] = lambda _: "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +107,22 @@ class Provider:
     """Common properties of the clients of one library.
 
     Attributes:
-        name: As in the payload, such as `openai`.
+        name: The library, such as `openai`.
         recorder: Of the span type of its model calls.
         operations: By the path of the request.
+        names: Names of the providers of clients whose class tells them; others have a server.
     """
 
     name: str
     recorder: SpanRecorder
     operations: Mapping[str, Operation]
     clients: tuple[type, ...]
+    names: Mapping[type, str]
+
+    def name_for(self, client: object) -> str:
+        """Return the name of the provider that answers a client, as in the payload."""
+        by_class = (self.names[cls] for cls in type(client).__mro__ if cls in self.names)
+        return next(by_class, None) or provider_at(get(client, "base_url")) or self.name
 
 
 def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
@@ -110,23 +130,17 @@ def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, obje
     return {name: body[name] for name in names if name in body}
 
 
-def media_of(kind: object, source: object) -> dict[str, object]:
-    """Return the record of an image, a sound or a file: a reference, or size and digest."""
-    if not isinstance(source, str | bytes):
-        return {"type": kind}
-    if isinstance(source, str) and source.startswith(("http://", "https://", "gs://", "file-")):
-        return {"type": kind, "url": source}
-    return _llm.media(kind, source)
-
-
-def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
+def watch(
+    provider: Provider, client: Any, capture_messages: object, capture_reasoning: object
+) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
     Raises:
-        DeclarationError: It is not a client of the provider, or *capture_messages* is wrong.
+        DeclarationError: It is not a client of the provider, another argument is wrong, or the
+            library sends its requests in another way.
     """
     where = f"remit.integrations.{provider.name}.watch"
-    capture = _llm.checked_capture(capture_messages, where)
+    history = _llm.history(where, capture_messages, capture_reasoning)
     if not isinstance(client, provider.clients):
         seen = (
             f"the class {client.__name__}" if isinstance(client, type) else describe_value(client)
@@ -137,10 +151,47 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
         )
     watched = _watched.get(client)
     if watched is None:
-        return _Watched(provider, _llm.History(capture)).attach(client)
-    if watched.history.capture != capture:
-        watched.history = _llm.History(capture)
+        missing = [] if _posts_by_request(provider, client) else ["a post that calls request"]
+        _llm.check_relied_on(where, provider.name, missing)
+        return _Watched(provider, history).attach(client)
+    before = watched.history
+    if (before.capture, before.reasoning) != (history.capture, history.reasoning):
+        watched.history = history
     return client
+
+
+class _Probe:
+    """Stands for a client whose methods, except for `request`, may not be called."""
+
+    def __init__(self, client: Any, request: Callable[..., Any]) -> None:
+        self._client, self.request = client, request
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._client, name)
+        if not callable(value):
+            return value
+        raise AttributeError(name)
+
+
+@guarded("a look at the requests of a client", default=True)
+def _posts_by_request(provider: Provider, client: Any) -> bool:
+    """Return whether the library's own `post` calls `request`; nothing is sent."""
+    seen: list[object] = []
+
+    def request(_cast_to: object, options: object, **_: object) -> None:
+        seen.append(get(options, "url"))
+
+    async def request_async(_cast_to: object, options: object, **_: object) -> None:
+        request(_cast_to, options)
+
+    classes = cast("Sequence[Any]", type(client).__mro__)
+    post = next(cls for cls in classes if cls.__module__.partition(".")[0] == provider.name).post
+    with suppress(AttributeError, StopIteration):
+        if iscoroutinefunction(post):
+            post(_Probe(client, request_async), PROBED, cast_to=object).send(None)
+        else:
+            post(_Probe(client, request), PROBED, cast_to=object)
+    return seen == [PROBED]
 
 
 class _Watched:
@@ -155,16 +206,16 @@ class _Watched:
         if client not in _watched:
             _watched[client] = self
             wrap = self._async if iscoroutinefunction(client.request) else self._sync
-            client.request = wrap(client.request)
+            client.request = wrap(client, client.request)
             for name in ("copy", "with_options"):
                 setattr(client, name, self._copying(getattr(client, name)))
         return client
 
-    def _sync(self, request: Callable[..., Any]) -> Callable[..., Any]:
+    def _sync(self, client: Any, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
         def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            call = self._start(options)
+            call = self._start(client, options)
             if call is None:
                 return request(cast_to, options, *args, **kwargs)
             try:
@@ -176,11 +227,11 @@ class _Watched:
 
         return watched
 
-    def _async(self, request: Callable[..., Any]) -> Callable[..., Any]:
+    def _async(self, client: Any, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
         async def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-            call = self._start(options)
+            call = self._start(client, options)
             if call is None:
                 return await request(cast_to, options, *args, **kwargs)
             try:
@@ -199,11 +250,11 @@ class _Watched:
 
         return watched
 
-    def _start(self, options: object) -> _Call | None:
+    def _start(self, client: object, options: object) -> _Call | None:
         """Start the span of a request; return None if the request is not recorded."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            call = self._call(options)
+            call = self._call(client, options)
         except Exception as error:
             contain("the operation of a request", error)
             # It may be a model call, which a terminated run does not make.
@@ -211,27 +262,37 @@ class _Watched:
             return None
         return call if call is not None and call.start() else None
 
-    def _call(self, options: object) -> _Call | None:
+    def _call(self, client: object, options: object) -> _Call | None:
         """Return the call that a request makes; None if it is not a model call."""
         url, method = get(options, "url"), get(options, "method")
-        if not isinstance(url, str) or not isinstance(method, str) or method.lower() != "post":
+        if not isinstance(url, str) or not isinstance(method, str):
             return None
-        operation = self._provider.operations.get(url.partition("?")[0].strip("/"))
-        if operation is None:
-            return None
-        return _Call(self._provider, operation, self.history, options)
+        path = url.partition("?")[0].strip("/")
+        operation = self._provider.operations.get(path) if method.lower() == "post" else None
+        if operation is not None:
+            return _Call(self._provider, operation, self.history, options, client)
+        waiting = _waiting.get(path.removesuffix("/cancel"))
+        return None if waiting is None else waiting.retrieval()
 
 
 _watched: Final[WeakKeyDictionary[Any, _Watched]] = WeakKeyDictionary()
+_waiting: Final[WeakValueDictionary[str, _Call]] = WeakValueDictionary()
+"""Calls whose answers are made in the background, by the path that retrieves the answer."""
 
 
 class _Call:
     """A model call that is recorded, from the request to the end of its answer."""
 
     def __init__(
-        self, provider: Provider, operation: Operation, history: _llm.History, options: object
+        self,
+        provider: Provider,
+        operation: Operation,
+        history: _llm.History,
+        options: object,
+        client: object,
     ) -> None:
         self._provider = provider
+        self._client = client
         self._operation = operation
         self._history = history
         self._options = options
@@ -243,6 +304,15 @@ class _Call:
         self._count = 0
         self._body: list[bytes] = []
         self._size = 0
+
+    def retrieval(self) -> _Retrieval:
+        """Return a call that looks at the answer of this one."""
+        retrieval = _Retrieval(
+            self._provider, self._operation, self._history, self._options, self._client
+        )
+        state = {name: getattr(self, name) for name in ("_parent", "_span", "_began_ns")}
+        vars(retrieval).update(state)
+        return retrieval
 
     def start(self) -> bool:
         """Start the span; return whether the call is recorded."""
@@ -257,7 +327,7 @@ class _Call:
         messages, omitted = self._history.new(self._parent, request.messages)
         return _llm.payload(
             self._operation.name,
-            self._provider.name,
+            self._provider.name_for(self._client),
             body.get("model"),
             messages,
             omitted=omitted,
@@ -274,8 +344,9 @@ class _Call:
 
     @guarded("the answer of a model")
     def _proxy(self, answer: Any, *, is_stream: bool) -> object:
-        cls = cast("Any", type(answer))
-        self._span.so_far = partial(self._result, self._of_stream)
+        # That of the client: an instrumentation inside may have a wrapper for both kinds of stream.
+        cls: Any = answer.__class__
+        self._keep(self._of_stream)
         if hasattr(cls, "__anext__"):
             return _AsyncStream(answer, self)
         if hasattr(cls, "__next__"):
@@ -313,52 +384,82 @@ class _Call:
 
     def read(self, body: str | bytes | None = None) -> None:
         """End the span with a raw body, or with the parts that were collected."""
-        self._end(self._of_parts if body is None else partial(self._of_body, body))
+        text = self._text() if body is None else _text_of(body)
+        if self._has_events(text):
+            self._end(partial(self._of_events, text))
+        else:
+            self.answered(_llm.json_of(text))
 
+    @guarded("the answer of a model")
     def answered(self, answer: object) -> None:
-        """End the span with an answer."""
-        self._end(partial(self._operation.answer, answer))
+        """End the span with an answer; one that is made in the background is waited for."""
+        read = partial(self._operation.answer, answer)
+        status, identifier = self._operation.status(answer), get(answer, "id")
+        if status is not None:
+            self._end(read, status)
+        elif isinstance(identifier, str):
+            self._wait(identifier, read)
 
-    def _of_body(self, body: str | bytes) -> Answer:
-        """Return the values in JSON or server-sent events."""
-        text = body if isinstance(body, str) else body.decode("utf-8", "replace")
-        if self._operation.joined is None or not text.lstrip().startswith((EVENT, "event:", ":")):
-            return self._operation.answer(_llm.json_of(text))
-        joined = self._operation.joined()
+    def _keep(self, read: Callable[[], Answer]) -> None:
+        """Keep the answer so far, in case the span is not ended."""
+        self._span.so_far = partial(self._result, read)
+
+    def _wait(self, identifier: str, read: Callable[[], Answer]) -> None:
+        self._keep(read)
+        _waiting[f"{self._operation.name}/{identifier}"] = self
+
+    def _has_events(self, text: str) -> bool:
+        starts = (EVENT, "event:", ":")
+        return self._operation.joined is not None and text.lstrip().startswith(starts)
+
+    def _of_events(self, text: str) -> Answer:
+        """Return the answer in server-sent events."""
+        joined = cast("Callable[[], Joined]", self._operation.joined)()
         for line in text.splitlines():
             if line.startswith(EVENT):
                 self._count += 1
                 joined.add(_llm.json_of(line.removeprefix(EVENT).strip()))
         return joined.answer()
 
-    def _of_parts(self) -> Answer:
-        return self._of_body(b"".join(self._body))
+    def _text(self) -> str:
+        return _text_of(b"".join(self._body))
 
     def _of_stream(self) -> Answer:
-        if self._body:
-            return self._of_parts()
-        return Answer([]) if self._joined is None else self._joined.answer()
+        if not self._body:
+            return Answer([]) if self._joined is None else self._joined.answer()
+        text = self._text()
+        if self._has_events(text):
+            return self._of_events(text)
+        return self._operation.answer(_llm.json_of(text))
 
     def finish(self) -> None:
         """End the span: the streamed answer was read to its end."""
-        self._end(self._of_stream)
+        self._end(self._of_stream, "complete" if self._joined is None else self._joined.status)
 
     def fail(self, error: BaseException) -> None:
         """End the span because the request, or its stream, failed."""
-        self._span.end(partial(self._result, self._of_stream), error=error)
+        completion = get(error, "completion")  # of a `parse` that does not accept the answer
+        read = partial(self._operation.answer, completion)
+        self._span.end(
+            partial(self._result, self._of_stream if completion is None else read), error=error
+        )
 
     @guarded("the end of a stream")
     def leave(self) -> None:
         """End the span, if it is open: the answer was closed, or collected."""
         if self._span.is_open:
-            is_finished = self._joined is not None and self._joined.is_finished
-            self._end(self._of_stream, "complete" if is_finished else "cancelled")
+            joined = self._joined
+            finished = joined if joined is not None and joined.is_finished else None
+            self._end(self._of_stream, "cancelled" if finished is None else finished.status)
 
     def _end(self, answer: Callable[[], Answer], status: Status = "complete") -> None:
         self._span.end(partial(self._result, answer), status=status)
 
     def _result(self, read: Callable[[], Answer]) -> Mapping[str, object]:
-        answer = read()
+        answer, context = read(), self._span.context
+        error = answer.error
+        if error is not None and context is not None and context.run.rules.classified:
+            error = {**error, "message": None}  # it may quote what was redacted
         return _llm.result(
             self._history.answered(self._parent, answer.messages),
             answer.finish_reasons,
@@ -367,10 +468,36 @@ class _Call:
             response_id=answer.identifier,
             first_token_ms=self._first_ms() if self._count else None,
             chunks=self._count or None,
+            error=error,
         )
 
     def _first_ms(self) -> float | None:
         return None if self._first_ns is None else round(self._first_ns / 1e6, 3)
+
+
+class _Retrieval(_Call):
+    """A look at an answer that is made in the background; it ends the span of the waiting call.
+
+    A look that fails, or finds no end, changes nothing.
+    """
+
+    def start(self) -> bool:
+        """Return whether the span still waits."""
+        return self._span.is_open
+
+    def _keep(self, read: Callable[[], Answer]) -> None:
+        """Do nothing, as the next two: the waiting call keeps its answer, and the span waits on."""
+
+    def _wait(self, identifier: str, read: Callable[[], Answer]) -> None:
+        """Do nothing."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """End the span if the whole answer has come."""
+        if self._joined is not None and self._joined.is_finished:
+            super().leave()
 
 
 def _given(data: object) -> dict[str, Any]:
@@ -379,6 +506,10 @@ def _given(data: object) -> dict[str, Any]:
         return {}
     fields = cast("Mapping[str, Any]", data).items()
     return {name: value for name, value in fields if isinstance(value, VALUES)}
+
+
+def _text_of(body: str | bytes) -> str:
+    return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def _body_of(response: Any) -> bytes | None:
@@ -430,7 +561,7 @@ class _Response(_Proxy):
 
 
 class _StreamBase(_Proxy):
-    __slots__ = ("response",)
+    # Without slots: an instrumentation outside may keep its own state on the stream.
 
     def __init__(self, wrapped: Any, call: _Call) -> None:
         super().__init__(wrapped, call)
@@ -442,8 +573,6 @@ class _StreamBase(_Proxy):
 
 class _Stream(_StreamBase):
     """A streamed answer."""
-
-    __slots__ = ()
 
     def __next__(self) -> Any:
         try:
@@ -478,8 +607,6 @@ class _Stream(_StreamBase):
 
 class _AsyncStream(_StreamBase):
     """A streamed answer of an async client."""
-
-    __slots__ = ()
 
     async def __anext__(self) -> Any:
         try:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from remit._adapters.declare import add_to_header, declare
+from remit._adapters.spans import Status
 from remit._base.version import __version__
 from remit.integrations import _llm
 from remit.integrations._clients import (
@@ -25,11 +26,11 @@ from remit.integrations._clients import (
     Operation,
     Provider,
     Request,
-    media_of,
     settings_of,
 )
 from remit.integrations._clients import watch as _watch
-from remit.integrations._llm import get, listed, text_or_parts
+from remit.integrations._llm import first, get, listed, text_or_parts, tokens_of
+from remit.integrations._providers import BEDROCK, VERTEX
 
 LOWEST: Final = "0.50"
 
@@ -61,38 +62,63 @@ SETTINGS: Final = (
 )  # fmt: skip
 """Fields of a request that are recorded as settings."""
 
-CLIENTS: Final[tuple[type, ...]] = tuple(
-    getattr(anthropic, f"{prefix}{name}")
-    for name in ("Anthropic", "AnthropicBedrock", "AnthropicBedrockMantle", "AnthropicVertex")
-    for prefix in ("", "Async")
-    if hasattr(anthropic, f"{prefix}{name}")
-)
-"""The clients of other clouds are derived from these; earlier versions have no Mantle."""
+
+def _classes(*names: str) -> tuple[type, ...]:
+    """Return clients by name, and their async twins; earlier versions lack some."""
+    both = (f"{prefix}{name}" for name in names for prefix in ("", "Async"))
+    return tuple(getattr(anthropic, name) for name in both if hasattr(anthropic, name))
+
+
+ON_BEDROCK: Final = _classes("AnthropicBedrock", "AnthropicBedrockMantle")
+ON_VERTEX: Final = _classes("AnthropicVertex")
+CLIENTS: Final[tuple[type, ...]] = (*_classes("Anthropic"), *ON_BEDROCK, *ON_VERTEX)
+"""The clients of other clouds are derived from these."""
+NAMES: Final[Mapping[type, str]] = {
+    **dict.fromkeys(ON_BEDROCK, BEDROCK),
+    **dict.fromkeys(ON_VERTEX, VERTEX),
+    **dict.fromkeys(_classes("AnthropicFoundry"), "azure.ai.inference"),
+    **dict.fromkeys(_classes("AnthropicAWS", "AnthropicGoogleCloud"), "anthropic"),
+}
+"""Providers of the clients of other clouds; Anthropic itself runs the last two."""
 
 IN_CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 """Types of the blocks that call a tool."""
 RESULT: Final = "tool_result"
-REASONING: Final = ("thinking", "redacted_thinking")
+USAGE: Final = (
+    "input_tokens", "output_tokens", "output_tokens_details", "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)  # fmt: skip
+"""Counts of tokens; later events of a stream have some of them."""
+THINKING: Final = "thinking"
+HIDDEN: Final = "redacted_thinking"
+"""Type of a block with reasoning that only the provider can read."""
 
 
-def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
+def watch(
+    client: C,
+    *,
+    capture_messages: _llm.CaptureMessages = "new",
+    capture_reasoning: bool = False,
+) -> C:
     """Record the model calls of *client*, and of its copies (`with_options`).
 
     Calls outside any run are neither recorded nor denied. A client that is watched twice is
-    recorded once, with the `capture_messages` of the last call of `watch`.
+    recorded once, with the arguments of the last call of `watch`.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
         capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
+        capture_reasoning: Whether the reasoning of the model is recorded.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, another argument is wrong, or the installed library
+            sends its requests in another way.
     """
-    watched: C = _watch(PROVIDER, client, capture_messages)
+    watched: C = _watch(PROVIDER, client, capture_messages, capture_reasoning)
     return watched
 
 
@@ -132,7 +158,7 @@ def _result(block: object) -> object:
 
 
 def _message(role: object, blocks: list[Any]) -> _llm.Message:
-    parts = [_part(block) for block in blocks if get(block, "type") not in IN_CALLS + REASONING]
+    parts = [_part(block) for block in blocks if get(block, "type") not in (*IN_CALLS, HIDDEN)]
     return _llm.message(
         role,
         text_or_parts(parts),
@@ -149,12 +175,13 @@ def _part(block: object) -> object:
     text, kind = get(block, "text"), get(block, "type")
     if isinstance(text, str):
         return text
+    if kind == THINKING:
+        return _llm.reasoning(get(block, THINKING) or "")
     source = get(block, "source")
-    for name in ("data", "url", "file_id"):
-        data = get(source, name)
-        if isinstance(data, str):
-            return media_of(kind, data)
-    return {"type": kind}
+    data = first(source, "data", "url")
+    if isinstance(data, str):
+        return _llm.media(kind, data)
+    return _llm.known_only(type=kind, id=get(source, "file_id"))
 
 
 def _answer(answer: object) -> Answer:
@@ -162,27 +189,16 @@ def _answer(answer: object) -> Answer:
     return Answer(
         [_message(get(answer, "role") or "assistant", blocks)] if blocks else [],
         [get(answer, "stop_reason")],
-        _tokens(get(answer, "usage")),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
     )
 
 
-def _tokens(usage: object) -> dict[str, object]:
-    """Return the tokens; anthropic counts those of its cache next to `input_tokens`."""
-    prompt = get(usage, "input_tokens")
-    read, written = get(usage, "cache_read_input_tokens"), get(usage, "cache_creation_input_tokens")
-    cached = sum(count for count in (read, written) if type(count) is int)
-    return _llm.token_usage(
-        prompt + cached if type(prompt) is int else prompt,
-        get(usage, "output_tokens"),
-        cache_read=read,
-        cache_write=written,
-    )
-
-
 class _Events:
     """The events of a streamed message."""
+
+    status: Status = "complete"
 
     def __init__(self) -> None:
         self.is_finished = False
@@ -197,10 +213,11 @@ class _Events:
             value = get(message, name)
             if value is not None:
                 self._fields[name] = value
-        self._add_usage(get(message, "usage") or get(item, "usage"))
+        usage = get(message, "usage") or get(item, "usage")
+        self._usage |= {name: get(usage, name) for name in USAGE if get(usage, name) is not None}
         if kind == "content_block_start":
             block = get(item, "content_block")
-            names = ("type", "id", "name", "text", "source", "input")
+            names = ("type", "id", "name", "text", "source", "input", THINKING)
             self._blocks[get(item, "index")] = {
                 **{name: get(block, name) for name in names},
                 "texts": [],
@@ -209,21 +226,11 @@ class _Events:
             self._fields["stop_reason"] = get(delta, "stop_reason")
             self.is_finished = True
         elif kind == "content_block_delta":
-            text = get(delta, "text") or get(delta, "partial_json")
+            text = first(delta, "text", "partial_json", THINKING)
             if isinstance(text, str) and text:
                 self._blocks.setdefault(get(item, "index"), {"texts": []})["texts"].append(text)
-                return True
+                return get(delta, THINKING) is None
         return False
-
-    def _add_usage(self, usage: object) -> None:
-        names = (
-            "input_tokens", "output_tokens", "cache_read_input_tokens",
-            "cache_creation_input_tokens",
-        )  # fmt: skip
-        for name in names:
-            count = get(usage, name)
-            if type(count) is int:
-                self._usage[name] = count
 
     def answer(self) -> Answer:
         blocks = [self._joined(block) for block in self._blocks.values()]
@@ -233,6 +240,8 @@ class _Events:
         text = "".join(block["texts"])
         if block.get("type") in IN_CALLS:
             return {**block, "input": _llm.json_of(text) if text else block.get("input")}
+        if block.get("type") == THINKING:
+            return {**block, THINKING: text or block.get(THINKING)}
         return {**block, "text": text} if text or block.get("text") == "" else block
 
 
@@ -245,4 +254,5 @@ PROVIDER: Final = Provider(
     ),
     {"v1/messages": Operation("chat", _request, _answer, _Events)},
     CLIENTS,
+    NAMES,
 )

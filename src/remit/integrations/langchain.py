@@ -17,18 +17,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
+from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
     add_to_header,
-    ceiling_of,
     declare,
     declare_agent,
     interrupts,
     name_tool,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -39,11 +39,13 @@ from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
+from remit._policy.limits import Ceiling
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError
+from remit.errors import DeclarationError, DeniedError, RemitError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
+from remit.integrations._providers import provider_named
 from remit.models.data_risk import DataRisk
 
 try:
@@ -77,6 +79,9 @@ NODE: Final = "graph:step:"
 NODES: Final = frozenset({"model", "tools"})
 HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """Nodes that `create_agent` makes: their contents have spans, and they have none."""
+PLUMBING: Final = ("Runnable", "Channel", "_")
+"""Beginnings of the names of chains that only connect others, as `RunnableSequence`."""
+PLUMBING_TYPES: Final = frozenset({"prompt", "parser"})
 FIRST: Final = "seq:step:1"
 """Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
@@ -99,6 +104,8 @@ SETTINGS: Final = frozenset({
 """Parameters of a model that are recorded."""
 CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 """Blocks of a message that repeat its `tool_calls`."""
+THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
+"""Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
 
 
@@ -107,20 +114,51 @@ class _Node:
     """State of one LangChain run.
 
     Attributes:
+        parent: The LangChain run around it.
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
+        node_name: Its name, if it is a node of a graph with a span.
+        has_children: Whether a LangChain run began inside it.
+        shared: The run with whose span it is recorded: the node that the agent is.
+        folded: What is recorded only if it fails.
+        error: The last error that a LangChain run inside it ended with.
     """
 
+    parent: UUID | None
     scope: SpanContext | None
     in_own_run: bool
     began: float
     first_token_ms: float | None = None
     chunks: int = 0
+    node_name: str | None = None
+    has_children: bool = False
+    shared: UUID | None = None
+    folded: _Folded | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """A chain that has a span only if it fails: the steps inside it belong to the step around it.
+
+    Attributes:
+        began_ns: When it began, as wall time.
+    """
+
+    payload: Content
+    began_ns: int
+
+    def failed(self, context: SpanContext | None, error: BaseException) -> None:
+        """Record the failed chain; its parent is *context*."""
+        if context is not None and isinstance(error, Exception):
+            options = StartOptions(deny=False, announce=False, started_ns=self.began_ns)
+            spans.start(CHAIN, self.payload, parent=context, **options).end(error=error)
 
 
 _table: Final[SpanTable[Hashable]] = SpanTable()
 _nodes: Final[dict[UUID, _Node]] = {}
-_histories: Final = {capture: _llm.History(capture) for capture in get_args(CaptureMessages)}
+_histories: Final[dict[tuple[CaptureMessages, bool], _llm.History]] = {}
+"""By what they record, for all handlers that record the same."""
 _interrupted: Final[WeakKeyDictionary[object, set[str]]] = WeakKeyDictionary()
 """Checkpoints at which graphs of a run were interrupted, and from which they did not go on."""
 _called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", default=None)
@@ -142,7 +180,11 @@ class RemitHandler(GraphCallbackHandler):
     raise_error = True
 
     def __init__(
-        self, *, remits: Mapping[str, Risk] | None = None, capture_messages: CaptureMessages = "new"
+        self,
+        *,
+        remits: Mapping[str, Risk] | None = None,
+        capture_messages: CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Check the arguments.
 
@@ -150,16 +192,23 @@ class RemitHandler(GraphCallbackHandler):
             remits: Remits by the name of the agent. Each applies to all steps below the agent. If
                 you pass *remits*, an agent that opens a run needs an entry.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
             DeclarationError: An argument is wrong.
         """
         where = "RemitHandler"
-        self._capture: Final = _llm.checked_capture(capture_messages, where)
+        hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
+        more = ("on_llm_start", "on_tool_start")
+        missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
+        _llm.check_relied_on(where, "langchain-core", missing)
+        history = _llm.history(where, capture_messages, capture_reasoning)
+        self._capture: Final = history.capture
+        self._history: Final = _histories.setdefault((history.capture, history.reasoning), history)
         self._place: Final = caller()
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
-            for name, risk in _mapping(remits, f"{where}: remits", "agents").items()
+            for name, risk in risks_by_name(remits, f"{where}: remits", "agents").items()
         }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
@@ -167,13 +216,13 @@ class RemitHandler(GraphCallbackHandler):
         """Return whether *other* records and allows the same; LangChain then keeps one of them."""
         return (
             isinstance(other, RemitHandler)
-            and self._capture == other._capture
+            and self._history is other._history
             and self._remits == other._remits
         )
 
     def __hash__(self) -> int:
         """Return the hash of the compared fields."""
-        return hash((self._capture, *sorted(self._remits)))
+        return hash((id(self._history), *sorted(self._remits)))
 
     def _opened_for(self, name: str) -> AgentRuns:
         """Return the runs of an outermost agent.
@@ -208,26 +257,32 @@ class RemitHandler(GraphCallbackHandler):
         name = _name(serialized, options)
         kind = self._kind(name, parent_run_id, options)
         runs = self._runs.get(name) if kind is AGENT else None
+        ceiling = None if runs is None else runs.ceiling
         if run_id in _nodes:  # reported by another handler as well
-            span = _table.get(run_id)
-            if span is not None and runs is not None:
-                span.narrow(runs.ceiling)
+            span = _span_of(run_id)
+            if span is not None:
+                span.narrow(ceiling)
             return
+        is_node = _is_node(options)
+        label = "agent_name" if kind is AGENT else "node_name" if is_node else "chain_name"
+
+        def payload() -> Mapping[str, object]:
+            return {label: name, **self._state(INPUTS, inputs)}
+
         if kind is None:
-            _add(run_id, parent_run_id)
+            _add(run_id, parent_run_id).folded = _Folded(payload, time.time_ns())
             if parent_run_id is not None:
                 _table.alias(run_id, parent_run_id)
             return
-
-        def payload() -> Mapping[str, object]:
-            label = "agent_name" if kind is AGENT else "chain_name"
-            return {label: name, **self._state(INPUTS, inputs)}
-
+        if kind is AGENT and _is_node_of_agent(parent_run_id, name):
+            _share(run_id, parent_run_id, payload, ceiling)
+            return
         around, start_options = _Around.of(parent_run_id), StartOptions()
         if kind is AGENT:
-            start_options["ceiling"] = None if runs is None else runs.ceiling
+            start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
+        node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
@@ -235,19 +290,23 @@ class RemitHandler(GraphCallbackHandler):
     def _kind(
         self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
     ) -> SpanRecorder | None:
-        """Return the step of a chain; None for one without a span."""
+        """Return the step of a chain; None for one that has a span only if it fails."""
         tags, metadata = options.get("tags") or (), _fields(options.get("metadata"))
         if HIDDEN in tags:
             return None
-        if any(tag.startswith(NODE) for tag in tags):
+        if _is_node(options):
             return None if name in NODES or name.endswith(HOOKS) else CHAIN
         if name == metadata.get("lc_agent_name") or name in self._runs:
             return AGENT
+        if parent_run_id is not None and (
+            name.startswith(PLUMBING) or options.get("run_type") in PLUMBING_TYPES
+        ):
+            return None
         if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
-        is_node = FIRST in tags and not name.startswith("Runnable")
-        return AGENT if is_node or parent_run_id is None or name == "LangGraph" else CHAIN
+        is_graph = FIRST in tags or parent_run_id is None or name == "LangGraph"
+        return AGENT if is_graph else CHAIN
 
     @guarded("the end of a chain of LangChain")
     def on_chain_end(self, outputs: object, *, run_id: UUID, **_: object) -> None:
@@ -335,7 +394,7 @@ class RemitHandler(GraphCallbackHandler):
         around = _Around.of(parent_run_id)
 
         def payload() -> Mapping[str, object]:
-            return call(*_histories[self._capture].new(around.scope, list(read())))
+            return call(*self._history.new(around.scope, list(read())))
 
         # In a batch, the next model call does not begin inside this one.
         alone = options.get("batch_size", 1) == 1
@@ -375,13 +434,15 @@ class RemitHandler(GraphCallbackHandler):
             for each in generations
         ]
         streamed: dict[str, object] = {}
+        is_cached = _is_cached(generations)
         if node is not None:
-            messages = list(_histories[self._capture].answered(node.scope, messages))
+            messages = list(self._history.answered(node.scope, messages))
             streamed = {"first_token_ms": node.first_token_ms, "chunks": node.chunks or None}
         return _llm.result(
             messages,
             map(_finish_reason, generations),
-            tokens=_tokens(generations, response.llm_output if response else None),
+            tokens=None if is_cached else _tokens(generations, _llm.get(response, "llm_output")),
+            cached=is_cached or None,
             **_response(generations),
             **streamed,
         )
@@ -485,8 +546,16 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         """
         super().__init__()
         where = "RemitTools"
+        _llm.check_relied_on(
+            where,
+            "langchain",
+            [
+                *_llm.lacks(AgentMiddleware, "wrap_tool_call", "awrap_tool_call"),
+                *_llm.lacks(ToolCallRequest, "tool_call", "tool"),
+            ],
+        )
         self._place: Final = caller()
-        self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
+        self._risks: Final = risks_by_name(risks, f"{where}: risks")
         self._known: Final[dict[str, _Declared]] = {}
         if not isinstance(tools, Sequence):
             raise DeclarationError(
@@ -502,8 +571,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     "decorated; expected its risk in data_risk= of the decorator"
                 )
             self._known[tool.name] = self._declare(tool.name, tool)
-        for name, risk in self._risks.items():
-            ceiling_of(f"{where}: risks[{name!r}]", risk)
+        for name in self._risks:
             if self._known and name not in self._known:
                 raise DeclarationError(
                     f"{where}: risks names {describe_value(name)}; expected one of the tools "
@@ -528,7 +596,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
-        """Call a tool; answer its denial."""
+        """Call a tool, or return the message for a denied call."""
         try:
             call = self._begin(request)
             if call is None:
@@ -543,7 +611,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
-        """Call a tool; answer its denial."""
+        """Call a tool, or return the message for a denied call."""
         try:
             call = self._begin(request)
             if call is None:
@@ -695,20 +763,58 @@ def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = N
         scope = outer.scope
     if len(_nodes) >= MAX_OPEN:
         _nodes.pop(next(iter(_nodes)), None)
-    node = _nodes[run_id] = _Node(scope, outer is not None and outer.in_own_run, time.monotonic())
+    if outer is not None:
+        outer.has_children = True
+    in_own_run = outer is not None and outer.in_own_run
+    node = _nodes[run_id] = _Node(parent_run_id, scope, in_own_run, time.monotonic())
     return node
 
 
 def _end(run_id: UUID, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
-    _nodes.pop(run_id, None)
+    """End a run of LangChain; plumbing that failed itself is recorded."""
+    node, error = _nodes.pop(run_id, None), how.get("error")
+    if node is not None and error is not None:
+        is_new = node.error is not error and not isinstance(error, (GraphBubbleUp, RemitError))
+        if node.folded is not None and is_new:
+            node.folded.failed(_table.context(run_id), error)
+        outer = None if node.parent is None else _nodes.get(node.parent)
+        if outer is not None:
+            outer.error = error
     _table.end(run_id, result, **how)
 
 
 def _span_of(run_id: UUID | None) -> ManualSpan | None:
-    return None if run_id is None else _table.get(run_id)
+    node = None if run_id is None else _nodes.get(run_id)
+    key = run_id if node is None or node.shared is None else node.shared
+    return None if key is None else _table.get(key)
+
+
+def _is_node_of_agent(parent_run_id: UUID | None, name: str) -> bool:
+    """Return whether an agent is the first step of a node with its name, which it then is."""
+    node = None if parent_run_id is None else _nodes.get(parent_run_id)
+    is_first = node is not None and node.node_name == name and not node.has_children
+    return is_first and bool(_Around.of(parent_run_id).parents)
+
+
+def _share(
+    run_id: UUID, parent_run_id: UUID | None, payload: Content, ceiling: Ceiling | None
+) -> None:
+    """Record an agent as the span of its node."""
+    span, node = _span_of(parent_run_id), _add(run_id, parent_run_id)
+    if span is None or parent_run_id is None:
+        return
+    node.shared = parent_run_id
+    _table.alias(run_id, parent_run_id)
+    span.describe(payload, AGENT)
+    span.narrow(ceiling)
+    node.scope = span.context
 
 
 # Recorded contents
+
+
+def _is_node(options: Mapping[str, Any]) -> bool:
+    return any(tag.startswith(NODE) for tag in options.get("tags") or ())
 
 
 def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:
@@ -729,7 +835,7 @@ def _model_payload(
         settings.setdefault(name, metadata.get(f"ls_{name}"))
     return _llm.payload(
         operation,
-        str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
+        provider_named(str(metadata.get("ls_provider") or params.get("_type") or "langchain")),
         str(model or _name(serialized, options)),
         messages,
         omitted=omitted,
@@ -760,11 +866,13 @@ def _content(message: BaseMessage) -> object:
 
 
 def _block(block: Mapping[str, Any]) -> object:
+    if block["type"] == "non_standard":
+        block = {"type": "non_standard", **_fields(block.get("value"))}
     kind = block["type"]
     if kind == "text":
         return block.get("text", "")
-    if kind == "reasoning":
-        return {"type": kind, "text": block.get("reasoning")}
+    if kind in THOUGHTS:
+        return _llm.reasoning(str(_llm.first(block, *THOUGHTS) or ""))
     data = block.get("base64")
     if isinstance(data, str):
         return _llm.media(block.get("mime_type") or kind, data)
@@ -775,7 +883,7 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
     """Return a state of a graph with its messages as they are recorded."""
     plain: object = value
     if isinstance(value, BaseMessage):
-        plain = _message(value)
+        (plain,) = _llm.without_reasoning([_message(value)]) or [_llm.message("assistant", None)]
     elif isinstance(value, Document):
         plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
     elif isinstance(value, Command):
@@ -815,22 +923,19 @@ def _messages_in(value: object) -> tuple[Sequence[object], Mapping[str, object]]
 
 def _tokens(generations: Sequence[object], output: object) -> Mapping[str, object]:
     for each in generations:
-        usage = _fields(getattr(getattr(each, "message", None), "usage_metadata", None))
+        usage = _usage(each)
         if usage:
-            before = _fields(usage.get("input_token_details"))
-            after = _fields(usage.get("output_token_details"))
-            return _llm.token_usage(
-                usage.get("input_tokens"),
-                usage.get("output_tokens"),
-                usage.get("total_tokens"),
-                cache_read=before.get("cache_read"),
-                cache_write=before.get("cache_creation"),
-                reasoning=after.get("reasoning"),
-            )
-    usage = _fields(_fields(output).get("token_usage"))
-    return _llm.token_usage(
-        usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
-    )
+            return _llm.tokens_of(usage)
+    return _llm.tokens_of(_llm.get(output, "token_usage"))
+
+
+def _usage(generation: object) -> Mapping[str, Any]:
+    return _fields(_llm.get(_llm.get(generation, "message"), "usage_metadata"))
+
+
+def _is_cached(generations: Sequence[object]) -> bool:
+    """Return whether an answer is from the cache, which LangChain marks by a cost of 0."""
+    return any(_usage(each).get("total_cost") == 0 for each in generations)
 
 
 def _metadata(generation: object) -> Mapping[str, Any]:
@@ -898,18 +1003,6 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
-
-
-def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
-    if value is None:
-        return {}
-    names = _fields(value)
-    if (value and not names) or not all(isinstance(name, str) for name in names):
-        raise DeclarationError(
-            f"{where} is {describe_value(value)}; expected a mapping from names of "
-            f"{what} to remit.risk(...)"
-        )
-    return dict(names)
 
 
 def _declared(

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from remit._adapters import spans
 from remit._adapters.declare import (
     add_to_header,
-    ceiling_of,
     declarations,
     declare,
     declare_agent,
     interrupts,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -121,6 +121,7 @@ def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None
         raise DeclarationError(
             f"govern: saw {describe_value(client)}; expected a Client or a ClientSession of mcp"
         )
+    _llm.check_relied_on("govern", "mcp", _llm.lacks(type(client), "call_tool", "list_tools"))
     tools = _Tools("govern", f"mcp:tool:{server}", server, risks, trusted=trusted)
     _GovernedClient(client, tools)
     return client
@@ -143,14 +144,7 @@ class _Tools:
                 f"{where}: the name of the server is {describe_value(server)}; expected a string "
                 f"of at most {MAX_SERVER_CHARS} printable characters"
             )
-        self.risks: Final[Risks] = {} if risks is None else risks
-        if not isinstance(self.risks, Mapping):
-            raise DeclarationError(
-                f"{where}: risks is {describe_value(risks)}; expected a mapping of names of tools "
-                "to data risks"
-            )
-        for name, risk in self.risks.items():
-            ceiling_of(f"{where}: risks[{name!r}]", risk)  # checks it
+        self.risks: Final[Risks] = risks_by_name(risks, f"{where}: risks")
         self._where, self._prefix, self._server, self._trusted = where, prefix, server, trusted
         self._place = caller()
         self._known = not self.risks
@@ -365,7 +359,7 @@ class Recorded(Extension):
     """Records the tool calls of an `MCPServer`, and denies calls that violate its remit.
 
     Each trace of a client is a run of the agent `mcp.agents:<name>`; without a `traceparent`, each
-    connection is. Calls of a terminated run return an error, and the server keeps running.
+    connection is a run. Calls of a terminated run return an error, and the server keeps running.
     """
 
     identifier = "remit/recorded"
@@ -390,6 +384,8 @@ class Recorded(Extension):
             DeclarationError: An argument is wrong. Calls raise it if *risks* has a tool that
                 the server does not have.
         """
+        missing = _llm.lacks(Extension, "intercept_tool_call")
+        _llm.check_relied_on("Recorded", "mcp", missing)
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
         self._declared = partial(
             declare_agent,

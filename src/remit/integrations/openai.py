@@ -14,10 +14,11 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from remit._adapters.declare import add_to_header, declare
+from remit._adapters.spans import Status
 from remit._base.version import __version__
 from remit.integrations import _llm
 from remit.integrations._clients import (
@@ -25,11 +26,12 @@ from remit.integrations._clients import (
     Operation,
     Provider,
     Request,
-    media_of,
     settings_of,
 )
 from remit.integrations._clients import watch as _watch
-from remit.integrations._llm import get, listed, text_or_parts
+from remit.integrations._llm import first, get, listed, tokens_of
+from remit.integrations._providers import AZURE_OPENAI, BEDROCK
+from remit.integrations._responses import THOUGHTS, StreamedItems, chat_message, messages_of
 
 LOWEST: Final = "1.66"
 
@@ -50,29 +52,32 @@ SETTINGS: Final = (
 )  # fmt: skip
 """Fields of a request that are recorded as settings."""
 
-IN_CALLS: Final = ("function_call", "custom_tool_call", "mcp_call")
-"""Types of the items of a response that call a tool."""
-REASONING: Final = "reasoning"
 
-
-def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
+def watch(
+    client: C,
+    *,
+    capture_messages: _llm.CaptureMessages = "new",
+    capture_reasoning: bool = False,
+) -> C:
     """Record the model calls of *client*, and of its copies (`with_options`).
 
     Calls outside any run are neither recorded nor denied. A client that is watched twice is
-    recorded once, with the `capture_messages` of the last call of `watch`.
+    recorded once, with the arguments of the last call of `watch`.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI`, including those for Azure.
         capture_messages: `new` records the messages that the previous call below the same parent
             did not have, `all` records all, `none` records none.
+        capture_reasoning: Whether the reasoning of the model is recorded.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, or *capture_messages* is wrong.
+        DeclarationError: It is not a client, another argument is wrong, or the installed library
+            sends its requests in another way.
     """
-    watched: C = _watch(PROVIDER, client, capture_messages)
+    watched: C = _watch(PROVIDER, client, capture_messages, capture_reasoning)
     return watched
 
 
@@ -80,46 +85,8 @@ def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
 
 
 def _chat_request(body: Mapping[str, Any]) -> Request:
-    messages = [_chat_message(each) for each in listed(body, "messages")]
+    messages = [chat_message(each) for each in listed(body, "messages")]
     return Request(messages, None, _tools(body), settings_of(body, SETTINGS))
-
-
-def _chat_message(message: object) -> _llm.Message:
-    content = get(message, "content")
-    parts = listed(content)
-    return _llm.message(
-        get(message, "role") or "assistant",
-        text_or_parts([_part(part) for part in parts])
-        if parts
-        else content or get(message, "refusal"),
-        tool_calls=[_chat_call(call) for call in listed(message, "tool_calls")],
-        tool_call_id=get(message, "tool_call_id"),
-    )
-
-
-def _chat_call(call: object) -> dict[str, object]:
-    function = get(call, "function") or get(call, "custom")
-    arguments = get(function, "arguments")
-    if arguments is None:
-        arguments = get(function, "input")
-    return _llm.tool_call(get(call, "id"), get(function, "name"), arguments)
-
-
-def _part(part: object) -> object:
-    """Return a part of a message: its text, or a description of anything else."""
-    kind = get(part, "type")
-    for name in ("text", "refusal"):
-        text = get(part, name)
-        if isinstance(text, str):
-            return text
-    image, audio, file = get(part, "image_url"), get(part, "input_audio"), get(part, "file")
-    sources = (
-        get(image, "url") or image,
-        get(audio, "data"),
-        *(get(each, name) for each in (file, part) for name in ("file_data", "file_id")),
-        get(part, "file_url"),
-    )
-    return media_of(kind, next((each for each in sources if isinstance(each, str)), None))
 
 
 def _tools(body: Mapping[str, Any]) -> list[dict[str, object]]:
@@ -133,34 +100,23 @@ def _chat_answer(answer: object) -> Answer:
     choices = listed(answer, "choices")
     messages = [get(choice, "message") for choice in choices]
     return Answer(
-        [_chat_message(message) for message in messages if message is not None],
+        [chat_message(message) for message in messages if message is not None],
         [get(choice, "finish_reason") for choice in choices],
-        _tokens(answer),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
-    )
-
-
-def _tokens(answer: object) -> dict[str, object]:
-    usage = get(answer, "usage")
-    inputs = get(usage, "prompt_tokens_details") or get(usage, "input_tokens_details")
-    outputs = get(usage, "completion_tokens_details") or get(usage, "output_tokens_details")
-    prompt, completion = get(usage, "prompt_tokens"), get(usage, "completion_tokens")
-    return _llm.token_usage(
-        get(usage, "input_tokens") if prompt is None else prompt,
-        get(usage, "output_tokens") if completion is None else completion,
-        get(usage, "total_tokens"),
-        cache_read=get(inputs, "cached_tokens"),
-        reasoning=get(outputs, "reasoning_tokens"),
     )
 
 
 class _Choices:
     """The chunks of a streamed chat completion, or of a completion."""
 
+    status: Status = "complete"
+
     def __init__(self) -> None:
         self.is_finished = False
         self._texts: dict[object, list[str]] = {}
+        self._thoughts: dict[object, list[str]] = {}
         self._calls: dict[object, dict[object, dict[str, Any]]] = {}
         self._reasons: dict[object, object] = {}
         self._fields: dict[str, Any] = {}
@@ -178,6 +134,9 @@ class _Choices:
             if isinstance(text, str) and text:
                 texts.append(text)
                 has_part = True
+            thought = first(delta, *THOUGHTS)
+            if isinstance(thought, str):
+                self._thoughts.setdefault(index, []).append(thought)
             for part in listed(delta, "tool_calls"):
                 self._add_call(self._calls.setdefault(index, {}), part)
                 has_part = True
@@ -198,72 +157,57 @@ class _Choices:
 
     def answer(self) -> Answer:
         messages = [
-            _llm.message(
-                "assistant",
-                "".join(texts) or None,
-                tool_calls=[
-                    _llm.tool_call(call.get("id"), call.get("name"), "".join(call["arguments"]))
-                    for call in self._calls.get(index, {}).values()
-                ],
+            chat_message(
+                {
+                    "content": "".join(texts),
+                    THOUGHTS[0]: "".join(self._thoughts.get(index, ())),
+                    "tool_calls": [
+                        {
+                            "id": call.get("id"),
+                            "function": {**call, "arguments": "".join(call["arguments"])},
+                        }
+                        for call in self._calls.get(index, {}).values()
+                    ],
+                }
             )
             for index, texts in self._texts.items()
         ]
         fields = self._fields
         reasons = list(self._reasons.values())
-        return Answer(messages, reasons, _tokens(fields), fields.get("model"), fields.get("id"))
+        return Answer(
+            messages,
+            reasons,
+            tokens_of(fields.get("usage")),
+            fields.get("model"),
+            fields.get("id"),
+        )
 
 
 # Responses
 
 
 def _response_request(body: Mapping[str, Any]) -> Request:
-    asked = body.get("input")
-    messages = [_llm.message("user", asked)] if isinstance(asked, str) else _merged(listed(asked))
+    messages = messages_of(body.get("input"))
     return Request(messages, body.get("instructions"), _tools(body), settings_of(body, SETTINGS))
 
 
-def _merged(items: Iterable[object]) -> list[_llm.Message]:
-    """Return items of a response as messages: a text and the calls that follow it are one."""
-    messages: list[_llm.Message] = []
-    for item in items:
-        message = _item_message(item)
-        if message is None:
-            continue
-        calls, last = message.get("tool_calls"), messages[-1] if messages else None
-        if calls and last is not None and last["role"] == "assistant":
-            earlier = last.get("tool_calls")
-            last["tool_calls"] = [*listed(earlier), *listed(calls)]
-        else:
-            messages.append(message)
-    return messages
-
-
-def _item_message(item: object) -> _llm.Message | None:
-    kind = get(item, "type")
-    if kind in IN_CALLS:
-        arguments = get(item, "arguments")
-        arguments = get(item, "input") if arguments is None else arguments
-        call_id = get(item, "call_id") or get(item, "id")
-        call = _llm.tool_call(call_id, get(item, "name"), arguments)
-        return _llm.message("assistant", None, tool_calls=[call])
-    call_id = get(item, "call_id")
-    if call_id is not None and get(item, "output") is not None:
-        parts = [_part(part) for part in listed(item, "output")]
-        content = text_or_parts(parts) if parts else get(item, "output")
-        return _llm.message("tool", content, tool_call_id=call_id)
-    if get(item, "role") is not None:
-        return _chat_message(item)
-    return None if kind == REASONING else _llm.message("assistant", {"type": kind})
-
-
 def _response_answer(answer: object) -> Answer:
+    error = get(answer, "error")
     return Answer(
-        _merged(listed(answer, "output")),
+        messages_of(listed(answer, "output")),
         [get(get(answer, "incomplete_details"), "reason") or get(answer, "status")],
-        _tokens(answer),
+        tokens_of(get(answer, "usage")),
         get(answer, "model"),
         get(answer, "id"),
+        None if error is None else {"type": get(error, "code"), "message": get(error, "message")},
     )
+
+
+def _status(response: object) -> Status | None:
+    status = get(response, "status")
+    if status in {"queued", "in_progress"}:
+        return None
+    return status if status in {"failed", "cancelled"} else "complete"
 
 
 class _Events:
@@ -271,53 +215,26 @@ class _Events:
 
     def __init__(self) -> None:
         self.is_finished = False
+        self.status: Status = "complete"
         self._response: object = None
-        self._texts: list[str] = []
-        self._calls: dict[object, dict[str, Any]] = {}
+        self._items = StreamedItems()
 
     def add(self, item: object) -> bool:
-        kind, delta = get(item, "type"), get(item, "delta")
         response = get(item, "response")
-        if response is not None:
-            self._response = response
-            self.is_finished = kind in {
-                "response.completed", "response.incomplete", "response.failed",
-            }  # fmt: skip
-            return False
-        if kind == "response.output_item.added":
-            call = get(item, "item")
-            if get(call, "type") in IN_CALLS:
-                self._calls[get(item, "output_index")] = {"call": call, "arguments": []}
-            return False
-        if not isinstance(delta, str) or not delta:
-            return False
-        if kind in {"response.output_text.delta", "response.refusal.delta"}:
-            self._texts.append(delta)
-        elif kind in {
-            "response.function_call_arguments.delta", "response.custom_tool_call_input.delta",
-        }:  # fmt: skip
-            known = self._calls.setdefault(get(item, "output_index"), {"arguments": []})
-            known["arguments"].append(delta)
-        else:
-            return False
-        return True
+        if response is None:
+            return self._items.add(item)
+        self._response, self.status = response, _status(response) or "complete"
+        self.is_finished = get(item, "type") in {
+            "response.completed", "response.incomplete", "response.failed",
+        }  # fmt: skip
+        return False
 
     def answer(self) -> Answer:
-        if self.is_finished and listed(self._response, "output"):
-            return _response_answer(self._response)
-        calls = [
-            _llm.tool_call(
-                get(call.get("call"), "call_id"),
-                get(call.get("call"), "name"),
-                "".join(call["arguments"]),
-            )
-            for call in self._calls.values()
-        ]
-        text = "".join(self._texts) or None
-        messages = [_llm.message("assistant", text, tool_calls=calls)] if text or calls else []
         begun = _response_answer(self._response)
+        if self.is_finished and begun.messages:
+            return begun
         reasons = begun.finish_reasons if self.is_finished else ()
-        return begun._replace(messages=messages, finish_reasons=reasons)
+        return begun._replace(messages=self._items.messages(), finish_reasons=reasons)
 
 
 # Completions and embeddings
@@ -347,7 +264,7 @@ def _completion_answer(answer: object) -> Answer:
 
 
 def _embedding_answer(answer: object) -> Answer:
-    return Answer([], (), _tokens(answer), get(answer, "model"))
+    return Answer([], (), tokens_of(get(answer, "usage")), get(answer, "model"))
 
 
 add_to_header(f"remit-openai@{__version__}")
@@ -357,11 +274,18 @@ PROVIDER: Final = Provider(
     declare("openai:llm", "llm", title="Model call", description="A call of an OpenAI client."),
     {
         "chat/completions": Operation("chat", _chat_request, _chat_answer, _Choices),
-        "responses": Operation("responses", _response_request, _response_answer, _Events),
+        "responses": Operation("responses", _response_request, _response_answer, _Events, _status),
+        "responses/compact": Operation("compact", _response_request, _response_answer),
         "completions": Operation(
             "text_completion", _completion_request, _completion_answer, _Choices
         ),
         "embeddings": Operation("embeddings", _embedding_request, _embedding_answer),
     },
     (openai.OpenAI, openai.AsyncOpenAI),
+    {
+        getattr(openai, f"{prefix}{cls}"): name
+        for cls, name in (("AzureOpenAI", AZURE_OPENAI), ("BedrockOpenAI", BEDROCK))
+        for prefix in ("", "Async")
+        if hasattr(openai, f"{prefix}{cls}")
+    },
 )

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from typing import Any, ClassVar, Final, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
@@ -30,18 +33,21 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.spans import Content, Status
+from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SpanTable
 from remit._base.frames import caller
-from remit._base.guard import guarded
+from remit._base.guard import guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceilings
+from remit._record.runs import OpenRun, SpanContext
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
-from remit.integrations._llm import get, listed, text_or_parts
+from remit.integrations._llm import get, listed
+from remit.integrations._providers import provider_at, provider_named
+from remit.integrations._responses import content_of, messages_of
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "openai-agents"
@@ -57,6 +63,8 @@ _llm.required(PACKAGE, LOWEST, _found)
 from agents import (
     Agent,
     AgentSpanData,
+    ComputerTool,
+    FunctionSpanData,
     FunctionTool,
     GenerationSpanData,
     GuardrailSpanData,
@@ -74,14 +82,17 @@ from agents import (
     Trace,
     TracingProcessor,
     UserError,
+    default_tool_error_function,
     get_current_span,
 )
 from agents.tool_context import ToolContext
 
+from remit.integrations import _openai_tools
+
 TAgent = TypeVar("TAgent", bound=Agent[Any])
 
 FRAMEWORK: Final = "openai-agents"
-TOOL_FAILED: Final = "An error occurred while running the tool"
+TOOL_FAILED: Final = default_tool_error_function(cast("Any", None), ValueError())
 """How the text begins that the SDK gives the model in place of a tool's exception."""
 
 add_to_header(f"remit-openai-agents@{__version__}")
@@ -107,6 +118,10 @@ _tools: Final[SpanTable[int]] = SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
 _runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
+_not_known_as_governed: Final[WeakKeyDictionary[OpenRun, dict[bytes, str]]] = WeakKeyDictionary()
+"""Names of the open agents that have asked for no governed tools, by the key of their span."""
+_next_governed: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents", default=None)
+"""Name of a governed agent whose span has not begun: older versions read its tools before."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
 
@@ -114,21 +129,27 @@ _denials: Final[dict[int, list[DeniedError]]] = {}
 class RemitProcessor(TracingProcessor):
     """Records the traces of the SDK: agents, model calls, handoffs and guardrails.
 
-    Tools are recorded if their agent is governed; see `govern`.
+    Tools are recorded and limited if their agent is governed; see `govern`. Without it, they are
+    recorded only.
     """
 
-    def __init__(self, capture_messages: _llm.CaptureMessages = "new") -> None:
+    def __init__(
+        self,
+        capture_messages: _llm.CaptureMessages = "new",
+        *,
+        capture_reasoning: bool = False,
+    ) -> None:
         """Check the argument.
 
         Args:
             capture_messages: `new` records the messages that the previous call below the same
                 parent did not have, `all` records all, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
-            DeclarationError: *capture_messages* is none of them.
+            DeclarationError: An argument is wrong.
         """
-        capture = _llm.checked_capture(capture_messages, "RemitProcessor")
-        self._history = _llm.History(capture)
+        self._history = _llm.history("RemitProcessor", capture_messages, capture_reasoning)
         self._place = caller()
 
     def on_trace_start(self, trace: Trace) -> None:
@@ -144,18 +165,26 @@ class RemitProcessor(TracingProcessor):
             RunTerminated: The run was terminated; the SDK lets it pass.
         """
         data, key = span.span_data, span.span_id
-        recorder = RECORDERS.get(data.type)
+        if _spans.get(key) is not None:  # another processor records it
+            return
+        recorder, parent = RECORDERS.get(data.type), _spans.context(span.parent_id or "")
+        name = _not_governed(parent) if isinstance(data, FunctionSpanData) else None
+        if parent is not None and name is not None:
+            _start_not_governed(key, data, parent, name, self._place)
+            return
         if recorder is None:
             if span.parent_id is not None:
                 _spans.alias(key, span.parent_id)
-            return
-        if _spans.get(key) is not None:  # another processor records it
             return
         agent = None
         if recorder is AGENT and _spans.context() is None:
             agent = _agent_named(str(data.name), self._place)
         payload = partial(_started, data)
-        _spans.start(key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent)
+        started = _spans.start(
+            key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent
+        )
+        if recorder is AGENT:
+            _note_agent(started.context, str(data.name))
         handled = sys.exception()
         if handled is not None:
             _handled[key] = handled
@@ -171,6 +200,8 @@ class RemitProcessor(TracingProcessor):
             _spans.end(key)
             return
         result: Content | None = None
+        if isinstance(data, AgentSpanData):
+            _forget_agent(started.context, has_tools=bool(data.tools))
         if RECORDERS.get(data.type) is LLM:
             parent = _spans.context(span.parent_id or "")
             started.describe(partial(_asked, data, self._history, parent))
@@ -180,6 +211,9 @@ class RemitProcessor(TracingProcessor):
             started.describe(partial(_started, data))
             if isinstance(data, GuardrailSpanData):
                 result = {"outputs": {"triggered": data.triggered}}
+            elif isinstance(data, FunctionSpanData):
+                result = {"outputs": {"output": data.output}}
+                error = error or _error_of_tool(span)
         _spans.end(key, result, error=error)
 
     def shutdown(self) -> None:
@@ -211,7 +245,86 @@ def _started(data: Any) -> dict[str, object]:
         return _llm.known_only(from_agent=data.from_agent, to_agent=data.to_agent)
     if isinstance(data, GuardrailSpanData):
         return {"guardrail_name": data.name}
+    if isinstance(data, FunctionSpanData):
+        inputs = None if data.input is None else _llm.json_of(data.input)
+        return _llm.known_only(tool_name=data.name, inputs=inputs)
     return {}
+
+
+# Agents without `govern`
+
+
+@guarded("an agent without govern")
+def _note_agent(context: SpanContext | None, name: str) -> None:
+    """Note that an agent begins, unless its tools are governed already."""
+    if _next_governed.get() == name:
+        _next_governed.set(None)
+    elif context is not None:
+        _not_known_as_governed.setdefault(context.run, {})[context.key] = name
+
+
+@guarded("an agent without govern")
+def _note_governed(name: str) -> None:
+    """Note that an agent is governed: that of the current span, or the one that begins next."""
+    context = _spans.context()
+    names = {} if context is None else _not_known_as_governed.get(context.run, {})
+    if context is not None and names.get(context.key) == name:
+        del names[context.key]
+    else:
+        _next_governed.set(name)
+
+
+@guarded("an agent without govern")
+def _forget_agent(context: SpanContext | None, *, has_tools: bool) -> None:
+    """Forget an agent that ends; say whether it was not governed."""
+    name = _not_governed(context)
+    if context is not None and name is not None:
+        del _not_known_as_governed[context.run][context.key]
+        if has_tools:
+            _say_not_governed(context, name)
+
+
+@guarded("an agent without govern")
+def _not_governed(context: SpanContext | None) -> str | None:
+    """Return the name of the agent whose span this is, if it is not governed."""
+    if context is None:
+        return None
+    return _not_known_as_governed.get(context.run, {}).get(context.key)
+
+
+def _say_not_governed(context: SpanContext, name: str) -> None:
+    if context.run.recorder.is_first(f"{FRAMEWORK} without govern: {name}"):
+        logger.warning(
+            "the agent %s runs without remit's govern: its tools are recorded, and not denied", name
+        )
+
+
+def _start_not_governed(
+    key: str, data: FunctionSpanData, parent: SpanContext, agent: str, place: str | None
+) -> None:
+    """Start the span of a tool of an agent that is not governed, with its violations.
+
+    The SDK contains the exceptions of a processor, except for a termination, so the tool is not
+    denied.
+
+    Raises:
+        RunTerminated: The run was terminated.
+    """
+    _say_not_governed(parent, agent)
+    denies = parent.run.recorder.on_violation == "deny"
+    recorder = _declared_by_name(data.name, place)
+    _spans.start(key, recorder, partial(_started, data), current=True, deny=not denies)
+
+
+@guarded("the declaration of a tool", TOOL)
+def _declared_by_name(name: str, place: str | None) -> SpanRecorder:
+    return declare(f"{FRAMEWORK}:tool:{name}", "tool", title=name, place=place)
+
+
+def _error_of_tool(span: Span[Any]) -> BaseException | None:
+    """Return the error of a tool, as far as its span has it."""
+    error = span.error
+    return None if error is None else UserError(f"{error['message']}: {error['data']}")
 
 
 def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseException | None:
@@ -233,14 +346,14 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
 
 def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     """Return the payload of a model call."""
-    messages, omitted = history.new(parent, _messages(data.input))
+    messages, omitted = history.new(parent, messages_of(data.input))
     if isinstance(data, GenerationSpanData):
         config = data.model_config or {}
-        model = data.model or ""
-        prefix, _, name = model.partition("/")  # of LiteLLM and any-llm
+        prefix, _, name = (data.model or "").partition("/")  # of LiteLLM and any-llm
+        provider = provider_at(config.get("base_url")) or "openai"
         return _llm.payload(
             "chat",
-            prefix if name and "model_impl" in config else "openai",
+            provider_named(prefix) if name and "model_impl" in config else provider,
             data.model,
             messages,
             omitted=omitted,
@@ -254,7 +367,7 @@ def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
         get(response, "model"),
         messages,
         omitted=omitted,
-        system=_content(get(response, "instructions")),
+        system=content_of(get(response, "instructions")),
         tools=_llm.described(
             (get(tool, "name") or get(tool, "type"), get(tool, "description"))
             for tool in listed(tools)
@@ -273,95 +386,16 @@ def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object
     """Return the result of a model call."""
     response = getattr(data, "response", None)
     output = get(response, "output") if response is not None else getattr(data, "output", None)
-    messages = history.answered(parent, _messages(output))
+    messages = history.answered(parent, messages_of(output))
     reason = get(get(response, "incomplete_details"), "reason") or get(response, "status")
     usage = getattr(data, "usage", None) or get(response, "usage")
-    before, after = get(usage, "input_tokens_details"), get(usage, "output_tokens_details")
-    tokens = _llm.token_usage(
-        get(usage, "input_tokens"),
-        get(usage, "output_tokens"),
-        get(usage, "total_tokens"),
-        cache_read=get(before, "cached_tokens"),
-        cache_write=get(before, "cache_write_tokens"),
-        reasoning=get(after, "reasoning_tokens"),
-    )
     return _llm.result(
         messages,
         [reason],
-        tokens=tokens,
+        tokens=_llm.tokens_of(usage),
         response_model=get(response, "model"),
         response_id=get(response, "id"),
     )
-
-
-def _messages(items: object) -> list[_llm.Message]:
-    """Return the items of the Responses API, or messages of Chat Completions, as messages.
-
-    The items of one answer (texts and calls of tools) are one message.
-    """
-    if isinstance(items, str):
-        return [_llm.message("user", items)]
-    messages: list[_llm.Message] = []
-    for item in listed(items):
-        inner = get(item, "output")
-        if isinstance(inner, list) and get(item, "type") is None:  # a whole answer
-            messages += _messages(cast("list[object]", inner))
-            continue
-        each = _message(item)
-        last = messages[-1] if messages else None
-        if each is None:
-            continue
-        if last is None or each["role"] != "assistant" or last["role"] != "assistant":
-            messages.append(each)
-            continue
-        texts = [text for text in (last["content"], each["content"]) if text]
-        last["content"] = "\n".join(map(str, texts)) if texts else None
-        calls = [*listed(last.get("tool_calls")), *listed(each.get("tool_calls"))]
-        last.update(_llm.known_only(tool_calls=calls or None))
-    return messages
-
-
-def _message(item: object) -> _llm.Message | None:
-    """Return one item as a message; None for those without text and call, as reasoning."""
-    kind, role = get(item, "type"), get(item, "role")
-    call_id = get(item, "call_id") or get(item, "tool_call_id")
-    if role is not None:
-        calls = [
-            _llm.tool_call(get(call, "id"), get(each, "name"), get(each, "arguments"))
-            for call in listed(get(item, "tool_calls"))
-            for each in (get(call, "function"),)
-        ]
-        content = _content(get(item, "content"))
-        return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
-    if not isinstance(kind, str):
-        return None
-    if kind.endswith("_output"):
-        return _llm.message("tool", _content(get(item, "output")), tool_call_id=call_id)
-    if kind.endswith("_call"):
-        arguments = get(item, "arguments") or get(item, "action") or get(item, "input")
-        name = get(item, "name") or kind
-        call = _llm.tool_call(call_id or get(item, "id"), name, arguments)
-        return _llm.message("assistant", None, tool_calls=[call])
-    return None
-
-
-def _content(value: object) -> object:
-    """Return the text of a content, or its parts if some are not text."""
-    parts = [_part(part) for part in listed(value)]
-    return text_or_parts(parts) if isinstance(value, list) else value
-
-
-def _part(part: object) -> object:
-    text = get(part, "text") or get(part, "refusal")
-    if isinstance(text, str):
-        return text
-    kind = get(part, "type")
-    for name in ("image_url", "file_data", "file_url", "input_audio"):
-        value = get(part, name)
-        data = value if isinstance(value, str) else get(value, "url") or get(value, "data")
-        if isinstance(data, str):
-            return _llm.media(kind, data)
-    return _llm.known_only(type=kind, id=get(part, "file_id"))
 
 
 # Governed agents
@@ -376,7 +410,8 @@ def govern(
     """Return a copy of an agent and of its handoffs, whose tools are recorded and governed.
 
     Each tool is registered with schema and risk declaration. A tool that violates the remit is not
-    called, and the model receives the reason. Govern an agent before you call its `as_tool`.
+    called, and the model receives the reason. A hosted tool or a computer that violates it is not
+    offered to the model. Govern an agent before you call its `as_tool`.
 
     Args:
         agent: The agent.
@@ -385,10 +420,12 @@ def govern(
             of the agent and to the steps inside them.
 
     Raises:
-        DeclarationError: *agent* is not an agent, or a name or a data risk is wrong.
+        DeclarationError: *agent* is not an agent, a name or a data risk is wrong, or the installed
+            SDK lacks a part on which the policy relies.
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
+    _llm.check_relied_on("govern", PACKAGE, _missing_parts())
     for name, given in (("risks", risks), ("remits", remits)):
         if given is not None and not isinstance(given, Mapping):
             raise DeclarationError(
@@ -398,6 +435,23 @@ def govern(
     governed = governance.agent(agent)
     governance.check()
     return cast("TAgent", governed)
+
+
+def _missing_parts() -> Iterator[str]:
+    """Yield the parts of the SDK without which an agent would not be governed."""
+    yield from _llm.lacks(Agent, "get_all_tools", "get_mcp_tools")
+    yield from _llm.lacks(FunctionTool, "tool_input_guardrails", "tool_output_guardrails")
+    yield from _llm.lacks(Handoff, "on_invoke_handoff", "_agent_ref")
+    for cls, name in _openai_tools.WORK.items():
+        yield from _llm.lacks(cls, name)
+    if not _clones_are_governed():
+        yield "clones of an Agent that have its class"
+
+
+@guarded("a look at the clone of an agent", default=False)
+def _clones_are_governed() -> bool:
+    agent = _Governance({}, {}, None).agent(Agent[Any](name="remit"))
+    return isinstance(agent.clone(name="clone"), _GovernedAgent)
 
 
 class _Governance:
@@ -453,7 +507,7 @@ class _Governance:
         )
         self._copies[id(agent)] = governed
         self._agents.add(agent.name)
-        self._tools.update(tool.name for tool in governed.tools if isinstance(tool, FunctionTool))
+        self._tools.update(map(_openai_tools.name_of, governed.tools))
         is_late = (_target(item) is None for item in governed.handoffs)
         # The tools of servers and of an agent in a sandbox are made at each turn.
         if agent.mcp_servers or getattr(agent, "capabilities", None) or any(is_late):
@@ -476,17 +530,60 @@ class _Rules:
 
     Attributes:
         ceilings: The limits of the agent for its tools.
+        elsewhere: The recorders of the tools that run at OpenAI, by name.
+        withheld: The names of tools of which the log says that they are not offered.
     """
 
     governance: _Governance
     agent: str
     risks: Mapping[str, DataRisk]
     ceilings: Ceilings
+    elsewhere: dict[str, SpanRecorder] = field(default_factory=dict[str, SpanRecorder])
+    withheld: set[str] = field(default_factory=set[str])
 
     def tool(self, tool: Tool) -> Tool:
-        """Return a governed copy of *tool*, or itself if it is one or cannot be governed."""
-        if not isinstance(tool, FunctionTool):
+        """Return a governed copy of *tool*, or itself if it is one or runs elsewhere."""
+        if isinstance(tool, FunctionTool):
+            return self._function_tool(tool)
+        if not _openai_tools.runs_here(tool):
+            self._declare_elsewhere(tool)
             return tool
+        earlier = _openai_tools.guard_of(tool)
+        if isinstance(earlier, _WorkGuard) and earlier.rules is self:
+            return tool
+        guard = _WorkGuard(tool, self, cast("_WorkGuard | None", earlier))
+        return _openai_tools.guarded_copy(tool, guard)
+
+    def offers(self, tool: Tool) -> bool:
+        """Return whether a model may call *tool*.
+
+        It may not if the remit rules the tool out and no denial of a call reaches the model.
+        """
+        if _openai_tools.is_deniable(tool):
+            return True
+        guard = _openai_tools.guard_of(tool)
+        recorder = (
+            guard.recorder if isinstance(guard, _WorkGuard) else self._declare_elsewhere(tool)
+        )
+        if not spans.is_ruled_out(recorder, self.ceilings):
+            return True
+        if recorder.name not in self.withheld:
+            self.withheld.add(recorder.name)
+            logger.warning(
+                "%s of the agent %s is not offered to the model: the remit rules it out, and no "
+                "call of it can be answered with a denial",
+                recorder.name,
+                self.agent,
+            )
+        return False
+
+    def _declare_elsewhere(self, tool: Tool) -> SpanRecorder:
+        name = _openai_tools.name_of(tool)
+        if name not in self.elsewhere:
+            self.elsewhere[name] = _declared(tool, self.risks.get(name), self.governance.place)
+        return self.elsewhere[name]
+
+    def _function_tool(self, tool: FunctionTool) -> FunctionTool:
         inputs = [*(tool.tool_input_guardrails or ())]
         outputs = [*(tool.tool_output_guardrails or ())]
         earlier = next(filter(None, map(_guard_of, inputs)), None)
@@ -572,9 +669,11 @@ class _GovernedAgent(Agent[Any]):
         Raises:
             RunTerminated: The run was terminated.
         """
-        tools = [*map(self.remit_rules.tool, await super().get_all_tools(run_context))]
+        rules = self.remit_rules
+        tools = [*map(rules.tool, await super().get_all_tools(run_context))]
         _check_terminated()
-        return tools
+        _note_governed(self.name)
+        return [*filter(rules.offers, tools)]
 
 
 @guarded("the termination of a run")
@@ -626,24 +725,103 @@ def _governed_class(cls: type[Agent[Any]], rules: _Rules) -> type[Agent[Any]]:
     )
 
 
-class _Guard:
-    """Opens and ends the span of one tool of one agent, as guardrails of the tool."""
+class _ToolGuard:
+    """The risk, the limits and the step of one tool of one agent.
 
-    def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
-        """Declare the tool; the limits of an *earlier* guard of it apply as well."""
+    Attributes:
+        step: The recorder of the decorated function that the tool calls, if it does.
+        recorder: The recorder of the tool, else *step*.
+    """
+
+    def __init__(self, tool: Tool, rules: _Rules, earlier: _ToolGuard | None, work: object) -> None:
+        """Declare the tool, which calls *work*; the limits of an *earlier* guard apply as well."""
         self.rules = rules
-        risk = rules.risks.get(tool.name)
+        risk = rules.risks.get(_openai_tools.name_of(tool))
         self.risk: DataRisk | None = risk or (None if earlier is None else earlier.risk)
         self.ceilings: Ceilings = rules.ceilings
         if earlier is not None:
             more = (each for each in earlier.ceilings if each not in rules.ceilings)
             self.ceilings = (*rules.ceilings, *more)
-        self._step = _decorated(tool)
-        self._recorder = self._step or _declared(tool, self.risk, rules.governance.place)
+        self.step = _decorated(work)
+        self.recorder = self.step or _declared(tool, self.risk, rules.governance.place)
 
-    def __deepcopy__(self, memo: object) -> _Guard:
+    def __deepcopy__(self, memo: object) -> Self:
         """Return itself, as the governance does."""
         return self
+
+    def run_options(self) -> tuple[dict[str, object], spans.StartOptions]:
+        """Return payload and options of a span around one call, as no trace has opened a run."""
+        name, (ceiling, *_) = self.rules.agent, self.ceilings
+        agent = _agent_named(name, self.rules.governance.place)
+        return {"agent_name": name}, {"agent": agent, "ceiling": ceiling}
+
+
+class _WorkGuard(_ToolGuard):
+    """Judges and records the calls of a tool that is no function tool, and runs in the program."""
+
+    def __init__(self, tool: Tool, rules: _Rules, earlier: _WorkGuard | None) -> None:
+        """Declare the tool."""
+        work = _openai_tools.work_of(tool)
+        super().__init__(tool, rules, earlier, getattr(work, "remit_work", work))
+        self._tool, self._name = tool, _openai_tools.name_of(tool)
+
+    async def call(
+        self, work: Callable[..., Any], *args: Any, inputs: object, call_id: object = None
+    ) -> Any:
+        """Call *work*, and return its result, or the answer to a call that is denied.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: An action of a computer is denied, which has no answer for that.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        payload = _llm.known_only(tool_name=self._name, call_id=call_id, inputs=inputs)
+        with spans.inside(_spans.context()), ExitStack() as stack:
+            try:
+                with self._start(stack, payload) as span:
+                    result = work(*args)
+                    if inspect.isawaitable(result):
+                        result = await result
+                    _end(span, result, inputs)
+            except DeniedError as denied:
+                if isinstance(self._tool, ComputerTool):
+                    raise
+                return _openai_tools.answer(self._tool, denied.for_model())
+            return result
+
+    @spans.judging(TOOL, ManualSpan())
+    def _start(self, stack: ExitStack, payload: Mapping[str, object]) -> ManualSpan:
+        """Judge the tool, and start its span; a span around that ends with *stack*.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The tool is denied.
+        """
+        if self.ceilings and _spans.context() is None:
+            described, options = self.run_options()
+            stack.enter_context(spans.start(AGENT, described, **options))
+        for ceiling in self.ceilings:
+            spans.within(ceiling)
+        if self.step is not None:  # it judges and records itself
+            return ManualSpan()
+        return spans.start(self.recorder, payload)
+
+
+@guarded("the end of a tool")
+def _end(span: ManualSpan, result: object, inputs: object) -> None:
+    """End the span of a tool that has returned."""
+    status: Status | None = "failed" if get(result, "status") == "failed" else None
+    span.end(
+        lambda: {"outputs": {"output": _openai_tools.output_of(result, inputs)}}, status=status
+    )
+
+
+class _Guard(_ToolGuard):
+    """Opens and ends the span of one function tool of one agent, as guardrails of the tool."""
+
+    def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
+        """Declare the tool."""
+        super().__init__(tool, rules, earlier, getattr(tool, "__wrapped__", None))
 
     def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
         """Start the span of the tool, or deny the tool."""
@@ -668,11 +846,11 @@ class _Guard:
             self._open_run(id(call))
         for ceiling in self.ceilings:
             spans.within(ceiling)
-        if self._step is not None:  # it has a separate span
-            spans.permit(self._step, partial(_arguments, call))
+        if self.step is not None:  # it has a separate span
+            spans.permit(self.step, partial(_arguments, call))
             _denials[id(call)] = spans.collect_denials()
         elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
-            _tools.start(id(call), self._recorder, partial(_called, call), current=True)
+            _tools.start(id(call), self.recorder, partial(_called, call), current=True)
 
     def _open_run(self, key: int) -> None:
         """Open a run for one call of the tool, as no trace of its agent has opened one.
@@ -680,10 +858,8 @@ class _Guard:
         Raises:
             DeniedError: None could be opened, in which the remit would hold.
         """
-        name, place = self.rules.agent, self.rules.governance.place
-        payload, (ceiling, *_) = {"agent_name": name}, self.ceilings
-        agent = _agent_named(name, place)
-        _runs.start(key, AGENT, payload, current=True, agent=agent, ceiling=ceiling)
+        payload, options = self.run_options()
+        _runs.start(key, AGENT, payload, current=True, **options)
 
     @guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
@@ -703,18 +879,19 @@ class _Guard:
 
 
 @guarded("a look at the function of a tool")
-def _decorated(tool: FunctionTool) -> SpanRecorder | None:
-    return step_of(getattr(tool, "__wrapped__", None))
+def _decorated(work: object) -> SpanRecorder | None:
+    return step_of(work)
 
 
 @guarded("the declaration of a tool", TOOL)
-def _declared(tool: FunctionTool, risk: DataRisk | None, place: str | None) -> Any:
+def _declared(tool: Tool, risk: DataRisk | None, place: str | None) -> Any:
+    name = _openai_tools.name_of(tool)
     return declare(
-        f"{FRAMEWORK}:tool:{tool.name}",
+        f"{FRAMEWORK}:tool:{name}",
         "tool",
-        params=tool.params_json_schema,
-        title=tool.name,
-        description=tool.description or None,
+        params=getattr(tool, "params_json_schema", None),
+        title=name,
+        description=getattr(tool, "description", None) or None,
         data_risk=risk,
         place=place,
     )
@@ -739,12 +916,13 @@ def _called(call: ToolContext[Any]) -> dict[str, object]:
 def _has_failed(output: object) -> bool:
     """Return whether the tool raised an exception, in whose place the model reads *output*.
 
-    The SDK hides the exception; the span of its trace, if there is one, says that there was one.
+    The SDK hides the exception, and notes it in the span of its trace. Without traces, only the
+    text tells it.
     """
-    if isinstance(output, str) and output.startswith(TOOL_FAILED):
-        return True
     span = get_current_span()
-    return span is not None and span.error is not None
+    if span is not None and span.started_at and isinstance(span.span_data, FunctionSpanData):
+        return span.error is not None
+    return isinstance(output, str) and output.startswith(TOOL_FAILED)
 
 
 @guarded("the end of a tool")

@@ -31,6 +31,7 @@ from remit._adapters.declare import (
     declare,
     declare_agent,
     interrupts,
+    risks_by_name,
     step_of,
 )
 from remit._adapters.spans import ManualSpan, Status
@@ -43,9 +44,11 @@ from remit._policy.limits import Ceiling
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
+from remit.integrations._providers import provider_at, provider_named
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "pydantic-ai-slim"
+OPENAI: Final = "openai"
 LOWEST: Final = "2.38"
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
 
@@ -98,7 +101,6 @@ from pydantic_ai.toolsets import (
     RenamedToolset,
     WrapperToolset,
 )
-from pydantic_ai.usage import RequestUsage
 
 __all__ = ["Remit"]
 
@@ -115,10 +117,18 @@ AGENTS: Final = declare_agent("pydantic-ai.agents:agent", name="agent")
 add_to_header(f"remit-pydantic-ai@{__version__}")
 interrupts(ApprovalRequired, CallDeferred)
 
+HOOKS: Final = (
+    "for_agent", "wrap_run", "wrap_model_request", "wrap_tool_execute", "wrap_output_process",
+)  # fmt: skip
+"""Hooks of a capability without which nothing is denied."""
+
 UNNAMED: Final = "agent"
 """Name of an agent without one."""
 NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
 """Settings that may hold credentials."""
+
+CONTENTS: Final = frozenset({"text", "thinking", "file"})
+"""Kinds of the parts of an answer that are recorded as its content."""
 
 WRAPS_MODELS: Final = hasattr(AbstractCapability, "get_wrapper_model")
 """Whether capabilities may wrap the model that serves a request: since 2.62."""
@@ -149,6 +159,7 @@ class Remit(AbstractCapability[Any]):
         risks: Mapping[str, DataRisk] | None = None,
         data_risk: DataRisk | None = None,
         capture_messages: _llm.CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Take the declarations of an agent.
 
@@ -158,16 +169,18 @@ class Remit(AbstractCapability[Any]):
             data_risk: The agent's remit, for all steps below the agent.
             capture_messages: `new` records the messages of each model call that the previous one
                 did not have; `all` records all of them, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
                 has a name that is not a tool of the agent.
         """
+        _llm.check_relied_on("Remit", PACKAGE, _llm.lacks(AbstractCapability, *HOOKS))
         place = caller()
         ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
-        self.declared = _Declared(_checked_risks(risks), remits, place)
-        self._history = _llm.History(_llm.checked_capture(capture_messages, "Remit"))
+        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, place)
+        self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
     @classmethod
     def combine(cls, capabilities: Sequence[AbstractCapability[Any]]) -> AbstractCapability[Any]:
@@ -509,15 +522,16 @@ class _Request:
         self.streams = context.streaming
         self.span = ManualSpan()
         self.stream: StreamedResponse | None = None
+        self._payload: dict[str, object] = {}
 
     def payload(self) -> dict[str, object]:
         context = self._context
         settings = cast("Mapping[str, object]", context.model_settings or {})
         messages, omitted = self._history.new(self._parent, list(_messages(context.messages)))
         tools = context.model_request_parameters.function_tools
-        return _llm.payload(
+        self._payload = _llm.payload(
             "chat",
-            context.model.system,
+            _provider_of(context.model),
             context.model.model_name,
             messages,
             omitted=omitted,
@@ -526,13 +540,23 @@ class _Request:
             settings={key: value for key, value in settings.items() if key not in NOT_RECORDED},
             stream=self.streams,
         )
+        return self._payload
+
+    def _name_provider(self, response: ModelResponse) -> None:
+        """Record the provider that answered, where the model is one of several."""
+        name = response.provider_name
+        if name and self._payload and self._context.model.system != name:
+            self.span.describe({**self._payload, "provider": provider_named(name)})
 
     def result(self, response: ModelResponse) -> dict[str, object]:
         messages = self._history.answered(self._parent, list(_messages([response])))
+        usage = response.usage
+        counts = (usage.input_tokens, usage.output_tokens)
+        self._name_provider(response)
         return _llm.result(
             messages,
             [response.finish_reason],
-            tokens=_tokens(response.usage),
+            tokens=_llm.tokens_of(usage if any(counts) else None),
             response_model=response.model_name,
             response_id=response.provider_response_id,
             first_token_ms=self._first_token_ms(),
@@ -591,18 +615,6 @@ def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
 
 
 # Tools
-
-
-def _checked_risks(risks: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
-    if risks is not None and not isinstance(cast("object", risks), Mapping):
-        raise DeclarationError(
-            f"Remit: risks is {describe_value(risks)}; expected a mapping of names of tools to "
-            "remit.risk(...)"
-        )
-    checked = dict(risks or {})
-    for name, risk in checked.items():
-        ceiling_of(f"Remit(risks={{{name!r}: ...}})", risk)
-    return checked
 
 
 def _tools_of(
@@ -700,6 +712,12 @@ def _name_of(ctx: RunContext[Any]) -> str:
     return name if isinstance(name, str) and name else UNNAMED
 
 
+def _provider_of(model: Model) -> str:
+    """Return the provider of a model; of one that speaks the API of OpenAI, its server."""
+    name = model.system
+    return (provider_at(model.base_url) if name == OPENAI else None) or provider_named(name)
+
+
 def _status_of(response: ModelResponse) -> Status | None:
     """Return that a stream was left before its end."""
     left = getattr(response, "state", None) in {"incomplete", "interrupted"}
@@ -751,18 +769,22 @@ def _tool_calls(calls: Iterable[Any]) -> list[dict[str, object]]:
 
 
 def _answer(response: ModelResponse) -> object:
-    """Return the text of an answer, and a description of its files."""
-    texts = [part.content for part in response.parts if part.part_kind == "text"]
-    files = [_item(part.content) for part in response.parts if part.part_kind == "file"]
-    text = "".join(texts) if texts else None
-    return [*texts, *files] if files else text
+    """Return the text of an answer, its reasoning, and a description of its files."""
+    parts = [_answer_part(part) for part in response.parts if part.part_kind in CONTENTS]
+    return _llm.text_or_parts(part for part in parts if part)
+
+
+def _answer_part(part: Any) -> object:
+    if part.part_kind == "thinking":
+        return _llm.reasoning(part.content) if part.content else None
+    return _item(part.content)
 
 
 def _content(value: str | Sequence[UserContent] | None) -> object:
     if value is None or isinstance(value, str):
         return value
-    items = [_item(item) for item in value if getattr(item, "kind", None) != "cache-point"]
-    return items[0] if len(items) == 1 and isinstance(items[0], str) else items
+    items = (_item(item) for item in value if getattr(item, "kind", None) != "cache-point")
+    return _llm.text_or_parts(items)
 
 
 def _item(item: object) -> object:
@@ -773,18 +795,6 @@ def _item(item: object) -> object:
         return text
     kind, url, file_id = (getattr(item, name, None) for name in ("kind", "url", "file_id"))
     return _llm.known_only(type=kind, url=url, id=file_id)
-
-
-def _tokens(usage: RequestUsage) -> dict[str, object]:
-    counts = (usage.input_tokens, usage.output_tokens)
-    if not any(counts):
-        return {}
-    return _llm.token_usage(
-        *counts,
-        cache_read=usage.cache_read_tokens,
-        cache_write=usage.cache_write_tokens,
-        reasoning=usage.details.get("reasoning_tokens"),
-    )
 
 
 def _cost(response: ModelResponse) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ class AgentForCreate(WireModel):
     description: str | None = None
     """Description for people."""
     external_identifier: str | None = None
-    """The client's name of the agent, unique in the account; it cannot be changed later."""
+    """The client's name for the agent, unique in the account; it cannot be changed later."""
     id: str | None = None
     """Id for the agent, a PFID in the account's partition; by default the server generates one."""
     owner_person_id: str | None = None
@@ -72,7 +72,7 @@ class Agent(WireModel):
     description: str | None = None
     """Description for people."""
     external_identifier: str | None = None
-    """The client's name of the agent."""
+    """The client's name for the agent."""
     status: Literal["pending", "active", "dormant", "retired"]
     """Status."""
     owner_person_id: str | None = None

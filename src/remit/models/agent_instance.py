@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from pydantic import ConfigDict, Field, field_validator
 
 from remit.models._types import AgentStatus, FinishStatus, JsonObject, Purpose, WireModel
+from remit.models.agent_span import StepName
 from remit.models.data_risk import ActionProfile as ActionProfile
 from remit.models.data_risk import ActionWord as ActionWord
 from remit.models.data_risk import CategoryWord as CategoryWord
@@ -68,7 +69,7 @@ class AgentSchemaVersionForRegister(WireModel):
     """
 
     external_identifier: str | None = None
-    """The client's name of this version; an identifier seen before is reused."""
+    """The client's name for this version; a known identifier selects the existing version."""
     span_schemas: dict[str, JsonObject] | None = None
     """Older form: JSON Schema of the payload by span type."""
     span_result_schemas: dict[str, JsonObject] | None = None
@@ -100,7 +101,7 @@ class AgentVersionForRegister(WireModel):
     name: str | None = None
     """Name of the version."""
     external_identifier: str | None = None
-    """The client's name of this version, for example `v1.0.0`; one seen before is reused."""
+    """The client's name for this version, for example `v1.0.0`; a known one is reused."""
     description: str | None = None
     """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
@@ -108,9 +109,9 @@ class AgentVersionForRegister(WireModel):
 
 
 class RegisterAgentInstanceRequest(WireModel):
-    """Body of a registration under an account's token, which must name the agent.
+    """Body of a registration with an account's token. It must name the agent.
 
-    Under a deployment's token see `RegisterDeploymentInstanceRequest`.
+    With a deployment's token, use `RegisterDeploymentInstanceRequest`.
     """
 
     agent_id: str
@@ -124,13 +125,13 @@ class RegisterAgentInstanceRequest(WireModel):
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
     update_current_version: bool | None = None
-    """Whether the deployment's current version becomes this one; the server takes true."""
+    """Whether this version becomes the deployment's current version; by default true."""
     environment_id: str | None = None
     """The environment in which it runs."""
     purpose: Purpose | None = None
-    """Why the instance runs; the server takes `live`."""
+    """Purpose of the run; by default `live`."""
     external_identifier: str | None = None
-    """The client's name of the instance, unique for the agent."""
+    """The client's name for the instance, unique for the agent."""
 
 
 class RegisterDeploymentInstanceRequest(WireModel):
@@ -149,11 +150,11 @@ class RegisterDeploymentInstanceRequest(WireModel):
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
     update_current_version: bool | None = None
-    """Whether the deployment's current version becomes this one; the server takes true."""
+    """Whether this version becomes the deployment's current version; by default true."""
     purpose: Purpose | None = None
-    """Why the instance runs; the server takes `live`."""
+    """Purpose of the run; by default `live`."""
     external_identifier: str | None = None
-    """The client's name of the instance, unique for the agent."""
+    """The client's name for the instance, unique for the agent."""
 
 
 class TimestampRequest(WireModel):
@@ -193,7 +194,7 @@ class InstanceForUpdate(WireModel):
 
 
 class RecordQualityRequest(WireModel):
-    """Body of a quality record: sets or removes the payload of one name, others stay."""
+    """Body of a quality record, which sets or removes the payload of one name."""
 
     name: str
     """Name of the quality schema."""
@@ -221,16 +222,18 @@ class AgentInstanceSpanCounts(WireModel):
     finished: int
     """Spans that ended in any way."""
     recorded: int | None = None
-    """All spans that its end says were recorded, if fewer are here; else it is left out."""
+    """Number of recorded spans that the end of the run reports, if fewer have arrived."""
 
 
 class Failure(WireModel):
-    """The failure of a run that began first."""
+    """The failure that ended a run, or else its first failure."""
 
     span: str | None = None
-    """Id of the span where it began; null for a run that failed before ids were kept."""
+    """Id of the span where the failure began; null for runs that older servers recorded."""
     step: str | None = None
     """Name of the span type."""
+    step_name: StepName | None = None
+    """Name of the step, if an integration gave it one and it may be listed."""
     type: str | None = None
     """Class of the error."""
     place: str | None = None
@@ -275,17 +278,17 @@ class AgentInstance(WireModel):
     termination_reason: str | None = None
     """Reason of the termination."""
     external_identifier: str | None = None
-    """The client's name of the instance."""
+    """The client's name for the instance."""
     purpose: str | None = None
     """Why it ran: `live`, `smoke_test`, `eval`, or a word that a newer server knows."""
     caused_by: str | None = None
-    """Trace id of the `traceparent` with which it was opened, if the server notes it."""
+    """Trace id of the `traceparent` with which it was opened, if the server stores it."""
     quality_payloads: dict[str, JsonObject] | None = None
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None
     """Summary of each quality payload, by name."""
     quality_errors: dict[str, list[str]] | None = None
-    """Differences of quality payloads from their declarations, by name."""
+    """For each name of a quality payload, its differences from the declaration."""
     quality_payload: JsonObject | None = None
     """Older form: the one quality payload without a name."""
     quality_summary: str | None = None
@@ -313,12 +316,12 @@ class AgentInstance(WireModel):
 
 
 class RegisteredAgent(WireModel):
-    """The agent of a registered instance, which the token may decide."""
+    """The agent of a registered instance, which the token may determine."""
 
     id: str
     """Id of the agent, a PFID."""
     external_identifier: str | None = None
-    """The client's name of it."""
+    """The client's name for it."""
     name: str
     """Its name for people."""
 
@@ -333,4 +336,4 @@ class RegisteredResponse(WireModel):
     agent: RegisteredAgent | None = None
     """Its agent, if the server includes it."""
     keeps_schema: bool | None = None
-    """Whether the identifier of the schema version is enough next time."""
+    """Whether later registrations may send only the identifier of the schema version."""

@@ -17,11 +17,11 @@ class CreateAgentSpanRequest(WireModel):
     schema_name: str
     """Name of its span type; a name that was not declared is accepted and not validated."""
     status: SpanStatus
-    """Status; a span may be created with one that ends it."""
+    """Status; a span may be created with its final status."""
     payload: JsonObject = Field(default_factory=dict)
     """The payload: the arguments of the call."""
     result_payload: JsonObject | None = None
-    """The result of the call; only with a status that ends the span."""
+    """The result of the call; only with a final status."""
     id: str | None = None
     """Id for the span, a PFID; by default the server generates one."""
     parent_span_id: str | None = None
@@ -51,6 +51,15 @@ class FinishAgentSpanRequest(WireModel):
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
 
+class StepName(WireModel):
+    """The name that an integration gave a step."""
+
+    text: str
+    """The name, such as `refunds`; of a model call `llm`."""
+    word: str
+    """Its kind, such as `agent` or `node`; of a model call, the model."""
+
+
 class AgentSpan(WireModel):
     """One step of a run, as the API returns it."""
 
@@ -70,6 +79,8 @@ class AgentSpan(WireModel):
     """Name of its span type."""
     schema_title: str | None = None
     """Title of its span type, else the name."""
+    step_name: StepName | None = None
+    """Its name, if an integration gave it one. Only remit's lists have it."""
     status: AgentStatus
     """Status."""
     payload: JsonObject | None = None
@@ -77,7 +88,7 @@ class AgentSpan(WireModel):
     result_payload: JsonObject | None = None
     """The result of the call."""
     summary: str | None = None
-    """Summary by the template of the span type; in lists only on request."""
+    """Summary made with the template of the span type; in lists only on request."""
     started_at: datetime | None = None
     """When it started; null while pending."""
     finished_at: datetime | None = None
@@ -97,13 +108,15 @@ class AgentSpan(WireModel):
     payload_byte_size_estimate: int | None = None
     """Approximate size of the payloads in bytes."""
     valid: bool | None = None
-    """Whether it matches its span type; null if it was not checked. Only remit has it."""
+    """Whether it matches its span type; null if it was not checked. Only remit's collector sends
+    it.
+    """
     schema_errors: list[str] | None = None
-    """The first differences from its span type. Only remit has it."""
+    """The first differences from its span type. Only remit's collector sends it."""
 
 
 class AnsweredSpan(AgentSpan):
     """A span as `create` and `finish` return it, with the control signal next to it."""
 
     control: ControlSignal = None
-    """Absent unless the instance was terminated: then the program should stop the run."""
+    """Present only if the instance was terminated; the program should then stop the run."""

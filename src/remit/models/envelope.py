@@ -33,7 +33,7 @@ ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form
 
 
 class SuccessResponse(WireModel, Generic[T]):
-    """One object, and a control signal for a span of a terminated instance."""
+    """One object, with a control signal if it is a span of a terminated instance."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -107,6 +107,6 @@ class PingResponse(WireModel):
     model_config = ConfigDict(extra="allow")
 
     status: str | None = None
-    """`success`, from every server that was seen."""
+    """`success` from every known server."""
     details: JsonObject | None = None
     """Scope and permissions of the token, if the server returns them."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import add_to_header, declare, declare_agent
-from remit._adapters.spans import NOTHING, ManualSpan
+from remit._adapters.spans import NOTHING, ManualSpan, Status
 from remit._adapters.tables import MAX_OPEN
 from remit._base.frames import caller
-from remit._base.guard import contain, guarded
+from remit._base.guard import contain, guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._record.context import open_context
@@ -24,32 +25,51 @@ from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages, known_only
 from remit.models.data_risk import DataRisk
 from remit.otel.conventions import (
+    OPENINFERENCE,
     OPERATIONS,
     Attributes,
     Kind,
     as_object,
+    cost_of,
+    finish_reasons_of,
+    is_streamed,
     kind_of,
     read,
     read_text,
     settings_of,
+    unread,
 )
-from remit.otel.messages import messages_of, system_of, tools_of
+from remit.otel.messages import (
+    definitions_of,
+    documents_of,
+    messages_of,
+    model_messages_of,
+    system_of,
+    tools_of,
+)
 
 SDK: Final = "opentelemetry-sdk"
+TESTED: Final = "1.25 to 1.45"
+"""Versions with which the tests of `Bridge(enforce=True)` have passed."""
 _llm.required(SDK, "1.25", _llm.installed(SDK), "remit.otel")
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
 MAX_TOOLS: Final = 1_000
 """Tools that one bridge declares; further ones are recorded as `otel:tool`."""
+UUID: Final = re.compile(r"_?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id in the name of a span, which is different in each run."""
 MAX_DEFINITIONS: Final = 64
 """Lists of tool definitions that one bridge remembers having read."""
 
 RECORDERS: Final[Mapping[Kind, SpanRecorder]] = {
     "llm": declare("otel:llm", "llm", title="Model call"),
     "agent": declare("otel:agent", "agent", title="Agent"),
+    "chain": declare("otel:chain", "agent", title="Chain"),
     "retriever": declare("otel:retriever", "retriever", title="Retrieval"),
     "tool": declare("otel:tool", "tool", title="Tool"),
 }
@@ -74,10 +94,25 @@ class _Opened:
     outer: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """A span of OpenTelemetry that is not recorded, or only at its end.
+
+    Attributes:
+        outer: Id of its parent in OpenTelemetry.
+        native: The span of an integration that was current when it began.
+        is_same: Whether both are one step, which the integration records.
+    """
+
+    outer: int | None
+    native: ManualSpan | None
+    is_same: bool
+
+
 # Shared by all bridges, so that a span is recorded once where there are two.
 _opened: Final[dict[int, _Opened]] = {}
-_others: Final[dict[int, int | None]] = {}
-"""The open spans that are not steps, by id, with the id of their parent."""
+_others: Final[dict[int, _Other]] = {}
+"""The other open spans, by id."""
 models: Final[dict[bytes, tuple[int, SpanContext | None]]] = {}
 """Id and context of the open model calls, by the key of their span."""
 parents: Final[dict[bytes, bytes]] = {}
@@ -87,9 +122,10 @@ parents: Final[dict[bytes, bytes]] = {}
 class Bridge(SpanProcessor):
     """Span processor that records the GenAI spans of a tracer provider as steps.
 
-    The span types are `otel:agent:<name>`, `otel:llm:<name>`, `otel:retriever:<name>` and
+    The span types are `otel:agent`, `otel:chain`, `otel:llm`, `otel:retriever` and
     `otel:tool:<name>`. Other spans, such as HTTP requests, are left out; their children become
-    children of the nearest recorded span. Outside any run, the outermost agent opens a run.
+    children of the nearest recorded span. Outside any run, the outermost agent or chain opens a
+    run.
     """
 
     def __init__(
@@ -98,6 +134,7 @@ class Bridge(SpanProcessor):
         *,
         risks: Mapping[str, DataRisk | Mapping[str, object]] | None = None,
         capture_messages: CaptureMessages = "new",
+        capture_reasoning: bool = False,
     ) -> None:
         """Make a span processor for `TracerProvider.add_span_processor`.
 
@@ -107,9 +144,11 @@ class Bridge(SpanProcessor):
             risks: Risk declarations of tools, by name.
             capture_messages: `new` records the messages that the previous call below the same
                 parent did not have, `all` records all, `none` records none.
+            capture_reasoning: Whether the reasoning of models is recorded.
 
         Raises:
-            DeclarationError: An argument is wrong.
+            DeclarationError: An argument is wrong, or *enforce* was given and the installed SDK
+                does not pass the exceptions of span processors on.
         """
         if not isinstance(cast("object", enforce), bool):
             raise DeclarationError(
@@ -120,11 +159,19 @@ class Bridge(SpanProcessor):
                 f"Bridge: risks is {describe_value(risks)}; expected a mapping of names of tools "
                 "to remit.risk(...)"
             )
+        if enforce and not _passes_exceptions_on():
+            raise DeclarationError(
+                f"Bridge(enforce=True): an exception of a span processor does not reach the code "
+                f"that starts the span, so that no step would be denied: saw {SDK} "
+                f"{_llm.installed(SDK)}; expected one that passes it on, as {TESTED} do. Install "
+                f"one of these versions, unset OTEL_SDK_DISABLED, or use Bridge(), which records"
+            )
         self._enforce = enforce
         self._risks = dict(risks or {})
-        self._history = _llm.History(_llm.checked_capture(capture_messages, "Bridge"))
+        self._history = _llm.history("Bridge", capture_messages, capture_reasoning)
         self._place = caller()
-        self._definitions: set[str] = set()
+        self._definitions: set[object] = set()
+        self._is_warned = False
         self._tools = {name: self._declare(name) for name in self._risks}
 
     # The start
@@ -155,21 +202,24 @@ class Bridge(SpanProcessor):
         if key is None or key in _opened or key in _others:
             return
         attributes = _attributes_of(span)
-        kind = kind_of(attributes, span.name)
+        kind, native = kind_of(attributes, span.name), _native()
         if kind is None:
-            _add(_others, key, outer)
+            _add(_others, key, _Other(outer, native, is_same=False))
+            return
+        recorder = self._recorder(kind, attributes, span.name)
+        if _is_step_of(native, recorder, attributes, span.name):
+            _add(_others, key, _Other(outer, native, is_same=True))
             return
         around = _context_of(outer)
-        opens_run = kind == "agent" and around is None
-        recorder = self._recorder(kind, attributes, span.name)
+        opens_run = kind in {"agent", "chain"} and around is None
         manual = spans.start(
             recorder,
             partial(_beginning, kind, attributes, span.name),
             parent=around,
             agent=self._agent(attributes, span.name) if opens_run else None,
             deny=self._enforce,
-            announce=False,
             started_ns=span.start_time,
+            replaceable=True,
         )
         with manual.ended_by_errors():
             asked = _asked(kind, attributes)
@@ -177,6 +227,7 @@ class Bridge(SpanProcessor):
             context = manual.context
             if context is None:
                 return
+            manual.on_replaced = partial(parents.pop, context.key, None)
             if kind == "llm":
                 _add(models, context.key, (key, around))
             _add(parents, context.key, context.run.context.key if around is None else around.key)
@@ -224,20 +275,24 @@ class Bridge(SpanProcessor):
     @guarded("the end of a span of OpenTelemetry")
     def on_end(self, span: ReadableSpan) -> None:
         """End the span of remit with the known data."""
-        key, outer = _ids(span)
+        key, _ = _ids(span)
         if key is None:
             return
         attributes = _attributes_of(span)
         opened = _opened.pop(key, None)
         if opened is None:
-            kind, is_other = kind_of(attributes, span.name), key in _others
-            _others.pop(key, None)
-            if is_other and kind is not None:
-                self._record(kind, span, attributes, outer)
+            kind, other = kind_of(attributes, span.name), _others.pop(key, None)
+            if other is not None and kind is not None and not other.is_same:
+                self._record(kind, span, attributes, other)
+            elif kind is None:
+                self._warn_unread(span, attributes)
             return
         manual = opened.manual
         if manual.context is not None:
             models.pop(manual.context.key, None)
+        if manual.replaced_by is not None:
+            manual.replaced_by.make_previous_current()
+            return
         kind = kind_of(attributes, span.name) or opened.kind
         recorder = self._recorder(kind, attributes, span.name)
         known = recorder is opened.recorder and _asked(kind, attributes) == opened.asked != ()
@@ -246,18 +301,20 @@ class Bridge(SpanProcessor):
             parents.pop(manual.context.key, None)
 
     def _record(
-        self, kind: Kind, span: ReadableSpan, attributes: Attributes, outer: int | None
+        self, kind: Kind, span: ReadableSpan, attributes: Attributes, other: _Other
     ) -> None:
         """Record a step that was recognised at its end, as a sibling of the steps below it."""
-        around = _context_of(outer)
         recorder = self._recorder(kind, attributes, span.name)
+        if _is_step_of(other.native, recorder, attributes, span.name):
+            return
+        around = _context_of(other.outer)
         manual = spans.start(
             recorder,
             NOTHING,
             parent=around,
             deny=False,
-            announce=False,
             started_ns=span.start_time,
+            replaceable=True,
         )
         self._end(manual, kind, span, attributes, around, recorder)
 
@@ -280,17 +337,33 @@ class Bridge(SpanProcessor):
         if failed and error is None:
             manual.end(partial(_failure, manual, span), status="failed", ended_ns=span.end_time)
         else:
-            manual.end(result, error=error, ended_ns=span.end_time)
+            # A refusal after the answer may close the generator that made the model call.
+            answered = kind == "llm" and not failed and any(finish_reasons_of(attributes))
+            status: Status | None = "complete" if answered else None
+            manual.end(result, status=status, error=error, ended_ns=span.end_time)
+
+    def _warn_unread(self, span: ReadableSpan, attributes: Attributes) -> None:
+        """Log once that a span is not recorded although it seems to be of a model."""
+        attribute = None if self._is_warned else unread(attributes, span.name)
+        if attribute is not None:
+            self._is_warned = True
+            logger.warning(
+                "the span %r of %s has the attribute %s, and no operation that remit.otel.Bridge "
+                "reads: it is not recorded, nor are others like it",
+                span.name,
+                _scope(span),
+                attribute,
+            )
 
     def _declare_tools(self, attributes: Attributes) -> None:
         """Declare the tools that a model may call, with their schemas."""
-        text = read_text(attributes, "tools")
-        if text is None or text in self._definitions:
+        definitions = definitions_of(attributes)
+        if not definitions or definitions in self._definitions:
             return
         if len(self._definitions) >= MAX_DEFINITIONS:
             self._definitions.clear()
-        self._definitions.add(text)
-        for tool in tools_of(text):
+        self._definitions.add(definitions)
+        for tool in tools_of(definitions):
             if len(self._tools) < MAX_TOOLS:
                 name, schema = tool["name"], as_object(tool.get("parameters"))
                 self._tools[name] = self._declare(name, tool.get("description"), schema)
@@ -302,13 +375,18 @@ class Bridge(SpanProcessor):
     ) -> Mapping[str, object]:
         if kind in {"tool", "retriever"}:
             return _beginning(kind, attributes, span.name)
-        messages = messages_of(attributes, "messages", span.events)
+        read_messages = model_messages_of if kind == "llm" else messages_of
+        messages = read_messages(attributes, "messages", span.events)
         recorded, omitted = self._history.new(around, messages) if kind == "llm" else (messages, 0)
+        if kind == "agent":
+            recorded = _llm.without_reasoning(recorded)
         if self._history.capture == "none":
             recorded = ()
-        if kind == "agent":
-            named = {"agent_name": _agent_name(attributes, span.name)}
-            return {**named, "inputs": {"messages": list(recorded)} if recorded else {}}
+        if kind in {"agent", "chain"}:
+            inputs: Mapping[str, object] = {"messages": list(recorded)} if recorded else {}
+            if not recorded and self._history.capture != "none":
+                inputs = _inputs(read(attributes, "input"))
+            return {f"{kind}_name": _agent_name(attributes, span.name), "inputs": inputs}
         operation = read_text(attributes, "operation") or "chat"
         return _llm.payload(
             OPERATIONS.get(operation, operation),
@@ -319,10 +397,10 @@ class Bridge(SpanProcessor):
             system=None if self._history.capture == "none" else system_of(attributes),
             tools=_llm.described(
                 (tool["name"], tool.get("description"))
-                for tool in tools_of(read(attributes, "tools"))
+                for tool in tools_of(definitions_of(attributes))
             ),
             settings=settings_of(attributes),
-            stream=read(attributes, "stream") is True,
+            stream=is_streamed(attributes),
         )
 
     def _result(
@@ -331,15 +409,19 @@ class Bridge(SpanProcessor):
         if kind == "tool":
             return {"outputs": known_only(output=_llm.json_of(read(attributes, "output")))}
         if kind == "retriever":
-            return {"outputs": known_only(documents=_llm.json_of(read(attributes, "documents")))}
-        answer = messages_of(attributes, "answer", span.events)
-        if kind == "agent":
-            shown = [] if self._history.capture == "none" else answer
-            return {"outputs": {"messages": shown} if shown else {}}
+            return {"outputs": known_only(documents=documents_of(attributes))}
+        read_messages = model_messages_of if kind == "llm" else messages_of
+        answer = read_messages(attributes, "answer", span.events)
+        if kind in {"agent", "chain"}:
+            if self._history.capture == "none":
+                return {"outputs": {}}
+            output = _llm.json_of(attributes.get("output.value"))
+            shown = _llm.without_reasoning(answer)
+            return {"outputs": {"messages": shown} if shown else known_only(output=output)}
         first_s = read(attributes, "first_chunk_s")
         return _llm.result(
             self._history.answered(around, answer),
-            _listed(read(attributes, "finish_reasons")),
+            finish_reasons_of(attributes),
             tokens=_llm.token_usage(
                 read(attributes, "prompt_tokens"),
                 read(attributes, "completion_tokens"),
@@ -350,8 +432,33 @@ class Bridge(SpanProcessor):
             ),
             response_model=read(attributes, "response_model"),
             response_id=read(attributes, "response_id"),
+            cost=cost_of(attributes, _scope(span)),
             first_token_ms=first_s * 1_000 if isinstance(first_s, int | float) else None,
         )
+
+
+class _Probe(SpanProcessor):
+    """Span processor whose exception should reach the caller."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        raise _ProbeError
+
+
+class _ProbeError(Exception):
+    """The exception that should reach the caller."""
+
+
+def _passes_exceptions_on() -> bool:
+    """Return whether the SDK passes an exception of `on_start` to the code that starts a span."""
+    provider = TracerProvider(
+        sampler=ALWAYS_ON, resource=Resource.get_empty(), shutdown_on_exit=False
+    )
+    provider.add_span_processor(_Probe())
+    try:
+        provider.get_tracer("remit").start_span("probe")
+    except _ProbeError:
+        return True
+    return False
 
 
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
@@ -378,17 +485,21 @@ def _add(entries: dict[Any, Any], key: object, value: object) -> None:
 
 def _context_of(outer: int | None) -> SpanContext | None:
     """Return the context of the nearest step at or above the span *outer*, else the current one."""
-    key = outer
+    key, reported = outer, None
     for _ in range(MAX_OPEN):
-        if key is None:
+        if key is None or reported is not None:
             break
-        opened = _opened.get(key)
-        if opened is None:
-            key = _others.get(key)
-        elif opened.manual.context is None or not opened.manual.is_open:
-            key = opened.outer
+        opened, other = _opened.get(key), _others.get(key)
+        if opened is not None:
+            reported, key = _open_context_of(opened.manual), opened.outer
+        elif other is not None:
+            reported = _open_context_of(other.native) if other.is_same else None
+            key = other.outer
         else:
-            return opened.manual.context
+            key = None
+    if reported is not None:
+        inner = _own_step()
+        return inner if _is_below(inner, reported) else reported
     context = open_context()
     # A model call whose answer is being streamed is current here, and not in OpenTelemetry.
     while context is not None and context.key in models and models[context.key][0] != outer:
@@ -396,28 +507,74 @@ def _context_of(outer: int | None) -> SpanContext | None:
     return context
 
 
+def _open_context_of(manual: ManualSpan | None) -> SpanContext | None:
+    """Return the context of an open span, or of the one that took it over."""
+    if manual is not None and manual.replaced_by is not None:
+        manual = manual.replaced_by
+    return manual.context if manual is not None and manual.is_open else None
+
+
+def _own_step() -> SpanContext | None:
+    """Return the nearest current step that is not of OpenTelemetry."""
+    context = open_context()
+    while (span := spans.reported_span(context)) is not None and span.on_replaced is not None:
+        context = span.around
+    return context
+
+
+def _is_below(inner: SpanContext | None, outer: SpanContext) -> bool:
+    """Return whether an open step is below *outer*."""
+    if inner is None or inner.run is not outer.run:
+        return False
+    key: bytes | None = inner.key
+    while key is not None and key != outer.key:
+        span = inner.run.open.get(key)
+        key = None if span is None else span.start.parent
+    return key is not None
+
+
+def _native() -> ManualSpan | None:
+    """Return the current span if it is of an integration of remit."""
+    span = spans.reported_span(open_context())
+    return None if span is None or span.on_replaced is not None else span
+
+
+def _is_step_of(
+    native: ManualSpan | None, recorder: SpanRecorder, attributes: Attributes, name: str
+) -> bool:
+    """Return whether a span of OpenTelemetry is the step that *native* is."""
+    if native is None:
+        return False
+    if recorder is RECORDERS["chain"]:  # a part of the agent
+        return native.kind == "agent"
+    return native.is_step_of(recorder, _agent_name(attributes, name))
+
+
 def _agent_name(attributes: Attributes, name: str) -> str:
-    return read_text(attributes, "agent") or name.partition(" ")[2] or "agent"
+    agent = read_text(attributes, "agent")
+    if agent is None and OPENINFERENCE in attributes:
+        agent = UUID.sub("", name)
+    return agent or name.partition(" ")[2] or "agent"
 
 
 def _tool_name(attributes: Attributes, name: str) -> str | None:
-    return read_text(attributes, "tool") or name.partition(" ")[2] or None
+    tool = read_text(attributes, "tool")
+    if tool is None and OPENINFERENCE in attributes:
+        return name
+    return tool or name.partition(" ")[2] or None
 
 
 def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, object]:
     """Return the payload that is known when a span starts."""
     if kind == "tool":
-        arguments = _llm.json_of(read(attributes, "arguments"))
-        inputs = as_object(arguments)
-        inputs = known_only(input=arguments) if inputs is None else inputs
         named = known_only(
             tool_name=_tool_name(attributes, name), call_id=read(attributes, "call_id")
         )
-        return {**named, "inputs": inputs}
+        return {**named, "inputs": _inputs(read(attributes, "arguments"))}
     if kind == "retriever":
         return {"inputs": known_only(query=read(attributes, "query"))}
-    if kind == "agent":
-        return {"agent_name": _agent_name(attributes, name), "inputs": {}}
+    if kind in {"agent", "chain"}:
+        return {f"{kind}_name": _agent_name(attributes, name), "inputs": {}}
     return NOTHING
 
 
@@ -427,8 +584,17 @@ def _asked(kind: Kind, attributes: Attributes) -> tuple[object, ...]:
     return tuple(read(attributes, field) for field in fields)
 
 
-def _listed(value: object) -> Sequence[object]:
-    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
+def _inputs(value: object) -> Mapping[str, object]:
+    """Return the inputs of a step: an object, or another value as `input`."""
+    decoded = _llm.json_of(value)
+    inputs = as_object(decoded)
+    return known_only(input=decoded) if inputs is None else inputs
+
+
+def _scope(span: ReadableSpan) -> str:
+    """Return the name of the instrumentation that made a span."""
+    scope = span.instrumentation_scope
+    return "an instrumentation without a name" if scope is None or not scope.name else scope.name
 
 
 def _type_of_failure(span: ReadableSpan) -> tuple[str, str | None]:

@@ -1,63 +1,142 @@
-"""The names of the GenAI semantic conventions, old and new, in one table.
+"""The names of the GenAI semantic conventions, old and new, and of OpenInference, in one table.
 
 Source: the conventions for generative AI of OpenTelemetry, 1.27 to 1.41, and their successors in a
-repository of their own; `traceloop.*` and `llm.*` are names of OpenLLMetry, `final_result`,
-`tool_arguments` and `tool_response` those of versions of pydantic-ai.
+repository of their own; the semantic conventions of OpenInference, 0.1.42. `traceloop.*`,
+`llm.request.type` and `llm.is_streaming` are names of OpenLLMetry, `final_result`,
+`tool_arguments`, `tool_response` and `operation.cost` those of versions of pydantic-ai,
+`gen_ai.cost.*` those of LiteLLM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from remit.integrations import _llm
+
 Attributes: TypeAlias = Mapping[str, Any]
-Kind: TypeAlias = Literal["agent", "llm", "tool", "retriever"]
+Kind: TypeAlias = Literal["agent", "chain", "llm", "tool", "retriever"]
+
+OPENINFERENCE: Final = "openinference.span.kind"
+"""The attribute that a span of OpenInference has."""
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "operation": ("gen_ai.operation.name", "traceloop.span.kind", "llm.request.type"),
-    "provider": ("gen_ai.provider.name", "gen_ai.system"),
-    "model": ("gen_ai.request.model", "gen_ai.response.model"),
+    "operation": (
+        "gen_ai.operation.name",
+        "traceloop.span.kind",
+        "llm.request.type",
+        OPENINFERENCE,
+    ),
+    "provider": (
+        "gen_ai.provider.name",
+        "gen_ai.system",
+        "llm.provider",
+        "llm.system",
+    ),
+    "model": (
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "llm.request.model_name",
+        "llm.model_name",
+        "embedding.model_name",
+    ),
     "stream": ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming"),
     "system": ("gen_ai.system_instructions",),
     "messages": ("gen_ai.input.messages", "gen_ai.prompt"),
     "answer": ("gen_ai.output.messages", "gen_ai.completion", "final_result"),
     "tools": ("gen_ai.tool.definitions",),
-    "finish_reasons": ("gen_ai.response.finish_reasons",),
-    "response_model": ("gen_ai.response.model",),
+    "finish_reasons": (
+        "gen_ai.response.finish_reasons",
+        "llm.finish_reason",
+    ),
+    "response_model": (
+        "gen_ai.response.model",
+        "llm.response.model_name",
+    ),
     "response_id": ("gen_ai.response.id",),
+    "cost": ("gen_ai.cost.total_cost", "llm.cost.total", "operation.cost"),
+    "input": ("input.value",),
+    "settings": ("llm.invocation_parameters", "embedding.invocation_parameters"),
     "first_chunk_s": (
         "gen_ai.response.time_to_first_chunk",
         "gen_ai.client.operation.time_to_first_chunk",
     ),
-    "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-    "completion_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-    "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+    "prompt_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.token_count.prompt",
+    ),
+    "completion_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+    ),
+    "total_tokens": (
+        "gen_ai.usage.total_tokens",
+        "llm.usage.total_tokens",
+        "llm.token_count.total",
+    ),
     "cache_read": (
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.details.cache_read_tokens",
+        "llm.token_count.prompt_details.cache_read",
     ),
     "cache_write": (
         "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.details.cache_write_tokens",
+        "llm.token_count.prompt_details.cache_write",
     ),
     "reasoning": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.details.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
     ),
-    "agent": ("gen_ai.agent.name", "gen_ai.workflow.name", "agent_name", "traceloop.entity.name"),
+    "agent": (
+        "gen_ai.agent.name",
+        "gen_ai.workflow.name",
+        "agent_name",
+        "traceloop.entity.name",
+        "agent.name",
+        "graph.node.id",
+    ),
     "agent_id": ("gen_ai.agent.id",),
-    "tool": ("gen_ai.tool.name", "traceloop.entity.name"),
-    "description": ("gen_ai.tool.description",),
-    "call_id": ("gen_ai.tool.call.id",),
-    "arguments": ("gen_ai.tool.call.arguments", "tool_arguments", "traceloop.entity.input"),
-    "output": ("gen_ai.tool.call.result", "tool_response", "traceloop.entity.output"),
-    "query": ("gen_ai.retrieval.query.text",),
+    "tool": (
+        "gen_ai.tool.name",
+        "traceloop.entity.name",
+        "tool.name",
+    ),
+    "description": (
+        "gen_ai.tool.description",
+        "tool.description",
+    ),
+    "call_id": (
+        "gen_ai.tool.call.id",
+        "tool.id",
+        "tool_call.id",
+    ),
+    "arguments": (
+        "gen_ai.tool.call.arguments",
+        "tool_arguments",
+        "traceloop.entity.input",
+        "input.value",
+    ),
+    "output": (
+        "gen_ai.tool.call.result",
+        "tool_response",
+        "traceloop.entity.output",
+        "output.value",
+    ),
+    "query": (
+        "gen_ai.retrieval.query.text",
+        "input.value",
+    ),
     "documents": ("gen_ai.retrieval.documents",),
     "error": ("error.type",),
-    "verdict": ("gen_ai.security.verdict.type",),
-    "reason": ("gen_ai.security.verdict.reason",),
 }
 """Names of each attribute, the newest first: it is written, and all are read."""
 
@@ -89,10 +168,32 @@ KINDS: Final[Mapping[str, Kind]] = {
     "agent": "agent",
     "workflow": "agent",
     "tool": "tool",
+    # of OpenInference
+    "LLM": "llm",
+    "EMBEDDING": "llm",
+    "TOOL": "tool",
+    "AGENT": "agent",
+    "CHAIN": "chain",
+    "GUARDRAIL": "chain",
+    "EVALUATOR": "chain",
+    "RETRIEVER": "retriever",
+    "RERANKER": "retriever",
 }
 """Kinds of steps by operation."""
 
-OPERATIONS: Final[Mapping[str, str]] = {"completion": "text_completion", "embedding": "embeddings"}
+OTHER_OPERATIONS: Final = frozenset({"create_agent", "task", "PROMPT", "unknown", "UNKNOWN"})
+"""Operations that are not steps."""
+OTHER_SPANS: Final = frozenset({"raw_gen_ai_request"})
+"""Spans that repeat a model call: LiteLLM has one below each."""
+OF_MODELS: Final = ("gen_ai.", "llm.", "ai.", "traceloop.")
+"""Beginnings of the attributes of model calls."""
+
+OPERATIONS: Final[Mapping[str, str]] = {
+    "completion": "text_completion",
+    "embedding": "embeddings",
+    "LLM": "chat",
+    "EMBEDDING": "embeddings",
+}
 """Operations of model calls that have another name today."""
 
 SPAN_NAMES: Final = frozenset({
@@ -144,8 +245,48 @@ def kind_of(attributes: Attributes, name: str) -> Kind | None:
 
 def settings_of(attributes: Attributes) -> dict[str, object]:
     """Return the settings of a model call."""
-    return {
+    settings: dict[str, object] = {
         setting: list(cast("tuple[object]", value)) if isinstance(value, tuple) else value
         for setting, name in SETTINGS.items()
         if (value := attributes.get(name)) is not None
     }
+    given = as_object(_llm.json_of(read(attributes, "settings"))) or {}
+    return {name: given[name] for name in SETTINGS if name in given} | settings
+
+
+def is_streamed(attributes: Attributes) -> bool:
+    """Return whether the answer of a model call is streamed; some instrumentation sets a text."""
+    stream = read(attributes, "stream")
+    if stream is None:
+        given = as_object(_llm.json_of(read(attributes, "settings"))) or {}
+        stream = given.get("stream")
+    return stream is True or stream == "True"
+
+
+def finish_reasons_of(attributes: Attributes) -> list[object]:
+    """Return the finish reasons of a model call: a list, the JSON of one, or a single one."""
+    reasons = read(attributes, "finish_reasons")
+    if isinstance(reasons, str) and reasons.startswith("["):
+        reasons = _llm.json_of(reasons)
+    listed = _llm.listed(reasons) or [reasons]
+    return [reason.value if isinstance(reason, Enum) else reason for reason in listed]
+
+
+def cost_of(attributes: Attributes, source: str | None) -> dict[str, str] | None:
+    """Return the price that an instrumentation of the name *source* has worked out."""
+    amount = read(attributes, "cost")
+    if not isinstance(amount, int | float) or not isfinite(amount):
+        return None
+    return {
+        "currency": "USD",
+        "source": source or "unknown",
+        "amount": f"{Decimal(repr(amount)):f}",
+    }
+
+
+def unread(attributes: Attributes, name: str) -> str | None:
+    """Return an attribute of a model call that a span has without an operation that is read."""
+    operation = read_text(attributes, "operation")
+    if operation in KINDS or operation in OTHER_OPERATIONS or name in OTHER_SPANS:
+        return None
+    return next((each for each in attributes if each.startswith(OF_MODELS)), None)

@@ -429,7 +429,7 @@ def _status(status: str, result: dict[str, Any], attributes: dict[str, Any]) -> 
         violations = denied_by(result)
         if violations is not None:
             reason = "; ".join(map(str, violations))
-            attributes |= _attributes(verdict="deny", reason=reason)
+            attributes |= {"remit.verdict": "deny", "remit.verdict_reason": reason}
         message = error.get("message", result.get("reason"))
         return Status(StatusCode.ERROR, _text(message))
     if status == CANCELLED:

@@ -7,12 +7,20 @@ from typing import Any, Final
 
 from remit.integrations import _llm
 from remit.integrations._llm import Message
+from remit.integrations._responses import content_of
 from remit.otel.conventions import Attributes, as_list, as_object, read
 
 RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response"})
 CALLS: Final = frozenset({"tool_call", "server_tool_call"})
+THOUGHTS: Final = frozenset({"reasoning", "thinking"})
 MAX_INDEXED: Final = 1_000
-"""Messages in attributes with an index that are looked for at most."""
+"""Objects in attributes with an index that are read at most."""
+INDEXED: Final[Mapping[str, tuple[str, ...]]] = {
+    "messages": ("gen_ai.prompt", "llm.input_messages", "llm.prompts", "embedding.embeddings"),
+    "answer": ("gen_ai.completion", "llm.output_messages", "llm.choices"),
+    "documents": ("retrieval.documents", "reranker.output_documents"),
+}
+"""Beginnings of the attributes with an index, of OpenLLMetry and of OpenInference."""
 
 
 def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> list[Message]:
@@ -20,11 +28,21 @@ def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> li
     value = _llm.json_of(read(attributes, field))
     if as_list(value) is not None:
         return [each for one in _dicts(value) for each in _read(one)]
+    role = "user" if field == "messages" else "assistant"
     if isinstance(value, str) or as_object(value) is not None:
-        return [_llm.message("user" if field == "messages" else "assistant", value)]
-    indexed = "gen_ai.prompt" if field == "messages" else "gen_ai.completion"
-    found = list(_indexed(attributes, indexed))
+        return [_llm.message(role, value)]
+    found = [_of_index(each, role) for each in indexed(attributes, *INDEXED[field])]
     return found or list(_of_events(events, answers=field == "answer"))
+
+
+def documents_of(attributes: Attributes) -> object:
+    """Return the documents that a retriever found."""
+    documents = read(attributes, "documents")
+    if documents is not None:
+        return _llm.json_of(documents)
+    nodes = indexed(attributes, *INDEXED["documents"])
+    found = [as_object(each.get("document")) or each for each in nodes]
+    return found or _llm.json_of(attributes.get("output.value"))
 
 
 def system_of(attributes: Attributes) -> object:
@@ -33,10 +51,31 @@ def system_of(attributes: Attributes) -> object:
     return value if as_list(value) is None else _content(_dicts(value))
 
 
-def tools_of(text: object) -> list[dict[str, Any]]:
+def model_messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> list[Message]:
+    """Return the messages of a model call; the whole input or output if it has none of its own."""
+    messages = messages_of(attributes, field, events)
+    whole = attributes.get("input.value" if field == "messages" else "output.value")
+    if messages or whole is None or read(attributes, "operation") == "EMBEDDING":
+        return messages
+    return [_llm.message("user" if field == "messages" else "assistant", _llm.json_of(whole))]
+
+
+def definitions_of(attributes: Attributes) -> str | tuple[str, ...]:
+    """Return the definitions of the tools that a model may call: the JSON of a list, or of each."""
+    definitions = read(attributes, "tools")
+    if isinstance(definitions, str):
+        return definitions
+    schemas = _llm.listed(definitions) or [
+        (as_object(each.get("tool")) or each).get("json_schema")
+        for each in indexed(attributes, "llm.tools")
+    ]
+    return tuple(schema for schema in schemas if isinstance(schema, str))
+
+
+def tools_of(definitions: object) -> list[dict[str, Any]]:
     """Return `name`, `description` and `parameters` of each tool in a list of definitions."""
     tools: list[dict[str, Any]] = []
-    for each in _dicts(_llm.json_of(text)):
+    for each in _dicts(_llm.listed(_llm.json_of(definitions))):
         tool = as_object(each.get("function")) or each
         if isinstance(tool.get("name"), str):
             tools.append(tool)
@@ -84,42 +123,87 @@ def _plain(role: object, message: Mapping[str, Any]) -> Message:
         arguments = function.get("arguments", function.get("args"))
         calls.append(_llm.tool_call(call.get("id"), function.get("name"), arguments))
     call_id = message.get("tool_call_id") or (message.get("id") if role == "tool" else None)
-    return _llm.message(role, message.get("content"), tool_calls=calls, tool_call_id=call_id)
+    content = message.get("content")
+    content = content_of(content) if as_list(content) else content
+    return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
 
 
 def _content(parts: Sequence[Mapping[str, Any]]) -> object:
     """Return the joined texts of *parts*; a list if there is something else among them."""
-    contents = [_part(part) for part in parts]
-    texts = [each for each in contents if isinstance(each, str)]
-    if len(texts) == len(contents):
-        return "\n".join(texts) if texts else None
-    return contents
+    return _llm.text_or_parts(map(_part, parts), "\n")
 
 
 def _part(part: Mapping[str, Any]) -> object:
     kind, content = part.get("type"), part.get("content")
     if kind == "text" or (kind is None and isinstance(content, str)):
         return content if isinstance(content, str) else ""
+    if kind in THOUGHTS:
+        return _llm.reasoning(str(content or ""))
     if kind in {"blob", "binary"} and isinstance(content, str):
         return _llm.media(part.get("mime_type", part.get("media_type", kind)), content)
     return dict(part)
 
 
-def _indexed(attributes: Attributes, prefix: str) -> Iterable[Message]:
-    """Yield the messages of attributes such as `gen_ai.prompt.0.content`."""
-    for index in range(MAX_INDEXED):
-        start = f"{prefix}.{index}"
-        role, content = attributes.get(f"{start}.role"), attributes.get(f"{start}.content")
-        calls: list[dict[str, object]] = []
-        while (name := attributes.get(f"{start}.tool_calls.{len(calls)}.name")) is not None:
-            call = f"{start}.tool_calls.{len(calls)}"
-            arguments = attributes.get(f"{call}.arguments")
-            calls.append(_llm.tool_call(attributes.get(f"{call}.id"), name, arguments))
-        if role is None and content is None and not calls:
-            return
-        role = role or ("assistant" if prefix.endswith("completion") else "user")
-        call_id = attributes.get(f"{start}.tool_call_id")
-        yield _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
+def indexed(attributes: Attributes, *prefixes: str) -> list[dict[str, Any]]:
+    """Return the objects of attributes with an index, such as `gen_ai.prompt.0.content`.
+
+    Of several *prefixes*, the first one that has an attribute counts.
+    """
+    for prefix in prefixes:
+        start, nodes = f"{prefix}.", dict[str, Any]()
+        for name, value in attributes.items():
+            if name.startswith(start):
+                *outer, last = name.removeprefix(start).split(".")
+                node: dict[str, Any] | None = nodes
+                for key in outer:
+                    node = None if node is None else as_object(node.setdefault(key, {}))
+                if node is not None:
+                    node[last] = value
+        if nodes:
+            return _dicts(_numbered(nodes))
+    return []
+
+
+def _numbered(value: object) -> object:
+    """Return an object of indices as a list, at any depth."""
+    node = as_object(value)
+    if node is None:
+        return value
+    if node and all(key.isdecimal() for key in node):
+        return [_numbered(node[key]) for key in sorted(node, key=int)[:MAX_INDEXED]]
+    return {key: _numbered(each) for key, each in node.items()}
+
+
+def _of_index(node: Mapping[str, Any], default_role: str) -> Message:
+    """Return a message of attributes with an index, of OpenLLMetry or OpenInference."""
+    message = as_object(node.get("message")) or node
+    role = message.get("role") or default_role
+    calls = [as_object(each.get("tool_call")) or each for each in _dicts(message.get("tool_calls"))]
+    parts = [
+        as_object(each.get("message_content")) or each for each in _dicts(message.get("contents"))
+    ]
+    content = message.get("content")
+    if content is None and parts:
+        content = _content([_openinference_part(part) for part in parts])
+    for text in ("prompt", "completion", "embedding"):  # not of a chat
+        content = (as_object(node.get(text)) or {}).get("text", content)
+    return _plain(
+        "assistant" if role == "model" else role,
+        {**message, "content": content, "tool_calls": calls},
+    )
+
+
+def _openinference_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of a message as OpenTelemetry has it."""
+    kind = part.get("type")
+    if kind == "text":
+        return {"type": "text", "content": part.get("text")}
+    source = as_object((as_object(part.get(str(kind))) or {}).get(str(kind))) or {}
+    url = source.get("url")
+    if isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url.removeprefix("data:").partition(",")
+        return {"type": "blob", "mime_type": head.partition(";")[0] or kind, "content": data}
+    return {"type": kind, "url": url} if isinstance(url, str) else dict(part)
 
 
 def _of_events(events: Sequence[Any], *, answers: bool) -> Iterable[Message]:

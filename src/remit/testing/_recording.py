@@ -48,9 +48,9 @@ def isolated(
 ) -> Generator[RecordingSink]:
     """Record into memory in this block, without threads, files, sockets or the environment.
 
-    Declarations made in the block are removed after it, and a fault inside remit raises, so that
-    a test fails. The settings of an earlier `remit.configure()` apply, except target and mode.
-    `remit.configure()` in the block changes other settings only.
+    Declarations made in the block are removed after it, and a fault inside remit raises, so that a
+    test fails. The settings of an earlier `remit.configure()` apply, except target and mode.
+    `remit.configure()` in the block can change only the other settings.
 
     Args:
         clock: The time, for example a `FakeClock`.
@@ -71,7 +71,7 @@ def isolated(
 
 
 class FakeClock:
-    """A clock for tests. Wall and monotonic time stand still until `advance`.
+    """A clock for tests. Wall and monotonic time change only by `advance` and `jump`.
 
     Args:
         start: Wall time at the beginning.
@@ -152,7 +152,7 @@ class RecordedRun:
         status: `active` until the run ends; `open` if it was left open.
         spans: Spans in the order of their starts; the root span `remit:run` is the first.
         quality: Scores by name.
-        quality_errors: By name, where scores do not match their declaration.
+        quality_errors: Differences of scores from their declaration, by name.
         outer: Key of the run in whose block this one was opened, if any.
     """
 
@@ -318,11 +318,11 @@ class RecordingSink:
         return [run.tree() for run in self.runs]
 
     def effects(self, word: Action | Category) -> list[RecordedSpan]:
-        """Return the spans of all runs whose steps declare *word*, without denied ones.
+        """Return the spans of steps that declare *word*, in all runs, without denied steps.
 
         A step declares an action that it allows, and a category that its parameters or its result
-        include; the categories inferred from types count as well. The span of an agent is not a
-        step. A `remit.span` block is, with its `data_risk`.
+        include; the categories inferred from types count as well. The span of an agent does not
+        count as a step; a `remit.span` block does, with its `data_risk`.
 
         Args:
             word: An action or a category of data, as in `remit.risk`.
@@ -375,9 +375,9 @@ class RecordingSink:
         """Check that, in one run, no step did *to* after a step whose result has *category*.
 
         The check compares the order and the declarations of steps, not values. A source counts from
-        its start, because steps may overlap. A step with an undeclared word counts as doing it.
-        Runs count as one if one was opened inside the other, resumes it, or has a `traceparent` of
-        the same trace.
+        its start, not from its end, because steps may overlap. A step with an undeclared word
+        counts as doing it. Runs count as one if one was opened inside the other, resumes it, or has
+        a `traceparent` of the same trace.
 
         Args:
             category: Category of data in the result of a source.

@@ -253,7 +253,9 @@ class Service:
                 or takes too long (504).
         """
         if not caller.reads:
-            raise forbidden(f"this token may {caller.may.in_words} only, and this is for reading")
+            raise forbidden(
+                f"this token may only {caller.may.in_words}, and this needs a token that may read"
+            )
         try:
             with self._noting_faults(), self._store.reading() as tx:
                 return work(self._context(tx, caller))

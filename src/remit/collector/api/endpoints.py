@@ -171,8 +171,8 @@ class Endpoint(NamedTuple):
         if may.permits(needed) or (self.records and may.permits(Permission.RECORD)):
             return
         raise forbidden(
-            f"this token may {may.in_words} only, and this needs one that may {needed}: create it "
-            f"with `remit token create --may {needed}`"
+            f"this token may only {may.in_words}, and this needs a token that may {needed}: create "
+            f"one with `remit token create --may {needed}`"
         )
 
     def check_query(self, query: Mapping[str, str]) -> None:

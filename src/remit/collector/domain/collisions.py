@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from remit._base.step_names import ADAPTERS
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import Filter, Query, agent_of
 from remit.collector.store.rows import AgentRow, SchemaVersionRow
@@ -24,11 +25,7 @@ MOST_VERSIONS: Final = 20
 MOST_AGENTS: Final = 100
 MOST_STEPS: Final = 5
 """Steps of a program that are named."""
-_ADAPTERS: Final = (
-    "anthropic", "claude-agent-sdk", "crewai", "google-adk", "langchain", "mcp", "openai",
-    "openai-agents", "otel", "pydantic-ai", "remit",
-)  # fmt: skip
-_NOT_OWN: Final = re.compile(rf"(?:{'|'.join(_ADAPTERS)}):(?!tool:)")
+_NOT_OWN: Final = re.compile(rf"(?:{'|'.join(sorted({*ADAPTERS, 'remit'}))}):(?!tool:)")
 """Names of steps that programs share because they use the same framework; tools are their own."""
 
 

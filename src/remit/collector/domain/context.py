@@ -70,8 +70,10 @@ class Permissions:
 
     @property
     def in_words(self) -> str:
-        """The permissions in a sentence."""
-        return " and ".join(self.words)
+        """The permissions in a sentence, after `may`: `read metrics and record`."""
+        return " and ".join(
+            "read metrics" if word is Permission.METRICS else word for word in self.words
+        )
 
     def __str__(self) -> str:
         """Return the permissions with commas between them, as they are stored."""

@@ -24,6 +24,7 @@ from remit.collector.domain.params import (
     run_of,
     text_like,
 )
+from remit.collector.domain.step_names import names_of_failures, names_of_listed
 from remit.collector.errors import forbidden, invalid_field, not_found
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
 from remit.collector.store.questions import count_lists, run_lists, span_lists
@@ -132,17 +133,24 @@ def list_runs(ctx: Context, query: RunsQuery) -> Answer:
     page = runs[: query.limit]
     return {
         "status": "success",
-        "runs": [run_view(run, ctx.settings.prices) for run in page],
+        "runs": run_views(ctx, page),
         "next": page[-1].id if len(runs) > len(page) else None,
         "total": run_lists.count_runs(ctx.tx, wanted) if query.total else None,
     }
+
+
+def run_views(ctx: Context, runs: Sequence[RunWithAgent]) -> list[dict[str, object]]:
+    """Return runs as a list has them."""
+    names = names_of_failures(ctx, runs)
+    prices = ctx.settings.prices
+    return [run_view(run, prices, names.get(run.failure_span or "")) for run in runs]
 
 
 def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
     """Return the runs that took longest, or used most tokens, and whether all were compared."""
     ranking = run_lists.ranked_runs(ctx.tx, _run_criteria(ctx, query), measure, query.limit)
     return {
-        "runs": [run_view(run, ctx.settings.prices) for run in ranking.runs],
+        "runs": run_views(ctx, ranking.runs),
         "is_whole": ranking.is_whole,
     }
 
@@ -164,7 +172,7 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
 
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:
-    """Return a page of spans, newest first, without their payloads unless they are wanted."""
+    """Return a page of spans, newest first, by default without their payloads."""
     wanted = span_lists.SpanCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         run=None if query.run_id is None else _run(ctx, query.run_id),
@@ -207,7 +215,9 @@ def _listed(
     most_chars = ctx.settings.max_response_bytes if payloads else None
     page = span_lists.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
     errors = _schema_errors(ctx, page.spans) if payloads else {}
-    return [listed_span(span, errors.get(span.id, ())) for span in page.spans], page.next
+    names = names_of_listed(ctx, page.spans)
+    spans = [listed_span(span, names.get(span.id), errors.get(span.id, ())) for span in page.spans]
+    return spans, page.next
 
 
 def _schema_errors(ctx: Context, spans: Sequence[span_lists.SpanRecord]) -> dict[str, list[str]]:
@@ -258,7 +268,7 @@ def list_costs(ctx: Context, query: CostsQuery) -> Answer:
 
 
 def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
-    """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
+    """Return the runs that changed after a cursor, and the next cursor."""
     end = ctx.tx.end_of_changes()
     scope = _scope(ctx, None, None)
     run = None if query.run_id is None else _run(ctx, query.run_id)
@@ -270,7 +280,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
         runs, cursor = run_lists.changed_runs(ctx.tx, scope, after, end, run=run, limit=query.limit)
     return {
         "status": "success",
-        "runs": [run_view(run, ctx.settings.prices) for run in runs],
+        "runs": run_views(ctx, runs),
         "cursor": f"{cursor.seq}-{cursor.run_ref}",
     }
 

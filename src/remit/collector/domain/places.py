@@ -107,7 +107,7 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
 
 
 def list_accounts(ctx: Context, query: AccountQuery) -> bytes:
-    """List the accounts of the token: its own."""
+    """List the account of the token."""
     return listed(ctx, AccountRow, query, partial(row_view, Account))
 
 

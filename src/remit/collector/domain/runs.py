@@ -10,7 +10,7 @@ from typing import ClassVar, Final, NamedTuple, cast
 
 import msgspec
 
-from remit._base.ids import is_pfid
+from remit._base.ids import is_key, is_pfid
 from remit.collector.domain.agents import new_agent
 from remit.collector.domain.collisions import Program, other_program, program_view
 from remit.collector.domain.conformance import judged_qualities
@@ -39,10 +39,12 @@ from remit.collector.domain.states import (
     start_run,
     terminate_run,
 )
+from remit.collector.domain.step_names import names_of_failures
 from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
+from remit.collector.store.filters import Page
 from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
 from remit.collector.views.envelopes import list_response
 from remit.collector.views.runs import detail_view, instance_view, summary_view
@@ -70,6 +72,8 @@ _PLACED_BY: Final = (
     "agent_schema_version",
 )
 """The fields of a registration that decide where its run belongs."""
+_SAME_KEY: Final = Page(0, 10, "id", descending=True)
+"""Most runs of one key that are looked at; agents and environments may share a key."""
 _PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
 
 
@@ -420,7 +424,11 @@ def list_runs(ctx: Context, query: RunQuery) -> bytes:
 
 
 def find(ctx: Context, run_id: str, *_: object) -> RunRow:
-    """Return a run."""
+    """Return a run, by its id or by its key, which is its external identifier."""
+    if is_key(run_id):
+        equal = {"external_identifier": run_id}
+        listed = ctx.tx.list_runs(ctx.caller.account_id, equal, _SAME_KEY)
+        run_id = next((row.id for row in listed.rows if ctx.caller.sees(row)), run_id)
     return run_of(ctx, run_id)
 
 
@@ -445,7 +453,8 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
     row = _readable(ctx, row)
     recorded = ctx.tx.recorded(row)
     spans = None if recorded is None else all_spans(row.flags, recorded)
-    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices)
+    name = names_of_failures(ctx, [row]).get(row.failure_span or "") if ctx.caller.reads else None
+    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices, name)
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:

@@ -122,11 +122,11 @@ def create_token(
             does not exist is created under that name.
         name: Name of the token, for people.
         may: Permissions of the token, comma-separated.
-        expires_at: Time of expiry, in UTC if it has no offset. None never expires.
+        expires_at: Time of expiry, in UTC if it has no offset. With None the token never expires.
         clock: The time, for tests.
 
     Raises:
-        UsageError: The identifier, the name or the permissions are not possible, or *expires_at* is
+        UsageError: The identifier, the name or the permissions are not valid, or *expires_at* is
             not in the future.
         ValueError: The scope or a permission does not exist.
     """
@@ -355,7 +355,7 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
-    """Create a token and return its secret, once: the response to a repetition has none."""
+    """Create a token and return its secret; the response to a repeated request has no secret."""
     if request.name is not None:
         check_name("name", request.name)
     scope = TokenScope(request.token_scope)

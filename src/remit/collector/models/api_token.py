@@ -31,8 +31,9 @@ class ApiTokenForCreate(WireModel):
     name: str | None = None
     """Name, which lists and the records of erasures show."""
     may: PermissionWords = "write"
-    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
-    commas between them; at most what the token may do that creates it."""
+    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of them with commas
+    between them; not more than the creating token has.
+    """
 
 
 class ApiToken(WireModel):
@@ -53,7 +54,7 @@ class ApiToken(WireModel):
     environment_id: str | None = None
     """The environment, for the same scope."""
     made_by: str | None = None
-    """Id of the token that created it over the API; this one is valid only while that one is."""
+    """Id of the token that created this one over the API; if that is not valid, neither is this."""
     name: str | None = None
     """Name of the token."""
     may: PermissionWords = "write"
@@ -71,7 +72,7 @@ class ApiToken(WireModel):
 
 
 class CreatedTokenResponse(WireModel):
-    """Response to the creation of a token, the only one with its secret."""
+    """Response to the creation of a token. No other response has the secret."""
 
     status: Literal["success"] = "success"
     """Always `success`."""

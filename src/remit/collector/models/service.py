@@ -12,7 +12,7 @@ MAX_TEST_SPANS = 100
 
 
 class StepRequest(WireModel):
-    """Body of a step without fields; it may be absent."""
+    """Body of a request without fields; it may be absent."""
 
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""

@@ -43,7 +43,7 @@ def check_origin(request: Request) -> None:
     origin = urlsplit(request.headers.get("origin", "")).netloc
     own = origin == request.headers.get("host") if site is None else site == _SAME
     if not own:
-        raise forbidden("a page of another site asked for this change")
+        raise forbidden("this request came from a page of another site")
 
 
 def cookie_name(request: HTTPConnection) -> str:

@@ -12,7 +12,7 @@ KEYS: Final = (
         "On every page",
         (
             ("?", "help"),
-            ("/", "to the search or the first filter"),
+            ("/", "go to the search or to the first filter"),
             ("g r", "runs"),
             ("g a", "agents"),
             ("g d", "data map"),
@@ -32,7 +32,7 @@ KEYS: Final = (
             ("p", "parent step"),
             ("e E", "next and previous failed step"),
             ("m M", "next and previous marked step"),
-            ("n N", "next and previous hit of the search"),
+            ("n N", "next and previous search hit"),
             ("z", "time axis of the whole run, or of the rows in view"),
             ("+ -", "zoom in, zoom out"),
             ("Enter", "focus the panel"),
@@ -52,20 +52,20 @@ STATUSES: Final = (
         "ended by a request to the server; the program stops at its next step",
     ),
     ("cancelled", "cancelled by the program before it ended"),
-    ("active", "has begun and has not ended"),
+    ("active", "has begun, and has not ended yet"),
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),
     ("remit", "The limits of an agent: which actions and data its program allows."),
-    ("may", "The agent or the step declares this action as possible."),
+    ("may", "The agent or the step declares that it may take this action."),
     ("never", "The agent or the step rules this out."),
-    ("as declared", "Declared, which does not mean that it happened."),
+    ("as declared", "This comes from the declaration, and may not have happened."),
     ("not as declared", "The payload or the result of a step differs from its declared schema."),
     (
         "undeclared",
-        "Neither allowed nor ruled out; undeclared does not mean no.",
+        "Neither allowed nor ruled out. Undeclared does not mean ruled out.",
     ),
-    ("ran", "The step was executed, and recorded."),
+    ("ran", "The step was executed and recorded."),
     (
         "observe",
         "The default setting: a step that violates the remit runs, and is marked.",
@@ -75,11 +75,11 @@ WORDS: Final = (
     (
         "Terminate",
         (
-            "Button of a running run: ends it before its next step. "
-            "The token needs permission to write."
+            "Button on the page of a running run. It ends the run before its next step. "
+            "Your token needs the permission write."
         ),
     ),
-    ("marked", "Filter: runs in which a step has this mark."),
+    ("marked", "Filter that shows the runs in which a step has this mark."),
     ("class", "The sensitivity of data, from public to secret."),
     (
         "confidential",
@@ -87,9 +87,12 @@ WORDS: Final = (
     ),
     ("fold", "Idle time that the time axis of a run leaves out."),
     ("handled", "The step failed, and its parent step succeeded."),
-    ("directly caused by", "The error was raised from another one: raise ... from."),
-    ("raised while handling", "The error was raised while another one was handled."),
-    ("fingerprint", "Identifies a failure by step, error type and place, across runs."),
+    ("directly caused by", "The error was raised from another error, with raise ... from."),
+    ("raised while handling", "The error was raised while another error was handled."),
+    (
+        "fingerprint",
+        "Identifies the same failure in several runs, by step, error type and place in the code.",
+    ),
     (
         "subject",
         "The person whose data a run handles. The program sets an id; pages show its hash.",
@@ -133,7 +136,7 @@ RULES: Final = (
         "type",
         ("type:Sensitive", "type:SecretStr"),
         "the value of a parameter, a field or a result",
-        "it is declared with a secret type of pydantic, or marked as sensitive",
+        "its declared type is a pydantic secret type, or it is marked as sensitive",
         "no: declare another type",
     ),
     Rule(
@@ -181,7 +184,7 @@ RULES: Final = (
     Rule(
         "quoted",
         ("quoted",),
-        "the message of an error, or a reason in words",
+        "an error message, or the text of a reason",
         "it contains a string that was redacted earlier in the run",
         "no",
     ),
@@ -189,7 +192,7 @@ RULES: Final = (
         "hook",
         ("hook",),
         "a whole payload",
-        "the program's own hook, configure(redact=...), failed on it",
+        "the program's own hook, configure(redact=...), failed on this payload",
         "no: fix the hook",
     ),
 )
@@ -201,7 +204,7 @@ def why(rule: str) -> str:
     """Return why a rule redacted something, in a few words for the margin of a page."""
     name, _, detail = rule.partition(":")
     if name == "classification":
-        return f"an earlier step is declared {detail}, so model calls have no contents"
+        return f"an earlier step is declared {detail}, so later model calls have no contents"
     if name == "category":
         return f"the step excludes {formats.words(detail)}"
     known = _BY_NAME.get(name)

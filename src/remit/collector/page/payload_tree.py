@@ -160,7 +160,7 @@ class _Builder:
         if isinstance(head, str) or isinstance(tail, str):
             text = f"{head or ''} … {tail or ''}"
             return Node(
-                key, "text", text[: 2 * MOST_CHARS], f"cut: of {of}, the rest was not recorded"
+                key, "text", text[: 2 * MOST_CHARS], f"cut: the rest of {of} was not recorded"
             )
         return Node(key, "cut", f"cut: {of} in all", "the rest was not recorded")
 
@@ -175,7 +175,7 @@ class _Builder:
         if len(text) <= MOST_CHARS:
             return Node(key, "text", text)
         self.is_cut = True
-        more = f"{len(text) - MOST_CHARS:,} of {len(text):,} characters more"
+        more = f"{len(text) - MOST_CHARS:,} more of {len(text):,} characters"
         return Node(key, "text", text[:MOST_CHARS] + "…", more)
 
     def _rest(self, count: int, unit: str) -> Node:

@@ -131,5 +131,5 @@ def _said(parts: Sequence[tuple[str, str]], actions: dict[str, str], verb: str) 
     if included:
         return " and ".join(included)
     if len(excluded) > 1:
-        return "never" if verb else "never, in neither"
+        return "never" if verb else "never in or out"
     return f"never {excluded[0]}" if excluded else None

@@ -32,8 +32,8 @@ PERIODS: Final = {LAST_DAY: "24 hours", "7d": "7 days", "30d": "30 days"}
 _DAYS: Final = {LAST_DAY: 1, "7d": 7, "30d": 30}
 _AGO: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_VALID: Final = "must be today, yesterday, 24h, 7d, all, or a day and time as 2026-11-29T10:00"
-_VALID_END: Final = "must be now, or a day and time as 2026-11-29T10:00"
+_VALID: Final = "must be today, yesterday, 24h, 7d, all, or a day and time such as 2026-11-29T10:00"
+_VALID_END: Final = "must be now, or a day and time such as 2026-11-29T10:00"
 
 
 class Window(NamedTuple):
@@ -122,7 +122,7 @@ def window_of(begin: str, end: str, zone: ZoneInfo, now_us: int) -> Window:
         window = Window(since_us, until_us, "this time")
     last_us = now_us if window.until_us is None else window.until_us
     if window.since_us is not None and window.since_us >= last_us:
-        raise invalid_field("from", "must be before the end of the time")
+        raise invalid_field("from", "must be before the end of the period")
     return window
 
 

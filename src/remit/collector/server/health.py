@@ -57,7 +57,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
                 raise unauthorized()
             if not caller.may.permits(Permission.METRICS):
                 raise forbidden(
-                    f"this token may {caller.may.in_words} only: create one that may read the "
+                    f"this token may only {caller.may.in_words}: create one that may read the "
                     "metrics with `remit token create --may metrics`"
                 )
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -94,16 +94,16 @@ class Store(Readable, Protocol):
         *,
         pause: Callable[[], bool] | None = None,
     ) -> Removed:
-        """Delete old spans, by the time in their id, old runs, and their idempotency keys.
+        """Delete old spans and runs, by the time in their ids, with their idempotency keys.
 
-        A run stays while one of its spans stays. The deletion takes many small transactions;
-        other transactions continue in between.
+        A run stays as long as one of its spans stays. The deletion uses many small transactions, so
+        other transactions can run in between.
 
         Args:
             before_us: Time in microseconds since 1970 before which spans and runs are
                 deleted; None deletes neither.
-            payloads_before_us: Of spans older than this only the payloads are deleted.
-            pause: Called after each transaction; returns whether to go on.
+            payloads_before_us: For spans older than this time, only the payloads are deleted.
+            pause: Called after each transaction; returns whether to continue.
 
         Raises:
             StoreUnavailableError: The database cannot be used now; the call can be repeated.

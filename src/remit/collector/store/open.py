@@ -27,7 +27,8 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         create: Whether to create a missing file, or missing tables.
 
     Raises:
-        SettingsError: It is not a remit database, has another version, or does not exist.
+        SettingsError: The database was not created by remit, has another version, or does not
+            exist.
     """
     if is_postgres(database):
         store: Store = _of_extra(_POSTGRES, "PostgresStore")(str(database), create=create)

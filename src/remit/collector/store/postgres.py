@@ -332,7 +332,7 @@ class PostgresStore(Store):
                         partitions.make(cursor, table, now_ms, distributed=self._distributed)
         except (StoreUnavailableError, psycopg.Error) as error:
             self._next_partitions_ns = now_ms * NS_PER_MS + _PARTITIONS_RETRY_NS
-            logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
+            logger.warning("the partitions of the coming weeks could not be created yet: %s", error)
 
     @contextmanager
     def _transaction(self, pool: Pool) -> Generator[Results]:

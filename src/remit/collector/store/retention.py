@@ -35,7 +35,7 @@ def forget(
     Args:
         before_us: Spans and runs from before this are deleted; None for none.
         payloads_before_us: Payloads of spans from before this are deleted; None for none.
-        pause: Called after each transaction; returns whether to go on.
+        pause: Called after each transaction; returns whether to continue.
         most_rows: The number of rows of a kind that one transaction looks at.
     """
     deletion = _Deletion(store, pause or (lambda: True), most_rows)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from remit._base.step_names import StepName
 from remit.collector.prices import Prices
 from remit.collector.store.questions.costs import CostGroup, costs_of_run
 from remit.collector.store.questions.count_lists import Counted
@@ -13,12 +14,25 @@ from remit.collector.store.questions.scope import FAILED, FLAGS
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.runs import cost_view, failure_view, span_counts, summary_view, time_view
+from remit.collector.views.runs import (
+    cost_view,
+    failure_view,
+    name_view,
+    span_counts,
+    summary_view,
+    time_view,
+)
 from remit.collector.views.spans import is_valid
 
 
-def run_view(run: RunWithAgent, prices: Prices | None) -> dict[str, object]:
-    """Return a run in a list."""
+def run_view(
+    run: RunWithAgent, prices: Prices | None, failed_step: StepName | None = None
+) -> dict[str, object]:
+    """Return a run in a list.
+
+    Args:
+        failed_step: The name of the step where its failure began.
+    """
     return {
         **summary_view(run),
         "agent": {
@@ -34,7 +48,7 @@ def run_view(run: RunWithAgent, prices: Prices | None) -> dict[str, object]:
         "cost_breakdown": cost_view(costs_of_run(run, prices)),
         "summary": run.summary,
         "terminated_by": run.terminated_by,
-        "failure": failure_view(run),
+        "failure": failure_view(run, failed_step),
         "erased_at": time_view(run.erased_at),
     }
 
@@ -65,8 +79,14 @@ def fingerprint_of(text: str) -> int:
     return int.from_bytes(bytes.fromhex(text), signed=True)
 
 
-def listed_span(span: SpanRecord, schema_errors: Sequence[str] = ()) -> dict[str, object]:
-    """Return a span in a list, with its payloads, and its schema errors, if they were read."""
+def listed_span(
+    span: SpanRecord, name: StepName | None = None, schema_errors: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return a span in a list, with its payloads, and its schema errors, if they were read.
+
+    Args:
+        name: Its name, if an integration gave it one.
+    """
     view: dict[str, object] = {
         "type": "agent_span",
         "id": span.id,
@@ -76,6 +96,7 @@ def listed_span(span: SpanRecord, schema_errors: Sequence[str] = ()) -> dict[str
         "parent_span_id": span.parent_id,
         "schema_name": span.schema_name,
         "schema_title": span.title,
+        "step_name": name_view(name),
         "status": span.status,
         "summary": span.summary,
         "started_at": time_view(span.started_at),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from remit._base.step_names import StepName
 from remit.collector.json_io import read_json
 from remit.collector.prices import Costs, Prices
 from remit.collector.store.questions.costs import costs_of_run
@@ -66,13 +67,14 @@ def detail_view(
     errors: Mapping[str, Sequence[str]] | None = None,
     recorded: int | None = None,
     prices: Prices | None = None,
+    failed_step: StepName | None = None,
 ) -> dict[str, object]:
-    """Return a run as it is shown alone; see `instance_view` and `span_counts`."""
+    """Return a run as it is shown alone; see `instance_view`, `span_counts`, `failure_view`."""
     return {
         **instance_view(row, summaries, errors),
         "span_counts": span_counts(row, recorded),
         "erased_at": time_view(row.erased_at),
-        "failure": failure_view(row),
+        "failure": failure_view(row, failed_step),
         "cost_breakdown": cost_view(costs_of_run(row, prices)),
         "span_schema_counts": None,
     }
@@ -97,14 +99,19 @@ def cost_view(costs: Costs) -> dict[str, object]:
     }
 
 
-def failure_view(run: RunRow) -> dict[str, object] | None:
-    """Return the failure of a run; None without one."""
+def failure_view(run: RunRow, name: StepName | None = None) -> dict[str, object] | None:
+    """Return the failure of a run; None without one.
+
+    Args:
+        name: The name of the step where it began.
+    """
     if run.failure_us is None:
         return None
     fingerprint = run.fingerprint
     return {
         "span": run.failure_span,
         "step": run.failure_step,
+        "step_name": name_view(name),
         "type": run.failure_type,
         "place": run.failure_place,
         "text": run.failure_text,
@@ -112,6 +119,11 @@ def failure_view(run: RunRow) -> dict[str, object] | None:
         # As a string: many readers would lose the last digits of a number.
         "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
     }
+
+
+def name_view(name: StepName | None) -> dict[str, str] | None:
+    """Return the name of a step; None without one."""
+    return None if name is None else name._asdict()
 
 
 def span_counts(row: RunRow, recorded: int | None = None) -> dict[str, int]:

@@ -124,7 +124,7 @@ class Sessions:
             holder = holder_of(tx, token, now_us)
             if not holder.reads:
                 raise forbidden(
-                    f"this token may {holder.may.in_words} only: sign in with one that may read"
+                    f"this token may only {holder.may.in_words}: sign in with a token that may read"
                 )
             account_id, token_id = holder.account_id, token.id
             expires_us = min(expires_us, token.expires_at or expires_us)

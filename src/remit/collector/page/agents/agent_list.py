@@ -105,7 +105,7 @@ def agents(visit: Visit) -> Response:
     """List the agents."""
     period = period_of(visit)
     wanted = visit.query.get("agent", "").strip()
-    first = visit.number("after", 0, "must be the number of agents on the pages before")
+    first = visit.number("after", 0, "must be the number of agents on the previous pages")
     everyone = _summaries(visit, period)
     listed = [agent for agent in everyone if _is_named(agent, wanted)]
     listed.sort(

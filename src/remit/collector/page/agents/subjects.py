@@ -109,7 +109,9 @@ def version_in(visit: Visit, versions: Sequence[Version], name: str) -> Version 
     key = visit.query.get(name)
     version = next((version for version in versions if version.is_named(key or "")), None)
     if key and version is None:
-        raise invalid_field(name, "must be a version of this agent, as the list links it")
+        raise invalid_field(
+            name, "must be the key of a version, as in the links of the list of versions"
+        )
     return version
 
 

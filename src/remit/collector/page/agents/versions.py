@@ -121,6 +121,6 @@ def _widened(listed: Sequence[Change]) -> list[str]:
     texts = {
         Kind.STEP: ("new step", "new steps"),
         Kind.WORD: ("word that allows more", "words that allow more"),
-        Kind.CLASS: ("other class", "other classes"),
+        Kind.CLASS: ("changed class", "changed classes"),
     }
     return [f"{kinds[kind]} {text[kinds[kind] > 1]}" for kind, text in texts.items() if kinds[kind]]

@@ -169,7 +169,7 @@ def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterat
         if reason is not None and name in (*reason.does, *reason.undeclared):
             follows = "would be denied: the agent rules it out"
         elif before in LIMITS and after == UNKNOWN:
-            follows = "nothing yet: the agent does not rule it out"
+            follows = "none yet: the agent does not rule it out"
         yield _word(group, old.name, part, name, (before, after), follows)
     yield from _class(old, new)
 
@@ -192,7 +192,9 @@ def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
         effect = of_agent_word(name, before, after)
         if before == after or effect is Effect.CHANGES:
             continue
-        follows = "its steps may" if effect is Effect.WIDENS else "no step of it may"
+        follows = (
+            "its steps may do this" if effect is Effect.WIDENS else "none of its steps may do this"
+        )
         yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
 
 
@@ -211,7 +213,7 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     effect = of_step_word(CLASSIFICATION, before, after)
     follows = "handles more confidential data" if effect is Effect.WIDENS else ""
     if effect is Effect.WEAKENS and after != UNKNOWN:
-        follows = "declared less confidential"
+        follows = "declared as less confidential"
     was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)

@@ -179,7 +179,7 @@ def _after(place: str) -> tuple[dict[str, str], dict[str, str]]:
         return {}, {}
     position = Position.parse(place)
     if position is None or (position.started_at or 0) > LAST_US:
-        raise invalid_field("before", "must be that of a link to older ones")
+        raise invalid_field("before", "must be the value from a link to older entries")
     if position.started_at is not None:
         # Only whole milliseconds of an id are known: runs of this time came before.
         until_us = -(-position.started_at // 1000) * 1000
@@ -234,8 +234,8 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
-        text = "violates the remit of the agent; the violations are no longer kept"
-    return f"{text}. It ran: observe" if kind == VIOLATION else text
+        text = "violates the agent's remit; the violations are no longer kept"
+    return f"{text}. It ran, because the setting is observe" if kind == VIOLATION else text
 
 
 def _side(difference: str) -> str:

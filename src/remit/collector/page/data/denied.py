@@ -83,7 +83,9 @@ def csv(visit: Visit) -> Response:
     page = denials.listed(visit.api, names, wanted, filters.get("kind"), MOST_LINES)
     cases = list(page.cases)
     if page.next:
-        end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
+        end = (
+            f"only the newest {MOST_LINES:,} entries are here: choose a shorter time for the others"
+        )
         cases.append(Case("", "", "", "", "", None, "", end))
     return csv_file("denied.csv", _COLUMNS, cases)
 

@@ -30,7 +30,14 @@ from remit.collector.page.run.messages import (
 from remit.collector.page.run.spans import ListedSpan
 from remit.collector.page.run.values import Piece, folded, line_of
 
-NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
+NO_CALLS: Final = (
+    "agent_name",
+    "node_name",
+    "chain_name",
+    "tool_name",
+    "retriever_name",
+    "guardrail_name",
+)
 """Members of steps of integrations that are not model calls."""
 
 

@@ -42,9 +42,9 @@ def as_text(visit: Visit) -> Response:
     facts, run = in_run(visit, work)
     panel = panel_of(facts, opened=False)
     address = f"/runs/{facts.run.id}?span={visit.named['span']}"
-    began = facts.span.row.started_at
+    began, step = facts.span.row.started_at, panel.name.text
     lines = [
-        f"{panel.name} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
+        f"{step} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
         *([] if began is None else [f"began {formats.stamp(began)}"]),
         *_failure(panel),
         address,

@@ -8,12 +8,15 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from remit._base.outcomes import StepCounts, step_counts
+from remit._base.step_names import StepName, step_name
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
+from remit.collector.domain.step_names import names_of_steps
 from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
+from remit.collector.page import formats
 from remit.collector.page.declared import Declared
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.payload_tree import members
@@ -46,6 +49,7 @@ class RunFacts:
         hidden: The types whose values are hidden.
         steps: Its steps by id, the first ones of a page.
         far: In a failed run, failed steps on other pages, and the ancestors of the first.
+        names: The names that integrations gave steps, by id.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span.
@@ -58,6 +62,7 @@ class RunFacts:
     hidden: frozenset[str]
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
+    names: Mapping[str, StepName]
     total: int
     recorded: int | None
     after: str | None
@@ -170,6 +175,11 @@ class RunFacts:
         ended = None if self.top is None else self.top.finished_at
         return step.status == FAILED and step.finished_at == ended
 
+    def name(self, step: StepRecord) -> str:
+        """Return the name of a step: the one that an integration gave it, else that of its type."""
+        name = self.names.get(step.id)
+        return formats.step(step.schema_name) if name is None else name.text
+
     def declared(self, step: StepRecord) -> Declared:
         """Return the declaration of a step."""
         return self.types.get(step.schema_name) or Declared(step.schema_name)
@@ -184,6 +194,7 @@ class SpanFacts:
         types: The declarations of the span types of the run by name.
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
+        hidden_types: The types whose values are hidden.
         cancelled: The cancelled ones, if this one failed.
         quality: The quality payloads of the run by name, of a root span that a panel shows.
         call: The model call that a panel shows.
@@ -197,6 +208,7 @@ class SpanFacts:
     failed: Sequence[ReadSpan]
     cancelled: Sequence[ReadSpan]
     hidden: Hidden
+    hidden_types: frozenset[str]
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
     call: Conversation | None = None
 
@@ -204,6 +216,13 @@ class SpanFacts:
     def declared(self) -> Declared | None:
         """Its declaration; None if its type is not declared."""
         return self.types.get(self.span.row.schema_name)
+
+    def name(self, span: ReadSpan) -> StepName:
+        """Return the name of a step of the run, and the word about it, which may be empty."""
+        schema_name = span.row.schema_name
+        shown = schema_name not in self.hidden_types
+        name = step_name(schema_name, span.payload) if shown else None
+        return StepName(formats.step(schema_name), "") if name is None else name
 
 
 class RunRows:
@@ -329,6 +348,12 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         hidden=rows.hidden,
         steps=steps,
         far=far,
+        names=names_of_steps(
+            rows.ctx,
+            row.agent_schema_version_id,
+            ref,
+            [(step.id, step.schema_name) for step in known],
+        ),
         total=ref.spans,
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
@@ -385,6 +410,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
         failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
         hidden=hidden_of(span.row, [each.row for each in failed], rows.hidden),
+        hidden_types=rows.hidden,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from dataclasses import replace
 from functools import cache, partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
+from remit._base.step_names import NAMED_TYPES
 from remit._base.version import __version__
 from remit.collector.api.asgi import CALLER, ROUTE, Executor
 from remit.collector.api.dispatch import UNAVAILABLE, Service
@@ -95,11 +97,14 @@ def _visit(
 def _rendered(visit: Visit, *, values: bool) -> bytes:
     def run(_: Visit, rows: RunRows) -> tuple[RunFacts, SpanFacts | None]:
         facts = run_facts(rows, limit=MOST_STEPS)
-        return facts, failure_facts(rows, facts)
+        failed = failure_facts(rows, facts)
+        if values:
+            return facts, failed
+        return replace(facts, names={}), None if failed is None else _unnamed(failed)
 
     def panel(visit: Visit, rows: RunRows, span_id: str) -> SpanFacts:
         span = span_facts(rows, span_id)
-        return for_panel(visit, rows, span, opened=False, alone=True) if values else span
+        return for_panel(visit, rows, span, opened=False, alone=True) if values else _unnamed(span)
 
     facts, failed = in_run(visit, run)
     tree = Tree(facts, visit.now_us)
@@ -146,6 +151,11 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
         },
     )
     return _within(html.decode(), frozenset(shown[: len(panels)])).encode()
+
+
+def _unnamed(span: SpanFacts) -> SpanFacts:
+    """Return a step without names from payloads."""
+    return replace(span, hidden_types=NAMED_TYPES)
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from remit._base.step_names import AGENT
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.context import Context
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
@@ -103,7 +104,8 @@ def _quiet(facts: RunFacts) -> Notice | None:
     if facts.is_cancelled:
         return _cancelled(facts)
     if row.denied:
-        names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
+        denied = [step for step in facts.steps.values() if step.flags & DENIED]
+        names = _counted(facts, denied)
         return Notice("bad", "denied", values={"count": row.denied, "names": names})
     return _handled(facts) if row.handled and row.status == COMPLETE else None
 
@@ -124,7 +126,7 @@ def _erased(visit: Visit, facts: RunFacts) -> Notice:
 def _terminated(facts: RunFacts) -> Notice:
     opened = [step for step in facts.steps.values() if step.finished_at is None]
     parents = {step.parent_id for step in facts.steps.values()}
-    names = _counted(step for step in opened if step.id not in parents)
+    names = _counted(facts, [step for step in opened if step.id not in parents])
     cut = [step for step in facts.steps.values() if step.status in {FAILED, CANCELLED}]
     effect = effect_of(facts.declared(step) for step in (*opened, *cut))
     return Notice(
@@ -148,7 +150,7 @@ def _process_ended(facts: RunFacts) -> Notice:
     return Notice(
         "bad",
         "process_ended",
-        step="" if inner is None else formats.step(inner.schema_name),
+        step="" if inner is None else facts.name(inner),
         effect=effect_of(facts.declared(step) for step in closed),
         values={
             "process": _process(facts),
@@ -179,13 +181,23 @@ def _failed(facts: RunFacts, origin: SpanFacts | None) -> Notice:
     return Notice(
         "bad",
         "failed",
-        step="" if is_root else formats.step(step.schema_name),
+        step="" if is_root else facts.name(step),
         place=_place(error.get("at") or row.failure_place),
         text=None if hidden else message,
         effect=effect_of(risks),
         further=[*_group(origin), *_before(facts, step)],
-        values={"type": error.get("type") or row.failure_type or ""},
+        values={
+            "type": error.get("type") or row.failure_type or "",
+            "agent": _sub_agent(facts, step),
+        },
     )
+
+
+def _sub_agent(facts: RunFacts, step: StepRecord) -> str:
+    """Return the name of the nearest agent around a step, if another agent is around that."""
+    names = [facts.names.get(above.id) for above in facts.above(step)]
+    agents = [name.text for name in names if name is not None and name.word == AGENT]
+    return agents[0] if len(agents) > 1 else ""
 
 
 def _not_here(facts: RunFacts) -> Notice:
@@ -199,7 +211,7 @@ def _not_here(facts: RunFacts) -> Notice:
         step=formats.step(row.failure_step) if row.failure_step else "",
         place=_place(row.failure_place),
         text=row.failure_text,
-        values={"type": row.failure_type or ""},
+        values={"type": row.failure_type or "", "agent": ""},
     )
 
 
@@ -240,7 +252,7 @@ def _group(origin: SpanFacts | None) -> list[str]:
     steps = "1 more parallel step" if others == 1 else f"{others:,} more parallel steps"
     sentences = [f"{steps} failed after it."] if others > 0 else []
     names = [
-        formats.step(span.row.schema_name)
+        origin.name(span).text
         for span in origin.cancelled
         if span.row.parent_span_id == group.row.id
     ]
@@ -269,11 +281,11 @@ def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
     done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
     never = [VERBS[action] for action in _GRAVE if action not in counts]
     undeclared = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
-    sentences = [f"Before it, steps began that may {formats.listed(done)}."] if done else []
+    sentences = [f"Steps that may {formats.listed(done)} began before the failure."] if done else []
     if never and ended:
         does = "does" if undeclared == 1 else "do"
-        more = f"; {undeclared:,} {does} not declare this" if undeclared else ""
-        sentences.append(f"No step before it may {formats.listed(never, 'or')}{more}.")
+        more = f"; {undeclared:,} of these steps {does} not declare this" if undeclared else ""
+        sentences.append(f"No step before the failure may {formats.listed(never, 'or')}{more}.")
     return sentences
 
 
@@ -284,7 +296,7 @@ def _cancelled(facts: RunFacts) -> Notice:
     return Notice(
         "",
         "cancelled",
-        step="" if inner is None else formats.step(inner.schema_name),
+        step="" if inner is None else facts.name(inner),
         place=str(error.get("at") or ""),
         effect=effect_of(facts.declared(step) for step in cut),
         values={
@@ -307,15 +319,15 @@ def _handled(facts: RunFacts) -> Notice:
         values={
             "count": facts.row.handled,
             "total": facts.counts.here,
-            "names": _counted(handled),
-            "by": _named(list(dict.fromkeys(formats.step(step.schema_name) for step in by_effect))),
+            "names": _counted(facts, handled),
+            "by": _named(list(dict.fromkeys(map(facts.name, by_effect)))),
         },
     )
 
 
-def _counted(steps: Iterable[StepRecord]) -> str:
+def _counted(facts: RunFacts, steps: Iterable[StepRecord]) -> str:
     """Return names of steps and how often each is there: `charge 3 times, search_help twice`."""
-    names = Counter(formats.step(step.schema_name) for step in steps)
+    names = Counter(map(facts.name, steps))
     if len(names) == 1 and names.total() == 1:
         return next(iter(names))
     return _named(
@@ -396,11 +408,7 @@ def _done(facts: RunFacts) -> str:
     ]
     parts: list[str] = []
     for action in _OUTSIDE:
-        names = [
-            formats.step(step.schema_name)
-            for step in ended
-            if action in facts.declared(step).allowed
-        ]
+        names = [facts.name(step) for step in ended if action in facts.declared(step).allowed]
         if names:
             parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")
     return f"Steps that may {formats.listed(parts)} succeeded." if parts else ""

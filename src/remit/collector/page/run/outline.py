@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from remit._base.ids import is_pfid
+from remit._base.step_names import NAMED_TYPES, StepName, model_in, step_name_in
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
@@ -31,7 +32,7 @@ FIRST: Final = 500
 """Steps of the first slice, which is to be drawn soon."""
 SLICE: Final = 5_000
 MOST_CALLS: Final = 500
-"""Model calls of a slice whose model and tokens are read; with more, none are read."""
+"""Model calls of a slice whose tokens are read; with more, none are read."""
 MOST_HITS: Final = 1_000
 FIND_S: Final = 0.2
 """How long one request searches."""
@@ -40,7 +41,6 @@ _MOST_CHARS: Final = 200
 _LABEL_CHARS: Final = 60
 _NONE: Final = -1
 _MOST_DIGITS: Final = 17
-_MODEL: Final = re.compile(r'"(?:model_name|response_model)":"([^"\\]{1,80})"')
 _TOKENS: Final = re.compile(r'"(?:prompt|completion)_tokens":([0-9]{1,15})[,}]')
 
 
@@ -154,6 +154,15 @@ class _Names:
             return "root"
         return "call" if self.is_model_call(ref) else "step"
 
+    def may_have_names(self, ref: int) -> bool:
+        """Return whether payloads of steps of a type may have a name that may be listed."""
+        named = self._names[ref] in NAMED_TYPES or self.is_model_call(ref)
+        return named and self.is_shown(ref)
+
+    def name(self, ref: int, head: str) -> StepName | None:
+        """Return the name of a step from the beginning of its payload."""
+        return step_name_in(self._names[ref], head)
+
     def is_shown(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
         return self._names[ref] not in self.hidden
@@ -173,14 +182,19 @@ class _Slice:
         self._names = _Names(ctx, row)
         refs = set(spans.type_refs)
         self._names.read(refs)
-        of_models = {ref for ref in refs if self._names.is_model_call(ref)}
+        self._of_models = {ref for ref in refs if self._names.is_model_call(ref)}
         calls = [
             span_id
             for span_id, ref in zip(spans.ids, spans.type_refs, strict=True)
-            if ref in of_models
+            if ref in self._of_models
         ]
         few = calls if len(calls) <= MOST_CALLS else []
-        self._usages = {usage.id: usage for usage in outlines.usages(ctx.tx, run, few)}
+        self._usages = {usage.id: usage.usage for usage in outlines.usages(ctx.tx, run, few)}
+        named = {ref for ref in refs if self._names.may_have_names(ref)}
+        ids = [
+            span_id for span_id, ref in zip(spans.ids, spans.type_refs, strict=True) if ref in named
+        ]
+        self._heads = outlines.heads(ctx.tx, [(run, ids)])
 
     def columns(self) -> dict[str, object]:
         """Return the columns; times are differences in microseconds."""
@@ -201,6 +215,7 @@ class _Slice:
                 None if started is None or finished is None else finished - started
                 for started, finished in zip(spans.started, spans.finished, strict=True)
             ],
+            "names": self._step_names(),
             "labels": self._labels(),
             "calls": self._calls(),
         }
@@ -242,18 +257,30 @@ class _Slice:
             if summary and self._names.is_shown(spans.type_refs[place])
         }
 
+    def _step_names(self) -> dict[str, list[str]]:
+        """Return by place the names that integrations gave steps, and the words about them."""
+        found: dict[str, list[str]] = {}
+        for place, (span_id, ref) in enumerate(
+            zip(self._spans.ids, self._spans.type_refs, strict=True)
+        ):
+            is_call = ref in self._of_models
+            name = None if is_call else self._names.name(ref, self._heads.get(span_id, ""))
+            if name is not None:
+                found[str(place)] = [visible(name.text), visible(name.word)]
+        return found
+
     def _calls(self) -> dict[str, list[object]]:
         """Return model and tokens of model calls by place; None if not recorded."""
         calls: dict[str, list[object]] = {}
-        if not self._usages:
-            return calls
-        for place, span_id in enumerate(self._spans.ids):
-            usage = self._usages.get(span_id)
-            if usage is not None:
-                model = _MODEL.search(usage.head or "")
-                tokens = [int(number) for number in _TOKENS.findall(usage.usage or "")]
-                shown = None if model is None else visible(model[1])
-                calls[str(place)] = [shown, sum(tokens) if tokens else None]
+        for place, (span_id, ref) in enumerate(
+            zip(self._spans.ids, self._spans.type_refs, strict=True)
+        ):
+            if ref in self._of_models:
+                model = model_in(self._heads.get(span_id, ""))
+                tokens = [
+                    int(number) for number in _TOKENS.findall(self._usages.get(span_id) or "")
+                ]
+                calls[str(place)] = [visible(model) or None, sum(tokens) if tokens else None]
         return calls
 
 

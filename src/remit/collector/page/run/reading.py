@@ -160,7 +160,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
 def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
     tokens = "" if call.tokens_out is None else f"{formats.number(call.tokens_out)} tokens"
     if is_latest:
-        return [", ".join(filter(None, ("the answer of this call", tokens)))]
+        return [", ".join(filter(None, ("the answer to this call", tokens)))]
     return [f"{tokens} out"] if tokens else []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit._base.first_failure import PROCESS_ENDED
+from remit._base.step_names import StepName
 from remit._policy.violations import denied_by
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
@@ -70,10 +71,11 @@ class Frames(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member of a group of exceptions: when its step ended, the step, the exception."""
+    """A member of a group of exceptions: when its step ended, the step, its name, the exception."""
 
     after_us: int | None
     step: SpanRow | None
+    name: str
     here: bool
     cause: Cause
 
@@ -110,7 +112,7 @@ class Panel(NamedTuple):
     """What the panel of a step shows."""
 
     facts: SpanFacts
-    name: str
+    name: StepName
     status: str
     took_us: int | None
     after_us: int | None
@@ -166,7 +168,7 @@ def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel
     parent = facts.ancestors[0].row if facts.ancestors else None
     return Panel(
         facts=facts,
-        name=formats.step(row.schema_name),
+        name=facts.name(span),
         status="denied" if denial is not None else row.status,
         took_us=_took(row),
         after_us=us_after(facts.run, row.started_at),
@@ -302,15 +304,17 @@ def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
     group_members: list[Member] = []
     for member in listed:
         alike = [span for span in free if _is_same(span.error, member)]
-        row = max((span.row for span in alike), key=lambda row: row.started_at or 0, default=None)
+        last = max(alike, key=lambda span: span.row.started_at or 0, default=None)
+        row = None if last is None else last.row
         taken = [span for span in alike if row and span.row.finished_at == row.finished_at]
         free = [span for span in free if span not in taken]
         after = None if row is None else us_after(facts.run, row.finished_at)
         here = row is not None and row.id == facts.span.row.id
-        group_members.append(Member(after, row, here, _cause(member, "", hidden=hides)))
+        name = "" if last is None else facts.name(last).text
+        group_members.append(Member(after, row, name, here, _cause(member, "", hidden=hides)))
     count = group.get("of")
     cancelled = [
-        formats.step(span.row.schema_name)
+        facts.name(span).text
         for span in facts.cancelled
         if span.row.parent_span_id == raiser.row.id
     ]
@@ -321,7 +325,7 @@ def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
             key=lambda member: member.after_us if member.after_us is not None else 2**62,
         ),
         count if isinstance(count, int) else len(listed),
-        formats.step(raiser.row.schema_name),
+        facts.name(raiser).text,
         formats.listed(cancelled[:_MOST_LIBRARIES]),
     )
 

@@ -38,6 +38,7 @@ class StepRow:
     """A step as a row of the tree.
 
     Attributes:
+        word: What the step is, such as `node`, or its model; else empty.
         kind: `denied`, `cancelled`, `handled` (it failed, and its parent succeeded), `first` (it
             failed first), `carrying` (it failed by another step), `ended` (the root of a run that
             was terminated), or empty.
@@ -45,6 +46,7 @@ class StepRow:
 
     step: StepRecord
     name: str
+    word: str
     level: int
     parent: bool
     kind: str
@@ -127,7 +129,8 @@ class Tree:
         kind = self._kind(step)
         return StepRow(
             step=step,
-            name=formats.step(step.schema_name),
+            name=self.facts.name(step),
+            word=name.word if (name := self.facts.names.get(step.id)) else "",
             level=level,
             parent=bool(below),
             kind=kind,

@@ -129,7 +129,7 @@ def _difference(  # noqa: PLR0911 - one for each difference
         return _FIRST, "; ".join(filter(None, ("failed first", pace)))
     if older.failed != newer.failed:
         if older.name in carriers:
-            return _CARRIES, "carries its error"
+            return _CARRIES, "passed on its error"
         more, run = (newer, "newer") if newer.failed > older.failed else (older, "older")
         return _FAILED, f"failed {formats.times(more.failed)} in the {run} run"
     if older.denied != newer.denied:
@@ -216,11 +216,11 @@ def _lead(pair: Pair, changes: Sequence[TypeChange]) -> str:
         return f"The older run {ends[0]}, the newer one {ends[1]}."
     if all(change.rank is None for change in changes):
         steps = sum(change.newer.steps for change in changes)
-        return f"Both did the same {formats.steps(steps)}, and took about as long."
+        return f"Both did the same {formats.steps(steps)} in about the same time."
     times = [formats.between(run["started_at"], run["finished_at"]) for run in (older, newer)]
     before, after = times
     if before is None or after is None or abs(after - before) * 100 < max(before, after):
-        return "Both took about as long."
+        return "Both took about the same time."
     word = "longer" if after > before else "less"
     return f"The newer run took {formats.duration(abs(after - before))} {word}."
 
@@ -229,11 +229,11 @@ def _both_failed(pair: Pair) -> str:
     one: Run = pair.older["failure"] or {}
     other: Run = pair.newer["failure"] or {}
     steps = one.get("step"), other.get("step")
-    names = [formats.step(step) if step else "a step that is not known" for step in steps]
+    names = [formats.step(step) if step else "an unknown step" for step in steps]
     if one.get("fingerprint") == other.get("fingerprint") is not None:
         return f"Both failed in the same way: {names[0]}, {other['type']}."
     if all(steps) and names[0] == names[1]:
-        return f"Both failed at {names[0]}, each with another error."
+        return f"Both failed at {names[0]}, with different errors."
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
 
@@ -276,7 +276,7 @@ def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow
         for change in changes
         if change.older.name in one_only and not change.older.steps
     ]
-    sentence = f"Before it both did the same {formats.steps(len(both))}"
+    sentence = f"Before the failure, both did the same {formats.steps(len(both))}"
     if added and len(added) <= NAMED:
         whose = f"{pair.newer_version} added" if pair.is_new_version else "only the newer run did"
         return f"{sentence}, except for {formats.listed(added)}, which {whose}."

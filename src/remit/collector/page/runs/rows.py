@@ -10,6 +10,7 @@ from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
+from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.marks import MARKS
@@ -18,7 +19,6 @@ from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
-from remit.collector.views.lists import run_view
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
@@ -98,7 +98,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
-        outcome=Outcome("quiet", "", f"now in {short_name(step)}") if step else outcome_of(run),
+        outcome=Outcome("quiet", "", f"now in {step}") if step else outcome_of(run),
         marks=[
             RunMark(
                 name,
@@ -133,7 +133,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
         run = run_with_agent(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
-        return run_view(run, ctx.settings.prices)
+        return run_views(ctx, [run])[0]
 
     return api.read(work)
 
@@ -157,26 +157,31 @@ def outcome_of(run: Run) -> Outcome | None:
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
     response = visit.api.get_in_time(SPANS, run_id=run_id, status="active", limit="1")
-    if response is None:
+    if response is None or not response["spans"]:
         return None
-    names = [span["schema_name"] for span in response["spans"]]
-    return names[0] if names and names[0] != ROOT_SPAN else None
+    span = response["spans"][0]
+    name = span["schema_name"]
+    return None if name == ROOT_SPAN else _shown(name, span["step_name"])
+
+
+def _shown(step: str, name: Mapping[str, str] | None) -> str:
+    """Return the name of a step for people; *name* is what an integration recorded."""
+    return short_name(step) if name is None else " ".join(name.values())
 
 
 def _failed(failure: Mapping[str, Any]) -> Outcome:
-    step = failure["step"]
+    step = failure["step"] and _shown(failure["step"], failure["step_name"])
     if _kind(failure) == _ENDED:
-        return Outcome(
-            "failed", "process ended", f"while {short_name(step)} was open" if step else ""
-        )
+        return Outcome("failed", "process ended", f"while {step} was open" if step else "")
     if failure["type"] == DENIED and step:
-        return Outcome("failed", f"denied: {short_name(step)}", failure["text"] or "")
+        return Outcome("failed", f"denied: {step}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 
 def _named(failure: Mapping[str, Any]) -> str:
     """Return the step and the class of a failure, without their modules."""
-    parts = (failure["step"] and short_name(failure["step"]), _kind(failure))
+    step = failure["step"] and _shown(failure["step"], failure["step_name"])
+    parts = (step, _kind(failure))
     return ": ".join(part for part in parts if part) or "failed"
 
 

@@ -26,7 +26,7 @@ WORDS: Final = {
 }
 """Names of the filters."""
 _EXACT: Final = {*COUNTED, "status"}
-_NOT_KNOWN: Final = (None, "not known how many")
+_NOT_KNOWN: Final = (None, "number not known")
 
 
 class Dropped(NamedTuple):

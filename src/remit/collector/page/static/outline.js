@@ -25,6 +25,7 @@ export class Outline {
     this.count = 0;
     this.ids = [];
     this.types = [];
+    this.names = new Map();
     this.labels = new Map();
     this.calls = new Map();
     this.hits = new Set();
@@ -107,6 +108,7 @@ export class Outline {
       }
       this.took[step] = slice.took[at] ?? NaN;
     }
+    for (const at in slice.names) this.names.set(steps[at], slice.names[at]);
     for (const at in slice.labels) this.labels.set(steps[at], slice.labels[at]);
     for (const at in slice.calls) this.calls.set(steps[at], slice.calls[at]);
   }
@@ -137,8 +139,14 @@ export class Outline {
     else this.waiting.set(id, [step]);
   }
 
+  /** The name that an integration gave a step, else that of its type. */
   name(step) {
-    return this.types[this.type[step]].name;
+    return this.names.get(step)?.[0] ?? this.types[this.type[step]].name;
+  }
+
+  /** What a step with a name is, such as a node. */
+  word(step) {
+    return this.names.get(step)?.[1] ?? "";
   }
 
   /** When a step ended; one that is still active has lasted until `now`. */
@@ -229,17 +237,19 @@ export class Outline {
     }
   }
 
-  /** Put many siblings of one type into a group, which is one row until it is opened. */
+  /** Put many siblings of one type and name into a group, which is one row until it is opened. */
   gather() {
     this.groups = [];
     this.groupOf = new Int32Array(this.count).fill(NONE);
     const parents = [NONE];
     for (const step of this.order) if (this.kids[step] >= GROUP_OF_CALLS) parents.push(step);
     for (const parent of parents) {
-      const byType = Map.groupBy(this.children(parent), (child) => this.type[child]);
-      for (const [type, members] of byType) {
-        if (members.length < (this.types[type].isCall ? GROUP_OF_CALLS : GROUP)) continue;
-        const key = `${parent === NONE ? "" : this.ids[parent]}/${type}`;
+      const kindOf = (child) => `${this.type[child]}/${this.names.get(child)?.[0] ?? ""}`;
+      const byKind = Map.groupBy(this.children(parent), kindOf);
+      for (const [kind, members] of byKind) {
+        const { isCall } = this.types[this.type[members[0]]];
+        if (members.length < (isCall ? GROUP_OF_CALLS : GROUP)) continue;
+        const key = `${parent === NONE ? "" : this.ids[parent]}/${kind}`;
         for (const member of members) this.groupOf[member] = this.groups.length;
         this.groups.push({ key, members });
       }

@@ -264,6 +264,7 @@ function stepName(step, isClosed) {
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
     outline.hits.has(step) ? make("mark", {}, name) : name,
+    outline.word(step) && make("i", {}, outline.word(step)),
     label.length && make("i", {}, label.join(" · ")),
   ].filter(Boolean);
 }
@@ -422,7 +423,7 @@ function drawStrip() {
   const over = draw("svg", { class: "over", "aria-hidden": "true" }, ...bands(whole, 58));
   const unloaded = outline.count < outline.facts.spans ? ` ${number(outline.count)} of ${number(outline.facts.spans)} steps so far.` : "";
   strip.replaceChildren(
-    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(whole.to - whole.from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`, idle),
+    make("figcaption", { class: "small soft" }, `Steps by start time in ${duration(Math.round(whole.to - whole.from))}, at most ${number(most)} in one slice.${down.length ? " Failed steps are below the line." : ""}${unloaded}`, idle),
     make("div", { class: "plot" }, plot, over));
 }
 

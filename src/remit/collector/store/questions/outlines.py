@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from remit._base.step_names import HEAD_CHARS
 from remit.collector.store.questions.scope import RunRef, of_key
 from remit.collector.store.rows import STATUSES
+from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 _PAYLOADS: Final = {
@@ -18,7 +20,6 @@ _PLACE: Final = {"postgres": "STRPOS", "sqlite": "INSTR"}
 _FAILED: Final = STATUSES.index("failed")
 _CANCELLED: Final = STATUSES.index("cancelled")
 _LABEL_CHARS: Final = 80
-_HEAD_CHARS: Final = 400
 _USAGE_CHARS: Final = 200
 _USAGE: Final = '"token_usage":{'
 
@@ -49,15 +50,13 @@ class NamedType(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """The edges of the payloads of a model call.
+    """The tokens of a model call.
 
     Attributes:
-        head: The beginning of its payload.
-        usage: The part of its result that begins with its tokens, else the beginning.
+        usage: The part of its result that begins with its tokens; None without one.
     """
 
     id: bytes
-    head: str | None
     usage: str | None
 
 
@@ -91,7 +90,7 @@ def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:
 
 
 def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usage]:
-    """Return the model and the tokens of the model calls of a run."""
+    """Return the tokens of model calls of a run."""
     if not ids:
         return []
     where = of_key(tx, "s", run)
@@ -99,11 +98,34 @@ def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usa
     where.add(among, *values)
     place = f"{_PLACE[tx.dialect]}(y.result, '{_USAGE}')"
     sql = (
-        f"SELECT s.id, SUBSTR(y.payload, 1, {_HEAD_CHARS}), "
-        f"CASE WHEN {place} > 0 THEN SUBSTR(y.result, {place}, {_USAGE_CHARS}) END "
+        f"SELECT s.id, CASE WHEN {place} > 0 THEN SUBSTR(y.result, {place}, {_USAGE_CHARS}) END "
         f"FROM spans AS s {_PAYLOADS[tx.dialect]} WHERE {where.text}"
     )
     return map(Usage._make, tx.rows(sql, where.values))
+
+
+def heads(tx: Transaction, steps: Iterable[tuple[RunRef, Collection[bytes]]]) -> dict[bytes, str]:
+    """Return the beginnings of the payloads of steps, by id.
+
+    Args:
+        steps: Runs, and ids of steps of each.
+    """
+    conditions: list[str] = []
+    values: list[Value] = []
+    for run, ids in steps:
+        if ids:
+            where = of_key(tx, "s", run)
+            among, chosen = tx.among_ids("s.id", ids)
+            where.add(among, *chosen)
+            conditions.append(f"({where.text})")
+            values += where.values
+    if not conditions:
+        return {}
+    sql = (
+        f"SELECT s.id, SUBSTR(y.payload, 1, {HEAD_CHARS}) "
+        f"FROM spans AS s {_PAYLOADS[tx.dialect]} WHERE {' OR '.join(conditions)}"
+    )
+    return {span_id: head for span_id, head in tx.rows(sql, values) if head is not None}
 
 
 def searched(

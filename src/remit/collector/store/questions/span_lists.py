@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from remit._base.ids import is_pfid
+from remit._base.step_names import HEAD_CHARS, NAMED_TYPES
 from remit.collector.store.ids import first_at, time_of, to_bytes, to_text
 from remit.collector.store.questions.scope import (
     EVER_US,
@@ -44,7 +45,8 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
 
     `listed_at` is the time by which the list is sorted, None in a list by id. `chars` is the length
     of its payloads. `payload` and `result_payload` are None unless they were wanted; `payload` is
-    `{}` if it was deleted because of its age.
+    `{}` if it was deleted because of its age. `head` is the beginning of a payload that has a name,
+    unless the payloads were wanted.
     """
 
     listed_at: int | None
@@ -63,6 +65,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
     inserted_at: int
     updated_at: int
     summary: str | None
+    head: str | None = None
     chars: int = 0
     payload: str | None = None
     result_payload: str | None = None
@@ -77,6 +80,8 @@ _CHARS: Final = {
     "postgres": "COALESCE(OCTET_LENGTH(b.payload), 0) + COALESCE(OCTET_LENGTH(b.result), 0)",
     "sqlite": "COALESCE(LENGTH(b.payload), 0) + COALESCE(LENGTH(b.result), 0)",
 }
+_NAMED: Final = ", ".join(f"'{name}'" for name in sorted(NAMED_TYPES))
+_HEAD: Final = f"CASE WHEN t.name IN ({_NAMED}) THEN SUBSTR(b.payload, 1, {HEAD_CHARS}) END"
 _AGENT_OF_ACCOUNT: Final = "(SELECT a.account_id = ? FROM agents AS a WHERE a.ref = {}.agent_ref)"
 _BY_START: Final = "s.started_at DESC, s.id DESC"
 _TYPE_NAME: Final = "(SELECT t.name = ? FROM span_types AS t WHERE t.ref = s.type_ref)"
@@ -229,8 +234,8 @@ class _Listing(NamedTuple):
 
     def records(self, limit: int, *, with_chars: bool) -> list[SpanRecord]:
         """Return the first spans of the list, without payloads but with their length if wanted."""
-        chars = _CHARS[self.tx.dialect] if with_chars else "0"
-        rows = self._rows(f"s.listed_at, {_COLUMNS}, {chars}", limit, with_payloads=with_chars)
+        sizes = f"NULL, {_CHARS[self.tx.dialect]}" if with_chars else f"{_HEAD}, 0"
+        rows = self._rows(f"s.listed_at, {_COLUMNS}, {sizes}", limit, with_payloads=True)
         return [
             SpanRecord(
                 listed_at,

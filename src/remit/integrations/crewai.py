@@ -1,0 +1,747 @@
+"""Records and governs the crews of CrewAI.
+
+A program adds one line, before it makes its crews::
+
+    from remit.integrations.crewai import RemitListener
+
+    RemitListener(risks={"refund": PAYS}, remits={"Clerk": NO_PAYMENTS})
+
+Crews, flows, agents, model calls and tools become spans. A tool that violates the remit is not
+called: the model reads the denial as its result. Outside any run, the outermost crew or agent opens
+a run.
+
+The hooks of CrewAI open spans on the thread of the step. Its events, which other threads handle,
+add tokens and errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from remit._adapters import spans
+from remit._adapters.declare import (
+    add_to_header,
+    ceiling_of,
+    declare,
+    declare_agent,
+    step_of,
+    undeclared,
+)
+from remit._adapters.spans import Content, ManualSpan, Status
+from remit._adapters.tables import SessionTable, SpanTable
+from remit._base.frames import caller
+from remit._base.guard import guarded, handing_faults_to
+from remit._base.text import describe_value
+from remit._base.version import __version__
+from remit._decorators.agent import AgentRuns
+from remit._policy.limits import Ceiling
+from remit._record.spans import SpanRecorder
+from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.integrations import _llm
+from remit.integrations._llm import get, listed
+from remit.models.data_risk import DataRisk
+
+PACKAGE: Final = "crewai"
+LOWEST: Final = "1.15.10"
+"""The first version that was tested; 1.15.0 has no hooks for crews and tasks."""
+_llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE))
+
+from crewai.events.event_bus import crewai_event_bus
+from crewai.events.types.agent_events import (
+    AgentExecutionErrorEvent,
+    LiteAgentExecutionCompletedEvent,
+    LiteAgentExecutionErrorEvent,
+)
+from crewai.events.types.llm_events import (
+    LLMCallCompletedEvent,
+    LLMCallFailedEvent,
+    LLMCallStartedEvent,
+    LLMThinkingChunkEvent,
+)
+from crewai.events.types.tool_usage_events import ToolUsageErrorEvent
+from crewai.hooks import HookAborted, InterceptionPoint, register_hook, unregister_hook
+
+__all__ = ["RemitListener"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FRAMEWORK: Final = "crewai"
+CREW: Final = declare(f"{FRAMEWORK}:crew", "agent", title="Crew")
+FLOW: Final = declare(f"{FRAMEWORK}:flow", "agent", title="Flow")
+AGENT: Final = declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
+MODEL: Final = declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
+TOOL: Final = undeclared(f"{FRAMEWORK}:tool", "tool")
+"""Step name of a tool that could not be declared, so that it can still be denied."""
+AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
+"""Opens the runs of an agent that could not be declared."""
+
+add_to_header(f"remit-crewai@{__version__}")
+
+HANDLED_S: Final = 1.0
+"""How long the end of a step waits, in seconds, until other threads have handled its events."""
+DELEGATION: Final = "crewai.tools.agent_tools."
+"""Package of the tools that ask another agent, whose steps are judged."""
+SETTINGS: Final = (
+    "temperature", "top_p", "max_tokens", "seed", "stop_sequences", "frequency_penalty",
+    "presence_penalty", "n",
+)  # fmt: skip
+PROVIDERS: Final = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gemini",
+}
+"""`gen_ai.provider.name` of OpenTelemetry, by the name in CrewAI."""
+
+_agent: ContextVar[_Agent | None] = ContextVar("remit.crewai.agent", default=None)
+_tool: ContextVar[_ToolCall | None] = ContextVar("remit.crewai.tool", default=None)
+_execution: ContextVar[_Execution | None] = ContextVar("remit.crewai.execution", default=None)
+_direct: ContextVar[_ModelCall | None] = ContextVar("remit.crewai.model", default=None)
+"""The model call of a program that calls a model without an agent."""
+_spans: Final[SpanTable[int]] = SpanTable()
+"""Is asked for the current span only."""
+_runs: Final[SessionTable[int]] = SessionTable()
+"""Runs that a crew, a flow or an agent opened, by its id.
+
+A span of its own would end its run with the exception that the caller handles; the framework
+starts flows while it handles one.
+"""
+
+
+def _refuse(error: Exception, recorder: SpanRecorder) -> None:
+    """Deny a step that a fault kept from being judged; CrewAI ignores other exceptions of hooks.
+
+    Raises:
+        HookAborted: The setting says to deny.
+    """
+    try:
+        spans.react_to_fault(error, recorder)
+    except DeniedError as denied:
+        raise HookAborted(denied.for_model()) from denied
+
+
+def _closed(recorder: SpanRecorder) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """Return a decorator for a hook before a step: a fault in it denies the step."""
+    return handing_faults_to(partial(_refuse, recorder=recorder), None, passes=(HookAborted,))
+
+
+class RemitListener:
+    """Records all crews, flows and agents of the process, and denies tools that violate a remit.
+
+    It takes effect when it is made. Another one replaces it.
+    """
+
+    _active: RemitListener | None = None
+
+    def __init__(
+        self,
+        *,
+        risks: Mapping[str, DataRisk] | None = None,
+        remits: Mapping[str, DataRisk] | None = None,
+        capture_messages: _llm.CaptureMessages = "new",
+        capture_reasoning: bool = False,
+    ) -> None:
+        """Take the declarations of agents and tools, and begin.
+
+        Args:
+            risks: Risk declarations of tools, by the name that the model uses. A tool whose
+                function is decorated has the risk that its decorator declares.
+            remits: Remits of agents by their role, of crews by their name, and of flows by the name
+                of their class, in addition to that of the run. Each applies to all steps below.
+            capture_messages: `new` records the messages of each model call that the previous one
+                did not have; `all` records all of them, `none` records none.
+            capture_reasoning: Record the thoughts that the model reports as well.
+
+        Raises:
+            DeclarationError: An argument is wrong.
+        """
+        self._declared = _Declared(_mapping("risks", risks), _mapping("remits", remits), caller())
+        self._history = _llm.history("RemitListener", capture_messages, capture_reasoning)
+        self._thoughts = capture_reasoning
+        if RemitListener._active is not None:
+            RemitListener._active.close()
+        RemitListener._active = self
+        for point, hook in self._hooks():
+            register_hook(point, hook)
+        for event, handler in HANDLERS:
+            crewai_event_bus.on(event)(handler)
+
+    def close(self) -> None:
+        """Take the hooks back; later crews are neither recorded nor governed."""
+        for point, hook in self._hooks():
+            unregister_hook(point, hook)
+        for event, handler in HANDLERS:
+            crewai_event_bus.off(event, handler)
+        if RemitListener._active is self:
+            RemitListener._active = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the hooks back."""
+        self.close()
+
+    def _hooks(self) -> Iterator[tuple[InterceptionPoint, Callable[[Any], Any]]]:
+        yield InterceptionPoint.EXECUTION_START, self._start_execution
+        yield InterceptionPoint.EXECUTION_END, self._end_execution
+        yield InterceptionPoint.PRE_STEP, self._start_task
+        yield InterceptionPoint.POST_STEP, self._end_task
+        yield InterceptionPoint.PRE_MODEL_CALL, self._start_model
+        yield InterceptionPoint.POST_MODEL_CALL, self._end_model
+        yield InterceptionPoint.PRE_TOOL_CALL, self._start_tool
+        yield InterceptionPoint.POST_TOOL_CALL, self._end_tool
+
+    # Crews and flows
+
+    @_closed(CREW)
+    def _start_execution(self, context: Any) -> None:
+        """Start the span of a crew or a flow; outside any run, open one."""
+        _stopping(context, self._open_execution)
+
+    @spans.judging(CREW, None)
+    def _open_execution(self, context: Any) -> None:
+        crew = context.crew
+        owner = context.flow if crew is None else crew
+        if _is_agent(owner):
+            self._open_agent(owner.agent, {})
+            return
+        name = str((get(crew, "name") or "crew") if crew is not None else type(owner).__name__)
+        runs, ceiling = self._declared.agent(name)
+        inputs = {} if self._history.capture == "none" else dict(context.inputs or {})
+        payload = {"agent_name": name, "inputs": inputs}
+        parent = _spans.context() or _runs.context(id(owner), runs.open)
+        recorder = FLOW if crew is None else CREW
+        span = spans.start(recorder, payload, parent=parent, agent=runs, ceiling=ceiling)
+        _execution.set(_Execution(span.make_current(), owner, _execution.get()))
+
+    @guarded("the end of a crew")
+    def _end_execution(self, context: Any) -> None:
+        """End the span of a crew or a flow, and those inside it that had no end."""
+        error: BaseException | None = context.error
+        _catch_up()
+        owner = context.flow if context.crew is None else context.crew
+        agent = _agent.get()
+        if _is_agent(owner):
+            if agent is not None and agent.agent is owner.agent:
+                agent.answer = get(context.output, "output")
+                agent.end(error)
+                _agent.set(agent.outer)
+            return
+        record = _execution.get()
+        if record is None or record.owner is not owner:
+            return
+        output = None if self._history.capture == "none" else get(context.output, "raw")
+        record.end(None if output is None else {"outputs": {"output": output}}, error)
+        _execution.set(record.outer)
+
+    # Agents
+
+    @_closed(AGENT)
+    def _start_task(self, context: Any) -> None:
+        """Start the span of the agent that does a task."""
+        if context.kind == "task":
+            _stopping(context, self._open_task)
+
+    @spans.judging(AGENT, None)
+    def _open_task(self, context: Any) -> None:
+        text = None if self._history.capture == "none" else str(context.task.description)
+        self._open_agent(context.agent, {"prompt": text})
+
+    def _open_agent(self, agent: Any, inputs: dict[str, object]) -> _Agent:
+        name = str(get(agent, "role") or "agent").strip()
+        runs, ceiling = self._declared.agent(name)
+        payload = {"agent_name": name, "inputs": _llm.known_only(**inputs)}
+        parent = _spans.context() or _runs.context(id(agent), runs.open)
+        span = spans.start(AGENT, payload, parent=parent, agent=runs, ceiling=ceiling)
+        keeps_texts = self._history.capture != "none"
+        record = _Agent(agent, span.make_current(), _agent.get(), keeps_texts=keeps_texts)
+        _agent.set(record)
+        execution = _execution.get()
+        if execution is not None:
+            execution.agents.append(record)
+        return record
+
+    @guarded("the end of a task")
+    def _end_task(self, context: Any) -> None:
+        """End the span of the agent that did a task."""
+        record = _agent.get()
+        if context.kind == "task" and record is not None and record.agent is context.agent:
+            record.answer = get(context.output, "raw")
+            record.end()
+            _agent.set(record.outer)
+
+    # Model calls
+
+    @_closed(MODEL)
+    def _start_model(self, context: Any) -> None:
+        """Start the span of a model call."""
+        _stopping(context, self._open_model)
+
+    @spans.judging(MODEL, None)
+    def _open_model(self, context: Any) -> None:
+        record = _agent.get()
+        agent = context.agent
+        is_known = record is not None and record.span.is_open and record.agent is agent
+        if agent is not None and not is_known:  # no hook says that it starts without a task
+            record = self._open_agent(agent, {})
+        if record is not None and record.model is not None:
+            record.model.end()
+        parent = None if record is None else record.span.context
+        call = _ModelCall(self._history, parent, context.llm, [*context.messages])
+        call.thoughts = [] if self._thoughts else None
+        call.span = spans.start(MODEL, call.payload).make_current()
+        if record is None:
+            _direct.set(call)
+        else:
+            record.model = call
+
+    @guarded("the end of a model call")
+    def _end_model(self, context: Any) -> None:
+        """End the span of a model call that answered with a text."""
+        call = _current_model()
+        if call is not None:
+            call.text = context.response
+            call.end()
+
+    # Tools
+
+    @_closed(TOOL)
+    def _start_tool(self, context: Any) -> bool | None:
+        """Start the span of a tool, or deny it: False keeps the tool from being called."""
+        _end_last_model()
+        call = _ToolCall(context.tool_input, _agent.get())
+        _tool.set(call)
+        try:
+            _stopping(context, partial(self._open_tool, call))
+        except HookAborted as aborted:
+            if not isinstance(aborted.__cause__, DeniedError):
+                raise
+            call.denial = aborted.__cause__
+            return False
+        return None
+
+    @spans.judging(TOOL, None)
+    def _open_tool(self, call: _ToolCall, context: Any) -> None:
+        if context.tool is None:  # a name that the model made up
+            return
+        recorder, is_decorated = self._declared.tool(context.tool_name, context.tool)
+        payload = {"tool_name": context.tool_name, "inputs": dict(context.tool_input)}
+        if is_decorated:  # it has a separate span; the framework would try it several times
+            spans.permit(recorder, context.tool_input)
+        else:
+            call.span = spans.start(recorder, payload).make_current()
+        call.denials = spans.collect_denials()
+
+    @guarded("the end of a tool")
+    def _end_tool(self, context: Any) -> str | None:
+        """End the span of a tool; the model reads the returned denial as its result."""
+        call = _tool.get()
+        if call is None or call.arguments is not context.tool_input:
+            return None
+        if call.denial is not None:
+            return call.denial.for_model()
+        _agent.set(call.agent)
+        _catch_up()
+        result = context.raw_tool_result
+        text = str(context.tool_result)
+        denied = next((each for each in call.denials if str(each) in text), None)
+        error = denied or call.error
+        call.span.end({"outputs": {"output": result}}, error=error)
+        return None if denied is None else denied.for_model()
+
+
+def _is_agent(owner: object) -> bool:
+    """Return whether a flow is the framework's own, which runs an agent without a crew."""
+    of_framework = type(owner).__module__.startswith("crewai.")
+    return of_framework and get(owner, "agent") is not None
+
+
+def _stopping(context: Any, start: Callable[[Any], object]) -> None:
+    """Call *start*; a termination ends all open spans of the crew, since no hook follows it.
+
+    Raises:
+        RunTerminated: The run was terminated.
+        HookAborted: It was, in a task on a thread of its own, whose waiter sees exceptions only; or
+            the step is denied. CrewAI ignores other exceptions of hooks.
+    """
+    try:
+        start(context)
+    except DeniedError as denied:
+        raise HookAborted(denied.for_model()) from denied
+    except RunTerminated as terminated:
+        _end_all(terminated)
+        if get(get(context, "task"), "async_execution"):
+            raise HookAborted(str(terminated)) from terminated
+        raise
+
+
+@guarded("the end of a terminated crew")
+def _end_all(error: BaseException) -> None:
+    tool, agent, execution = _tool.get(), _agent.get(), _execution.get()
+    if tool is not None:
+        tool.span.end(error=error)
+    while agent is not None:
+        agent.end(error)
+        agent = agent.outer
+    while execution is not None:
+        execution.end(error=error)
+        execution = execution.outer
+
+
+@guarded("the events of a step")
+def _catch_up() -> None:
+    """Wait until other threads have handled the events so far."""
+    crewai_event_bus.flush(timeout=HANDLED_S)
+
+
+class _Execution:
+    """A crew or a flow that has a span.
+
+    Attributes:
+        agents: Those that it started.
+    """
+
+    def __init__(self, span: ManualSpan, owner: object, outer: _Execution | None) -> None:
+        self.span, self.owner, self.outer = span, owner, outer
+        self.agents: list[_Agent] = []
+
+    def end(self, result: Content | None = None, error: BaseException | None = None) -> None:
+        """End the span, those of its agents that have no end, and the run that it opened."""
+        for agent in reversed(self.agents):
+            agent.end(error)
+        self.span.end(result, error=error, status=None if error else "complete")
+        _runs.end(id(self.owner), error)
+
+
+class _Agent:
+    """An agent that has a span.
+
+    Attributes:
+        model: Its last model call.
+        answer: The result of its task.
+    """
+
+    def __init__(
+        self, agent: object, span: ManualSpan, outer: _Agent | None, *, keeps_texts: bool
+    ) -> None:
+        self.agent, self.span, self.outer = agent, span, outer
+        self._keeps_texts = keeps_texts
+        self.model: _ModelCall | None = None
+        self.answer: object = None
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span and that of the model call, if they are open."""
+        if self.model is not None:
+            self.model.end(error)
+        outputs = {"output": self.answer} if self._keeps_texts and self.answer is not None else None
+        result = None if outputs is None else {"outputs": outputs}
+        self.span.end(result, error=error, status=None if error else "complete")
+        _runs.end(id(self.agent), error)
+
+
+class _ToolCall:
+    """One call of a tool.
+
+    Attributes:
+        agent: The agent that calls it.
+        denial: Why it was not called.
+        denials: Denials of steps inside it.
+        error: The error that an event told.
+    """
+
+    def __init__(self, arguments: object, agent: _Agent | None) -> None:
+        self.arguments, self.agent = arguments, agent
+        self.span = ManualSpan()
+        self.denial: DeniedError | None = None
+        self.denials: list[DeniedError] = []
+        self.error: BaseException | None = None
+
+
+class _ModelCall:
+    """One model call, with the events about it.
+
+    Attributes:
+        text: The answer, if it is a text.
+        thoughts: Parts of the thoughts with their numbers; None if they are not recorded.
+    """
+
+    def __init__(self, history: _llm.History, parent: Any, llm: Any, messages: list[Any]) -> None:
+        self._history, self._parent, self._llm = history, parent, llm
+        self._messages, self._omitted = history.new(parent, list(_read(messages)))
+        self.span = ManualSpan()
+        self.text: object = None
+        self.started: Any = None
+        self.completed: Any = None
+        self.failed: str | None = None
+        self.thoughts: list[tuple[int, str]] | None = None
+
+    def payload(self) -> dict[str, object]:
+        """Return the payload, with settings and tools once the event of its start is handled."""
+        event = self.started
+        settings = {} if event is None else {name: get(event, name) for name in SETTINGS}
+        functions = [get(tool, "function") or tool for tool in listed(event, "tools")]
+        tools = _llm.described((get(each, "name"), get(each, "description")) for each in functions)
+        return _llm.payload(
+            "chat",
+            _provider(self._llm),
+            get(self._llm, "model") or None,
+            self._messages,
+            omitted=self._omitted,
+            tools=tools,
+            settings=_llm.known_only(**settings),
+            stream=get(event, "stream"),
+        )
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span, if it is open."""
+        if not self.span.is_open:
+            return
+        _catch_up()
+        self.span.describe(self.payload)
+        ended = get(self.completed, "timestamp")
+        ended_ns = None if ended is None else ended.timestamp() * 1e9
+        status: Status | None = None
+        if error is None and self.completed is None and self.failed is not None:
+            status = "failed"
+        self.span.end(self._result, error=error, status=status, ended_ns=ended_ns)
+
+    def _result(self) -> dict[str, object]:
+        event = self.completed
+        response = self.text if event is None else event.response
+        messages = self._history.answered(self._parent, [*_answered(response)])
+        if self.thoughts and messages:
+            text = "".join(chunk for _, chunk in sorted(self.thoughts))
+            parts: list[object] = [{"type": "reasoning", "text": text}]
+            if messages[0]["content"]:
+                parts.append(messages[0]["content"])
+            messages = [{**messages[0], "content": _llm.text_or_parts(parts)}]
+        return _llm.result(
+            messages,
+            [get(event, "finish_reason")],
+            tokens=_tokens(get(event, "usage")),
+            response_id=get(event, "response_id"),
+        )
+
+
+@guarded("the end of a model call")
+def _end_last_model() -> None:
+    """End the model call that asked for a tool: no hook follows such an answer."""
+    call = _current_model()
+    if call is not None:
+        call.end()
+
+
+def _current_model() -> _ModelCall | None:
+    agent = _agent.get()
+    return _direct.get() if agent is None else agent.model
+
+
+# Events, which other threads handle in a copy of the context of the step
+
+
+@guarded("an event of a model call")
+def _on_model_started(_source: Any, event: Any) -> None:
+    call = _current_model()
+    if call is not None:
+        call.started = event
+
+
+@guarded("an event of a model call")
+def _on_model_completed(_source: Any, event: Any) -> None:
+    call = _current_model()
+    if call is not None:
+        call.completed = event
+
+
+@guarded("an event of a model call")
+def _on_model_failed(_source: Any, event: Any) -> None:
+    call = _current_model()
+    if call is not None:
+        call.failed = str(event.error)
+
+
+@guarded("an event of a model call")
+def _on_thought(_source: Any, event: Any) -> None:
+    call = _current_model()
+    if call is not None and call.thoughts is not None:
+        call.thoughts.append((event.emission_sequence, event.chunk))
+
+
+@guarded("an event of a tool")
+def _on_tool_error(_source: Any, event: Any) -> None:
+    call, error = _tool.get(), event.error
+    if call is not None:
+        call.error = error if isinstance(error, BaseException) else RuntimeError(str(error))
+
+
+@guarded("an event of an agent")
+def _on_agent_error(_source: Any, event: Any) -> None:
+    agent = _agent.get()
+    if agent is not None and agent.model is not None:
+        agent.model.failed = str(event.error)
+
+
+@guarded("an event of an agent")
+def _on_lite_completed(_source: Any, event: Any) -> None:
+    """End an agent that no task started."""
+    agent = _agent.get()
+    if agent is not None:
+        agent.answer = event.output
+        agent.end()
+
+
+@guarded("an event of an agent")
+def _on_lite_error(_source: Any, event: Any) -> None:
+    agent = _agent.get()
+    if agent is not None:
+        agent.end(RuntimeError(str(event.error)))
+
+
+HANDLERS: Final[tuple[tuple[Any, Any], ...]] = (
+    (LLMCallStartedEvent, _on_model_started),
+    (LLMCallCompletedEvent, _on_model_completed),
+    (LLMCallFailedEvent, _on_model_failed),
+    (LLMThinkingChunkEvent, _on_thought),
+    (ToolUsageErrorEvent, _on_tool_error),
+    (AgentExecutionErrorEvent, _on_agent_error),
+    (LiteAgentExecutionCompletedEvent, _on_lite_completed),
+    (LiteAgentExecutionErrorEvent, _on_lite_error),
+)
+
+
+# Declarations
+
+
+def _mapping(name: str, given: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
+    """Return a mapping of names to data risks.
+
+    Raises:
+        DeclarationError: It is not one.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise DeclarationError(
+            f"RemitListener: {name} is {describe_value(given)}; expected a mapping of names to "
+            "remit.risk(...)"
+        )
+    checked = dict(given or {})
+    for key, risk in checked.items():
+        ceiling_of(f"RemitListener({name}={{{key!r}: ...}})", risk)
+    return checked
+
+
+class _Declared:
+    """Declarations of agents and tools."""
+
+    def __init__(
+        self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], place: str | None
+    ) -> None:
+        """Keep the declarations; *place* is the file and line that messages name."""
+        self._risks, self._remits, self._place = risks, remits, place
+
+    def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
+        """Return the opener of an agent's runs, and its limits, also after a fault."""
+        runs = self._agent(name)
+        if runs is not None:
+            return runs, runs.ceiling
+        return AGENTS, ceiling_of(_identifier(name), self._remits.get(name), self._place)
+
+    @guarded("the declaration of an agent")
+    def _agent(self, name: str) -> AgentRuns:
+        return declare_agent(
+            _identifier(name), name=name, data_risk=self._remits.get(name), place=self._place
+        )
+
+    @guarded("the declaration of a tool", (TOOL, False))
+    def tool(self, name: str, tool: Any) -> tuple[SpanRecorder, bool]:
+        """Return the recorder of a tool, and whether it is that of its decorated function."""
+        original = get(tool, "_original_tool")
+        functions = (get(original, "func"), get(tool, "func"), get(original, "_run"))
+        step = next(filter(None, map(step_of, functions)), None)
+        if step is not None:
+            return step, True
+        risk = self._risks.get(name)
+        no_effect = risk is None and type(original).__module__.startswith(DELEGATION)
+        schema = get(tool, "args_schema")
+        recorder = declare(
+            f"{FRAMEWORK}:tool:{name}",
+            "agent" if no_effect else "tool",
+            params=None if schema is None else schema.model_json_schema(),
+            title=name,
+            description=get(original, "description") or None,
+            data_risk=risk,
+            place=self._place,
+        )
+        return recorder, False
+
+
+def _identifier(name: str) -> str:
+    return f"{FRAMEWORK}.agents:{name}"
+
+
+# Contents
+
+
+def _read(messages: Iterable[Any]) -> Iterator[_llm.Message]:
+    """Yield the messages of a request, which have the form of Chat Completions."""
+    for each in messages:
+        calls = [_call(call) for call in listed(each, "tool_calls")]
+        content = get(each, "content")
+        parts = [_part(part) for part in listed(content)] if isinstance(content, list) else None
+        yield _llm.message(
+            get(each, "role"),
+            content if parts is None else _llm.text_or_parts(parts),
+            tool_calls=calls,
+            tool_call_id=get(each, "tool_call_id"),
+        )
+
+
+def _part(part: object) -> object:
+    text = get(part, "text")
+    if isinstance(text, str):
+        return text
+    image = get(get(part, "image_url"), "url")
+    kind = get(part, "type")
+    return _llm.media(kind, image) if isinstance(image, str) else {"type": kind}
+
+
+def _call(call: object) -> dict[str, object]:
+    function = get(call, "function") or call
+    arguments = get(function, "arguments") or get(function, "input") or get(function, "args")
+    return _llm.tool_call(get(call, "id"), get(function, "name"), arguments)
+
+
+def _answered(response: object) -> Iterator[_llm.Message]:
+    """Yield the answer, a text or calls of tools."""
+    if isinstance(response, list | tuple):
+        yield _llm.message("assistant", None, tool_calls=[_call(call) for call in listed(response)])
+    elif response is not None:
+        yield _llm.message("assistant", response if isinstance(response, str) else str(response))
+
+
+def _tokens(usage: Any) -> dict[str, object]:
+    """Return the counts; each provider has other names for them."""
+
+    def first(*names: str) -> object:
+        return next((value for name in names if type(value := get(usage, name)) is int), None)
+
+    return _llm.token_usage(
+        first("prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens"),
+        first("completion_tokens", "output_tokens", "candidates_token_count", "outputTokens"),
+        first("total_tokens", "total_token_count", "totalTokens"),
+        cache_read=first("cached_prompt_tokens", "cached_tokens", "cache_read_input_tokens"),
+        cache_write=first("cache_creation_tokens", "cache_creation_input_tokens"),
+        reasoning=first("reasoning_tokens", "thoughts_token_count"),
+    )
+
+
+def _provider(llm: object) -> str:
+    """Return the provider of a model, as `gen_ai.provider.name` of OpenTelemetry."""
+    name = get(llm, "provider")
+    known = str(name) if isinstance(name, str) and name else type(llm).__name__
+    return PROVIDERS.get(known, known)
