@@ -190,6 +190,7 @@ def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> Non
 
     for project in ("shop", "bank"):
         (tmp_path / project / "app").mkdir(parents=True)
+        (tmp_path / project / "pyproject.toml").write_text(f'[project]\nname = "{project}"\n')
         (tmp_path / project / "app" / "main.py").write_text(AGENT)
         out(sys.executable, "-m", "app.main", cwd=tmp_path / project)
     assert sorted(re.findall(r"Bot \(\w+\)", out(*remit, "runs", "list"))) == [
@@ -199,11 +200,11 @@ def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> Non
     out(sys.executable, "-c", "from app.main import bot; bot()", cwd=tmp_path / "shop")
     listed = json.loads(out(*remit, "runs", "list", "--json"))
     identifiers = [each["agent"]["external_identifier"] for each in listed]
-    assert identifiers == [f"~/{each}/app.main:bot" for each in ("shop", "bank", "shop")]
+    assert identifiers == [f"{each}/app.main:bot" for each in ("shop", "bank", "shop")]
 
 
 def test_a_run_is_recorded_where_the_current_folder_is_gone(tmp_path: Path) -> None:
-    """Local mode names the project of an agent by its folder, and does without."""
+    """The project of an agent is looked for there, and not found."""
     environ = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "data")}
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -142,7 +142,7 @@ def _of_server(names: Sequence[str]) -> Json:
 
 
 def _agent_name(identifier: str, version: Json) -> str:
-    """Return the name of an agent: its identifier, in local mode without the project directory."""
+    """Return the name of an agent: its identifier without the project."""
     names = [str(entry["name"]) for entry in version.get("span_type_schemas") or ()]
     own = [name for name in names if identifier == name or identifier.endswith(f"/{name}")]
     return max(own, key=len, default=identifier)

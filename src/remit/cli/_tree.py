@@ -162,6 +162,6 @@ def listed_name(name: StepName | None, schema_name: str, home: str) -> str:
 
 def home_of(agent: NamedAgent) -> str:
     """Return the module of the agent, which is left out of the names of its steps."""
-    # In local mode the directory of the project precedes it.
+    # The project precedes it.
     module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")
     return module + colon

@@ -336,6 +336,6 @@ def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
 def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     named = of_one_agent(violations)
     agent = named[0].agent if named else ""
-    # In local mode, the directory of the project precedes the name.
+    # The project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
     return Denial(agent, reason_of(named), sides_of(facts.declared, remit, named), violations)
