@@ -249,7 +249,7 @@ class CostList(WireModel):
 class Program(WireModel):
     """A program that registered an agent."""
 
-    schema_version_id: str
+    agent_schema_version_id: str
     """Id of the schema version that it registered."""
     owner: str | None = None
     """Owner that it declares."""

@@ -116,7 +116,7 @@ def list_collisions(ctx: Context, query: CollisionsQuery) -> dict[str, object]:
 def program_view(program: Program) -> dict[str, object]:
     """Return a program for a response."""
     return {
-        "schema_version_id": program.schema_version_id,
+        "agent_schema_version_id": program.schema_version_id,
         "owner": program.owner,
         "steps": named_steps(program.steps),
         "registered_at": format_us(program.registered_us),
