@@ -1047,7 +1047,7 @@ def test_a_sub_agent_that_is_a_node_is_interrupted_and_goes_on() -> None:
         with desk.run() as run:
             assert chief.invoke(QUESTION, handled())["__interrupt__"]
         assert recorder.runs[0].status == "open"
-        with desk.run(resume=run.id):
+        with desk.run(resume=run.key):
             assert chief.invoke(APPROVED, handled())["messages"][-1].content == TOLD
         assert recorder.runs[-1].status == "complete"
         steps = [(span.payload["agent_name"], span.status) for span in agents_in(recorder)]

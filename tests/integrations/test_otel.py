@@ -460,7 +460,8 @@ def test_openinference_has_the_messages_of_a_conversation(recorder: RecordingSin
     first, question, answer = call.payload["inputs"]["messages"]
     assert first == {"role": "assistant", "content": "Where?"}
     text, image, link = question["content"]
-    assert (text, image["type"], image["size"]) == ("Look", "image/png", 8)
+    assert text == {"type": "text", "text": "Look"}
+    assert (image["type"], image["size"]) == ("image/png", 8)
     assert link == {"type": "image", "url": "https://example.com/a.png"}
     assert answer == {"role": "tool", "content": "done", "tool_call_id": "c0"}
     assert call.payload["inputs"]["tools"] == [{"name": "t", "description": "Do it."}]

@@ -124,7 +124,8 @@ def _plain(role: object, message: Mapping[str, Any]) -> Message:
         calls.append(_llm.tool_call(call.get("id"), function.get("name"), arguments))
     call_id = message.get("tool_call_id") or (message.get("id") if role == "tool" else None)
     content = message.get("content")
-    content = content_of(content) if as_list(content) else content
+    if "contents" not in message and as_list(content):  # else they were read from there
+        content = content_of(content)
     return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
 
 
