@@ -169,7 +169,7 @@ def test_every_changelog_fragment_is_read() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]["type"]
     types = "|".join(each["directory"] for each in declared)
     for fragment in (ROOT / "changelog.d").iterdir():
-        assert re.fullmatch(rf"\d+\.({types})(\.\d+)?\.md|\.gitignore", fragment.name)
+        assert re.fullmatch(rf"(\d+|\+[\w-]+)\.({types})(\.\d+)?\.md|\.gitignore", fragment.name)
 
 
 def test_no_document_names_a_shared_temporary_folder() -> None:
