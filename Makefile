@@ -7,8 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Exact versions, so that two machines run the same.
 PINNED := -c requirements/dev.txt
 # What needs no PostgreSQL, no processes and no seconds of waiting, in the files that OF names; what
-# ARGS picks runs in this process, whatever it needs.
-FILES := $(foreach name,$(OF),$(or $(wildcard tests/*/test_$(name)*.py),$(error no tests/*/test_$(name)*.py)))
+# ARGS picks runs in this process, whatever it needs. The conftest of tests/browser needs playwright,
+# which the gate installs.
+named = $(filter-out tests/browser/%,$(wildcard tests/*/test_$(1)*.py))
+FILES := $(foreach name,$(OF),$(or $(call named,$(name)),$(error no fast tests/*/test_$(name)*.py)))
 FAST := $(if $(ARGS),$(ARGS),-m 'not gate and not full' -n 3 --dist loadscope $(FILES))
 # What the tests of integrations run is not measured by `make test`: they need the gate's libraries.
 UNMEASURED := src/remit/integrations/*,src/remit/otel/*,tests/integrations/*,tests/scenarios.py,tests/model_clients.py

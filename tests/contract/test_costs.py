@@ -15,10 +15,8 @@ from tests.inside_collector import MOST_MODELS, OTHER, Price, Prices, create_app
 from tests.signing_in import sign_in, stranger
 from tests.stores import on_each_store
 
-PRICES = Prices(
-    currency="USD",
-    models=(Price(model="gpt-5*", input=Decimal(2), output=Decimal(10), **{"from": "2026-01-01"}),),
-)
+PRICE = {"model": "gpt-5*", "input": Decimal(2), "output": Decimal(10), "from": "2026-01-01"}
+PRICES = Prices(currency="USD", models=(Price.model_validate(PRICE),))
 
 
 def called(
@@ -37,7 +35,7 @@ def called(
     details(api.post(f"/agent_spans/{span['id']}/finish", body))
 
 
-def costs(api: Api, **query: str) -> dict[str, Any]:
+def costs(api: Api, **query: str | None) -> dict[str, Any]:
     """Return the answer of the endpoint."""
     response = api.http.get("/api/remit/v1/costs", params=query)
     assert response.status_code == 200, response.text

@@ -36,9 +36,11 @@ def written(folder: Path, text: str = FILE) -> Path:
     return path
 
 
-def used(model: str, **counts: int) -> ModelUsage:
+def used(
+    model: str, tokens_in: int, tokens_out: int = 0, cached: int = 0, cache_write: int = 0
+) -> ModelUsage:
     """Return the use of a model in one call."""
-    return ModelUsage(model, 1, **counts)
+    return ModelUsage(model, 1, tokens_in, cached, cache_write, tokens_out)
 
 
 def test_a_cost_follows_from_each_kind_of_token(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def risks_by_name(value: object, where: str, what: str = "tools") -> dict[str, A
     Raises:
         DeclarationError: It is not a mapping of names to data risks.
     """
-    risks: Any = {} if value is None else value
+    risks = cast("Mapping[Any, Any] | None", {} if value is None else value)
     if not isinstance(risks, Mapping) or not all(isinstance(name, str) for name in risks):
         raise DeclarationError(
             f"{where} is {describe_value(value)}; expected a mapping of names of {what} to "

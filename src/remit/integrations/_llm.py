@@ -445,8 +445,9 @@ def reasoning(text: str) -> dict[str, object]:
 
 def text_parts(content: object) -> list[object]:
     """Return the parts of a content; a text is one part."""
+    items = listed(content)
     is_text = content is not None and not isinstance(content, list | tuple)
-    parts = [content] if is_text else listed(content)
+    parts: list[object] = [content] if is_text else items
     return [text_part(part) if isinstance(part, str) else part for part in parts]
 
 

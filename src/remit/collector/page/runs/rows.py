@@ -90,7 +90,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
-    costs = [Cost(**{**cost, "amount": Decimal(cost["amount"])}) for cost in breakdown["costs"]]
+    costs = [Cost(**cost)._replace(amount=Decimal(cost["amount"])) for cost in breakdown["costs"]]
     return ListedRow(
         id=run["id"],
         tail=tail(run["id"]),
