@@ -139,7 +139,7 @@ class Population:
         declared = [declaration(name, self._rng) for name in STEPS[:DECLARED]]
         self._add("agent_schema_versions",
                   (schema, account, agent, "1", json.dumps(declared), "[]",
-                   content_hash(declared), None, environments[0], now_us, now_us, now_us))  # fmt: skip
+                   content_hash(declared), None, environments[0], *[now_us] * 3))  # fmt: skip
         for number, entry in enumerate(declared):
             self._add_type(ref, number, entry)
         undeclared = STEPS[DECLARED]
