@@ -56,7 +56,7 @@ Category: TypeAlias = Literal[
 
 
 class ActionProfile(WireModel):
-    """Actions of a step; a word for each kind, by default `unknown`."""
+    """The actions of a step. Each action has one value; the default is `unknown`."""
 
     create_data: ActionWord = "unknown"
     """Whether the step creates data."""
@@ -69,11 +69,11 @@ class ActionProfile(WireModel):
     financial_transactions: ActionWord = "unknown"
     """Whether the step moves money."""
     external_communication: ActionWord = "unknown"
-    """Whether the step sends something to the outside."""
+    """Whether the step sends data to other systems or people."""
 
 
 class DataCategories(WireModel):
-    """Categories of data in a payload; a word for each, by default `unknown`."""
+    """The data categories in a payload. Each category has one value; the default is `unknown`."""
 
     personal_identifiers: CategoryWord = "unknown"
     """Names, account numbers, and other data that identifies a person."""
@@ -110,7 +110,7 @@ class DataCategories(WireModel):
     gdpr_sex_life_or_sexual_orientation: CategoryWord = "unknown"
     """Sex life or sexual orientation (GDPR article 9)."""
     classification: Classification = "unknown"
-    """Confidentiality of the data."""
+    """How confidential the data is."""
 
 
 class DataRisk(BaseModel):

@@ -10,7 +10,7 @@ class AccountForUpdate(WireModel):
     """Changes of an account; an absent field stays as it is."""
 
     name: str = ""
-    """Name for people."""
+    """Display name."""
 
 
 class Account(WireModel):
@@ -21,7 +21,7 @@ class Account(WireModel):
     id: str
     """Id of the account, a PFID; all ids of the account share its partition."""
     name: str
-    """Name for people."""
+    """Display name."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -32,7 +32,7 @@ class EnvironmentForCreate(WireModel):
     """A new environment: the `details` of the request."""
 
     name: str
-    """Name for people."""
+    """Display name."""
     account_id: str | None = None
     """The account; by default that of the token."""
     id: str | None = None
@@ -43,7 +43,7 @@ class EnvironmentForUpdate(WireModel):
     """Changes of an environment; an absent field stays as it is."""
 
     name: str = ""
-    """Name for people."""
+    """Display name."""
 
 
 class Environment(WireModel):
@@ -54,9 +54,9 @@ class Environment(WireModel):
     id: str
     """Id of the environment, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     name: str
-    """Name for people."""
+    """Display name."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -102,4 +102,4 @@ class RiskProfile(WireModel):
     id: str
     """Id of the profile, a PFID."""
     name: str | None = None
-    """Name for people."""
+    """Display name."""

@@ -46,7 +46,7 @@ class ApiToken(WireModel):
     token_scope: TokenScopeWord
     """Scope of the token."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_deployment_id: str | None = None
     """The deployment, for the scope `agent_deployment`."""
     agent_id: str | None = None

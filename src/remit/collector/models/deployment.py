@@ -39,7 +39,7 @@ class AgentDeployment(WireModel):
     id: str
     """Id of the deployment, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     environment_id: str
@@ -67,13 +67,13 @@ class AgentVersion(WireModel):
     id: str
     """Id of the version, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
     """Identifier of the version at the client."""
     name: str | None = None
-    """Name for people."""
+    """Display name."""
     description: str | None = None
     """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
@@ -99,7 +99,7 @@ class AgentSchemaVersion(WireModel):
     id: str
     """Id of the schema version, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
@@ -113,9 +113,9 @@ class AgentSchemaVersion(WireModel):
     span_type_schemas: list[JsonObject] | None = None
     """The span types."""
     span_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the payload by span type."""
+    """Older form: the payload's JSON Schema for each span type."""
     span_result_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the result by span type."""
+    """Older form: the result's JSON Schema for each span type."""
     quality_schemas: list[JsonObject] | None = None
     """The kinds of quality payload."""
     inserted_at: datetime | None = None

@@ -15,7 +15,7 @@ class StepRequest(WireModel):
     """Body of a request without fields; it may be absent."""
 
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters with which the request can be repeated safely."""
 
 
 class GeneratePfidsRequest(WireModel):
@@ -26,7 +26,7 @@ class GeneratePfidsRequest(WireModel):
     account_id: str | None = None
     """The account whose partition the ids belong to; by default that of the token."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters with which the request can be repeated safely."""
 
 
 class GeneratedPfids(WireModel):
@@ -46,7 +46,7 @@ class CreateTestSpansRequest(WireModel):
     parent_span_id: str | None = None
     """Their parent; null at the root."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters with which the request can be repeated safely."""
 
 
 class TestSpansResponse(WireModel):
@@ -87,7 +87,7 @@ class TokenScopeDetails(WireModel):
     token_scope: str
     """`account` or `agent_deployment`."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str | None = None
     """The agent, for the scope `agent_deployment`."""
     environment_id: str | None = None
