@@ -137,8 +137,7 @@ class RegisterAgentInstanceRequest(WireModel):
 
 
 class RegisterDeploymentInstanceRequest(WireModel):
-    """Body of a registration with a deployment token, which determines the agent and
-    environment.
+    """Body of a registration. The agent and environment are optional with a deployment token.
     """
 
     agent_version: AgentVersionForRegister
@@ -247,7 +246,7 @@ class Failure(WireModel):
     higher.
     """
     at: datetime
-    """When."""
+    """Time of the failure."""
     fingerprint: str | None = None
     """Hash of 16 hexadecimal digits. Equal failures have the same hash."""
 
@@ -306,7 +305,9 @@ class AgentInstance(WireModel):
     risk_score: Any = None
     """The server's risk estimate. Lists omit it."""
     cost_breakdown: JsonObject | None = None
-    """Costs of the run's model calls; see `CostBreakdown`. The older lists omit it."""
+    """Costs of the model calls; see `CostBreakdown`. The list at `/api/v1/agent_instance` omits
+    it.
+    """
     span_schema_counts: Any = None
     """Number of spans for each type. Lists omit it."""
 

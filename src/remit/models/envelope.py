@@ -20,7 +20,7 @@ class Control(WireModel):
     terminate: bool = False
     """Whether the run was terminated. If so, the program should stop."""
     reason: str | None = None
-    """Why."""
+    """Reason for the termination."""
 
 
 def _known_form(control: object) -> object:
@@ -33,8 +33,8 @@ ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form
 
 
 class SuccessResponse(WireModel, Generic[T]):
-    """A response with one object. If the object is a span of a terminated instance, the response
-    also contains a control signal.
+    """Response with one object, and with a control signal if the object is a span of a terminated
+    run.
     """
 
     status: Literal["success"] = "success"

@@ -7,19 +7,19 @@ from remit.models._types import WireModel
 
 
 class AccountForUpdate(WireModel):
-    """Changes of an account; an absent field stays as it is."""
+    """The `details` in a request that changes an account. Absent fields are not changed."""
 
     name: str = ""
     """Display name."""
 
 
 class Account(WireModel):
-    """An account, which owns everything else."""
+    """An account, which contains all other objects."""
 
     type: Literal["account"]
     """Always `account`."""
     id: str
-    """Id of the account, a PFID; all ids of the account share its partition."""
+    """PFID of the account. All ids in the account belong to the same partition."""
     name: str
     """Display name."""
     inserted_at: datetime | None = None
@@ -29,18 +29,18 @@ class Account(WireModel):
 
 
 class EnvironmentForCreate(WireModel):
-    """A new environment: the `details` of the request."""
+    """The `details` in a request that creates an environment."""
 
     name: str
     """Display name."""
     account_id: str | None = None
-    """The account; by default that of the token."""
+    """Id of the account. The default is the token's account."""
     id: str | None = None
-    """Id for the environment, a PFID; by default the server generates one."""
+    """PFID for the environment. By default, the server generates one."""
 
 
 class EnvironmentForUpdate(WireModel):
-    """Changes of an environment; an absent field stays as it is."""
+    """The `details` in a request that changes an environment. Absent fields are not changed."""
 
     name: str = ""
     """Display name."""
@@ -64,38 +64,38 @@ class Environment(WireModel):
 
 
 class AdminUser(WireModel):
-    """A person who may use the pages of the service."""
+    """A person who may use the web pages of the service."""
 
     type: Literal["admin_user"]
     """Always `admin_user`."""
     id: str
     """Id of the person, a PFID."""
     email: str | None = None
-    """Address of the person."""
+    """E-mail address of the person."""
 
 
 class AdminUserInviteForCreate(WireModel):
-    """A new invitation: the `details` of the request."""
+    """The `details` in a request that invites a person."""
 
     email: str
-    """Address of the invited person."""
+    """E-mail address of the invited person."""
     account_id: str | None = None
-    """The account; by default that of the token."""
+    """Id of the account. The default is the token's account."""
 
 
 class AdminUserInvite(WireModel):
-    """An invitation of a person."""
+    """An invitation for a person."""
 
     type: Literal["admin_user_invite"]
     """Always `admin_user_invite`."""
     id: str
     """Id of the invitation, a PFID."""
     email: str | None = None
-    """Address of the invited person."""
+    """E-mail address of the invited person."""
 
 
 class RiskProfile(WireModel):
-    """A profile for judging agents."""
+    """A profile by which the risk of agents is assessed."""
 
     type: Literal["risk_profile"]
     """Always `risk_profile`."""
