@@ -383,8 +383,7 @@ def _misspelt_policy(name: str, value: object) -> str | None:
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
-    """Return the settings, taken from *overrides*, the environment and the defaults, in this order
-    of priority.
+    """Return the settings from *overrides*, the environment and the defaults, in this order.
 
     Raises:
         SettingsError: If a setting does not exist or its value is not allowed. The message contains

@@ -67,8 +67,7 @@ _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
-    """One action or data category with which a step violates the policy. `str()` returns the
-    sentence.
+    """An action or data category with which a step violates a remit. `str()` returns the sentence.
 
     Two kinds of violation contain only the sentence: a step that could not be checked against any
     remit, and a step that received a value that its declaration excludes.
@@ -95,8 +94,7 @@ class Violation(Struct, frozen=True, omit_defaults=True):
 
 
 class RunTerminated(BaseException):
-    """A person or the policy terminated the run. Later steps of the run and of inner runs raise
-    this.
+    """A person or the policy terminated the run. Its later steps and its inner runs raise this.
 
     If a person terminated the run, its status on the server is `terminated`. If the policy ended it
     (`on_violation="terminate"`), its recorded status is `failed`, with the violation. In both
@@ -162,8 +160,7 @@ class DeniedError(RemitError):
         super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
 
     def for_model(self) -> str:
-        """Return one sentence that explains the denial to the language model that requested the
-        step.
+        """Return a sentence that explains the denial to the language model.
 
         The sentence says that the policy denied the step, that the step did not run, why, and what
         to do instead. It does not contain names of steps, agents or files. `str(error)` ends with
@@ -292,8 +289,7 @@ class UnauthorizedError(ApiError):
 
 
 class ContractError(ApiError):
-    """The response is not from the API: the URL is wrong, or a proxy or login page responded.
-    """
+    """The response is not from the API: the URL is wrong, or a proxy or login page responded."""
 
 
 class UnavailableError(ApiError):

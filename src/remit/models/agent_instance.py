@@ -137,8 +137,7 @@ class RegisterAgentInstanceRequest(WireModel):
 
 
 class RegisterDeploymentInstanceRequest(WireModel):
-    """Body of a registration. The agent and environment are optional with a deployment token.
-    """
+    """Body of a registration. The agent and environment are optional with a deployment token."""
 
     agent_version: AgentVersionForRegister
     """Version of the agent's code."""

@@ -13,8 +13,7 @@ MAX_KEY_CHARS = 64
 
 
 class BulkItem(WireModel):
-    """An operation in a bulk request.
-    """
+    """An operation in a bulk request."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 

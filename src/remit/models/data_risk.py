@@ -114,9 +114,10 @@ class DataCategories(WireModel):
 
 
 class DataRisk(BaseModel):
-    """Actions of a step, and the data categories of its parameters and result.
+    """The actions of a step, and the data categories in its parameters and result.
 
-    Extra keys are kept. `remit.risk(...)` returns a data risk from words.
+    Additional keys are preserved. Use `remit.risk(...)` to create a data risk from names of actions
+    and categories.
     """
 
     model_config = ConfigDict(extra="allow", defer_build=True)
@@ -124,6 +125,6 @@ class DataRisk(BaseModel):
     action_profile: ActionProfile
     """Actions of the step."""
     params_data_categories: DataCategories
-    """Categories of data in the parameters."""
+    """Data categories in the parameters."""
     result_data_categories: DataCategories
-    """Categories of data in the result."""
+    """Data categories in the result."""

@@ -33,9 +33,7 @@ ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form
 
 
 class SuccessResponse(WireModel, Generic[T]):
-    """Response with one object, and with a control signal if the object is a span of a terminated
-    run.
-    """
+    """Response with one object. For a span, it can also contain a control signal."""
 
     status: Literal["success"] = "success"
     """Always `success`."""

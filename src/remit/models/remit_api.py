@@ -171,8 +171,7 @@ class CountList(WireModel):
 
 
 class RedactedCount(WireModel):
-    """Redacted values in one group, which is identified by the field that is named after `by`.
-    """
+    """Redacted values in one group, which is identified by the field that is named after `by`."""
 
     rule: str | None = None
     """A rule."""

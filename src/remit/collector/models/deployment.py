@@ -25,8 +25,7 @@ class AgentDeploymentForCreate(WireModel):
 
 
 class AgentDeploymentForUpdate(WireModel):
-    """The `details` in a request that changes a deployment. Null clears a field.
-    """
+    """The `details` in a request that changes a deployment. Null clears a field."""
 
     current_version_id: str | None = None
     """Id of the agent version that runs in the environment."""
@@ -93,8 +92,7 @@ class AgentSchemaVersionForCreate(AgentSchemaVersionForRegister):
 
 
 class AgentSchemaVersion(WireModel):
-    """The span types and quality payloads that an agent declares. Lists omit the schemas.
-    """
+    """The span types and quality payloads that an agent declares. Lists omit the schemas."""
 
     type: Literal["agent_schema_version"]
     """Always `agent_schema_version`."""
