@@ -221,7 +221,7 @@ def list_tokens(store: Readable, *, clock: Clock | None = None) -> list[TokenInf
 
 
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
-    """Revoke a token and the tokens created with it.
+    """Revoke a token and the tokens that were created with it.
 
     Raises:
         UsageError: If the token does not exist.
@@ -347,7 +347,7 @@ class NewToken(NamedTuple):
 
 
 def list_of_account(ctx: Context, query: TokenQuery) -> bytes:
-    """List the tokens of the account, without their secrets."""
+    """List the account's tokens, without their secrets."""
     return listed(ctx, TokenRow, query, partial(row_view, ApiToken))
 
 
@@ -357,7 +357,7 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
-    """Create a token and return its secret; the response to a repeated request has no secret."""
+    """Create a token and return its secret. A repeated request does not return the secret."""
     if request.name is not None:
         check_name("name", request.name)
     scope = TokenScope(request.token_scope)
@@ -424,7 +424,7 @@ def created_view(token: NewToken) -> dict[str, object]:
 
 
 def suspend(ctx: Context, token_id: str) -> TokenRow:
-    """Suspend a token and the tokens created with it, until each is activated again."""
+    """Suspend a token and the tokens that were created with it. Each must be activated again."""
     row = find(ctx, token_id)
     if row.status != ACTIVE:
         raise invalid_action(f"token is {row.status}: it cannot suspend")
@@ -440,7 +440,7 @@ def activate(ctx: Context, token_id: str) -> TokenRow:
 
 
 def revoke(ctx: Context, token_id: str) -> TokenRow:
-    """Revoke a token and the tokens created with it, for good."""
+    """Permanently revoke a token and the tokens that were created with it."""
     row = find(ctx, token_id)
     if row.status == REVOKED:
         raise invalid_action(f"token is {row.status}: it cannot revoke")
