@@ -9,11 +9,13 @@ BaseException
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
         ├── DeniedError          choose another step: this one violates the agent's remit
-        └── ApiError             a call to the API failed ├── RejectedError        sending it again
-            cannot help │   ├── NotFoundError        create it first, or correct the id │   └──
-            TooLargeError        send less at once ├── UnauthorizedError    correct the token or its
-            scope ├── ContractError        correct the URL: it is not that of the API └──
-            UnavailableError     try again later
+        └── ApiError             a call to the API failed
+            ├── RejectedError        do not send the same request again
+            │   ├── NotFoundError        create it first, or correct the id
+            │   └── TooLargeError        send less in one request
+            ├── UnauthorizedError    correct the token or its scope
+            ├── ContractError        correct the URL: it is not that of the API
+            └── UnavailableError     try again later
 ```
 
 Source: the drawing is compared with the classes by `tests/architecture/test_errors.py`.
@@ -77,7 +79,7 @@ class Violation(Struct, frozen=True, omit_defaults=True):
         part: The part of the data risk, such as `action_profile`.
         name: The action or category.
         word: The value that the step declares: `allowed`, `included` or `unknown`.
-        agent: The external identifier of the agent whose remit is violated.
+        agent: The external identifier of the agent that forbids or excludes it.
         limit: The value that the agent declares: `disallowed` or `excluded`.
     """
 
@@ -160,11 +162,10 @@ class DeniedError(RemitError):
         super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
 
     def for_model(self) -> str:
-        """Return a sentence that explains the denial to the language model.
+        """Return the denial as a text for the language model that requested the step.
 
-        The sentence says that the policy denied the step, that the step did not run, why, and what
-        to do instead. It does not contain names of steps, agents or files. `str(error)` ends with
-        this sentence.
+        It says that policy denied the step, that the step did not run, why, and what to do now. It
+        does not contain names of steps, agents or files. `str(error)` ends with it.
         """
         return (
             f"Policy denied this step and it did not run, because {self._why()}; do not call it "

@@ -18,8 +18,8 @@ class Sensitive:
     remit.Sensitive]`.
 
     Args:
-        category: A data category, which is the name of a field of `remit.DataCategories`. The
-            default is no category.
+        category: A data category: the name of a field of `remit.DataCategories`. By default, there
+            is no category.
 
     Raises:
         DeclarationError: If the category does not exist.

@@ -26,7 +26,7 @@ class MetricsFor(StrEnum):
 class Settings:
     """The limits of one collector.
 
-    Each process counts requests separately, and counts only those that arrive over a network.
+    Each process counts requests separately, and counts only requests that arrive over a network.
 
     Attributes:
         max_body_bytes: Maximum size in bytes of a request body, both as received and after
