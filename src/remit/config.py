@@ -383,7 +383,7 @@ def _misspelt_policy(name: str, value: object) -> str | None:
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
-    """Return the settings from *overrides*, the environment and the defaults, in this order.
+    """Return the settings. *overrides* take precedence over the environment and the defaults.
 
     Raises:
         SettingsError: If a setting does not exist or its value is not allowed. The message contains

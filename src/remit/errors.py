@@ -96,7 +96,7 @@ class Violation(Struct, frozen=True, omit_defaults=True):
 
 
 class RunTerminated(BaseException):
-    """A person or the policy terminated the run. Its later steps and its inner runs raise this.
+    """A person or the policy terminated the run. Its later steps and inner runs raise this error.
 
     If a person terminated the run, its status on the server is `terminated`. If the policy ended it
     (`on_violation="terminate"`), its recorded status is `failed`, with the violation. In both

@@ -65,7 +65,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
-    """Declare an agent, which is the function with which a run begins.
+    """Declare an agent. The decorated function is the entry point of its runs.
 
     The decorated function works as before, and also has the methods `run` and `registration`. On
     the server, each run is an instance of the agent.

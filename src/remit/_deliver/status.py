@@ -37,8 +37,8 @@ class Tally:
 
     Attributes:
         set_aside: Items that the server rejected for good and that are kept, by its reason.
-        misattributed: Number of runs that the server records under a different agent, for each
-            agent name in the program.
+        misattributed: Number of runs that the server records under a different agent, per agent
+            name in the program.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class FlushResult(Struct, frozen=True):
         pending: Items that are still waiting.
         spooled: Pending items that are on disk, so they are kept when the process ends.
         set_aside: Items that the server rejected permanently. They are kept in the spool.
-        dropped: Number of lost items and payloads for each reason.
+        dropped: Number of lost items and payloads, per reason.
         last_error: Message of the last error. The problem may have been solved since then.
     """
 
@@ -96,21 +96,22 @@ class Status(Struct, frozen=True):
         sent: Items that the server accepted.
         pending: Items that are waiting, in memory or on disk.
         spooled: Pending items that are on disk.
-        set_aside: Number of items in the spool that the server rejected permanently, for each
-            reason that the server gave.
-        dropped: Number of lost items and payloads for each reason.
+        set_aside: Number of items in the spool that the server rejected permanently, per reason
+            that the server gave.
+        dropped: Number of lost items and payloads, per reason.
         last_error: Message of the last error. The problem may have been solved since then.
         writer_lag_s: Age in seconds of the oldest item that is only in memory.
         buffer_bytes: Bytes of memory that waiting items use.
         spool_bytes: Bytes on disk in the whole spool directory, including files of other processes.
         spool_age_s: Age in seconds of the oldest item on disk that this process will send.
-        faults: Number of faults inside remit for each place. They did not reach the program.
+        faults: Number of faults inside remit, per place in the code. They did not affect the
+            program.
         redacted: Number of values that each rule redacted.
         violations: Number of steps that violated an agent's remit, or received a value that their
-            declaration excludes, for each name. This includes denied steps.
-        outside_run: Number of calls outside any run, for each step name.
-        misattributed: Number of runs that the server records under a different agent, for each
-            agent name in the program.
+            declaration excludes, per step name. Denied steps are included.
+        outside_run: Number of calls outside any run, per step name.
+        misattributed: Number of runs that the server records under a different agent, per agent
+            name in the program.
     """
 
     mode: str

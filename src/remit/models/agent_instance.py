@@ -79,7 +79,7 @@ class AgentSchemaVersionForRegister(WireModel):
     quality_schemas: list[QualitySchemaForCreate] | None = None
     """The kinds of quality payload."""
     quality_schema: JsonObject | None = None
-    """Older form: JSON Schema of the one quality payload without a name."""
+    """Older form: JSON Schema of the quality payload that does not have a name."""
 
 
 class RuntimeEnvironment(WireModel):
@@ -125,7 +125,7 @@ class RegisterAgentInstanceRequest(WireModel):
     id: str | None = None
     """PFID for the instance. By default, the server generates one."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
     update_current_version: bool | None = None
     """Whether this version becomes the deployment's current version. The default is true."""
     environment_id: str | None = None
@@ -150,7 +150,7 @@ class RegisterDeploymentInstanceRequest(WireModel):
     id: str | None = None
     """PFID for the instance. By default, the server generates one."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
     update_current_version: bool | None = None
     """Whether this version becomes the deployment's current version. The default is true."""
     purpose: Purpose | None = None
@@ -165,18 +165,18 @@ class TimestampRequest(WireModel):
     timestamp: str | None = None
     """Start time in ISO 8601. The default is the current time."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class FinishInstanceRequest(WireModel):
     """Body of a request to finish an instance."""
 
     status: FinishStatus | None = None
-    """Status with which it ended. The default is `complete`."""
+    """Final status. The default is `complete`."""
     timestamp: str | None = None
     """End time in ISO 8601. The default is the current time."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class TerminateInstanceRequest(WireModel):
@@ -185,7 +185,7 @@ class TerminateInstanceRequest(WireModel):
     reason: str
     """Reason that is shown with the run."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class InstanceForUpdate(WireModel):
@@ -205,7 +205,7 @@ class RecordQualityRequest(WireModel):
     payload: JsonObject | None = None
     """The scores. Null removes the quality payload."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class AgentInstanceSpanCounts(WireModel):

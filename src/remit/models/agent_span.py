@@ -33,14 +33,14 @@ class CreateAgentSpanRequest(WireModel):
     sensitive_encoding: bool | None = None
     """Whether the payloads contain values in the `$sensitive` encoding."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class FinishAgentSpanRequest(WireModel):
     """Body of a request to finish a span."""
 
     status: FinishStatus | None = None
-    """Status with which it ended. The default is `complete`."""
+    """Final status. The default is `complete`."""
     result_payload: JsonObject | None = None
     """The result of the call."""
     timestamp: str | None = None
@@ -48,7 +48,7 @@ class FinishAgentSpanRequest(WireModel):
     sensitive_encoding: bool | None = None
     """Whether the result contains values in the `$sensitive` encoding."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class AgentSpan(WireModel):

@@ -22,8 +22,8 @@ class BulkItem(WireModel):
     `_type`.
     """
     idempotency_key: str = Field(min_length=MIN_KEY_CHARS, max_length=MAX_KEY_CHARS)
-    """Key with which the item can be repeated safely. It is unique in the request, and
-    identifies the output.
+    """Key that makes it safe to repeat the item. It is unique in the request, and identifies the
+    output.
     """
 
 

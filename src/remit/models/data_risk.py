@@ -69,7 +69,7 @@ class ActionProfile(WireModel):
     financial_transactions: ActionWord = "unknown"
     """Whether the step moves money."""
     external_communication: ActionWord = "unknown"
-    """Whether the step sends data to other systems or people."""
+    """Whether the step sends data to external systems or people."""
 
 
 class DataCategories(WireModel):

@@ -49,13 +49,13 @@ class Pagination(WireModel):
     item_count: int
     """Number of items in the list."""
     item_start: int
-    """Number of the first item of this page, counted from one."""
+    """Position of the page's first item in the list, starting at 1."""
     item_end: int
-    """Number of the last item of this page, counted from one."""
+    """Position of the page's last item in the list, starting at 1."""
     page_count: int
     """Number of pages."""
     page_index: int
-    """Number of this page, counted from one."""
+    """Number of this page, starting at 1."""
     page_offset: int
     """Number of items before this page."""
     page_size: int

@@ -348,8 +348,9 @@ class RecordingSink:
             word: An action or data category, as in `remit.risk`.
 
         Raises:
-            AssertionError: `violated`: a step did it. `undecided`: a step that ran does not declare
-                whether *word* applies. `vacuous`: no step ran, or no step can do it.
+            AssertionError: `violated`: a step that ran declares *word*. `undecided`: a step that
+                ran does not declare whether *word* applies. `vacuous`: no step ran, or no step can
+                do it.
             UsageError: If *word* does not exist.
         """
         __tracebackhide__ = True
@@ -375,7 +376,7 @@ class RecordingSink:
             raise AssertionError(failure)
 
     def no_flow(self, category: Category, to: Action | Category = "external_communication") -> None:
-        """Check that, after a step whose result includes *category*, no step of the run did *to*.
+        """Check that, within a run, data of *category* could not flow to a step that does *to*.
 
         A step whose result includes *category* is called a source. The check uses the order of
         steps and their declarations, not their values. It covers all steps that started after the

@@ -15,7 +15,7 @@ class StepRequest(WireModel):
     """Body of a request that does not have fields of its own. The body is optional."""
 
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class GeneratePfidsRequest(WireModel):
@@ -28,7 +28,7 @@ class GeneratePfidsRequest(WireModel):
     account.
     """
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class GeneratedPfids(WireModel):
@@ -48,7 +48,7 @@ class CreateTestSpansRequest(WireModel):
     parent_span_id: str | None = None
     """Id of the parent span. Null for root spans."""
     idempotency_key: str | None = None
-    """Key of 1 to 64 characters with which the request can be repeated safely."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class TestSpansResponse(WireModel):

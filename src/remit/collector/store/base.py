@@ -94,10 +94,11 @@ class Store(Readable, Protocol):
         *,
         pause: Callable[[], bool] | None = None,
     ) -> Removed:
-        """Delete old spans and runs, and their idempotency keys. Ids determine the age.
+        """Delete old spans and runs, with their idempotency keys.
 
-        A run is kept as long as at least one of its spans is kept. The deletion uses many small
-        transactions, so that other transactions can run in between.
+        The time in a span's or run's id determines its age. A run is kept as long as at least one
+        of its spans is kept. The deletion uses many small transactions, so that other transactions
+        can run in between.
 
         Args:
             before_us: Delete spans and runs that are older than this time, in microseconds since
