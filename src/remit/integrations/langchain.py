@@ -500,8 +500,8 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             risks: Risk declarations for tools, by tool name.
 
         Raises:
-            DeclarationError: An argument is wrong, or *risks* has a name that is not a tool, or
-                that of a decorated function.
+            DeclarationError: If an argument is wrong, or if a name in *risks* is not a tool or is
+                the name of a decorated function.
         """
         super().__init__()
         where = "RemitTools"
