@@ -108,17 +108,21 @@ def telling_types() -> str:
 
 def redaction_switches() -> str:
     """Return the table of how to turn rules off, group by group."""
-    rows = ["| rules | one parameter | one span type | one process |", "|---|---|---|---|"]
+    rows = [
+        "| rules | off for one parameter | off for one span type | off for one process |",
+        "|---|---|---|---|",
+    ]
     for group in GROUPS:
         ways = (group.parameter, group.span_type, group.process)
-        rows.append(f"| {group.title} | {' | '.join(way or 'never' for way in ways)} |")
+        rows.append(f"| {group.title} | {' | '.join(way or 'not possible' for way in ways)} |")
     return "\n".join(rows) + "\n"
 
 
 def redaction_rules() -> str:
     """Return a table of rules for each group: what each redacts, with examples."""
     return "\n".join(
-        f"### {group.title}\n\n| rule | redacts | redacted | recorded |\n|---|---|---|---|\n"
+        f"### {group.title}\n\n| rule | redacts | redacted examples | recorded examples |\n"
+        "|---|---|---|---|\n"
         + "".join(rule_row(name, list(rules)) for name, rules in groupby(group.rules, rule_key))
         for group in GROUPS
     )

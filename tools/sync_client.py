@@ -32,8 +32,8 @@ TEXTS: Final = {
         "The synchronous client, generated from `_async.py` by `python tools/sync_client.py`."
     ),
     "httpx.AsyncBaseTransport": "httpx.BaseTransport",
-    "It is an async context manager, for one event loop.": (
-        "It is a context manager, and it is thread-safe."
+    "HTTP API, for use with `async with` in one event loop.": (
+        "HTTP API, for use with `with`. It is thread-safe."
     ),
     ", awaitable.": ".",
     "including retries and the waits between them.\n": (

@@ -108,7 +108,7 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """Mark the run as failed for *reason*. When its block ends, the run has this status.
+        """Mark the run as failed for *reason*. It gets this status when its block ends.
 
         Args:
             reason: A string, or an exception, which is recorded as if the block had raised it.
@@ -119,7 +119,7 @@ class Run:
             self._run.decide(FAILED, cast("str", reason))
 
     def cancel(self) -> None:
-        """Mark the run as cancelled. When its block ends, the run has this status."""
+        """Mark the run as cancelled. It gets this status when its block ends."""
         self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:

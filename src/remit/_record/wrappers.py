@@ -211,10 +211,10 @@ for _name in _NOT_OF_FUNCTIONS:
 
 
 class Agent(StepFunction, Generic[P, R]):
-    """A callable with `@remit.agent`. It has the methods `run` and `registration`.
+    """A callable that is decorated with `@remit.agent`.
 
-    A call outside any run opens a run for the call. A call inside a run is recorded as a span of
-    that run.
+    It has the methods `run` and `registration`. A call outside any run opens a run for the call. A
+    call inside a run is recorded as a span of that run.
     """
 
     def __init__(

@@ -197,7 +197,7 @@ class AsyncAgents(AsyncEndpoints):
 
 
 class AsyncClient:
-    """A typed client for the HTTP API. It is an async context manager, for one event loop.
+    """A typed client for the HTTP API, for use with `async with` in one event loop.
 
     Every call that changes something sends an idempotency key, so that the client can safely retry
     it.

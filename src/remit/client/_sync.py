@@ -195,7 +195,7 @@ class Agents(Endpoints):
 
 
 class Client:
-    """A typed client for the HTTP API. It is a context manager, and it is thread-safe.
+    """A typed client for the HTTP API, for use with `with`. It is thread-safe.
 
     Every call that changes something sends an idempotency key, so that the client can safely retry
     it.
