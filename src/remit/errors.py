@@ -105,10 +105,11 @@ class RunTerminated(BaseException):
     Like `asyncio.CancelledError`, this class derives from `BaseException`. Otherwise agent
     frameworks would catch it, because they call tools inside `except Exception` handlers.
 
-    A program that runs one agent should not catch this exception around its steps, but handle it
-    where it handles `KeyboardInterrupt`. Code that serves many runs in one task group or nursery,
-    such as a tool server or chat server, should catch it with `with run.contained() as ended:`.
-    Otherwise, the exception from one task ends the whole group with all its runs.
+    A program that runs one agent should not catch this exception around its steps. It should handle
+    the exception in the same place as `KeyboardInterrupt`. Code that serves many runs in one task
+    group or nursery, such as a tool server or chat server, should catch it with `with
+    run.contained() as ended:`. Otherwise, the exception from one task ends the whole group with all
+    its runs.
 
     Attributes:
         run_key: Key of the terminated run, 26 characters.

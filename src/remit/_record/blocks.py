@@ -404,7 +404,8 @@ def trace_headers() -> dict[str, str]:
     """Return headers that link a run in another process to this run, or `{}` outside any run.
 
     Send the headers with a request, a message or a task. If the other process opens its run with
-    `agent.run(traceparent=...)`, then `remit runs show` shows each of the two runs with the other.
+    `agent.run(traceparent=...)`, the output of `remit runs show` for each of the two runs also
+    lists the other run.
 
     Returns:
         `{"traceparent": ...}`, the W3C Trace Context header for the current span. The trace id is

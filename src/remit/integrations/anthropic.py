@@ -102,9 +102,8 @@ def watch(
 ) -> C:
     """Record the model calls of *client*, and of copies that `with_options` makes.
 
-    Calls outside any run are neither recorded nor denied. If you call `watch` twice for the same
-    client, each model call is still recorded only once, with the arguments of the second call of
-    `watch`.
+    Calls outside any run are neither recorded nor denied. If you call `watch` again for the same
+    client, the new arguments replace the old ones, and each model call is still recorded only once.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic` client, or a client for Bedrock, Vertex or

@@ -323,8 +323,8 @@ class RecordingSink:
         """Return the spans of all steps that declare *word* and were not denied, in all runs.
 
         A step declares an action if the action is `allowed`. It declares a category if the category
-        is `included` in its parameters or result, which includes categories that remit infers from
-        types. The span of an agent does not count as a step. A `remit.span` block counts as a step,
+        is `included` in its parameters or result. Categories that remit infers from types also
+        count. The span of an agent does not count as a step. A `remit.span` block counts as a step,
         with its `data_risk`.
 
         Args:
@@ -382,8 +382,8 @@ class RecordingSink:
         steps and their declarations, not their values. It covers all steps that started after the
         start of a source, because steps can overlap. If a step does not declare whether it does
         *to* or returns *category*, the check assumes that it does. Two runs are treated as one if
-        one of them was opened inside the other, resumes the other, or has a `traceparent` of the
-        same trace.
+        one of them was opened inside the other or resumes the other, or if both belong to the same
+        trace.
 
         Args:
             category: Data category in the result of a source.
