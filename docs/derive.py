@@ -54,9 +54,9 @@ def shown(name: str, default: object) -> str:
     if name == "data_dir":
         return "`$XDG_STATE_HOME/remit`; on Windows `%LOCALAPPDATA%\\remit`"
     if name == "flush_on":
-        return "`interval`; `run` in a serverless function and a task of Airflow"
+        return "`interval`; in serverless functions and Airflow tasks `run`"
     if name == "outside_run":
-        return "by `on_violation`"
+        return "depends on `on_violation`"
     if default is None or default == ():
         return "none"
     if name.endswith("_bytes") and isinstance(default, int):
@@ -68,7 +68,7 @@ def shown(name: str, default: object) -> str:
 def settings() -> str:
     """Return the table of settings."""
     docs = attribute_docs(config.Settings)
-    rows = ["| setting | variable | default | what it does |", "|---|---|---|---|"]
+    rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for name, field in config.Settings.model_fields.items():
         variables = ", ".join(f"`{each}`" for each in config.variables(name)) or "none"
         default = shown(name, field.default)
@@ -84,13 +84,13 @@ def error_tree() -> str:
 
 
 def words(owner: type[BaseModel]) -> str:
-    """Return the table of the words of one part of a data risk."""
+    """Return the table of the names and values of one part of a data risk."""
     fields = owner.model_fields
     rows = [
         f"| `{name}` | {', '.join(get_args(fields[name].annotation))} | {text} |"
         for name, text in attribute_docs(owner).items()
     ]
-    return "\n".join(["| name | words | meaning |", "|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| name | values | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def telling_types() -> str:
@@ -108,17 +108,21 @@ def telling_types() -> str:
 
 def redaction_switches() -> str:
     """Return the table of how to turn rules off, group by group."""
-    rows = ["| rules | one parameter | one span type | one process |", "|---|---|---|---|"]
+    rows = [
+        "| rules | off for one parameter | off for one span type | off for one process |",
+        "|---|---|---|---|",
+    ]
     for group in GROUPS:
         ways = (group.parameter, group.span_type, group.process)
-        rows.append(f"| {group.title} | {' | '.join(way or 'never' for way in ways)} |")
+        rows.append(f"| {group.title} | {' | '.join(way or 'not possible' for way in ways)} |")
     return "\n".join(rows) + "\n"
 
 
 def redaction_rules() -> str:
     """Return a table of rules for each group: what each redacts, with examples."""
     return "\n".join(
-        f"### {group.title}\n\n| rule | redacts | redacted | recorded |\n|---|---|---|---|\n"
+        f"### {group.title}\n\n| rule | redacts | redacted examples | recorded examples |\n"
+        "|---|---|---|---|\n"
         + "".join(rule_row(name, list(rules)) for name, rules in groupby(group.rules, rule_key))
         for group in GROUPS
     )

@@ -61,11 +61,11 @@ def _of_vendor(key: VendorKey) -> Rule:
         example = key.example or _LETTERS * enough
         redacted = tuple(prefix + example for prefix in prefixes)
         recorded = (
-            *(f"{prefix}token of ours" for prefix in prefixes if not prefix[-1].isalnum()),
-            *(f"{prefix} is a prefix of keys" for prefix in prefixes if prefix[-1].isalnum()),
+            *(f"our {prefix}token setting" for prefix in prefixes if not prefix[-1].isalnum()),
+            *(f"keys that begin with {prefix}" for prefix in prefixes if prefix[-1].isalnum()),
             f"x{prefixes[0]}{example}",
         )
-    redacts = key.redacts or f"keys and tokens of {key.owner}"
+    redacts = key.redacts or f"{key.owner} keys and tokens"
     return Rule(f"pattern:{key.rule}", redacts, redacted, recorded)
 
 

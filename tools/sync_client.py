@@ -32,13 +32,13 @@ TEXTS: Final = {
         "The synchronous client, generated from `_async.py` by `python tools/sync_client.py`."
     ),
     "httpx.AsyncBaseTransport": "httpx.BaseTransport",
-    "For one event loop; an asynchronous context manager.": (
-        "Usable from several threads; a context manager."
+    "HTTP API, for use with `async with` in one event loop.": (
+        "HTTP API, for use with `with`. It is thread-safe."
     ),
     ", awaitable.": ".",
     "including retries and the waits between them.\n": (
         "including retries and the waits between them. A\n"
-        "                server that sends its headers in small parts can take longer.\n"
+        "                call can take longer if the server sends its headers in small parts.\n"
     ),
 }
 

@@ -85,7 +85,7 @@ NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 
 
 def default_data_dir() -> Path:
-    """Return the directory `remit` in the user's state directory."""
+    """Return the path of the directory `remit` in the user's state directory."""
     try:
         return state_folder() / "remit"
     except RuntimeError:
@@ -143,82 +143,107 @@ class Settings(BaseModel):
     )
 
     api_url: str | None = None
-    """URL of the API: `https://host[:port]`, with a path if a proxy serves the API under one."""
+    """URL of the API: `https://host[:port]`. If a proxy serves the API under a path, include the
+    path.
+    """
     api_token: SecretStr | None = None
     """Token for the API. It is never logged."""
     project: Annotated[str, Field(pattern=PROJECT_PATTERN)] | None = None
-    """Name of the project, which tells apart agents of the same module and name: 1 to 64 characters
-    of `[A-Za-z0-9._-]`. By default it is the distribution that installed the agent's code, else the
-    name in the nearest `pyproject.toml`, else none."""
+    """Name of the project, which distinguishes agents with the same module and name. It consists
+    of 1 to 64 characters of `[A-Za-z0-9._-]`. By default, it is the name of the distribution
+    that installed the agent's code, otherwise the name in the nearest `pyproject.toml`,
+    otherwise none.
+    """
     agent_id: str | None = None
-    """Server id of the agent, for an agent that does not set `agent_id=` itself."""
+    """Id of the agent on the server, for agents that do not set `agent_id=` themselves."""
     environment_id: str | None = None
-    """Server id of the environment. Some servers require it with an account token."""
+    """Id of the environment on the server. Some servers require it with an account token."""
     mode: Mode = "auto"
-    """`remote` sends to a server, `local` stores in a collector inside the process, `off` records
-    nothing. `auto` is `remote` with a URL and a token, else `local`."""
+    """`remote` sends data to a server, `local` stores it with a collector inside the process,
+    and `off` disables recording. `auto` means `remote` if both URL and token are set, otherwise
+    `local`.
+    """
     data_dir: Path = Field(default_factory=default_data_dir)
-    """Directory of local data and the spool. It is created at the first use, and only its owner can
-    read it. remit does not use a directory that another user owns or may write to (not checked on
-    Windows). A relative path is relative to the working directory at the time of `configure()` or
-    of the first run. A user without a home directory must set it for the mode `local`; in the mode
-    `remote`, the items of such a user wait in memory.
+    """Directory for local data and the spool. remit creates it when it is first needed, and only
+    its owner can read it. remit does not use a directory that another user owns or can write to
+    (not checked on Windows). A relative path is resolved against the working directory at the time
+    of `configure()` or of the first run. If the user does not have a home directory, this setting
+    is required in the mode `local`. In the mode `remote`, undelivered items are then kept only in
+    memory.
     """
     flush_interval_s: PositiveFloat = 1.0
-    """Seconds between two writes of recorded items to disk. A killed process loses at most the
-    records of this time.
+    """Interval in seconds at which recorded items are written to disk. If the process is killed, at
+    most the items of one interval are lost.
     """
     flush_on: FlushOn = Field(default_factory=default_flush_on)
-    """`interval`, or `run` to flush at the end of each run as well, for at most `exit_timeout_s`.
-    Use `run` for functions that freeze after each call, and for processes that end without exit
-    handlers. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
-    `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME`, `VERCEL` and `AIRFLOW_CTX_DAG_ID` is set."""
+    """`interval` delivers items in the background. `run` also flushes at the end of each run and
+    waits at most `exit_timeout_s`. Use `run` for functions that are frozen after each call, and
+    for processes that end without running exit handlers. `run` is the default if one of these
+    variables is set: `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`, `FUNCTION_TARGET`,
+    `FUNCTIONS_WORKER_RUNTIME`, `VERCEL`, `AIRFLOW_CTX_DAG_ID`.
+    """
     max_buffer_bytes: PositiveInt = 64 * MIB
-    """Maximum bytes of items in memory."""
+    """Maximum size in bytes of the items that wait in memory."""
     max_spool_bytes: PositiveInt = GIB
-    """Maximum bytes on disk, for the whole spool directory."""
+    """Maximum size in bytes of the whole spool directory."""
     max_payload_bytes: Annotated[int, Field(ge=256)] = 64 * KIB
-    """Maximum bytes of one payload or result. A longer payload is cut and remains valid JSON."""
+    """Maximum size in bytes of one payload or result. remit cuts a larger payload; it is still
+    valid JSON.
+    """
     max_batch_items: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Maximum number of items in one bulk request."""
     max_batch_bytes: PositiveInt = MIB
-    """Maximum bytes of one bulk request."""
+    """Maximum size in bytes of one bulk request."""
     request_timeout_s: PositiveFloat = 10.0
-    """Maximum seconds of each wait during a request, and of reading the response body."""
+    """Maximum seconds for each network wait during a request, and for reading the response body."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
-    """Maximum seconds of the flush at exit."""
+    """Maximum seconds for the flush at process exit."""
     poll_interval_s: PositiveFloat = 30.0
-    """Seconds between two checks whether a run that sends nothing was terminated. A run with an
-    open stream is checked every `flush_interval_s`."""
+    """Interval in seconds at which remit checks whether an idle run was terminated. A run is
+    idle if it is not sending data. For a run with an open stream, the interval is
+    `flush_interval_s`.
+    """
     run_linger_s: Annotated[float, Field(ge=0)] = 300.0
-    """Seconds that a run waits, after the end of its block, for its last open span or stream."""
+    """Maximum seconds that a run waits after the end of its block until its last span or stream
+    ends.
+    """
     purpose: Purpose = "live"
-    """`live`, `smoke_test` or `eval`. `run(purpose=...)` wins."""
+    """Purpose of runs: `live`, `smoke_test` or `eval`. `run(purpose=...)` has priority."""
     on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
-    """Reaction to a step that violates the remit: `observe` records it, `deny` denies the step,
-    `terminate` ends the run as well. An invalid value counts as `deny`."""
+    """Reaction to a step that violates the agent's remit. `observe` records the violation,
+    `deny` denies the step, and `terminate` also ends the run. An invalid value is treated as
+    `deny`.
+    """
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
-    """Reaction to a step outside any run. `record` runs it, counts it, and logs it once. `deny`
-    raises `DeniedError`. Without a value, the step is denied only if `on_violation` is `deny` or
-    `terminate` and it would violate the remit of an agent declared in this process."""
+    """Reaction to a step outside any run. `record` runs the step, counts it, and logs it once.
+    `deny` raises `DeniedError`. If the setting is not set, the step is denied only if
+    `on_violation` is `deny` or `terminate`, and the step would violate the remit of an agent
+    that is declared in this process.
+    """
     redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
-    """A callable, or `module:function`, that receives each payload as a dict and returns the
-    dict to record. If it raises, the whole payload is redacted."""
+    """A callable, or its name as `module:function`. It receives each payload as a dict and
+    returns the dict to record. If it raises an exception, the whole payload is redacted.
+    """
     redact_off: Annotated[tuple[str, ...], BeforeValidator(_split_texts)] = ()
-    """Redaction rules that are off in this process, by their names in markers; in the environment
-    separated by commas. Redaction by type, mark or hidden field stays on."""
+    """Names of redaction rules to turn off in this process, as markers show them. In the
+    environment variable, separate the names with commas. Redaction by type, mark or hidden field
+    cannot be turned off.
+    """
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_import_objects)] = ()
-    """Exception types that interrupt a run without failing it; in the environment
-    `module:name`, separated by commas."""
+    """Exception types that interrupt a run, but do not mean that it failed. In the environment
+    variable, write each as `module:name`, and separate them with commas.
+    """
     prices: Path | None = None
-    """TOML file with the prices of models, from which the commands and `remit serve` derive costs.
-    `remit prices init` writes one."""
+    """TOML file with model prices, from which the commands and `remit serve` derive costs.
+    `remit prices init` writes such a file.
+    """
     transport: object | None = None
-    """A synchronous httpx or httpx2 transport, for client certificates and for tests. It cannot be
-    set in the environment."""
+    """A synchronous httpx or httpx2 transport, for example for client certificates or tests. It
+    cannot be set as an environment variable.
+    """
     span_processor: object | None = None
-    """An OpenTelemetry span processor, such as `BatchSpanProcessor(OTLPSpanExporter())`, that also
-    receives every ended span. It cannot be set in the environment.
+    """An OpenTelemetry span processor that also receives every span when it ends, such as
+    `BatchSpanProcessor(OTLPSpanExporter())`. It cannot be set as an environment variable.
     """
 
     @field_validator("api_url")
@@ -332,7 +357,7 @@ def api_root(url: str) -> str:
 
 
 def variables(name: str) -> tuple[str, ...]:
-    """Return the environment variables that set *name*, in order of precedence."""
+    """Return the environment variables for the setting *name*, in order of precedence."""
     if name in NOT_FROM_ENVIRONMENT:
         return ()
     ours = f"REMIT_{name.upper()}"
@@ -372,11 +397,11 @@ def _misspelt_policy(name: str, value: object) -> str | None:
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
-    """Return the settings from *overrides*, then the environment, then the defaults.
+    """Return the settings. *overrides* take precedence over the environment and the defaults.
 
     Raises:
-        SettingsError: A setting does not exist or its value is not allowed. The message has the
-            setting, its source, the value and the allowed values.
+        SettingsError: If a setting does not exist or its value is not allowed. The message contains
+            the setting, its source, the value, and the allowed values.
     """
     settings, problems = read(overrides, environment_sources())
     return _valid(settings, problems or missing(settings))

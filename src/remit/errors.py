@@ -9,10 +9,10 @@ BaseException
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
         ├── DeniedError          choose another step: this one violates the agent's remit
-        └── ApiError             a call to the API did not succeed
-            ├── RejectedError        sending it again cannot help
+        └── ApiError             a call to the API failed
+            ├── RejectedError        do not send the same request again
             │   ├── NotFoundError        create it first, or correct the id
-            │   └── TooLargeError        send less at once
+            │   └── TooLargeError        send less in one request
             ├── UnauthorizedError    correct the token or its scope
             ├── ContractError        correct the URL: it is not that of the API
             └── UnavailableError     try again later
@@ -69,18 +69,18 @@ _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
-    """One word with which a step violates the policy. Its `str()` is the sentence.
+    """An action or data category with which a step violates a remit. `str()` returns the sentence.
 
-    Two violations have only the sentence: a step that could not be compared with any remit, and a
-    step that received a value that it excludes.
+    Two kinds of violation contain only the sentence: a step that could not be checked against any
+    remit, and a step that received a value that its declaration excludes.
 
     Attributes:
         sentence: The violation as a sentence.
         part: The part of the data risk, such as `action_profile`.
         name: The action or category.
-        word: The word of the step: `allowed`, `included` or `unknown`.
-        agent: The external identifier of the agent that rules it out.
-        limit: The word of that agent: `disallowed` or `excluded`.
+        word: The value that the step declares: `allowed`, `included` or `unknown`.
+        agent: The external identifier of the agent that forbids or excludes it.
+        limit: The value that the agent declares: `disallowed` or `excluded`.
     """
 
     sentence: str
@@ -96,23 +96,24 @@ class Violation(Struct, frozen=True, omit_defaults=True):
 
 
 class RunTerminated(BaseException):
-    """A person or the policy terminated the run; raised at its later steps and in inner runs.
+    """A person or the policy terminated the run. Its later steps and inner runs raise this error.
 
-    A run that was terminated on the server has the status `terminated` there. A run that the policy
-    ended (`on_violation="terminate"`) has the status `failed` in the record, with the violation;
-    `Run.status` is `terminated` in both cases.
+    If a person terminated the run, its status on the server is `terminated`. If the policy ended it
+    (`on_violation="terminate"`), its recorded status is `failed`, with the violation. In both
+    cases, `Run.status` is `terminated`.
 
-    It derives from `BaseException`, like `asyncio.CancelledError`, because agent frameworks put
-    `except Exception` around their tools.
+    Like `asyncio.CancelledError`, this class derives from `BaseException`. Otherwise agent
+    frameworks would catch it, because they call tools inside `except Exception` handlers.
 
-    A program that runs one agent should let the exception pass, and report it where it handles
-    `KeyboardInterrupt`. Code that serves many runs in one task group or nursery, such as a server
-    for tools or chats, should catch it with `with run.contained() as ended:`. Otherwise, the
-    exception leaves one task and ends the whole group with all its runs.
+    A program that runs one agent should not catch this exception around its steps. It should handle
+    the exception in the same place as `KeyboardInterrupt`. Code that serves many runs in one task
+    group or nursery, such as a tool server or chat server, should catch it with `with
+    run.contained() as ended:`. Otherwise, the exception from one task ends the whole group with all
+    its runs.
 
     Attributes:
-        run_key: Key of the run that was terminated, 26 characters.
-        reason: The reason that was given, if any.
+        run_key: Key of the terminated run, 26 characters.
+        reason: The reason for the termination, if there is one.
     """
 
     def __init__(self, run_key: str, reason: str | None = None) -> None:
@@ -131,11 +132,11 @@ class RemitError(Exception):
 
 
 class DeclarationError(RemitError):
-    """A decorator was used wrongly. It is raised at import, where the decorator is used."""
+    """A decorator was used wrongly. The error is raised when the decorated module is imported."""
 
 
 class SettingsError(RemitError):
-    """A setting is unknown or its value is not allowed; raised by `configure()`."""
+    """A setting is unknown or its value is not allowed. `configure()` raises this error."""
 
 
 class UsageError(RemitError):
@@ -143,12 +144,13 @@ class UsageError(RemitError):
 
 
 class DeniedError(RemitError):
-    """The step violates the agent's declared remit; its body did not run.
+    """The step violates the agent's declared remit, so its body did not run.
 
     Attributes:
-        step: Name of the span type that was denied.
-        violations: The violations for which it was denied, one for each declared word.
-        outside_run: Place of a call outside any run: file and line, or the thread.
+        step: Name of the denied step's span type.
+        violations: The violations that caused the denial, one for each action or data category.
+        outside_run: If the step was called outside any run, the place of the call: file and line,
+            or the thread.
     """
 
     def __init__(
@@ -161,10 +163,10 @@ class DeniedError(RemitError):
         super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
 
     def for_model(self) -> str:
-        """Return the denial for the language model that asked for the step, in one sentence.
+        """Return the denial as a text for the language model that requested the step.
 
-        It says that policy denied the step, that the step did not run, why, and what to do now.
-        It does not contain names of steps, agents or files. `str(error)` ends with it.
+        It says that policy denied the step, that the step did not run, why, and what to do now. It
+        does not contain names of steps, agents or files. `str(error)` ends with it.
         """
         return (
             f"Policy denied this step and it did not run, because {self._why()}; do not call it "
@@ -245,13 +247,14 @@ def _spoken(words: Iterable[str]) -> str:
 
 
 class ApiError(RemitError):
-    """A call to the API did not succeed.
+    """A call to the API failed.
 
     Attributes:
-        status: HTTP status, or `None` without a response.
-        code: The API's error code (`not_found`, `invalid_action`, ...), if it gave one.
-        errors: Messages by field, for validation errors.
-        retry_after_s: Value of `Retry-After` in seconds, if the server sent it.
+        status: HTTP status. `None` if there was no response.
+        code: The API's error code, such as `not_found` or `invalid_action`, if the response
+            contains one.
+        errors: For validation errors, the messages for each field.
+        retry_after_s: Value of `Retry-After` in seconds, if the server sent this header.
     """
 
     def __init__(
@@ -272,7 +275,7 @@ class ApiError(RemitError):
 
 
 class RejectedError(ApiError):
-    """The server rejected the request; sending it again cannot help."""
+    """The server rejected the request. It would reject the same request again."""
 
 
 class NotFoundError(RejectedError):
@@ -280,16 +283,16 @@ class NotFoundError(RejectedError):
 
 
 class TooLargeError(RejectedError):
-    """The request is larger than the server accepts; send less at once."""
+    """The request is larger than the server accepts. Send less data in one request."""
 
 
 class UnauthorizedError(ApiError):
-    """The token is missing, wrong, revoked, expired, or its scope does not allow this."""
+    """The token is missing, wrong, revoked or expired, or its scope does not allow the request."""
 
 
 class ContractError(ApiError):
-    """The response is not from the API: the URL is wrong, or a proxy or a login page responds."""
+    """The response is not from the API: the URL is wrong, or a proxy or login page responded."""
 
 
 class UnavailableError(ApiError):
-    """The server cannot be reached or is not available now; try again later."""
+    """The server cannot be reached or is temporarily unavailable. Try again later."""

@@ -76,26 +76,28 @@ def risk(
     excludes: Category | Others | Iterable[Category | Others] = (),
     classification: Classification | None = None,
 ) -> DataRisk:
-    """Return a data risk from words; everything else stays undeclared (`unknown`).
+    """Return a data risk with the listed actions and categories. All others are `unknown`.
 
-    On a step it is the risk declaration: what the step does. On an agent it is the remit: the
-    limits of its steps. `"others"` means every word that the call does not list: on an agent,
-    `risk(allows="read_data", forbids="others")` forbids all other actions.
+    On a step, the data risk is a risk declaration: it describes what the step does. On an agent, it
+    is the remit: it limits what the agent's steps may do. `"others"` stands for everything that the
+    call does not list. For example, `risk(allows="read_data", forbids="others")` on an agent
+    forbids all actions except `read_data`.
 
     Args:
-        allows: One action or several: `create_data`, `read_data`, `update_data`, `destroy_data`,
-            `financial_transactions`, `external_communication`.
-        forbids: Disallowed actions. `others` means all actions that *allows* does not list.
-        takes: Categories of data in the parameters (the fields of `DataCategories`).
-        gives: Categories of data in the result.
-        excludes: Categories in neither the parameters nor the result. `others` means all categories
-            that *takes* does not list for the parameters, and all that *gives* does not list for
-            the result.
-        classification: Sensitivity of parameters and result: `public`, `internal`, `confidential`,
-            `restricted` or `secret`.
+        allows: Allowed actions, one or several of `create_data`, `read_data`, `update_data`,
+            `destroy_data`, `financial_transactions` and `external_communication`.
+        forbids: Disallowed actions. `others` stands for all actions that *allows* does not list.
+        takes: Data categories in the parameters. The names are the fields of `DataCategories`.
+        gives: Data categories in the result.
+        excludes: Data categories that neither the parameters nor the result contain. `others`
+            stands for all categories that *takes* does not list, for the parameters, and all
+            categories that *gives* does not list, for the result.
+        classification: Confidentiality of the parameters and the result: `public`, `internal`,
+            `confidential`, `restricted` or `secret`.
 
     Raises:
-        DeclarationError: A word does not exist, or is in two arguments that exclude each other.
+        DeclarationError: If an action or category does not exist, or is in two arguments that
+            contradict each other.
     """
     allowed = _checked_words("allows", allows, ACTIONS)
     forbidden, all_others = _with_others("forbids", forbids, ACTIONS)

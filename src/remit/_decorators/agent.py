@@ -67,33 +67,36 @@ def agent(  # noqa: PLR0913 - the frozen signature
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
-    """Declare an agent: the function that a run begins with.
+    """Declare an agent. The decorated function is the entry point of its runs.
 
-    The decorated function still works as before, and has the methods `run` and `registration`.
-    Each run is one instance of the agent on the server.
+    The decorated function works as before, and also has the methods `run` and `registration`. On
+    the server, each run is an instance of the agent.
 
     Args:
-        name: Display name. The default is made from the function's name.
-        version: External identifier of the agent's version. The default is the hash of its schemas.
-        description: Description of the agent. The default is the docstring.
-        owner: The person or team that is responsible for the agent.
-        agent_id: Id of the agent on the server. It wins over the setting `agent_id`.
-        external_identifier: Name by which the server finds the agent. The default is
-            `<project>/<module>:<qualname>`, without the project where the top-level package has its
-            name.
+        name: Display name. The default is derived from the function's name.
+        version: External identifier of the agent version. The default is the hash of the agent's
+            schemas.
+        description: Description of the agent. The default is the function's docstring.
+        owner: The person or team responsible for the agent.
+        agent_id: Id of the agent on the server. It overrides the setting `agent_id`.
+        external_identifier: Identifier by which the server finds the agent. The default is
+            `<project>/<module>:<qualname>`. If the top-level package has the project's name, the
+            default has no project.
         environment_id: Id of the environment on the server.
-        data_risk: The agent's remit: what its steps may do and handle. `on_violation` decides what
-            happens to a step that violates it.
-        span_types: Further span types to register: functions, modules, or prefixes of names. The
-            agent always registers the span types of the modules below its source root: the
-            directory on `sys.path` from which its own module was imported.
-        quality: Models or JSON Schemas of the scores that `Run.record_quality` accepts, by name.
+        data_risk: The agent's remit, which limits what its steps may do and which data they may
+            handle. The setting `on_violation` determines the reaction to a step that violates the
+            remit.
+        span_types: Further span types to register, given as functions, modules, or name prefixes.
+            The agent always registers the span types of all modules under its source root, which is
+            the directory on `sys.path` from which the agent's module was imported.
+        quality: Models or JSON Schemas for the scores that the agent records with
+            `Run.record_quality`, by name.
 
     Returns:
-        The agent, or a decorator that returns it.
+        The agent, or a decorator that returns the agent.
 
     Raises:
-        DeclarationError: An argument is wrong. The message identifies the function and lists the
+        DeclarationError: If an argument is wrong. The message identifies the function and lists the
             allowed values.
     """
     if isinstance(span_types, str) or not isinstance(span_types, Sequence):

@@ -25,21 +25,22 @@ def span(
 ) -> SpanBlock:
     """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
 
-    The span type of a block is not registered on the server. If a function is decorated with
-    `@remit.span_type(name)`, its schemas, risk declaration and `capture=` apply to the blocks of
-    that name.
+    The span type of a block is not registered on the server. However, if a function is decorated
+    with `@remit.span_type(name)`, its schemas, risk declaration and `capture=` also apply to blocks
+    with that name.
 
     Args:
-        name: Span type, sent as given.
-        payload: Input of the block, redacted and bounded like every payload.
-        data_risk: Risk declaration of the block. The default is the declaration under its name.
+        name: Name of the span type, which is sent unchanged.
+        payload: Input of the block. It is redacted and cut like every payload.
+        data_risk: Risk declaration of the block. The default is the declaration of the span type
+            with this name.
 
     Returns:
-        A block for `with` or `async with`. It yields a `Span`.
+        A context manager for `with` or `async with`. It yields a `Span`.
 
     Raises:
-        DeclarationError: The name is empty or the data risk has an unknown word.
-        UsageError: The payload is not a mapping.
+        DeclarationError: If the name is empty, or the data risk contains an unknown name or value.
+        UsageError: If the payload is not a mapping.
     """
     values: Mapping[str, object] = {} if payload is None else payload
     # After a fault nothing is known of its data risk.

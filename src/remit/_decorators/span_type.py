@@ -56,35 +56,38 @@ def span_type(  # noqa: PLR0913 - the frozen signature
     result: object = None,
     capture: Capture | None = None,
 ) -> object:
-    """Record every call of the decorated function as a span, and declare what it may do.
+    """Record every call of the decorated function as a span, and declare what the function does.
 
-    Write it with or without arguments, on any callable: functions, coroutine functions, generators,
-    methods, partials, callable objects and builtins. It works above or below `staticmethod`,
-    `classmethod`, `property` and `abstractmethod`. Put it below a decorator that keeps a reference
-    to the function, such as the route or the task of a framework.
+    The decorator can be used with or without arguments, and on any callable: functions, coroutine
+    functions, generators, methods, partials, callable objects and builtins. It can be above or
+    below `staticmethod`, `classmethod`, `property` and `abstractmethod`. If another decorator
+    stores a reference to the function, such as a framework's route or task decorator, put
+    `span_type` below it.
 
     Args:
-        name: Span type. The default is `module:qualname`.
-        data_risk: Risk declaration of the step, as `remit.risk(...)` returns it: what the step does
-            and which data it handles. A mapping of the same shape is accepted too.
-        title: Title for people. The default is made from the function's name.
-        description: Description of the step. The default is the docstring.
+        name: Name of the span type. The default is `module:qualname`.
+        data_risk: Risk declaration of the step, which describes what the step does and which data
+            it handles. Pass the result of `remit.risk(...)`, or a mapping of the same form.
+        title: Title that is shown to people. The default is derived from the function's name.
+        description: Description of the step. The default is the function's docstring.
         template: Liquid template of a span's summary.
-        params: Describes parameters in place of their annotations: a class with fields (a model,
-            dataclass or TypedDict), or a JSON Schema.
-        result: Type or JSON Schema of the result; for a generator, of each item.
-        capture: Which values are recorded. None redacts data declared as `restricted` or `secret`.
-            False records no values; True records them in spite of the declaration. A mapping
-            decides for each parameter by its name, and for the result by `return`. Secrets that a
-            rule recognises are always redacted, unless the rule is turned off: by
-            `{"name:token": True}` for the span type, by `{"cursor": {"name:token": True}}` for one
-            parameter.
+        params: Description of the parameters that is used instead of their annotations: a class
+            with fields (a model, dataclass or TypedDict), or a JSON Schema.
+        result: Type or JSON Schema of the result. For a generator, it describes each item.
+        capture: Determines which values are recorded. With None, data declared as `restricted` or
+            `secret` is redacted. With False, no values are recorded. With True, they are recorded
+            even if the declaration would redact them. A mapping sets this for each parameter by
+            name, and for the result under the key `return`. Secrets that a redaction rule
+            recognises are redacted in any case, unless the rule is turned off. `{"name:token":
+            True}` turns a rule off for the span type, and `{"cursor": {"name:token": True}}` turns
+            it off for one parameter.
 
     Returns:
-        The function, or a decorator that returns it. Type, signature and kind stay the same.
+        The function, or a decorator that returns the function. Its type, signature and kind do not
+        change.
 
     Raises:
-        DeclarationError: An argument is wrong. The message identifies the function and lists the
+        DeclarationError: If an argument is wrong. The message identifies the function and lists the
             allowed values.
     """
     options = {

@@ -18,14 +18,14 @@ FAULT: Final = "a fault inside remit; see remit.status().faults"
 
 
 class Health(StrEnum):
-    """State of delivery."""
+    """Health of the delivery."""
 
     IDLE = "idle"
-    """Nothing was sent yet."""
+    """No data has been sent yet."""
     OK = "ok"
     """The server accepted the last request."""
     FAILING = "failing"
-    """The server cannot be reached, or cannot respond now."""
+    """The server cannot be reached or is temporarily unavailable."""
     UNAUTHORIZED = "unauthorized"
     """The server rejects the token."""
     WRONG_SERVER = "wrong_server"
@@ -37,10 +37,9 @@ class Tally:
 
     Attributes:
         set_aside: Items that the server rejected for good and that are kept, by its reason.
-        misattributed: Runs that the server records under another agent, by the name of the
-            program's agent.
-        collisions: A sentence about another program, by the identifier of the agent that both
-            programs register.
+        misattributed: Number of runs that the server records under a different agent, per agent
+            name in the program.
+        collisions: A sentence about the other program, per agent that two programs register.
     """
 
     def __init__(self) -> None:
@@ -51,19 +50,19 @@ class Tally:
 
 
 class FlushResult(Struct, frozen=True):
-    """Counts of sent, waiting and lost items. It is true only if everything was delivered.
+    """Counts of sent, waiting and lost items. The object is true only if all items were delivered.
 
-    `pending` counts items that existed when the flush began. The other counts are totals since
-    remit was first used in this process, or since it was used again after a shutdown, so that a
-    loss stays visible.
+    `pending` counts only items that existed when the flush began. The other counts are totals since
+    remit was first used in this process, or first used again after a shutdown. Therefore, a loss
+    remains visible in later flushes.
 
     Attributes:
         sent: Items that the server accepted.
-        pending: Items that still wait.
-        spooled: Pending items that are on disk, and so outlive the process.
-        set_aside: Items that the server rejected for good, kept in the spool.
-        dropped: Lost items and payloads, by reason.
-        last_error: The last error, in words; it may have been corrected since.
+        pending: Items that are still waiting.
+        spooled: Pending items that are on disk, so they are kept when the process ends.
+        set_aside: Items that the server rejected permanently. They are kept in the spool.
+        dropped: Number of lost items and payloads, per reason.
+        last_error: Message of the last error. The problem may have been solved since then.
     """
 
     sent: int
@@ -86,36 +85,36 @@ class FlushResult(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """The current status of delivery; after a shutdown, the status at its end.
+    """The current delivery status. After a shutdown, it is the status at the end of the shutdown.
 
-    Counts are totals since remit was first used in this process, or since it was used again after a
-    shutdown; a forked child begins at zero. Files of ended processes count from the time when this
-    process takes them over; `remit spool status` shows all files.
+    Counts are totals since remit was first used in this process, or first used again after a
+    shutdown. A forked child starts at zero. The spool files of ended processes are included when
+    this process takes them over. `remit spool status` shows all files.
 
     Attributes:
-        mode: `remote`, `local` or `off`; `unknown` after a fault inside remit.
+        mode: `remote`, `local` or `off`, or `unknown` after a fault inside remit.
         target: The server or database, without credentials.
-        health: State of delivery.
+        health: Health of the delivery.
         sent: Items that the server accepted.
-        pending: Items that wait, in memory or on disk.
+        pending: Items that are waiting, in memory or on disk.
         spooled: Pending items that are on disk.
-        set_aside: Items that the server rejected for good and that are kept in the spool, by its
-            reason.
-        dropped: Lost items and payloads, by reason.
-        last_error: The last error, in words; it may have been corrected since.
-        writer_lag_s: Greatest age of an item that is only in memory, in seconds.
-        buffer_bytes: Bytes of memory that waiting items take.
-        spool_bytes: Bytes on disk in the whole directory, including other processes.
-        spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
-        faults: Faults inside remit that did not reach the program, by place.
-        redacted: Redacted values, by rule.
-        violations: Steps that violated an agent's remit (run or denied) or received a value that
-            they exclude, by name.
-        outside_run: Calls of steps outside any run, by name.
-        misattributed: Runs that the server records under another agent, by the name of the
-            program's agent.
-        collisions: A sentence about another program, by the identifier of the agent that both
-            programs register.
+        set_aside: Number of items in the spool that the server rejected permanently, per reason
+            that the server gave.
+        dropped: Number of lost items and payloads, per reason.
+        last_error: Message of the last error. The problem may have been solved since then.
+        writer_lag_s: Age in seconds of the oldest item that is only in memory.
+        buffer_bytes: Bytes of memory that waiting items use.
+        spool_bytes: Bytes on disk in the whole spool directory, including files of other processes.
+        spool_age_s: Age in seconds of the oldest item on disk that this process will send.
+        faults: Number of faults inside remit, per place in the code. They did not affect the
+            program.
+        redacted: Number of values that each rule redacted.
+        violations: Number of steps that violated an agent's remit, or received a value that their
+            declaration excludes, per step name. Denied steps are included.
+        outside_run: Number of calls outside any run, per step name.
+        misattributed: Number of runs that the server records under a different agent, per agent
+            name in the program.
+        collisions: A sentence about the other program, per agent that two programs register.
     """
 
     mode: str

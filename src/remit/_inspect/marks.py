@@ -11,16 +11,18 @@ from remit.errors import DeclarationError
 
 @dataclass(frozen=True, slots=True)
 class Sensitive:
-    """Marks a value that is redacted from every payload.
+    """Marks a value that remit redacts from every payload.
 
-    Write `Annotated[str, remit.Sensitive("health_and_medical")]` on a parameter, a return type, or
-    a field of a dataclass or model. Without a category, write `Annotated[str, remit.Sensitive]`.
+    Annotate a parameter, a return type, or a field of a dataclass or model with `Annotated[str,
+    remit.Sensitive("health_and_medical")]`. To omit the category, write `Annotated[str,
+    remit.Sensitive]`.
 
     Args:
-        category: A data category: one of the fields of `remit.DataCategories`; empty for none.
+        category: A data category: the name of a field of `remit.DataCategories`. By default, there
+            is no category.
 
     Raises:
-        DeclarationError: The category does not exist.
+        DeclarationError: If the category does not exist.
     """
 
     category: str = ""
@@ -34,7 +36,8 @@ class Sensitive:
 
 
 class Skip:
-    """Marks a parameter that is left out of the schema and of every payload.
+    """Marks a parameter that remit omits from the schema and from every payload.
 
-    Write `Annotated[Session, remit.Skip]`, for example on an object that a framework injects.
+    Annotate the parameter with `Annotated[Session, remit.Skip]`, for example if a framework injects
+    it.
     """

@@ -30,9 +30,9 @@ from remit.errors import RunTerminated, UsageError
 
 
 class Run:
-    """A handle on one run of an agent, from `agent.run(...)` or `remit.current_run()`.
+    """A handle for one run of an agent, from `agent.run(...)` or `remit.current_run()`.
 
-    Attributes are safe to read from any thread.
+    The attributes can be read from any thread.
     """
 
     __slots__ = ("__weakref__", "_run")
@@ -42,17 +42,17 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Key of the run, 26 characters; on the server its `external_identifier`.
+        """Key of the run, 26 characters. On the server, it is the run's `external_identifier`.
 
-        It is known at once, and `agent.run(resume=run.key)` continues a run that was left open. A
-        run that was resumed by its key has the same key; one that was resumed by its id has a new
-        key, which the server does not know.
+        The key is available immediately. If the run is left open, `agent.run(resume=run.key)`
+        continues it. A run that is resumed by its key has the same key. A run that is resumed by
+        its id has a new key, which the server does not know.
         """
         return self._run.feed.resumed_key or self._run.feed.key
 
     @property
     def id(self) -> str | None:
-        """Id of the run on the server; `None` until the server has registered it."""
+        """Id of the run on the server, or `None` until the server has registered the run."""
         return self._run.feed.instance_id
 
     @property
@@ -62,10 +62,10 @@ class Run:
 
     @property
     def terminated(self) -> bool:
-        """Whether the run was terminated, by a person or by policy.
+        """Whether a person or the policy terminated the run.
 
-        While the run lasts, it is also true if a run around it was terminated. No further step
-        starts then.
+        Until the run ends, this is also true if an outer run was terminated. After a termination,
+        remit does not start further steps of the run.
         """
         run = self._run
         ended = run.feed.terminated is not None
@@ -73,18 +73,18 @@ class Run:
 
     @guarded("a quality payload", passes=(UsageError,))
     def record_quality(self, name: str, payload: object) -> None:
-        """Record scores of the run under *name*.
+        """Record scores for the run under *name*.
 
-        A payload that does not match the agent's declaration is still sent; one log line
-        reports the difference.
+        If a payload does not match the agent's declaration, remit still sends it, and logs the
+        difference once.
 
         Args:
-            name: Name of the scores, as declared by `agent(quality=...)`.
-            payload: A mapping, a model or a dataclass, redacted like every payload. `None` removes
-                the scores.
+            name: Name of the scores, as declared in `agent(quality=...)`.
+            payload: A mapping, a model or a dataclass. It is redacted like every payload. `None`
+                removes the scores.
 
         Raises:
-            UsageError: The name is empty or not a string, or the payload has another type.
+            UsageError: If the name is empty or not a string, or the payload has the wrong type.
         """
         run = self._run
         if type(name) is not str or not name:
@@ -108,10 +108,10 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """Mark the run as failed for *reason*; it ends as failed when its block ends.
+        """Mark the run as failed for *reason*. It gets this status when its block ends.
 
         Args:
-            reason: A string, or an error, which is recorded as if the block had raised it.
+            reason: A string, or an exception, which is recorded as if the block had raised it.
         """
         if is_a(reason, BaseException):
             self._run.fail(cast("BaseException", reason))
@@ -119,34 +119,35 @@ class Run:
             self._run.decide(FAILED, cast("str", reason))
 
     def cancel(self) -> None:
-        """Mark the run as cancelled; it ends as cancelled when its block ends."""
+        """Mark the run as cancelled. It gets this status when its block ends."""
         self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:
-        """Leave the run open after its block, to be resumed with `agent.run(resume=run.key)`.
+        """Leave the run open after its block, so that `agent.run(resume=run.key)` can continue it.
 
-        The run and its root span stay active on the server. An exception of a type in the setting
-        `control_flow` has the same effect. If several of `fail`, `cancel` and `leave_open` are
-        called, the last call counts.
+        The run and its root span stay active on the server. If the block raises an exception whose
+        type is in the setting `control_flow`, the run is also left open. If you call several of
+        `fail`, `cancel` and `leave_open`, only the last call has an effect.
         """
         self._run.leave_open()
 
     @contextmanager
     def use(self) -> Generator[Run]:
-        """Make the run current in a block, for example in a thread or a callback.
+        """Make the run current inside a block, for example in a thread or a callback.
 
-        Inside the block of another run, the remits of both runs apply, and the termination of
-        either run stops the steps.
+        If the block is inside the block of another run, the remits of both runs apply, and the
+        termination of either run stops the steps.
         """
         with use_context(nested_in(self._run.context, open_context())):
             yield self
 
     def contained(self) -> Contained:
-        """Return a block that suppresses the termination of this run; execution goes on after it.
+        """Return a block that catches the termination of this run.
 
-        Use it in code that serves many runs in one task group, where an exception would end all of
-        them. The block catches the `RunTerminated` of this run, and of an inner run whose step
-        terminated both, even inside an exception group. All other exceptions pass through.
+        Execution continues after the block. Use it in code that serves many runs in one task group.
+        Without it, the exception would end all of them. The block catches the `RunTerminated` of
+        this run, even inside an exception group. If a step of an inner run terminated both runs,
+        the block also catches the inner run's `RunTerminated`. All other exceptions pass through.
 
         ```python
         with agent.run() as run:
@@ -163,12 +164,12 @@ class Run:
 
 
 class Contained:
-    """A block that catches the termination of one run; see `Run.contained`.
+    """A block that catches the termination of a run; see `Run.contained`.
 
-    Its truth value says whether the termination ended the block.
+    The object is true if the termination ended the block.
 
     Attributes:
-        reason: Reason of the termination; None if there is no reason, or if the block ended in
+        reason: Reason for the termination. None if there is no reason, or if the block ended in
             another way.
     """
 
@@ -322,7 +323,7 @@ class RunBlock:
 
 
 class Span:
-    """A handle on a span, from `remit.span(...)` or `remit.current_span()`.
+    """A handle for a span, from `remit.span(...)` or `remit.current_span()`.
 
     Two handles are equal if their keys are equal.
 
@@ -344,14 +345,14 @@ class Span:
 
     @property
     def run(self) -> Run | None:
-        """The run of the span; None outside any run."""
+        """The span's run, or None outside any run."""
         return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
-        """Set the result of the span, instead of the returned value.
+        """Set the span's result. It is recorded instead of the return value.
 
         Args:
-            result: The value to record, redacted and bounded like the result of a call.
+            result: The value to record. It is redacted and cut like the result of a call.
         """
         self._override(result, failed=False)
 
@@ -359,7 +360,7 @@ class Span:
         """Mark the span as failed for *reason*, even if its block ends normally.
 
         Args:
-            reason: A string, or an error, which is recorded as if the block had raised it.
+            reason: A string, or an exception, which is recorded as if the block had raised it.
         """
         self._override(reason, failed=True)
 
@@ -391,23 +392,24 @@ class Span:
 
 
 def current_span() -> Span | None:
-    """Return a handle on the current span, or `None` outside any run.
+    """Return a handle for the current span, or `None` outside any run.
 
-    Directly inside the block of a run, it is the root span, `remit:run`.
+    Directly inside a run's block, the current span is the root span, `remit:run`.
     """
     context = open_context()
     return None if context is None else Span(context.key, context.name, context.run)
 
 
 def trace_headers() -> dict[str, str]:
-    """Return the headers that link a run in another process to this one; `{}` outside any run.
+    """Return headers that link a run in another process to this run, or `{}` outside any run.
 
-    Send them with a request, a message or a task. The other process opens its run with
-    `agent.run(traceparent=...)`, and `remit runs show` of each run shows the other one.
+    Send the headers with a request, a message or a task. If the other process opens its run with
+    `agent.run(traceparent=...)`, the output of `remit runs show` for each of the two runs also
+    lists the other run.
 
     Returns:
-        `{"traceparent": ...}`, the W3C Trace Context header for the current span. Its trace id
-        is the key of the run.
+        `{"traceparent": ...}`, the W3C Trace Context header for the current span. The trace id is
+        the run's key.
     """
     header = traceparent_of(open_context())
     return {} if header is None else {"traceparent": header}

@@ -19,14 +19,15 @@ T = TypeVar("T")
 
 
 def copy_context(function: Callable[P, T]) -> Callable[P, T]:
-    """Return *function* bound to the current context, to be called elsewhere.
+    """Return *function* bound to the current run and span, for use in another thread or task.
 
-    `threading.Thread` and `loop.run_in_executor` start with an empty context, so their spans would
-    belong to no run. `asyncio` tasks and `asyncio.to_thread` copy the context themselves.
+    `threading.Thread` and `loop.run_in_executor` start with an empty context, so spans in them
+    would not belong to a run. `asyncio` tasks and `asyncio.to_thread` copy the context themselves.
 
     Args:
-        function: A function or a coroutine function. Each call of the result runs in its own copy
-            of the context. A coroutine runs where it is awaited, with the captured run and span.
+        function: A function or a coroutine function. Each call of the returned function runs in its
+            own copy of the context. A coroutine runs in the task that awaits it, with the captured
+            run and span.
     """
     captured = contextvars.copy_context()
     context = open_context()
@@ -63,9 +64,9 @@ async def _in_context(context: SpanContext | None, coroutine: Any) -> Any:
 
 
 class ContextExecutor(ThreadPoolExecutor):
-    """A thread pool whose jobs run in the context of the call that submitted them."""
+    """A thread pool in which each job runs with the run and span of the code that submitted it."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit *fn* as `ThreadPoolExecutor` does, with the caller's run and span current."""
+        """Submit *fn* to the pool, to be called with the current run and span of the caller."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return super().submit(copy_context(fn), *args, **kwargs)

@@ -211,9 +211,10 @@ for _name in _NOT_OF_FUNCTIONS:
 
 
 class Agent(StepFunction, Generic[P, R]):
-    """A callable decorated with `@remit.agent`, with the methods `run` and `registration`.
+    """A callable that is decorated with `@remit.agent`.
 
-    A call outside any run opens a run for that call; a call inside a run is a span of that run.
+    It has the methods `run` and `registration`. A call outside any run opens a run for the call. A
+    call inside a run is recorded as a span of that run.
     """
 
     def __init__(
@@ -279,25 +280,28 @@ class Agent(StepFunction, Generic[P, R]):
     ) -> RunBlock:
         """Open a run: `with agent.run() as run:` or `async with agent.run() as run:`.
 
-        The block yields a `Run`. Inside another run it opens a separate run; after the block, the
-        outer run is the current one again.
+        The block yields a `Run`. Inside the block of another run, it opens a separate run. After
+        the block, the outer run is current again.
 
         Args:
             *arguments: None; the arguments of the agent belong to its call inside the block.
-            purpose: `live`, `smoke_test` or `eval`. The default is the setting `purpose`.
-            subject: The person whose data the run handles, such as a customer number.
-            labels: A list of words, or a mapping of names to words, by which the run can be found.
-            resume: `Run.key` or `Run.id` of a run that was left open, to continue it. It keeps its
-                subject and labels.
-            traceparent: The `traceparent` of the run in another process that started this one, from
-                `remit.trace_headers()`. A malformed value is logged and ignored.
+            purpose: Purpose of the run: `live`, `smoke_test` or `eval`. The default is the setting
+                `purpose`.
+            subject: Identifier of the person whose data the run handles, such as a customer number.
+            labels: Labels by which the run can be found: a list of strings, or a mapping of names
+                to values.
+            resume: `Run.key` or `Run.id` of a run that was left open. The block continues that run,
+                with the same subject and labels.
+            traceparent: The `traceparent` from `remit.trace_headers()` in another process, if the
+                run there caused this run. remit logs and ignores a malformed value.
 
         Raises:
-            TypeError: There are positional arguments.
-            UsageError: *purpose* is not one of the three words, *subject*, *labels* or *resume* has
-                a wrong type, or *resume* is neither a key nor an id. `None` is neither.
-            RunTerminated: On entering the block, if the run to resume, or a run around this one,
-                was terminated.
+            TypeError: If there are positional arguments.
+            UsageError: If *purpose* is not one of the three values; if *subject*, *labels* or
+                *resume* has the wrong type; or if *resume* is neither a key nor an id. Passing
+                `None` for *resume* also raises this error.
+            RunTerminated: When the block is entered, if the run to resume or an outer run was
+                terminated.
         """
         if arguments:
             raise TypeError(
@@ -313,11 +317,11 @@ class Agent(StepFunction, Generic[P, R]):
         )
 
     def registration(self) -> dict[str, object]:
-        """Return the registration payload of the agent, as it is sent to the server.
+        """Return the agent's registration payload, as remit sends it to the server.
 
-        It contains the agent's version, its schema version with the hash of its content, and for
-        each span type the schemas of parameters and result, title, description, template and risk.
-        The same source gives the same payload.
+        The payload contains the agent version and the schema version with its content hash. For
+        each span type, it contains the parameter and result schemas, title, description, template
+        and risk. Unchanged source code produces an identical payload.
         """
         return self._self_registration()
 

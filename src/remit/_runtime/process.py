@@ -167,18 +167,18 @@ def check_pickled_by_value(step: str) -> None:
 
 
 def configure(**settings: Unpack[SettingsArguments]) -> None:
-    """Configure remit. Without this call, the first use reads the environment.
+    """Configure remit. Without this call, remit reads the environment when it is first used.
 
-    A second call with the same settings changes nothing, so a script may run again in the same
-    process.
+    A second call with the same settings has no effect, so a script can run several times in the
+    same process.
 
     Args:
-        **settings: Settings by name. A setting that is left out comes from the environment variable
-            `REMIT_<NAME>`, or has its default.
+        **settings: Settings by name. If you omit a setting, remit uses the environment variable
+            `REMIT_<NAME>` or the default.
 
     Raises:
-        SettingsError: A setting does not exist or its value is not allowed.
-        UsageError: A run was already opened with other settings. Call `remit.shutdown()` first.
+        SettingsError: If a setting does not exist or its value is not allowed.
+        UsageError: If a run was already opened with other settings. Call `remit.shutdown()` first.
     """
     _set_up(settings)
 
@@ -195,39 +195,39 @@ def _set_up(settings: Mapping[str, object] | None = None) -> Runtime:
 
 @guarded("a flush", UNKNOWN)
 def flush(timeout_s: float = 5.0) -> FlushResult:
-    """Deliver everything recorded so far.
+    """Deliver all items recorded so far.
 
     Args:
-        timeout_s: Seconds to wait at most.
+        timeout_s: Maximum number of seconds to wait.
 
     Returns:
-        Counts of sent, waiting and lost items. It is true only if everything was delivered.
+        Counts of sent, waiting and lost items. The object is true only if all items were delivered.
     """
     runtime = state.runtime or state.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
 
 async def aflush(timeout_s: float = 5.0) -> FlushResult:
-    """Deliver everything recorded so far, as `flush` does, without blocking the event loop.
+    """Deliver all items recorded so far, like `flush`, but without blocking the event loop.
 
     Args:
-        timeout_s: Seconds to wait at most.
+        timeout_s: Maximum number of seconds to wait.
 
     Returns:
-        Counts of sent, waiting and lost items. It is true only if everything was delivered.
+        Counts of sent, waiting and lost items. The object is true only if all items were delivered.
     """
     return await run_in_thread(partial(flush, timeout_s))
 
 
 @guarded("a shutdown", UNKNOWN)
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
-    """Flush, then stop. The next run starts remit again, with the settings of `configure()`.
+    """Flush, then stop remit. The next run starts remit again, with the same settings.
 
     Args:
-        timeout_s: Seconds to wait at most.
+        timeout_s: Maximum number of seconds to wait.
 
     Returns:
-        Counts of sent, waiting and lost items. It is true only if everything was delivered.
+        Counts of sent, waiting and lost items. The object is true only if all items were delivered.
     """
     with state.lock:
         runtime = state.ended = state.runtime or state.ended
@@ -236,7 +236,7 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
 
 
 def status() -> Status:
-    """Return the status of delivery: mode, target, health, counters and the last error."""
+    """Return the delivery status: mode, target, health, counters and the last error."""
     return _status() or replace(UNSEEN, faults=dict(guard.faults.counts))
 
 

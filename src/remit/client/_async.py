@@ -39,10 +39,10 @@ class AsyncEndpoints:
 
 
 class AsyncAgentInstances(AsyncEndpoints):
-    """The endpoints of agent instances: one instance is one run of an agent."""
+    """The endpoints for agent instances. An instance is a run of an agent."""
 
     async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
-        """Register a pending instance of an agent, with the agent's version and span types."""
+        """Register a pending instance of an agent, with the agent version and its span types."""
         return await self._send(
             endpoints.REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
         )
@@ -54,7 +54,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Start a pending instance at *timestamp*, by default now."""
+        """Start a pending instance. The default for *timestamp* is the current time."""
         return await self._send(
             endpoints.START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
@@ -69,7 +69,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """End an instance, by default as `complete`."""
+        """End an instance. The default status is `complete`."""
         return await self._send(
             endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
@@ -86,7 +86,7 @@ class AsyncAgentInstances(AsyncEndpoints):
     async def list(
         self, **fields: Unpack[endpoints.InstanceListFields]
     ) -> ListResponse[AgentInstance]:
-        """Return a page of the instances of one agent."""
+        """Return a page of an agent's instances."""
         if not fields.get("agent_id"):
             raise UsageError(
                 "agent_instances.list needs agent_id: the API lists the instances of one agent"
@@ -96,7 +96,7 @@ class AsyncAgentInstances(AsyncEndpoints):
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """Terminate a running instance; the response to its next span has the signal."""
+        """Terminate an active instance. The response to its next span contains a signal."""
         return await self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -111,7 +111,7 @@ class AsyncAgentInstances(AsyncEndpoints):
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the score *name*, or remove it with None."""
+        """Set the score *name*. If *payload* is None, remove the score."""
         return await self._send(
             endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
@@ -120,10 +120,10 @@ class AsyncAgentInstances(AsyncEndpoints):
 
 
 class AsyncAgentSpans(AsyncEndpoints):
-    """The endpoints of spans: one span is one step of a run."""
+    """The endpoints for spans. A span is a step of a run."""
 
     async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` shows whether the run was terminated."""
+        """Create a span. The returned object's `control` shows whether the run was terminated."""
         payload = fields.get("payload") or {}
         return await self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
@@ -137,7 +137,7 @@ class AsyncAgentSpans(AsyncEndpoints):
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` shows whether the run was terminated."""
+        """End a span. The returned object's `control` shows whether the run was terminated."""
         return await self._send(
             endpoints.FINISH_SPAN.call(
                 agent_span_id,
@@ -150,7 +150,7 @@ class AsyncAgentSpans(AsyncEndpoints):
         )
 
     async def list(self, **fields: Unpack[endpoints.SpanListFields]) -> ListResponse[AgentSpan]:
-        """Return a page of the spans of an instance or of an agent."""
+        """Return a page of the spans of an instance or an agent."""
         if not (fields.get("agent_instance_id") or fields.get("agent_id")):
             raise UsageError(
                 "agent_spans.list needs agent_instance_id or agent_id: the API lists no others"
@@ -159,15 +159,15 @@ class AsyncAgentSpans(AsyncEndpoints):
 
 
 class AsyncBulk(AsyncEndpoints):
-    """The endpoint for several operations at once."""
+    """The endpoint that executes several operations in one request."""
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Execute *items* in order up to the first that fails; later items have no output."""
+        """Execute *items* in order, up to the first one that fails. Later items have no output."""
         return await self._send(bulk(items))
 
 
 class AsyncAgents(AsyncEndpoints):
-    """The endpoints of agents."""
+    """The endpoints for agents."""
 
     async def show(
         self,
@@ -197,19 +197,22 @@ class AsyncAgents(AsyncEndpoints):
 
 
 class AsyncClient:
-    """A typed client of the HTTP API. For one event loop; an asynchronous context manager.
+    """A typed client for the HTTP API, for use with `async with` in one event loop.
 
-    Every call that changes something has an idempotency key, so that it can be retried.
+    Every call that changes something sends an idempotency key, so that the client can safely retry
+    it.
     """
 
     agent_instances: AsyncAgentInstances
-    """Register, start, finish, get, list, terminate, record scores."""
+    """Methods to register, start, finish, get, list and terminate instances, and to record
+    scores.
+    """
     agent_spans: AsyncAgentSpans
-    """Create, finish, list."""
+    """Methods to create, finish and list spans."""
     bulk: AsyncBulk
-    """Several operations at once."""
+    """Method to execute several operations in one request."""
     agents: AsyncAgents
-    """Show, create."""
+    """Methods to show and create agents."""
 
     def __init__(
         self,
@@ -223,16 +226,16 @@ class AsyncClient:
         """Send to *api_url*; nothing is opened before the first call.
 
         Args:
-            api_url: The API's URL, without `/api/v1`; optional with a transport.
-            api_token: Bearer token; without it, requests have no `Authorization` header.
-            transport: An `httpx.AsyncBaseTransport` (or its equivalent of httpx2) to use instead of
+            api_url: URL of the API, without `/api/v1`. It is optional if you pass a transport.
+            api_token: Bearer token. Without it, requests do not contain an `Authorization` header.
+            transport: An `httpx.AsyncBaseTransport`, or its equivalent in httpx2, to use instead of
                 the network.
-            timeout_s: Seconds for one call, including retries and the waits between them.
-            max_retries: Retries if the API cannot be reached, or responds that it is not
-                available.
+            timeout_s: Maximum seconds for one call, including retries and the waits between them.
+            max_retries: Maximum number of retries if the API cannot be reached or responds that it
+                is unavailable.
 
         Raises:
-            SettingsError: A value is not valid.
+            SettingsError: If a value is not valid.
         """
         if max_retries < 0:
             raise SettingsError(f"max_retries is {max_retries}; expected 0 or more")
@@ -257,7 +260,7 @@ class AsyncClient:
         return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:
-        """Close the connections; later calls raise an error."""
+        """Close the connections. Later calls raise an error."""
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:

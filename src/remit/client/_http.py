@@ -116,7 +116,7 @@ class HttpBase(Generic[C]):
             clock: Times the deadlines, and dates of the server.
 
         Raises:
-            SettingsError: A value is not valid.
+            SettingsError: If a value is not valid.
         """
         if api_url is None and transport is None:
             raise SettingsError(

@@ -26,27 +26,29 @@ class MetricsFor(StrEnum):
 class Settings:
     """The limits of one collector.
 
-    Rates are counted in each process, for requests that arrive over a network.
+    Each process counts requests separately, and counts only requests that arrive over a network.
 
     Attributes:
-        max_body_bytes: Longest request body, as received and decompressed.
-        max_body_values: Most JSON values in one request body.
-        max_pending_bytes: Most bytes of request bodies in memory at once, in each process.
-        body_timeout_s: Seconds within which the body of a request must arrive.
-        max_bulk_items: Most operations in one bulk request.
-        max_bulk_s: Seconds after which no further operation of a bulk request begins.
-        max_response_bytes: Bytes of its responses after which none begins. A page of spans ends
-            before the span whose payloads would make it longer.
-        max_depth: How deep objects and arrays may nest in one payload.
-        max_requests_per_s: Most requests a second with one token; 0 means no limit.
-        max_connections: Most connections at once, in each process.
+        max_body_bytes: Maximum size in bytes of a request body, both as received and after
+            decompression.
+        max_body_values: Maximum number of JSON values in one request body.
+        max_pending_bytes: Maximum bytes of request bodies that one process holds in memory at the
+            same time.
+        body_timeout_s: Number of seconds within which a request body must arrive.
+        max_bulk_items: Maximum number of operations in one bulk request.
+        max_bulk_s: Number of seconds after which a bulk request does not start further operations.
+        max_response_bytes: Size in bytes of the responses after which a bulk request does not start
+            further operations. A page of spans ends before it would exceed this size.
+        max_depth: Maximum nesting depth of objects and arrays in one payload.
+        max_requests_per_s: Maximum requests per second with one token. 0 means no limit.
+        max_connections: Maximum number of simultaneous connections in each process.
         metrics: Who may read `/metrics`.
-        create_agents: Whether a registration with an unknown agent id creates the agent. Local
-            mode does, so that a program set up for a server runs without it. A server returns 404,
-            which clients of the API expect.
-        retain: Age from which a server deletes spans and runs; None keeps them.
-        retain_payloads: Age from which a server deletes the payloads of spans.
-        prices: Prices of models, from which costs are derived.
+        create_agents: Whether a registration with an unknown agent id creates the agent. Local mode
+            creates it, so that a program with an agent id from a server also runs without the
+            server. A server returns 404 instead, as clients of the API expect.
+        retain: Age at which a server deletes spans and runs. None means that they are kept.
+        retain_payloads: Age at which a server deletes the payloads of spans.
+        prices: Model prices, from which costs are derived.
     """
 
     max_body_bytes: int = 8 * MIB

@@ -340,7 +340,7 @@ class History:
 
     Attributes:
         capture: Which messages are recorded.
-        reasoning: Whether the reasoning of models is recorded.
+        reasoning: Whether the models' reasoning is recorded.
     """
 
     def __init__(self, capture: CaptureMessages, *, reasoning: bool = False) -> None:

@@ -100,23 +100,25 @@ def watch(
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
 ) -> C:
-    """Record the model calls of *client*, and of its copies (`with_options`).
+    """Record the model calls of *client*, and of copies that `with_options` makes.
 
-    Calls outside any run are neither recorded nor denied. A client that is watched twice is
-    recorded once, with the arguments of the last call of `watch`.
+    Calls outside any run are neither recorded nor denied. If you call `watch` again for the same
+    client, the new arguments replace the old ones, and each model call is still recorded only once.
 
     Args:
-        client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
-        capture_messages: `new` records the messages that the previous call below the same parent
-            did not have, `all` records all, `none` records none.
-        capture_reasoning: Whether the reasoning of the model is recorded.
+        client: An `Anthropic` or `AsyncAnthropic` client, or a client for Bedrock, Vertex or
+            Foundry.
+        capture_messages: `new` records the messages that the previous call under the same parent
+            did not contain, `all` records all messages, and `none` records no messages.
+        capture_reasoning: Whether the model's reasoning is recorded.
 
     Returns:
         The client.
 
     Raises:
-        DeclarationError: It is not a client, another argument is wrong, or the installed library
-            sends its requests in another way.
+        DeclarationError: If *client* is not a supported client, if another argument is wrong, or if
+            the installed version of the library sends requests in a way that remit does not
+            support.
     """
     watched: C = _watch(PROVIDER, client, capture_messages, capture_reasoning)
     return watched

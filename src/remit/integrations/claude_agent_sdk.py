@@ -189,31 +189,31 @@ def govern(
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
 ) -> Any:
-    """Record an agent of Claude Code, and deny its tools that violate the remit.
+    """Record a Claude Code agent and deny tools that violate the remit.
 
-    A denied tool does not run, built-in tools included; the model receives the reason. The hooks of
-    the options stay.
+    A denied tool does not run, and the model receives the reason. This includes built-in tools.
+    Hooks that the options already contain are kept.
 
     Args:
         target: The function `query`, a `ClaudeSDKClient` before it is connected, or
-            `ClaudeAgentOptions`. Options alone have no messages: model calls, tokens and costs are
-            then not recorded.
-        name: Name of the main agent, by default `claude`.
-        risks: Risk declarations of tools, by the name that the model uses, such as `Bash` or
-            `mcp__orders__find`; see `SUGGESTED`. A decorated function has its own.
-        remits: Remits of agents, by name, in addition to that of the run: that of the main agent,
-            and those of subagents. They apply to the tools of the agent and to the steps inside
-            them.
-        capture_messages: `new` records the messages that the previous model call of the same agent
-            did not have, `all` records all, `none` records none.
-        capture_reasoning: Record the thinking of the model.
+            `ClaudeAgentOptions`. If you pass only options, remit cannot see messages, so model
+            calls, tokens and costs are not recorded.
+        name: Name of the main agent. The default is `claude`.
+        risks: Risk declarations for tools, by the name that the model uses, such as `Bash` or
+            `mcp__orders__find`; see `SUGGESTED`. A decorated function uses its own risk
+            declaration.
+        remits: Remits of the main agent and of subagents, by name. They apply in addition to the
+            run's remit, to the tools of the agent and the steps inside these tools.
+        capture_messages: `new` records the messages that the same agent's previous model call did
+            not contain, `all` records all messages, and `none` records no messages.
+        capture_reasoning: Whether the model's thinking is recorded.
 
     Returns:
         A governed function, the client itself, or a copy of the options.
 
     Raises:
-        DeclarationError: An argument is wrong. Reading the first message raises it if *remits* has
-            an agent that Claude Code does not know.
+        DeclarationError: If an argument is wrong. Reading the first message raises the same error
+            if *remits* contains an agent that Claude Code does not know.
     """
     rules = _checked_rules(name, risks, remits, capture_messages, capture_reasoning)
     if isinstance(target, ClaudeAgentOptions):

@@ -130,9 +130,9 @@ def _closed(recorder: SpanRecorder) -> Callable[[Callable[P, T]], Callable[P, T 
 
 
 class RemitListener:
-    """Records all crews, flows and agents of the process, and denies tools that violate a remit.
+    """Records all crews, flows and agents of the process and denies tools that violate a remit.
 
-    It takes effect when it is made. Another one replaces it.
+    The listener takes effect when it is created. A second listener replaces the first.
     """
 
     _active: RemitListener | None = None
@@ -148,13 +148,13 @@ class RemitListener:
         """Take the declarations of agents and tools, and begin.
 
         Args:
-            risks: Risk declarations of tools, by the name that the model uses. A tool whose
-                function is decorated has the risk that its decorator declares.
-            remits: Remits of agents by their role, of crews by their name, and of flows by the name
-                of their class, in addition to that of the run. Each applies to all steps below.
-            capture_messages: `new` records the messages of each model call that the previous one
-                did not have; `all` records all of them, `none` records none.
-            capture_reasoning: Record the thoughts that the model reports as well.
+            risks: Risk declarations for tools, by the name that the model uses. If a tool's
+                function is decorated, the decorator's risk declaration is used.
+            remits: Remits, in addition to the run's remit: of agents by role, of crews by name, and
+                of flows by class name. Each applies to all steps under the agent, crew or flow.
+            capture_messages: `new` records the messages that the previous model call did not
+                contain, `all` records all messages, and `none` records no messages.
+            capture_reasoning: Whether the thoughts that the model reports are recorded.
 
         Raises:
             DeclarationError: An argument is wrong.
@@ -171,7 +171,7 @@ class RemitListener:
             crewai_event_bus.on(event)(handler)
 
     def close(self) -> None:
-        """Take the hooks back; later crews are neither recorded nor governed."""
+        """Remove the hooks. Later crews are neither recorded nor governed."""
         for point, hook in self._hooks():
             unregister_hook(point, hook)
         for event, handler in HANDLERS:

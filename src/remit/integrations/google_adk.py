@@ -91,9 +91,10 @@ _runs: Final[SessionTable[str]] = SessionTable()
 
 
 class RemitPlugin(BasePlugin):
-    """Records the agents of a runner, and denies tools that violate a remit.
+    """Records the agents of a runner and denies tools that violate a remit.
 
-    Add it first: an earlier plugin that answers a call hides the call from later ones.
+    Add it before other plugins. If an earlier plugin returns the result of a call, later plugins do
+    not see the call.
     """
 
     def __init__(
@@ -107,17 +108,18 @@ class RemitPlugin(BasePlugin):
         """Take the declarations of the runner's agents and tools.
 
         Args:
-            risks: Risk declarations of tools, by the name that the model uses. A tool whose
-                function is decorated has the risk that its decorator declares.
-            remits: Remits of agents, by name, in addition to that of the run. Each applies to all
-                steps below the agent.
-            capture_messages: `new` records the messages of each model call that the previous one
-                did not have; `all` records all of them, `none` records none.
-            capture_reasoning: Record the thoughts of the model as well.
+            risks: Risk declarations for tools, by the name that the model uses. If a tool's
+                function is decorated, the decorator's risk declaration is used.
+            remits: Remits of agents, by name, in addition to the run's remit. Each applies to all
+                steps under the agent.
+            capture_messages: `new` records the messages that the previous model call did not
+                contain, `all` records all messages, and `none` records no messages.
+            capture_reasoning: Whether the model's thoughts are recorded.
 
         Raises:
-            DeclarationError: An argument is wrong. The first run has a `RuntimeError` with that
-                cause if *risks* or *remits* has a name that is not a tool or an agent.
+            DeclarationError: If an argument is wrong. If a name in *risks* or *remits* is not a
+                tool or an agent, the first run raises a `RuntimeError` with this error as its
+                cause.
         """
         super().__init__(name="remit")
         self._declared = _Declared(

@@ -166,14 +166,15 @@ _called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", de
 
 
 class RemitHandler(GraphCallbackHandler):
-    """Callback handler that records agents, graphs, models, retrievers and tools.
+    """A callback handler that records agents, graphs, models, retrievers and tools.
 
     Pass it in `callbacks=`. Outside any run, the outermost agent opens a run of the agent
-    `langchain.agents:<its name>`. Several handlers record each event once.
+    `langchain.agents:<its name>`. If there are several handlers, each event is still recorded only
+    once.
 
     Attributes:
-        run_inline: True, so that LangChain runs the callbacks in the context of the step.
-        raise_error: True, so that a denial reaches LangChain.
+        run_inline: Always true, so that LangChain runs the callbacks in the step's context.
+        raise_error: Always true, so that LangChain receives the error if a step is denied.
     """
 
     run_inline = True
@@ -189,13 +190,15 @@ class RemitHandler(GraphCallbackHandler):
         """Check the arguments.
 
         Args:
-            remits: Remits by the name of the agent. Each applies to all steps below the agent. If
-                you pass *remits*, an agent that opens a run needs an entry.
-            capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
-            capture_reasoning: Whether the reasoning of models is recorded.
+            remits: Remits by agent name. Each remit applies to all steps under the agent. If you
+                pass *remits*, it must contain an entry for every agent that opens a run.
+            capture_messages: Which messages of a model call are recorded. `new` records the
+                messages that the previous call under the same parent did not contain, `all` records
+                all messages, and `none` records no messages.
+            capture_reasoning: Whether the models' reasoning is recorded.
 
         Raises:
-            DeclarationError: An argument is wrong.
+            DeclarationError: If an argument is wrong.
         """
         where = "RemitHandler"
         hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
@@ -521,12 +524,12 @@ class RemitHandler(GraphCallbackHandler):
 
 
 class RemitTools(AgentMiddleware[Any, Any, Any]):
-    """Declares tools, records their calls, and returns a message for a denied call.
+    """Declares tools and records their calls. If a call is denied, it returns a message instead.
 
-    Pass it in `middleware=` of `create_agent`. In your own graph, pass its methods to
-    `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; a synchronous program can pass the
-    object itself as `wrap_tool_call=`. A tool whose function is decorated has the span of the
-    function only.
+    Pass it in `middleware=` to `create_agent`. In your own graph, pass its methods to
+    `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`. A synchronous program can pass the
+    object itself as `wrap_tool_call=`. If a tool's function is decorated, only the function's own
+    span is recorded.
     """
 
     def __init__(
@@ -537,12 +540,12 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         """Declare the tools.
 
         Args:
-            tools: The tools of the agent. Tools that are left out are declared at their first call.
-            risks: Risk declarations of tools, by the name of the tool.
+            tools: The agent's tools. Other tools are declared when they are first called.
+            risks: Risk declarations for tools, by tool name.
 
         Raises:
-            DeclarationError: An argument is wrong, or *risks* has a name that is not a tool, or
-                that of a decorated function.
+            DeclarationError: If an argument is wrong, or if a name in *risks* is not a tool or is
+                the name of a decorated function.
         """
         super().__init__()
         where = "RemitTools"
@@ -596,7 +599,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
-        """Call a tool, or return the message for a denied call."""
+        """Call a tool. If the call is denied, return a message instead."""
         try:
             call = self._begin(request)
             if call is None:
@@ -611,7 +614,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
-        """Call a tool, or return the message for a denied call."""
+        """Call a tool. If the call is denied, return a message instead."""
         try:
             call = self._begin(request)
             if call is None:

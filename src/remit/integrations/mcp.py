@@ -99,23 +99,23 @@ _denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_de
 
 
 def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
-    """Record the tool calls of *client*, and deny calls that violate the agent's remit.
+    """Record the tool calls of *client* and deny calls that violate the agent's remit.
 
-    A denied call is not sent; it returns an error that the model understands. The span type is
-    `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
+    A denied call is not sent. It returns an error that the model can understand. The span type is
+    `mcp:tool:<server>:<tool>`. Tools are declared when the client lists them.
 
     Args:
-        client: A `Client` or a `ClientSession`. The object itself is changed.
+        client: A `Client` or a `ClientSession`. The function modifies this object.
         server: Name of the server in span types.
-        trusted: Whether the server's hints about its tools may lower their risk.
-        risks: Risk declarations of tools by name, in place of the hints.
+        trusted: Whether to trust the server's hints that a tool is less risky.
+        risks: Risk declarations for tools, by name. They replace the hints.
 
     Returns:
-        The client. If it is already governed, the new arguments replace the previous ones.
+        The client. If the client is already governed, the new arguments replace the previous ones.
 
     Raises:
-        DeclarationError: An argument is wrong. `list_tools` raises it if *risks* has a tool
-            that the server does not have.
+        DeclarationError: If an argument is wrong. `list_tools` raises the same error if *risks*
+            contains a tool that the server does not provide.
     """
     if not isinstance(client, Client | ClientSession):
         raise DeclarationError(
@@ -356,10 +356,11 @@ class _Session(NamedTuple):
 
 
 class Recorded(Extension):
-    """Records the tool calls of an `MCPServer`, and denies calls that violate its remit.
+    """Records the tool calls of an `MCPServer` and denies calls that violate the server's remit.
 
-    Each trace of a client is a run of the agent `mcp.agents:<name>`; without a `traceparent`, each
-    connection is a run. Calls of a terminated run return an error, and the server keeps running.
+    Each trace of a client is recorded as a run of the agent `mcp.agents:<name>`. If calls do not
+    contain a `traceparent`, each connection is recorded as a run. After a run is terminated, its
+    calls return an error, but the server continues to run.
     """
 
     identifier = "remit/recorded"
@@ -376,13 +377,13 @@ class Recorded(Extension):
 
         Args:
             name: Name of the server.
-            data_risk: The remit of the server: what its tools may do.
-            risks: Risk declarations of tools by name, in place of their annotations.
-            idle_s: Seconds without a call after which the run of a trace ends.
+            data_risk: The server's remit, which limits what its tools may do.
+            risks: Risk declarations for tools, by name. They replace the tools' annotations.
+            idle_s: Number of seconds without a call after which a trace's run ends.
 
         Raises:
-            DeclarationError: An argument is wrong. Calls raise it if *risks* has a tool that
-                the server does not have.
+            DeclarationError: If an argument is wrong. Calls raise the same error if *risks*
+                contains a tool that the server does not provide.
         """
         missing = _llm.lacks(Extension, "intercept_tool_call")
         _llm.check_relied_on("Recorded", "mcp", missing)
@@ -400,10 +401,11 @@ class Recorded(Extension):
         self._server: MCPServer[Any] | None = None
 
     def of(self, server: S) -> S:
-        """Register the server to which this extension belongs, so that its tools can be listed.
+        """Register the server to which this extension belongs, so that remit can list its tools.
 
         Raises:
-            DeclarationError: It is not an `MCPServer`, or another one was given before.
+            DeclarationError: If *server* is not an `MCPServer`, or if another server is already
+                registered.
         """
         if not isinstance(server, MCPServer):
             raise DeclarationError(

@@ -127,10 +127,9 @@ _denials: Final[dict[int, list[DeniedError]]] = {}
 
 
 class RemitProcessor(TracingProcessor):
-    """Records the traces of the SDK: agents, model calls, handoffs and guardrails.
+    """Records the SDK's traces: agents, model calls, handoffs and guardrails.
 
-    Tools are recorded and limited if their agent is governed; see `govern`. Without it, they are
-    recorded only.
+    Tools are recorded. To also enforce a remit for them, pass their agent to `govern`.
     """
 
     def __init__(
@@ -142,12 +141,12 @@ class RemitProcessor(TracingProcessor):
         """Check the argument.
 
         Args:
-            capture_messages: `new` records the messages that the previous call below the same
-                parent did not have, `all` records all, `none` records none.
-            capture_reasoning: Whether the reasoning of models is recorded.
+            capture_messages: `new` records the messages that the previous call under the same
+                parent did not contain, `all` records all messages, and `none` records no messages.
+            capture_reasoning: Whether the models' reasoning is recorded.
 
         Raises:
-            DeclarationError: An argument is wrong.
+            DeclarationError: If an argument is wrong.
         """
         self._history = _llm.history("RemitProcessor", capture_messages, capture_reasoning)
         self._place = caller()
@@ -407,21 +406,22 @@ def govern(
     risks: Mapping[str, DataRisk] | None = None,
     remits: Mapping[str, DataRisk] | None = None,
 ) -> TAgent:
-    """Return a copy of an agent and of its handoffs, whose tools are recorded and governed.
+    """Return a copy of an agent and its handoffs, so that its tools are recorded and governed.
 
-    Each tool is registered with schema and risk declaration. A tool that violates the remit is not
-    called, and the model receives the reason. A hosted tool or a computer that violates it is not
-    offered to the model. Govern an agent before you call its `as_tool`.
+    Each tool is registered with its schema and risk declaration. If a tool violates the remit, it
+    is not called, and the model receives the reason. If a hosted tool or a computer violates the
+    remit, it is not offered to the model. Govern an agent before you call its `as_tool`.
 
     Args:
         agent: The agent.
-        risks: Risk declarations of tools, by name. A decorated function has its own.
-        remits: Remits of agents, by name, in addition to that of the run. They apply to the tools
-            of the agent and to the steps inside them.
+        risks: Risk declarations for tools, by name. A decorated function uses its own risk
+            declaration.
+        remits: Remits of agents, by name. They apply in addition to the run's remit, to the tools
+            of the agent and the steps inside these tools.
 
     Raises:
-        DeclarationError: *agent* is not an agent, a name or a data risk is wrong, or the installed
-            SDK lacks a part on which the policy relies.
+        DeclarationError: If *agent* is not an agent, if a name or data risk is wrong, or if the
+            installed SDK lacks a feature that remit requires to enforce the policy.
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")

@@ -40,7 +40,7 @@ class _Attached:
 
 
 class RemitContext(_RuntimeContext):
-    """The runtime context of OpenTelemetry, with the current span of remit in it."""
+    """The OpenTelemetry runtime context, extended with remit's current span."""
 
     def __init__(self) -> None:
         """Begin with an empty context."""

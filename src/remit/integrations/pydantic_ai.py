@@ -141,11 +141,12 @@ _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 
 
 class Remit(AbstractCapability[Any]):
-    """Records a pydantic-ai agent, and denies tools that violate a remit.
+    """Records a pydantic-ai agent and denies tools that violate a remit.
 
-    One object may be used for several agents. If an agent has several, their risks are merged; for
-    a tool in two of them the later one counts, and an object of the agent counts before one passed
-    to a run. Every remit applies.
+    One object can be used for several agents. An agent can also use several objects. Their risk
+    declarations are then merged, and all their remits apply. If two objects declare the same tool,
+    the later one is used, except that an object of the agent has priority over an object that is
+    passed to a run.
 
     Attributes:
         declared: The declarations of the agent and its tools.
@@ -164,16 +165,16 @@ class Remit(AbstractCapability[Any]):
         """Take the declarations of an agent.
 
         Args:
-            risks: Risk declarations of tools, by the name that the model uses. A tool whose
-                function is decorated has the risk that its decorator declares.
-            data_risk: The agent's remit, for all steps below the agent.
-            capture_messages: `new` records the messages of each model call that the previous one
-                did not have; `all` records all of them, `none` records none.
-            capture_reasoning: Whether the reasoning of models is recorded.
+            risks: Risk declarations for tools, by the name that the model uses. If a tool's
+                function is decorated, the decorator's risk declaration is used.
+            data_risk: The agent's remit, which applies to all steps under the agent.
+            capture_messages: `new` records the messages that the previous model call did not
+                contain, `all` records all messages, and `none` records no messages.
+            capture_reasoning: Whether the models' reasoning is recorded.
 
         Raises:
-            DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
-                has a name that is not a tool of the agent.
+            DeclarationError: If an argument is wrong. A run of the agent raises the same error if a
+                name in *risks* is not a tool of the agent.
         """
         _llm.check_relied_on("Remit", PACKAGE, _llm.lacks(AbstractCapability, *HOOKS))
         place = caller()

@@ -8,39 +8,39 @@ from remit.models.data_risk import DataRisk
 
 
 class AgentForCreate(WireModel):
-    """A new agent: the fields under `details` in the body."""
+    """The `details` in a request that creates an agent."""
 
     name: str
-    """Name for people."""
+    """Display name."""
     description: str | None = None
-    """Description for people."""
+    """Description that is shown to people."""
     external_identifier: str | None = None
-    """The client's name for the agent, unique in the account; it cannot be changed later."""
+    """The client's identifier for the agent. It is unique in the account and cannot be changed."""
     id: str | None = None
-    """Id for the agent, a PFID in the account's partition; by default the server generates one."""
+    """PFID for the agent, in the account's partition. By default, the server generates one."""
     owner_person_id: str | None = None
-    """Person or team that is responsible for it."""
+    """Person or team responsible for the agent."""
     risk_profile_id: str | None = None
-    """Its risk profile."""
+    """The agent's risk profile."""
     team_id: str | None = None
-    """Team to which it belongs."""
+    """Team to which the agent belongs."""
 
 
 class AgentAvailableActions(WireModel):
     """Operations that an agent's status allows."""
 
     update: bool = False
-    """Whether it can be changed."""
+    """Whether the agent can be changed."""
     retire: bool = False
-    """Whether it can be retired."""
+    """Whether the agent can be retired."""
     reinstate: bool = False
-    """Whether it can be reinstated."""
+    """Whether the agent can be reinstated."""
     delete: bool = False
-    """Whether it can be deleted."""
+    """Whether the agent can be deleted."""
 
 
 class AgentInstanceCounts(WireModel):
-    """Number of instances of an agent, by status."""
+    """An agent's number of instances for each status."""
 
     total: int = 0
     """All instances."""
@@ -68,27 +68,27 @@ class Agent(WireModel):
     id: str
     """Id of the agent, a PFID."""
     name: str
-    """Name for people."""
+    """Display name."""
     description: str | None = None
-    """Description for people."""
+    """Description that is shown to people."""
     external_identifier: str | None = None
-    """The client's name for the agent."""
+    """The client's identifier for the agent."""
     status: Literal["pending", "active", "dormant", "retired"]
     """Status."""
     owner_person_id: str | None = None
-    """Person or team that is responsible for it."""
+    """Person or team responsible for the agent."""
     risk_profile_id: str | None = None
-    """Its risk profile."""
+    """The agent's risk profile."""
     team_id: str | None = None
-    """Team to which it belongs."""
+    """Team to which the agent belongs."""
     instance_counts: AgentInstanceCounts | None = None
-    """Number of instances by status; only on request."""
+    """Number of instances for each status. It is included only if requested."""
     available_actions: AgentAvailableActions | None = None
-    """Operations that its status allows."""
+    """Operations that the agent's status allows."""
     account_id: str | None = None
-    """Account to which it belongs."""
+    """The account that contains it."""
     risk_rollup: DataRisk | None = None
-    """Declared risk of its span types; only on request."""
+    """Declared risk of the agent's span types. It is included only if requested."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None

@@ -22,16 +22,16 @@ from remit.models.data_risk import DataRisk as DataRisk
 
 
 class SpanTypeSchemaForCreate(WireModel):
-    """One span type, as a registration declares it."""
+    """A span type in a registration."""
 
     name: str
-    """Name of the span type; spans refer to it as their `schema_name`."""
+    """Name of the span type. A span refers to its type by this name, as `schema_name`."""
     params_schema: JsonObject
     """JSON Schema of the payload."""
     result_schema: JsonObject | None = None
     """JSON Schema of the result payload."""
     title: str | None = None
-    """Title for people, in place of the name."""
+    """Title that is shown to people instead of the name."""
     description: str | None = None
     """Description of the step."""
     template: str | None = None
@@ -41,171 +41,176 @@ class SpanTypeSchemaForCreate(WireModel):
 
 
 class QualitySchemaForCreate(WireModel):
-    """One kind of quality payload, as a registration declares it.
+    """A kind of quality payload in a registration.
 
-    Dump it with `by_alias=True`: the field is `schema` on the wire, which pydantic reserves.
+    Dump it with `by_alias=True`. On the wire, the field is called `schema`, a name that pydantic
+    reserves.
     """
 
     model_config = ConfigDict(populate_by_name=True)
 
     name: str
-    """Name, unique within the schema version."""
+    """Name, which is unique within the schema version."""
     schema_: JsonObject = Field(alias="schema")
-    """JSON Schema of the quality payload; `schema` on the wire."""
+    """JSON Schema of the quality payload. On the wire, this field is called `schema`."""
     title: str | None = None
-    """Title for people, in place of the name."""
+    """Title that is shown to people instead of the name."""
     description: str | None = None
     """Description of the scores."""
     template: str | None = None
     """Liquid template of the summary."""
     data_risk: DataRisk | None = None
-    """Which data the payload holds."""
+    """The data that the payload contains."""
 
 
 class AgentSchemaVersionForRegister(WireModel):
-    """The span types of an agent under one identifier, as a registration declares them.
+    """The agent's schema version in a registration: its span types and kinds of quality payload.
 
-    With `span_type_schemas` the server ignores the two older maps.
+    If `span_type_schemas` is present, the server ignores `span_schemas` and `span_result_schemas`.
     """
 
     external_identifier: str | None = None
-    """The client's name for this version; a known identifier selects the existing version."""
+    """The client's identifier for this version. A known identifier selects the existing version."""
     span_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the payload by span type."""
+    """Older form: the payload's JSON Schema for each span type."""
     span_result_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the result by span type."""
+    """Older form: the result's JSON Schema for each span type."""
     span_type_schemas: list[SpanTypeSchemaForCreate] | None = None
     """The span types."""
     quality_schemas: list[QualitySchemaForCreate] | None = None
     """The kinds of quality payload."""
     quality_schema: JsonObject | None = None
-    """Older form: JSON Schema of the one quality payload without a name."""
+    """Older form: JSON Schema of the quality payload that does not have a name."""
 
 
 class RuntimeEnvironment(WireModel):
-    """Where an agent's version runs."""
+    """The environment in which an agent version runs."""
 
     agent_sdk: list[str] | None = None
     """Agent frameworks, as `name@version`."""
     os: str | None = None
     """Operating system, for example `linux`."""
     prefactor_sdk: list[str] | None = None
-    """SDKs that record it, as `name@version`."""
+    """SDKs that record the agent, as `name@version`."""
     runtime: str | None = None
     """Language runtime, for example `cpython@3.12`."""
 
 
 class AgentVersionForRegister(WireModel):
-    """The version of the agent's code, as a registration declares it."""
+    """The agent version in a registration."""
 
     name: str | None = None
     """Name of the version."""
     external_identifier: str | None = None
-    """The client's name for this version, for example `v1.0.0`; a known one is reused."""
+    """The client's identifier for this version, for example `v1.0.0`. A known identifier selects
+    the existing version.
+    """
     description: str | None = None
     """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
-    """Where it runs."""
+    """The environment in which it runs."""
 
 
 class RegisterAgentInstanceRequest(WireModel):
-    """Body of a registration with an account's token. It must name the agent.
+    """Body of a registration with an account token. The body must contain the agent id.
 
-    With a deployment's token, use `RegisterDeploymentInstanceRequest`.
+    With a deployment token, use `RegisterDeploymentInstanceRequest`.
     """
 
     agent_id: str
-    """The agent of which this is an instance."""
+    """Id of the agent."""
     agent_version: AgentVersionForRegister
     """Version of the agent's code."""
     agent_schema_version: AgentSchemaVersionForRegister
     """Span types of the agent."""
     id: str | None = None
-    """Id for the instance, a PFID; by default the server generates one."""
+    """PFID for the instance. By default, the server generates one."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
     update_current_version: bool | None = None
-    """Whether this version becomes the deployment's current version; by default true."""
+    """Whether this version becomes the deployment's current version. The default is true."""
     environment_id: str | None = None
     """The environment in which it runs."""
     purpose: Purpose | None = None
-    """Purpose of the run; by default `live`."""
+    """Purpose of the run. The default is `live`."""
     external_identifier: str | None = None
-    """The client's name for the instance, unique for the agent."""
+    """The client's identifier for the instance, which is unique for the agent."""
 
 
 class RegisterDeploymentInstanceRequest(WireModel):
-    """Body of a registration whose agent and environment may come from the deployment's token."""
+    """Body of a registration. The agent and environment are optional with a deployment token."""
 
     agent_version: AgentVersionForRegister
     """Version of the agent's code."""
     agent_schema_version: AgentSchemaVersionForRegister
     """Span types of the agent."""
     agent_id: str | None = None
-    """The agent of which this is an instance; by default that of the token."""
+    """Id of the agent. The default is the token's agent."""
     environment_id: str | None = None
-    """The environment in which it runs; by default that of the token."""
+    """Id of the environment. The default is the token's environment."""
     id: str | None = None
-    """Id for the instance, a PFID; by default the server generates one."""
+    """PFID for the instance. By default, the server generates one."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
     update_current_version: bool | None = None
-    """Whether this version becomes the deployment's current version; by default true."""
+    """Whether this version becomes the deployment's current version. The default is true."""
     purpose: Purpose | None = None
-    """Purpose of the run; by default `live`."""
+    """Purpose of the run. The default is `live`."""
     external_identifier: str | None = None
-    """The client's name for the instance, unique for the agent."""
+    """The client's identifier for the instance, which is unique for the agent."""
 
 
 class TimestampRequest(WireModel):
-    """Body of a start."""
+    """Body of a request to start an instance."""
 
     timestamp: str | None = None
-    """When it started, ISO 8601; now if absent or null."""
+    """Start time in ISO 8601. The default is the current time."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class FinishInstanceRequest(WireModel):
-    """Body of an instance's finish."""
+    """Body of a request to finish an instance."""
 
     status: FinishStatus | None = None
-    """How it ended; `complete` if absent."""
+    """Final status. The default is `complete`."""
     timestamp: str | None = None
-    """When it ended, ISO 8601; now if absent or null."""
+    """End time in ISO 8601. The default is the current time."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class TerminateInstanceRequest(WireModel):
-    """Body of a termination."""
+    """Body of a request to terminate an instance."""
 
     reason: str
-    """Reason, for readers of the run."""
+    """Reason that is shown with the run."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class InstanceForUpdate(WireModel):
-    """An update of an instance by an older client: the fields under `details` in the body."""
+    """The `details` in a request with which older clients update an instance."""
 
     quality_payload: JsonObject | None = None
-    """The one quality payload without a name; null removes it, absent it stays."""
+    """The quality payload that does not have a name. Null removes it. If the field is absent, it
+    is not changed.
+    """
 
 
 class RecordQualityRequest(WireModel):
-    """Body of a quality record, which sets or removes the payload of one name."""
+    """Body of a request to set or remove the quality payload with one name."""
 
     name: str
     """Name of the quality schema."""
     payload: JsonObject | None = None
-    """The scores; null removes the name."""
+    """The scores. Null removes the quality payload."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class AgentInstanceSpanCounts(WireModel):
-    """Number of spans of an instance, by status."""
+    """An instance's number of spans for each status."""
 
     total: int
     """All spans."""
@@ -222,28 +227,30 @@ class AgentInstanceSpanCounts(WireModel):
     finished: int
     """Spans that ended in any way."""
     recorded: int | None = None
-    """Number of recorded spans that the end of the run reports, if fewer have arrived."""
+    """Number of spans that the run reported at its end, if fewer have arrived."""
 
 
 class Failure(WireModel):
-    """The failure that ended a run, or else its first failure."""
+    """The failure that ended a run, or the first failure if no failure ended it."""
 
     span: str | None = None
-    """Id of the span where the failure began; null for runs that older servers recorded."""
+    """Id of the span in which the failure began. Null if an older server recorded the run."""
     step: str | None = None
     """Name of the span type."""
     step_name: StepName | None = None
-    """Name of the step, if an integration gave it one and it may be listed."""
+    """Name of the step, if an integration recorded one and lists may contain it."""
     type: str | None = None
     """Class of the error."""
     place: str | None = None
-    """Where in the code it was raised."""
+    """Place in the code where it was raised."""
     text: str | None = None
-    """First line of its message; null if the data of the step is confidential or stricter."""
+    """First line of the message. Null if the step's data is classified as confidential or
+    higher.
+    """
     at: datetime
-    """When."""
+    """Time of the failure."""
     fingerprint: str | None = None
-    """Equal for equal failures, 16 hexadecimal digits."""
+    """Hash of 16 hexadecimal digits. Equal failures have the same hash."""
 
 
 class AgentInstance(WireModel):
@@ -254,9 +261,9 @@ class AgentInstance(WireModel):
     id: str
     """Id of the instance, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
-    """Agent of which it is an instance."""
+    """Id of the agent."""
     agent_version_id: str
     """Version of the agent's code."""
     environment_id: str
@@ -268,41 +275,43 @@ class AgentInstance(WireModel):
     updated_at: datetime
     """When the server last changed it."""
     started_at: datetime | None = None
-    """When it started; null while pending."""
+    """When it started. Null if it is pending."""
     finished_at: datetime | None = None
-    """When it ended; null until then."""
+    """When it ended. Null if it has not ended."""
     span_counts: AgentInstanceSpanCounts | None = None
-    """Number of spans by status; lists leave it out."""
+    """Number of spans for each status. Lists omit it."""
     agent_deployment_id: str | None = None
-    """Deployment to which it belongs: the agent in the environment."""
+    """The deployment, which is the agent in the environment."""
     termination_reason: str | None = None
-    """Reason of the termination."""
+    """Reason for the termination."""
     external_identifier: str | None = None
-    """The client's name for the instance."""
+    """The client's identifier for the instance."""
     purpose: str | None = None
-    """Why it ran: `live`, `smoke_test`, `eval`, or a word that a newer server knows."""
+    """Purpose: `live`, `smoke_test`, `eval`, or a value that only a newer server knows."""
     caused_by: str | None = None
-    """Trace id of the `traceparent` with which it was opened, if the server stores it."""
+    """Trace id in the `traceparent` with which the run was opened, if the server stores it."""
     quality_payloads: dict[str, JsonObject] | None = None
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None
-    """Summary of each quality payload, by name."""
+    """Summaries of the quality payloads by name."""
     quality_errors: dict[str, list[str]] | None = None
-    """For each name of a quality payload, its differences from the declaration."""
+    """Differences between the quality payloads and their declaration, by name."""
     quality_payload: JsonObject | None = None
-    """Older form: the one quality payload without a name."""
+    """Older form: the quality payload that does not have a name."""
     quality_summary: str | None = None
-    """Older form: its summary."""
+    """Older form: the summary of that quality payload."""
     erased_at: datetime | None = None
-    """When its payloads were erased, in the detail view; null if they were not."""
+    """When the payloads were erased, or null. Lists omit it."""
     failure: Failure | None = None
-    """Its failure, in the detail view; null without one."""
+    """The run's failure, or null. Lists omit it."""
     risk_score: Any = None
-    """The server's estimate of the risk, in the detail view."""
+    """The server's risk estimate. Lists omit it."""
     cost_breakdown: JsonObject | None = None
-    """Costs of its model calls, in remit's lists and in the detail view; see `CostBreakdown`."""
+    """Costs of the model calls; see `CostBreakdown`. The list at `/api/v1/agent_instance` omits
+    it.
+    """
     span_schema_counts: Any = None
-    """Number of spans by type, in the detail view."""
+    """Number of spans for each type. Lists omit it."""
 
     @field_validator("span_counts", mode="before")
     @classmethod
@@ -316,14 +325,14 @@ class AgentInstance(WireModel):
 
 
 class RegisteredAgent(WireModel):
-    """The agent of a registered instance, which the token may determine."""
+    """The agent of a registered instance."""
 
     id: str
     """Id of the agent, a PFID."""
     external_identifier: str | None = None
-    """The client's name for it."""
+    """The client's identifier for the agent."""
     name: str
-    """Its name for people."""
+    """Display name of the agent."""
 
 
 class RegisteredResponse(WireModel):
@@ -334,6 +343,6 @@ class RegisteredResponse(WireModel):
     details: AgentInstance
     """The instance."""
     agent: RegisteredAgent | None = None
-    """Its agent, if the server includes it."""
+    """The instance's agent, if the server includes it."""
     keeps_schema: bool | None = None
-    """Whether later registrations may send only the identifier of the schema version."""
+    """Whether later registrations may contain only the identifier of the schema version."""

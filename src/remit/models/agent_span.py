@@ -10,54 +10,54 @@ from remit.models.envelope import ControlSignal
 
 
 class CreateAgentSpanRequest(WireModel):
-    """A new span: the fields under `details` in the body."""
+    """The `details` in a request that creates a span."""
 
     agent_instance_id: str
-    """Instance to which the span belongs."""
+    """Id of the instance that contains the span."""
     schema_name: str
-    """Name of its span type; a name that was not declared is accepted and not validated."""
+    """Name of the span type. If it was not declared, the span is accepted, but not validated."""
     status: SpanStatus
-    """Status; a span may be created with its final status."""
+    """Status. A span can be created with its final status."""
     payload: JsonObject = Field(default_factory=dict)
     """The payload: the arguments of the call."""
     result_payload: JsonObject | None = None
-    """The result of the call; only with a final status."""
+    """The result of the call. It requires a final status."""
     id: str | None = None
-    """Id for the span, a PFID; by default the server generates one."""
+    """PFID for the span. By default, the server generates one."""
     parent_span_id: str | None = None
-    """The span in which it ran; null at the root."""
+    """Id of the span inside which it ran. Null for a root span."""
     started_at: str | None = None
-    """When it started, ISO 8601; now if absent or null."""
+    """Start time in ISO 8601. The default is the current time."""
     finished_at: str | None = None
-    """When it ended, ISO 8601; null until then."""
+    """End time in ISO 8601. Null if the span has not ended."""
     sensitive_encoding: bool | None = None
-    """Whether the payloads hold values in the `$sensitive` encoding."""
+    """Whether the payloads contain values in the `$sensitive` encoding."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class FinishAgentSpanRequest(WireModel):
-    """Body of a span's finish."""
+    """Body of a request to finish a span."""
 
     status: FinishStatus | None = None
-    """How it ended; `complete` if absent."""
+    """Final status. The default is `complete`."""
     result_payload: JsonObject | None = None
     """The result of the call."""
     timestamp: str | None = None
-    """When it ended, ISO 8601; now if absent or null."""
+    """End time in ISO 8601. The default is the current time."""
     sensitive_encoding: bool | None = None
-    """Whether the result holds values in the `$sensitive` encoding."""
+    """Whether the result contains values in the `$sensitive` encoding."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class StepName(WireModel):
-    """The name that an integration gave a step."""
+    """The name of a step that an integration recorded."""
 
     text: str
-    """The name, such as `refunds`; of a model call `llm`."""
+    """The name, such as `refunds`. For a model call, it is `llm`."""
     word: str
-    """Its kind, such as `agent` or `node`; of a model call, the model."""
+    """The kind of step, such as `agent` or `node`. For a model call, it is the model."""
 
 
 class AgentSpan(WireModel):
@@ -68,19 +68,19 @@ class AgentSpan(WireModel):
     id: str
     """Id of the span, a PFID."""
     account_id: str | None = None
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str | None = None
-    """Agent to which it belongs."""
+    """Id of the agent."""
     agent_instance_id: str
-    """Instance to which it belongs."""
+    """Id of the instance that contains it."""
     parent_span_id: str | None = None
-    """The span in which it ran; null at the root."""
+    """Id of the span inside which it ran. Null for a root span."""
     schema_name: str
     """Name of its span type."""
     schema_title: str | None = None
-    """Title of its span type, else the name."""
+    """Title of the span type, or its name if it does not have a title."""
     step_name: StepName | None = None
-    """Its name, if an integration gave it one. Only remit's lists have it."""
+    """Name of the step, if an integration recorded one. Only remit's lists contain it."""
     status: AgentStatus
     """Status."""
     payload: JsonObject | None = None
@@ -88,35 +88,37 @@ class AgentSpan(WireModel):
     result_payload: JsonObject | None = None
     """The result of the call."""
     summary: str | None = None
-    """Summary made with the template of the span type; in lists only on request."""
+    """Summary that the span type's template produces. Lists include it only if requested."""
     started_at: datetime | None = None
-    """When it started; null while pending."""
+    """When it started. Null if it is pending."""
     finished_at: datetime | None = None
-    """When it ended; null until then."""
+    """When it ended. Null if it has not ended."""
     inserted_at: datetime | None = None
     """When the server first stored it."""
     updated_at: datetime | None = None
     """When the server last changed it."""
     purpose: str | None = None
-    """Purpose of its instance."""
+    """Purpose of the instance."""
     sensitive_encoding: bool | None = None
-    """Whether the payloads hold values in the `$sensitive` encoding."""
+    """Whether the payloads contain values in the `$sensitive` encoding."""
     risk_level: str | None = None
-    """The server's estimate of the risk, as a word; in lists only on request."""
+    """The server's risk estimate, as one word. Lists include it only if requested."""
     risk_score: Any = None
-    """The server's estimate of the risk."""
+    """The server's risk estimate."""
     payload_byte_size_estimate: int | None = None
     """Approximate size of the payloads in bytes."""
     valid: bool | None = None
-    """Whether it matches its span type; null if it was not checked. Only remit's collector sends
-    it.
+    """Whether the span matches its span type. Null if it was not checked. Only remit's collector
+    sends this field.
     """
     schema_errors: list[str] | None = None
-    """The first differences from its span type. Only remit's collector sends it."""
+    """The first differences from the span type. Only remit's collector sends this field."""
 
 
 class AnsweredSpan(AgentSpan):
-    """A span as `create` and `finish` return it, with the control signal next to it."""
+    """A span with its control signal, as the methods `create` and `finish` return it."""
 
     control: ControlSignal = None
-    """Present only if the instance was terminated; the program should then stop the run."""
+    """The control signal. It is present only if the instance was terminated. The program should
+    then stop the run.
+    """

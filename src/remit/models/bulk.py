@@ -13,14 +13,18 @@ MAX_KEY_CHARS = 64
 
 
 class BulkItem(WireModel):
-    """One operation; its parameters are next to these two fields, or under `details`."""
+    """An operation in a bulk request."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
     type: str = Field(alias="_type")
-    """Which operation, for example `agent_spans/create`; `_type` on the wire."""
+    """The operation, for example `agent_spans/create`. On the wire, this field is called
+    `_type`.
+    """
     idempotency_key: str = Field(min_length=MIN_KEY_CHARS, max_length=MAX_KEY_CHARS)
-    """Key that makes a repetition safe and identifies the output; unique within the request."""
+    """Key that makes it safe to repeat the item. It is unique in the request, and identifies the
+    output.
+    """
 
 
 class BulkRequest(WireModel):
@@ -43,7 +47,7 @@ class BulkRequest(WireModel):
 
 
 class BulkOutput(WireModel):
-    """The output of one operation: the envelope that its own endpoint would return."""
+    """The output of one operation: the response that the operation's own endpoint would return."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -58,16 +62,16 @@ class BulkOutput(WireModel):
     errors: dict[str, Any] | None = None
     """Messages by field, after a validation error."""
     control: ControlSignal = None
-    """Absent unless the instance was terminated."""
+    """The control signal. It is present only if the instance was terminated."""
 
 
 class BulkResponse(WireModel):
-    """Response to a bulk request; it is a success even if an item failed.
+    """Response to a bulk request. Its status is `success` even if an item failed.
 
-    Items after the first error are not executed and have no output.
+    Items after the first error are not executed and do not have an output.
     """
 
     status: Literal["success"] = "success"
     """Always `success`."""
     outputs: dict[str, BulkOutput]
-    """The output of each operation, by its idempotency key."""
+    """The output of each operation, by idempotency key."""

@@ -56,7 +56,7 @@ Category: TypeAlias = Literal[
 
 
 class ActionProfile(WireModel):
-    """Actions of a step; a word for each kind, by default `unknown`."""
+    """The actions of a step. Each action has one value; the default is `unknown`."""
 
     create_data: ActionWord = "unknown"
     """Whether the step creates data."""
@@ -69,11 +69,11 @@ class ActionProfile(WireModel):
     financial_transactions: ActionWord = "unknown"
     """Whether the step moves money."""
     external_communication: ActionWord = "unknown"
-    """Whether the step sends something to the outside."""
+    """Whether the step sends data to external systems or people."""
 
 
 class DataCategories(WireModel):
-    """Categories of data in a payload; a word for each, by default `unknown`."""
+    """The data categories in a payload. Each category has one value; the default is `unknown`."""
 
     personal_identifiers: CategoryWord = "unknown"
     """Names, account numbers, and other data that identifies a person."""
@@ -110,13 +110,14 @@ class DataCategories(WireModel):
     gdpr_sex_life_or_sexual_orientation: CategoryWord = "unknown"
     """Sex life or sexual orientation (GDPR article 9)."""
     classification: Classification = "unknown"
-    """Confidentiality of the data."""
+    """How confidential the data is."""
 
 
 class DataRisk(BaseModel):
-    """Actions of a step, and the data categories of its parameters and result.
+    """The actions of a step, and the data categories in its parameters and result.
 
-    Extra keys are kept. `remit.risk(...)` returns a data risk from words.
+    Additional keys are preserved. Use `remit.risk(...)` to create a data risk from names of actions
+    and categories.
     """
 
     model_config = ConfigDict(extra="allow", defer_build=True)
@@ -124,6 +125,6 @@ class DataRisk(BaseModel):
     action_profile: ActionProfile
     """Actions of the step."""
     params_data_categories: DataCategories
-    """Categories of data in the parameters."""
+    """Data categories in the parameters."""
     result_data_categories: DataCategories
-    """Categories of data in the result."""
+    """Data categories in the result."""

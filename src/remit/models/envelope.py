@@ -13,14 +13,14 @@ MAX_PAGE_SIZE = 100
 
 
 class Control(WireModel):
-    """Control signal to a running program, in the response to a span."""
+    """Control signal for a running program. The response to a request for a span contains it."""
 
     model_config = ConfigDict(extra="allow")
 
     terminate: bool = False
-    """Whether the run was terminated and the program should stop."""
+    """Whether the run was terminated. If so, the program should stop."""
     reason: str | None = None
-    """Why."""
+    """Reason for the termination."""
 
 
 def _known_form(control: object) -> object:
@@ -33,14 +33,14 @@ ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form
 
 
 class SuccessResponse(WireModel, Generic[T]):
-    """One object, with a control signal if it is a span of a terminated instance."""
+    """Response with one object. For a span, it can also contain a control signal."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     details: T
     """The object."""
     control: ControlSignal = None
-    """Absent unless the instance was terminated."""
+    """The control signal. It is present only if the instance was terminated."""
 
 
 class Pagination(WireModel):
@@ -49,21 +49,21 @@ class Pagination(WireModel):
     item_count: int
     """Number of items in the list."""
     item_start: int
-    """Number of the first item of this page, counted from one."""
+    """Position of the page's first item in the list, starting at 1."""
     item_end: int
-    """Number of the last item of this page, counted from one."""
+    """Position of the page's last item in the list, starting at 1."""
     page_count: int
     """Number of pages."""
     page_index: int
-    """Number of this page, counted from one."""
+    """Number of this page, starting at 1."""
     page_offset: int
     """Number of items before this page."""
     page_size: int
-    """Largest number of items in a page."""
+    """Maximum number of items in a page."""
     next_page_offset: int | None
-    """Offset of the next page; null on the last."""
+    """Offset of the next page. Null on the last page."""
     previous_page_offset: int | None
-    """Offset of the page before; null on the first."""
+    """Offset of the previous page. Null on the first page."""
 
 
 class Sorting(WireModel):
@@ -83,26 +83,26 @@ class ListResponse(WireModel, Generic[T]):
     summaries: list[T]
     """The objects of this page."""
     pagination: Pagination | None = None
-    """Position of the page; servers always send the key."""
+    """Position of the page. Servers always send this key."""
     sorting: Sorting | None = None
-    """The order; servers always send the key."""
+    """Order of the list. Servers always send this key."""
 
 
 class ErrorResponse(WireModel):
-    """A rejection."""
+    """Response to a rejected request."""
 
     status: Literal["error"] = "error"
     """Always `error`."""
     code: str
-    """Reason in one word: `not_found`, `validation_errors`, `invalid_action` and others."""
+    """Error code, such as `not_found`, `validation_errors` or `invalid_action`."""
     message: str
-    """Reason for people."""
+    """Error message for people."""
     errors: dict[str, Any] | None = None
     """Validation errors by field."""
 
 
 class PingResponse(WireModel):
-    """Response to a ping; everything but the status is up to the server."""
+    """Response to a ping. A server decides which details it includes."""
 
     model_config = ConfigDict(extra="allow")
 

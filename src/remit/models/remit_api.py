@@ -1,4 +1,4 @@
-"""Answers of the endpoints that only remit has, below `/api/remit/v1`."""
+"""Responses of the endpoints under `/api/remit/v1`, which only remit provides."""
 
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -12,18 +12,18 @@ from remit.models.agent_span import AgentSpan
 Flag: TypeAlias = Literal[
     "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
-"""Flag of a span, or of a run that has such a span."""
+"""Flag of a span, or of a run that contains such a span."""
 
 
 class Tokens(WireModel):
-    """Tokens that language models took and gave; null if no span counted any."""
+    """Numbers of prompt and completion tokens. Null if the spans do not contain token counts."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     in_: int | None = Field(default=None, alias="in")
-    """Tokens of prompts; `in` on the wire."""
+    """Prompt tokens. On the wire, this field is called `in`."""
     out: int | None = None
-    """Tokens of completions."""
+    """Completion tokens."""
 
 
 class Cost(WireModel):
@@ -36,18 +36,18 @@ class Cost(WireModel):
     source: Literal["prices", "reported"]
     """`prices`: derived from the prices of the server's file. `reported`: a library reported it."""
     prices_from: str | None = None
-    """First day of the latest price that was used; null without a day."""
+    """Date from which the newest price used is valid. Null if the price does not have a date."""
 
 
 class CostBreakdown(WireModel):
-    """Costs of model calls, in `cost_breakdown`. Other servers send other members."""
+    """Costs of model calls, in `cost_breakdown`. Other servers may send different members."""
 
     total_cost: float | None = None
-    """The sum, if all costs have one currency; null without a cost."""
+    """The sum, if all costs are in the same currency; otherwise null."""
     costs: list[Cost] = Field(default_factory=list[Cost])
-    """The costs, by currency and source."""
+    """The costs for each currency and source."""
     calls_without_price: int = 0
-    """Number of model calls without a price and without a reported cost."""
+    """Number of model calls with neither a price nor a reported cost."""
 
 
 class Run(AgentInstance):
@@ -66,9 +66,9 @@ class Run(AgentInstance):
     summary: str | None = None
     """Summary of its root span."""
     terminated_by: str | None = None
-    """Who terminated it: by which way, with which token; null if it was not terminated."""
+    """Author of the termination, with the token. Null if the run was not terminated."""
     erased_at: datetime | None = None
-    """When its payloads were erased; null if they were not."""
+    """When the payloads were erased, or null."""
 
 
 class RunList(WireModel):
@@ -79,13 +79,13 @@ class RunList(WireModel):
     runs: list[Run]
     """The runs."""
     next: str | None = None
-    """Value of `before` for the next page; null on the last."""
+    """Value of `before` for the next page. Null on the last page."""
     total: int | None = None
-    """Number of all runs that meet the criteria, if `total=true`."""
+    """Number of all matching runs, if the request contains `total=true`."""
 
 
 class Span(AgentSpan):
-    """A span in a list; without its payloads unless they were wanted."""
+    """A span in a list. It contains payloads only if they were requested."""
 
     flags: list[Flag]
     """Its flags."""
@@ -99,14 +99,14 @@ class SpanList(WireModel):
     spans: list[Span]
     """The spans."""
     next: str | None = None
-    """Value of `before` for the next page with the same filters; null on the last."""
+    """Value of `before` for the next page with the same filters. Null on the last page."""
 
 
 class Count(WireModel):
-    """Numbers of one group. The member that names the group is that of `by`."""
+    """Counts of one group, which is identified by the field that is named after `by`."""
 
     hour: datetime | None = None
-    """First moment of an hour."""
+    """Beginning of an hour."""
     day: str | None = None
     """A day, in UTC."""
     type: str | None = None
@@ -118,7 +118,7 @@ class Count(WireModel):
     agent: RegisteredAgent | None = None
     """An agent."""
     status: str | None = None
-    """A status; then only `spans` or `runs` is there."""
+    """A status. In this case, the only count is `spans` or `runs`."""
     spans: int | None = None
     """Number of spans."""
     runs: int | None = None
@@ -142,34 +142,36 @@ class Count(WireModel):
     redacted: int | None = None
     """Spans in which a value was redacted."""
     violation: int | None = None
-    """Spans that violate the remit of their agent."""
+    """Spans that violate the agent's remit."""
     undeclared: int | None = None
     """Spans of an undeclared type."""
     invalid: int | None = None
-    """Spans that are not as declared."""
+    """Spans that do not match their declaration."""
     unchecked: int | None = None
-    """Spans that could not be compared with their declaration."""
+    """Spans that could not be checked against their declaration."""
     duration_us: int | None = None
-    """Duration of all finished spans, in microseconds."""
+    """Total duration of the finished spans, in microseconds."""
     duration_max_us: int | None = None
-    """Duration of the longest one."""
+    """Duration of the longest span, in microseconds."""
 
 
 class CountList(WireModel):
-    """Numbers of spans or runs by group."""
+    """Counts of spans or runs for each group."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     of: Literal["spans", "runs"]
-    """Counted objects."""
+    """The kind of object that is counted."""
     by: Literal["hour", "day", "type", "category", "agent", "status"]
-    """How it was grouped."""
+    """The value of the parameter `by`."""
     counts: list[Count]
-    """The groups: hours and days in order, others with the largest first."""
+    """The groups. Hours and days are in chronological order; other groups are sorted by count,
+    largest first.
+    """
 
 
 class RedactedCount(WireModel):
-    """How often values were redacted. The member that names the group is that of `by`."""
+    """Redacted values in one group, which is identified by the field that is named after `by`."""
 
     rule: str | None = None
     """A rule."""
@@ -184,14 +186,16 @@ class RedactedCount(WireModel):
 
 
 class RedactedList(WireModel):
-    """How often values were redacted, by group."""
+    """Number of redacted values in each group."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     by: Literal["rule", "type", "day"]
-    """How it was grouped."""
+    """The value of the parameter `by`."""
     redacted: list[RedactedCount]
-    """The groups: days in order, others with the largest first."""
+    """The groups. Days are in chronological order; other groups are sorted by count, largest
+    first.
+    """
 
 
 class CostVersion(WireModel):
@@ -209,16 +213,16 @@ class CostTokens(Tokens):
     """Tokens of model calls."""
 
     cached: int
-    """Tokens of prompts that a cache served; they count in `in` too."""
+    """Prompt tokens that were read from a cache. `in` includes them."""
     cache_write: int
-    """Tokens of prompts that were written to a cache; they count in `in` too."""
+    """Prompt tokens that were written to a cache. `in` includes them."""
 
 
 class CostGroup(WireModel):
-    """Model calls of one group. The member that names the group is that of `by`."""
+    """Model calls of one group, which is identified by the field that is named after `by`."""
 
     model: str | None = None
-    """Name of a model; empty if it was not recorded."""
+    """Name of a model. Empty if it was not recorded."""
     agent: RegisteredAgent | None = None
     """An agent."""
     version: CostVersion | None = None
@@ -234,16 +238,18 @@ class CostGroup(WireModel):
 
 
 class CostList(WireModel):
-    """Tokens and costs of model calls, by group."""
+    """Tokens and costs of the model calls in each group."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     by: Literal["model", "agent", "version", "day"]
-    """How it was grouped."""
+    """The value of the parameter `by`."""
     costs: list[CostGroup]
-    """The groups: days in order, others with the most tokens first."""
+    """The groups. Days are in chronological order; other groups are sorted by tokens, most
+    first.
+    """
     is_whole: bool
-    """Whether all runs were added; otherwise the newest 10,000."""
+    """Whether all runs are included. If false, only the newest 10,000 are."""
 
 
 class Program(WireModel):
@@ -278,11 +284,11 @@ class CollisionList(WireModel):
 
 
 class ChangeList(WireModel):
-    """Runs that were changed, or whose spans were, in the order of the changes."""
+    """Runs that changed, or whose spans changed, in the order of the changes."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     runs: list[Run]
-    """The runs as they are now."""
+    """The runs in their current state."""
     cursor: str
-    """Value of `after` for later changes."""
+    """Value of `after` for the next request."""

@@ -13,9 +13,9 @@ class SpanTypeRisk(WireModel):
     schema_name: str
     """Name of the span type."""
     schema_title: str
-    """Its title, by default the name."""
+    """Title of the span type, or its name if it does not have a title."""
     declared: bool
-    """Whether the schema version declares it."""
+    """Whether the schema version declares the span type."""
     spans: int
     """Number of spans."""
     failed: int
@@ -29,9 +29,9 @@ class SpanTypeRisk(WireModel):
     gives: list[str]
     """Categories of data in their results."""
     excludes: list[str]
-    """Categories of data in neither."""
+    """Categories of data that neither the parameters nor the results contain."""
     classification: str
-    """The more sensitive classification of the two."""
+    """The more sensitive of the classifications of parameters and result."""
 
 
 class Denied(WireModel):
@@ -40,31 +40,31 @@ class Denied(WireModel):
     spans: int
     """Number of denied steps; their bodies did not run."""
     violations: dict[str, int]
-    """Number of violations by sentence."""
+    """Number of violations for each sentence."""
     terminated_runs: int
     """Number of terminated runs."""
     termination_reasons: list[str]
-    """Reasons of the terminations, newest first."""
+    """Reasons for the terminations, newest first."""
 
 
 class Observed(WireModel):
-    """Violations that were only observed."""
+    """Violations that were recorded, but not denied."""
 
     spans: int
     """Number of spans."""
     violations: dict[str, int]
-    """Number of violations by sentence."""
+    """Number of violations for each sentence."""
 
 
 class SchemaFindings(WireModel):
-    """Results of comparing payloads with their schemas."""
+    """Results of checking payloads against their schemas."""
 
     invalid: int
     """Number of spans whose payload or result does not match."""
     undeclared: int
     """Number of spans of an undeclared type."""
     unchecked: int
-    """Number of spans that could not be compared."""
+    """Number of spans that could not be checked."""
 
 
 class Risk(WireModel):
@@ -83,22 +83,22 @@ class Risk(WireModel):
     spans: int
     """Number of spans."""
     allows: dict[str, int]
-    """Number of spans by declared action."""
+    """Number of spans for each declared action."""
     takes: dict[str, int]
-    """Number of spans by declared category of their parameters."""
+    """Number of spans for each category that their parameters are declared to contain."""
     gives: dict[str, int]
-    """Number of spans by declared category of their results."""
+    """Number of spans for each category that their results are declared to contain."""
     classification: str
     """The most sensitive classification that a span declares."""
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
-    """Risk by span type."""
+    """Risk of each span type."""
     denied: Denied
     """Denied steps and terminated runs."""
     observed: Observed
-    """Observed violations."""
+    """Violations that were recorded, but not denied."""
     redacted: dict[str, int]
-    """Number of redacted values by rule."""
+    """Number of values that each rule redacted."""
     schema_findings: SchemaFindings
-    """Results of comparing payloads with their schemas."""
+    """Results of checking payloads against their schemas."""
     complete: bool
-    """Whether all flagged spans were evaluated, and not only the newest."""
+    """Whether all flagged spans were evaluated. If false, only the newest were."""

@@ -120,12 +120,12 @@ parents: Final[dict[bytes, bytes]] = {}
 
 
 class Bridge(SpanProcessor):
-    """Span processor that records the GenAI spans of a tracer provider as steps.
+    """A span processor that records the GenAI spans of a tracer provider as steps.
 
     The span types are `otel:agent`, `otel:chain`, `otel:llm`, `otel:retriever` and
-    `otel:tool:<name>`. Other spans, such as HTTP requests, are left out; their children become
-    children of the nearest recorded span. Outside any run, the outermost agent or chain opens a
-    run.
+    `otel:tool:<name>`. Other spans, such as HTTP requests, are not recorded, and their children
+    become children of the nearest recorded span. Outside any run, the outermost agent or chain
+    opens a run.
     """
 
     def __init__(
@@ -139,16 +139,16 @@ class Bridge(SpanProcessor):
         """Make a span processor for `TracerProvider.add_span_processor`.
 
         Args:
-            enforce: Whether a denial or a termination is raised where a span starts, so that the
-                step does not run. Otherwise a violation is only recorded.
-            risks: Risk declarations of tools, by name.
-            capture_messages: `new` records the messages that the previous call below the same
-                parent did not have, `all` records all, `none` records none.
-            capture_reasoning: Whether the reasoning of models is recorded.
+            enforce: Whether a denial or termination raises an exception when a span starts, so that
+                the step does not run. Otherwise violations are only recorded.
+            risks: Risk declarations for tools, by name.
+            capture_messages: `new` records the messages that the previous call under the same
+                parent did not contain, `all` records all messages, and `none` records no messages.
+            capture_reasoning: Whether the models' reasoning is recorded.
 
         Raises:
-            DeclarationError: An argument is wrong, or *enforce* was given and the installed SDK
-                does not pass the exceptions of span processors on.
+            DeclarationError: If an argument is wrong, or if *enforce* was given and the installed
+                SDK does not pass on the exceptions of span processors.
         """
         if not isinstance(cast("object", enforce), bool):
             raise DeclarationError(

@@ -46,22 +46,23 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 def isolated(
     *, clock: Clock | None = None, **settings: Unpack[config.SettingsArguments]
 ) -> Generator[RecordingSink]:
-    """Record into memory in this block, without threads, files, sockets or the environment.
+    """Record runs in memory inside a block, without threads, files, sockets or the environment.
 
-    Declarations made in the block are removed after it, and a fault inside remit raises, so that a
-    test fails. The settings of an earlier `remit.configure()` apply, except target and mode.
-    `remit.configure()` in the block can change only the other settings.
+    Declarations that the block makes are removed after it. A fault inside remit raises an
+    exception, so that the test fails. The settings of an earlier `remit.configure()` apply, except
+    for the target and the mode. A call of `remit.configure()` inside the block cannot change the
+    target and the mode either.
 
     Args:
-        clock: The time, for example a `FakeClock`.
-        **settings: Settings by name, as for `remit.configure`. They win over those of an earlier
-            call; the environment is not read.
+        clock: The clock to use, for example a `FakeClock`.
+        **settings: Settings by name, as for `remit.configure`. They override the settings of an
+            earlier call. The environment is not read.
 
     Yields:
-        The sink: `.runs`, `.spans(name)`, `.tree()`, `.never(word)`.
+        The sink, with `.runs`, `.spans(name)`, `.tree()`, `.never(word)` and others.
 
     Raises:
-        SettingsError: A setting is unknown or its value is not allowed.
+        SettingsError: If a setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
     merged = config.from_overrides({**setup.configured(), **settings})
@@ -71,10 +72,10 @@ def isolated(
 
 
 class FakeClock:
-    """A clock for tests. Wall and monotonic time change only by `advance` and `jump`.
+    """A clock for tests. Its wall and monotonic times change only through `advance` and `jump`.
 
     Args:
-        start: Wall time at the beginning.
+        start: Initial wall time.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -90,13 +91,13 @@ class FakeClock:
         return self._monotonic_ns
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks forward by *seconds*."""
+        """Move wall and monotonic time forward by *seconds*."""
         passed_ns = int(seconds * NS_PER_S)
         self._wall_ns += passed_ns
         self._monotonic_ns += passed_ns
 
     def jump(self, seconds: float) -> None:
-        """Move the wall clock alone, forward or back, by *seconds*."""
+        """Move only the wall time by *seconds*, forward or backward."""
         self._wall_ns += int(seconds * NS_PER_S)
 
 
@@ -107,15 +108,15 @@ class RecordedSpan:
     Attributes:
         name: Span type.
         key: Key of the span, 26 characters.
-        parent: Key of the parent span; None for the root.
+        parent: Key of the parent span. None for the root span.
         run_key: Key of the run.
-        status: `active` until the span ends.
-        payload: The arguments, redacted.
-        violations: Violations of a step that still ran, or that received a value it excludes.
-        result: The result, redacted; None without one, or until the span ends.
+        status: Status of the span: `active` until it ends.
+        payload: The arguments, after redaction.
+        violations: Violations by a step that ran anyway, or that received a value it excludes.
+        result: The result, after redaction. None if there is no result, or until the span ends.
         started_ns: Start, in nanoseconds since 1970.
-        finished_ns: End, in nanoseconds since 1970; None until the span ends.
-        step: Declaration of the step: `.name`, `.place` and `.find_risk()`.
+        finished_ns: End, in nanoseconds since 1970. None until the span ends.
+        step: Declaration of the step, with `.name`, `.place` and `.find_risk()`.
     """
 
     name: str
@@ -132,12 +133,12 @@ class RecordedSpan:
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """Risk declaration of the step or block, with the categories inferred from its types."""
+        """Risk declaration of the step or block, including categories inferred from types."""
         return self.step.find_risk()
 
     @property
     def denied(self) -> bool:
-        """Whether the step was denied, so that its code did not run."""
+        """Whether the step was denied. The code of a denied step does not run."""
         return self.status == FAILED and denied_by(self.result) is not None
 
 
@@ -149,11 +150,11 @@ class RecordedRun:
         key: Key of the run, 26 characters.
         agent: External identifier of the agent.
         purpose: `live`, `smoke_test` or `eval`.
-        status: `active` until the run ends; `open` if it was left open.
-        spans: Spans in the order of their starts; the root span `remit:run` is the first.
+        status: Status of the run: `active` until it ends, or `open` if it was left open.
+        spans: Spans in the order in which they started. The first is the root span, `remit:run`.
         quality: Scores by name.
-        quality_errors: Differences of scores from their declaration, by name.
-        outer: Key of the run in whose block this one was opened, if any.
+        quality_errors: Differences between the scores and their declaration, by name.
+        outer: Key of the outer run, if this run was opened inside the block of another run.
     """
 
     key: str
@@ -187,7 +188,7 @@ class RecordedRun:
         return "\n".join((head, *failure, *(["", *tree] if tree else [])))
 
     def tree(self) -> list[Any]:
-        """Return the spans under the root as nested lists: `[name, [child, ...]]`."""
+        """Return the spans under the root span as nested lists: `[name, [child, ...]]`."""
         children: dict[str | None, list[RecordedSpan]] = {}
         for span in self.spans:
             children.setdefault(span.parent, []).append(span)
@@ -234,11 +235,11 @@ def _time(wall_ns: int) -> datetime:
 
 
 class RecordingSink:
-    """Keeps runs and spans in memory; `isolated()` and the fixture `remit_recorder` return it.
+    """Keeps runs and spans in memory. `isolated()` and the fixture `remit_recorder` return it.
 
     Attributes:
-        runs: Every run, oldest first.
-        registry: The declarations made while the sink records.
+        runs: All runs, oldest first.
+        registry: The declarations that are made while the sink records.
     """
 
     def __init__(self) -> None:
@@ -290,13 +291,14 @@ class RecordingSink:
                 run.quality_errors[name] = json.loads(item.result)
 
     def spans(self, name: str | None = None) -> list[RecordedSpan]:
-        """Return the spans of all runs in the order of their starts, without root spans.
+        """Return the spans of all runs except root spans, in the order in which they started.
 
         Args:
-            name: Only spans of this type; the last part of its name, after `:` or `.`, is enough.
+            name: Return only spans of this type. You can omit everything before the last `:` or `.`
+                of the name.
 
         Raises:
-            UsageError: No declared step and no recorded block has this name.
+            UsageError: If neither a declared step nor a recorded block has this name.
         """
         spans = [span for span in list(self._spans.values()) if span.name != RUN_TYPE]
         if name is None:
@@ -314,22 +316,23 @@ class RecordingSink:
         raise UsageError(f"no declared step and no recorded block has the name {name!r}{hint}")
 
     def tree(self) -> list[Any]:
-        """Return each run's spans as nested lists: `[[name, [child, ...]], ...]` for each run."""
+        """Return the spans of each run as nested lists: `[[name, [child, ...]], ...]`."""
         return [run.tree() for run in self.runs]
 
     def effects(self, word: Action | Category) -> list[RecordedSpan]:
-        """Return the spans of steps that declare *word*, in all runs, without denied steps.
+        """Return the spans of all steps that declare *word* and were not denied, in all runs.
 
-        A step declares an action that it allows, and a category that its parameters or its result
-        include; the categories inferred from types count as well. The span of an agent does not
-        count as a step; a `remit.span` block does, with its `data_risk`.
+        A step declares an action if the action is `allowed`. It declares a category if the category
+        is `included` in its parameters or result. Categories that remit infers from types also
+        count. The span of an agent does not count as a step. A `remit.span` block counts as a step,
+        with its `data_risk`.
 
         Args:
-            word: An action or a category of data, as in `remit.risk`.
+            word: An action or data category, as in `remit.risk`.
 
         Raises:
-            AssertionError: `undecided`: a step that ran leaves the word undeclared.
-            UsageError: The word does not exist.
+            AssertionError: `undecided`: a step that ran does not declare whether *word* applies.
+            UsageError: If *word* does not exist.
         """
         __tracebackhide__ = True
         check_word("effects", word, (*ACTIONS, *CATEGORIES), "an action or category")
@@ -339,15 +342,16 @@ class RecordingSink:
         return [span for span in history.done if span.step.does(word)]
 
     def never(self, word: Action | Category) -> None:
-        """Check that no step that ran declares *word*; see `effects`.
+        """Check that the steps that ran do not declare *word*; see `effects`.
 
         Args:
-            word: An action or a category of data, as in `remit.risk`.
+            word: An action or data category, as in `remit.risk`.
 
         Raises:
-            AssertionError: `violated`: a step did it. `undecided`: a step that ran leaves the word
-                undeclared. `vacuous`: no step ran, or no step can do it.
-            UsageError: The word does not exist.
+            AssertionError: `violated`: a step that ran declares *word*. `undecided`: a step that
+                ran does not declare whether *word* applies. `vacuous`: no step ran, or no step can
+                do it.
+            UsageError: If *word* does not exist.
         """
         __tracebackhide__ = True
         check_word("never", word, (*ACTIONS, *CATEGORIES), "an action or category")
@@ -355,15 +359,15 @@ class RecordingSink:
             raise AssertionError(failure)
 
     def only(self, *actions: Action) -> None:
-        """Check that the steps that ran took only these actions; see `effects`.
+        """Check that the steps that ran declare only these actions; see `effects`.
 
         Args:
-            *actions: Actions, as in `remit.risk`.
+            *actions: Names of actions, as in `remit.risk`.
 
         Raises:
-            AssertionError: `violated`: a step took another action. `undecided`: a step that ran
-                leaves another action undeclared. `vacuous`: no step ran.
-            UsageError: An action does not exist.
+            AssertionError: `violated`: a step declares another action. `undecided`: a step that ran
+                does not declare whether it takes another action. `vacuous`: no step ran.
+            UsageError: If an action does not exist.
         """
         __tracebackhide__ = True
         for action in actions:
@@ -372,21 +376,23 @@ class RecordingSink:
             raise AssertionError(failure)
 
     def no_flow(self, category: Category, to: Action | Category = "external_communication") -> None:
-        """Check that, in one run, no step did *to* after a step whose result has *category*.
+        """Check that, within a run, data of *category* could not flow to a step that does *to*.
 
-        The check compares the order and the declarations of steps, not values. A source counts from
-        its start, not from its end, because steps may overlap. A step with an undeclared word
-        counts as doing it. Runs count as one if one was opened inside the other, resumes it, or has
-        a `traceparent` of the same trace.
+        A step whose result includes *category* is called a source. The check uses the order of
+        steps and their declarations, not their values. It covers all steps that started after the
+        start of a source, because steps can overlap. If a step does not declare whether it does
+        *to* or returns *category*, the check assumes that it does. Two runs are treated as one if
+        one of them was opened inside the other or resumes the other, or if both belong to the same
+        trace.
 
         Args:
-            category: Category of data in the result of a source.
-            to: The action or category that must not follow a source.
+            category: Data category in the result of a source.
+            to: The action or data category that must not follow a source.
 
         Raises:
-            AssertionError: `violated`: such a step started after a source. `vacuous`: no source
-                ran, or no step can do *to*.
-            UsageError: A word does not exist.
+            AssertionError: `violated`: a step that does *to* started after a source. `vacuous`: no
+                source ran, or no step can do *to*.
+            UsageError: If *category* or *to* does not exist.
         """
         __tracebackhide__ = True
         check_word("no_flow", category, CATEGORIES, "a category")

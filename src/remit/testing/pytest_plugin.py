@@ -24,10 +24,10 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def remit_recorder() -> Iterator[RecordingSink]:
-    """Record the agents of a test into memory; a pytest fixture that returns a `RecordingSink`.
+    """A pytest fixture that records a test's runs in memory and returns a `RecordingSink`.
 
-    The test has its own runtime and its own copy of the declarations. The settings of an earlier
-    `remit.configure()` apply, except target and mode.
+    The test uses its own runtime and its own copy of the declarations. The settings of an earlier
+    `remit.configure()` apply, except for the target and the mode.
     """
     with isolated() as recorder:
         yield recorder

@@ -18,7 +18,7 @@ class VendorKey(Struct, frozen=True):
 
     Attributes:
         rule: Name of the rule, without `pattern:`.
-        redacts: What the rule redacts, in words, if it is not "keys and tokens of" the owner.
+        redacts: What the rule redacts, in words; by default the owner's "keys and tokens".
         prefixes: How a key begins, separated by spaces.
         random: How many characters follow at least, with a digit or a capital among the first.
         chars: Which characters these are, as in a class of a regular expression.
@@ -65,14 +65,14 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(
         rule="private_key",
-        owner="SSH and TLS, in PEM blocks in Base64",
+        redacts="SSH and TLS private keys in PEM blocks, encoded in Base64",
         prefixes="LS0tLS1CRUdJTi",
         tail="(?:BQUklWQVRF|BSU0EgUFJJVkFUR|BFQyBQUklWQVRF|BPUEVOU1NI|BFTkNSWVBURUQg)",
         example="BSU0EgUFJJVkFURSBLRVkt",
     ),
     VendorKey(
         rule="password_hash",
-        redacts="hashes of passwords",
+        redacts="password hashes",
         anchor="$",
         heads=(
             "$2a$",
@@ -116,21 +116,21 @@ VENDOR_KEYS: Final = (
             ),
         ),
         recorded=(
-            "costs $2a$ or so, as the price list says",
-            "costs $2b$ or so, as the price list says",
-            "costs $2y$ or so, as the price list says",
-            "costs $5$ or so, as the price list says",
-            "costs $6$ or so, as the price list says",
-            "costs $y$ or so, as the price list says",
-            "costs $argon2id$ or so, as the price list says",
-            "costs $scrypt$ or so, as the price list says",
-            "costs $1$ or so, as the price list says",
-            "costs pbkdf2_sha256$ or so, as the price list says",
+            "a hash that begins with $2a$ is long",
+            "a hash that begins with $2b$ is long",
+            "a hash that begins with $2y$ is long",
+            "a hash that begins with $5$ is long",
+            "a hash that begins with $6$ is long",
+            "a hash that begins with $y$ is long",
+            "a hash that begins with $argon2id$ is long",
+            "a hash that begins with $scrypt$ is long",
+            "a hash that begins with $1$ is long",
+            "a hash that begins with pbkdf2_sha256$ is long",
         ),
     ),
     VendorKey(
         rule="password_hash",
-        redacts="hashes of passwords of Werkzeug",
+        redacts="Werkzeug password hashes",
         anchor=":",
         heads=("scrypt:",),
         tail=r"[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9}\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
@@ -141,7 +141,7 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(
         rule="password_hash",
-        redacts="hashes of passwords of Werkzeug",
+        redacts="Werkzeug password hashes",
         anchor=":",
         heads=("pbkdf2:",),
         tail=r"\w{1,20}(?::[0-9]{1,9})?\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
@@ -152,7 +152,7 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(
         rule="llm_key",
-        redacts="keys of language-model providers (OpenAI, Anthropic, OpenRouter, DeepSeek, "
+        redacts="API keys for language models (OpenAI, Anthropic, OpenRouter, DeepSeek, "
         "Langfuse, xAI, Perplexity, Tavily, Cerebras, NVIDIA)",
         anchor="-",
         heads=(
@@ -268,7 +268,7 @@ VENDOR_KEYS: Final = (
             "abc8Q~aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
         ),
         recorded=(
-            "abc8Q~short_token_of_ours",
+            "abc8Q~short_name_of_token",
             "abcdQ~aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
         ),
     ),
@@ -285,7 +285,7 @@ VENDOR_KEYS: Final = (
             ),
         ),
         recorded=(
-            "+ASt is a part of keys",
+            "+ASt is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6+AStaB3dEQ==",
         ),
     ),
@@ -302,7 +302,7 @@ VENDOR_KEYS: Final = (
             ),
         ),
         recorded=(
-            "ACDb is a part of keys",
+            "ACDb is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6ACDbaB3dEQ==",
         ),
     ),
@@ -314,7 +314,7 @@ VENDOR_KEYS: Final = (
         tail=r"(?<=[A-Za-z0-9+/]{33}\+ASb)[\w+/-]{5,6}[AQgw]?==?",
         redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+ASbaB3dEQ==",),
         recorded=(
-            "+ASb is a part of keys",
+            "+ASb is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6+ASbaB3dEQ==",
         ),
     ),
@@ -326,7 +326,7 @@ VENDOR_KEYS: Final = (
         tail=r"(?<=[A-Za-z0-9+/]{33}\+AEh)[\w+/-]{5,6}[AQgw]?==?",
         redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+AEhaB3dEQ==",),
         recorded=(
-            "+AEh is a part of keys",
+            "+AEh is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6+AEhaB3dEQ==",
         ),
     ),
@@ -338,7 +338,7 @@ VENDOR_KEYS: Final = (
         tail=r"(?<=[A-Za-z0-9+/]{44}AzFu)[\w+/-]{5,6}[AQgw]?==?",
         redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nOAzFuaB3dEQ==",),
         recorded=(
-            "AzFu is a part of keys",
+            "AzFu is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6AzFuaB3dEQ==",
         ),
     ),
@@ -350,7 +350,7 @@ VENDOR_KEYS: Final = (
         tail=r"(?<=[A-Za-z0-9+/]{42}AzSe)[\w+/-]{5,6}[AQgw]?==?",
         redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2AzSeaB3dEQ==",),
         recorded=(
-            "AzSe is a part of keys",
+            "AzSe is part of a key",
             "aB3dE5fG7hI9jK1lM2nO4pQ6AzSeaB3dEQ==",
         ),
     ),
@@ -521,7 +521,11 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(rule="postman", owner="Postman", prefixes="PMAK-", random=24, chars=r"\w-"),
     VendorKey(
-        rule="remit", owner="remit's own collector", prefixes="remit_", random=40, chars=r"\w-"
+        rule="remit",
+        redacts="API tokens of remit's collector",
+        prefixes="remit_",
+        random=40,
+        chars=r"\w-",
     ),
     VendorKey(
         rule="slack",
@@ -799,7 +803,7 @@ VENDOR_KEYS: Final = (
         anchor="sk-helicone-",
         tail="(?:[a-z]{2}-)?(?:[a-z0-9]{7}-){3}[a-z0-9]{7}",
         redacted=("sk-helicone-abcdefg-hijklmn-opqrstu-vwxyzab",),
-        recorded=("sk-helicone-is-a-prefix-of-keys-of-helicone",),
+        recorded=("sk-helicone-is-the-prefix-of-helicone-keys",),
     ),
     VendorKey(rule="neon", owner="Neon", prefixes="napi_", random=30),
     VendorKey(

@@ -24,25 +24,25 @@ _PFID: Final = "^[0-7][0-9a-hjkmnp-tv-z]{31}$"
 _KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS}
 # The errors of all endpoints; a GET has no 409.
 _ERRORS: Final = {
-    400: "The request cannot be read.",
+    400: "The request is not well-formed.",
     401: "The token does not exist, or is no longer valid.",
-    403: "The token's scope does not cover this.",
-    404: "This token can see no such resource.",
+    403: "The token lacks the required scope or permission.",
+    404: "The resource does not exist, or the token cannot read it.",
     408: "The body did not arrive in time.",
-    409: "The resource's state does not allow this step.",
-    411: "The body comes in chunks, without a `Content-Length`.",
-    413: "The request exceeds a limit of size.",
-    415: "The body's content encoding is not known.",
-    422: "Fields are not valid; `errors` says which.",
+    409: "The resource's current state does not allow this operation.",
+    411: "The body uses chunked encoding, without a `Content-Length`.",
+    413: "The request exceeds a size limit.",
+    415: "The body's content encoding is not supported.",
+    422: "Fields are not valid; `errors` lists them.",
     429: "Too many requests: try again after `Retry-After` seconds.",
-    503: "The collector cannot do this now: try again after `Retry-After` seconds.",
-    504: "The database took too long for this: ask for less.",
+    503: "The collector is temporarily unavailable: try again after `Retry-After` seconds.",
+    504: "The query took too long: request less data.",
 }
 _SHOWN: Final = ("type", "enum", "format", "minimum", "maximum", "pattern")
 """The keys of a parameter's schema that the document has."""
 _OTHER_WORDS: Final = {
-    BULK: "Carry out several operations in order, up to the first that is rejected.",
-    DOCUMENT: "Return this description of the API.",
+    BULK: "Execute several operations in order, up to the first one that is rejected.",
+    DOCUMENT: "Return the OpenAPI description of the API.",
 }
 
 

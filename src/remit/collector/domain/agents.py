@@ -91,7 +91,7 @@ def create(ctx: Context, request: AgentForCreate, fields: Values) -> AgentRow:
 
 
 def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
-    """Return an agent, by id or by external identifier."""
+    """Return an agent by its id or external identifier."""
     row = _agent_of_query(ctx, query)
     environment_id = query.environment_id or ctx.caller.environment_id
     if environment_id is not None:
@@ -106,7 +106,7 @@ def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
 
 
 def list_agents(ctx: Context, query: AgentListQuery) -> bytes:
-    """Return a page of the agents of the account."""
+    """Return a page of the account's agents."""
     listed = ctx.tx.list_rows(AgentRow, ctx.caller.account_id, query.equal, query.page)
     counts = ctx.tx.run_counts([row.id for row in listed.rows])
     views = [agent_view(row, counts[row.id]) for row in listed.rows]
@@ -140,7 +140,7 @@ def reinstate(ctx: Context, agent_id: str) -> AgentRow:
 
 
 def delete(ctx: Context, agent_id: str) -> AgentRow:
-    """Delete an agent without runs."""
+    """Delete an agent that does not have runs."""
     row = find(ctx, agent_id)
     if sum(ctx.tx.run_counts([row.id])[row.id].values()):
         raise invalid_action("agent has instances: retire it")

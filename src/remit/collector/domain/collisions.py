@@ -87,7 +87,7 @@ def programs_of(ctx: Context, agent: AgentRow) -> list[Program]:
 
 
 def list_collisions(ctx: Context, query: CollisionsQuery) -> dict[str, object]:
-    """Return the agents that two programs registered in the last 24 hours."""
+    """Return the agents that more than one program registered in the last 24 hours."""
     caller = ctx.caller
     if query.agent_id is not None:
         agent_of(ctx, query.agent_id)

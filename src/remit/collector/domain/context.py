@@ -19,16 +19,16 @@ from remit.collector.validation.declarations import Declarations
 
 
 class Permission(StrEnum):
-    """A permission of a token, within its scope."""
+    """A permission of a token. It applies within the token's scope."""
 
     READ = "read"
-    """Read everything; includes `metrics`."""
+    """Read everything. Includes `metrics`."""
     WRITE = "write"
-    """Change everything; includes `read` and `record`."""
+    """Change everything. Includes `read` and `record`."""
     ERASE = "erase"
-    """Erase runs; includes `write`."""
+    """Erase runs. Includes `write`."""
     RECORD = "record"
-    """Record runs, and read their state and their agent, without values."""
+    """Record runs, and read their state and agent, but not recorded values."""
     METRICS = "metrics"
     """Read `/metrics`."""
 

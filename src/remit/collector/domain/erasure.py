@@ -141,7 +141,7 @@ class ErasureQuery(Query):
 
 
 def select(ctx: Context, request: ErasureForCreate) -> Selection:
-    """Erase the payloads of runs for good; the records of the runs stay."""
+    """Permanently erase the payloads of runs. The runs themselves are kept."""
     values = request.model_dump(include=set(_FIELDS), exclude_none=True)
     if len(values) != 1:
         raise invalid({field: ["expected exactly one of these three"] for field in _FIELDS})

@@ -172,7 +172,7 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
 
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:
-    """Return a page of spans, newest first, by default without their payloads."""
+    """Return a page of spans, newest first. Payloads are included only if requested."""
     wanted = span_lists.SpanCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         run=None if query.run_id is None else _run(ctx, query.run_id),
@@ -230,7 +230,7 @@ def _schema_errors(ctx: Context, spans: Sequence[span_lists.SpanRecord]) -> dict
 
 
 def count(ctx: Context, query: CountsQuery) -> Answer:
-    """Return numbers of spans or runs by hour, day, type, category, agent or status."""
+    """Return counts of spans or runs per hour, day, type, category, agent or status."""
     if query.of == "runs" and query.by not in _RUNS_BY:
         raise invalid_field("by", f"must be one of {', '.join(_RUNS_BY)} for runs")
     wanted = _counted(ctx, query, query.purpose)
@@ -245,7 +245,7 @@ def count(ctx: Context, query: CountsQuery) -> Answer:
 
 
 def count_redacted(ctx: Context, query: RedactedQuery) -> Answer:
-    """Return how often values were redacted, by rule, type or day."""
+    """Return the number of redacted values per rule, type or day."""
     counts = count_lists.redacted_counts(ctx.tx, _counted(ctx, query, None), query.by)
     return {
         "status": "success",
@@ -255,7 +255,7 @@ def count_redacted(ctx: Context, query: RedactedQuery) -> Answer:
 
 
 def list_costs(ctx: Context, query: CostsQuery) -> Answer:
-    """Return tokens and costs of model calls by model, agent, version or day."""
+    """Return the tokens and costs of model calls per model, agent, version or day."""
     scope = _scope(ctx, query.agent_id, query.environment_id)
     runs, is_whole = usage_of_runs(ctx.tx, scope, query.since, query.until)
     groups = costs_by(runs, query.by, ctx.settings.prices)

@@ -107,7 +107,7 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
 
 
 def list_accounts(ctx: Context, query: AccountQuery) -> bytes:
-    """List the account of the token."""
+    """List the token's account."""
     return listed(ctx, AccountRow, query, partial(row_view, Account))
 
 
@@ -125,7 +125,7 @@ def update_account(ctx: Context, account_id: str, request: AccountForUpdate) -> 
 
 
 def list_environments(ctx: Context, query: EnvironmentQuery) -> bytes:
-    """List the environments of the account."""
+    """List the account's environments."""
     return listed(ctx, EnvironmentRow, query, partial(row_view, Environment))
 
 
@@ -169,7 +169,7 @@ def _renamed(ctx: Context, row: R, request: AccountForUpdate | EnvironmentForUpd
 
 
 def delete_environment(ctx: Context, environment_id: str) -> EnvironmentRow:
-    """Delete an environment without deployments, unless it is the last one."""
+    """Delete an environment that does not have deployments. The last one cannot be deleted."""
     row = row_of(ctx, EnvironmentRow, environment_id, "environment", to_remove=True)
     ctx.tx.remove(row)
     # Counted after the removal, when no deployment can be added; an error undoes the removal.
@@ -184,7 +184,7 @@ def delete_environment(ctx: Context, environment_id: str) -> EnvironmentRow:
 
 
 def list_deployments(ctx: Context, query: DeploymentQuery) -> bytes:
-    """List the deployments of the account, all or those of an agent or an environment."""
+    """List the deployments of the account, an agent or an environment."""
     return listed(ctx, DeploymentRow, query, partial(row_view, AgentDeployment))
 
 
@@ -226,7 +226,7 @@ def update_deployment(
 
 
 def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
-    """Delete a deployment without runs."""
+    """Delete a deployment that does not have runs."""
     row = row_of(ctx, DeploymentRow, deployment_id, "agent_deployment", to_remove=True)
     ctx.tx.remove(row)
     # Counted after the removal, when no run can be added; an error undoes the removal.

@@ -59,13 +59,13 @@ class RiskQuery(Query):
 
 
 def of_run(ctx: Context, run_id: str) -> dict[str, object]:
-    """Return the risk of a run, as declared and as recorded."""
+    """Return the declared and recorded risk of a run."""
     run = run_of(ctx, run_id)
     return risk_of_run(ctx.tx, run).model_dump(mode="json")
 
 
 def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]:
-    """Return the risk of all spans of an agent within a period, extended to whole hours."""
+    """Return the risk of an agent's spans in a period, which is extended to whole hours."""
     agent = agent_of(ctx, agent_id)
     end_us = ctx.now_us if query.end_time is None else query.end_time
     start_us = query.start_time
@@ -275,7 +275,7 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
 
 
 def agent_context(ctx: Context, run_id: str) -> dict[str, object]:
-    """Return a description of the agent of a run, for a language model."""
+    """Return a description of a run's agent, for a language model."""
     run = run_of(ctx, run_id)
     account_id = ctx.caller.account_id
     agent = ctx.tx.agent(account_id, run.agent_id)

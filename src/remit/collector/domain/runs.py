@@ -100,7 +100,7 @@ class Registered(NamedTuple):
 def register(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
 ) -> Registered:
-    """Register a run; it is pending until it is started."""
+    """Register a run. It is pending until it is started."""
     known = _known(ctx, request, fields)
     if known is not None:
         return Registered(known, ctx.tx.agent(known.account_id, known.agent_id))
@@ -341,14 +341,14 @@ def _named_caller(ctx: Context) -> str:
 
 
 def record_quality(ctx: Context, run_id: str, request: RecordQualityRequest) -> RunRow:
-    """Set or remove the quality payload of one name."""
+    """Set or remove the quality payload with one name."""
     row = run_of(ctx, run_id)
     check_name("name", request.name)
     return _changed(ctx, row, _with_quality(row, request.name, request.payload, ctx.now_us))
 
 
 def update(ctx: Context, run_id: str, request: InstanceForUpdate) -> RunRow:
-    """Replace the one quality payload of older clients, kept under the name `quality`."""
+    """Replace the quality payload `quality`. Older clients use this endpoint."""
     row = run_of(ctx, run_id)
     if "quality_payload" not in request.model_fields_set:
         return row
@@ -408,7 +408,7 @@ class RunQuery(ListQuery):
 
 
 def list_runs(ctx: Context, query: RunQuery) -> bytes:
-    """Return a page of the runs of an agent, or of the agents that a filter identifies."""
+    """Return a page of an agent's runs, or of the runs that a filter selects."""
     agent_id = query.agent_id or ctx.caller.agent_id
     if agent_id is None and query.external_identifier is None and query.caused_by is None:
         raise invalid_field("agent_id", "is required")
@@ -424,7 +424,7 @@ def list_runs(ctx: Context, query: RunQuery) -> bytes:
 
 
 def find(ctx: Context, run_id: str, *_: object) -> RunRow:
-    """Return a run, by its id or by its key, which is its external identifier."""
+    """Return a run by its id or its key. The key is its external identifier."""
     if is_key(run_id):
         equal = {"external_identifier": run_id}
         listed = ctx.tx.list_runs(ctx.caller.account_id, equal, _SAME_KEY)

@@ -18,7 +18,7 @@ from remit.collector.views.envelopes import list_response
 
 
 def ping(ctx: Context) -> dict[str, object]:
-    """Return the scope of the token, and its permissions."""
+    """Return the token's scope and permissions."""
     caller = ctx.caller
     return {
         "token_scope": caller.scope,
@@ -30,7 +30,7 @@ def ping(ctx: Context) -> dict[str, object]:
 
 
 def generate_pfids(ctx: Context, request: GeneratePfidsRequest) -> dict[str, object]:
-    """Generate ids in the partition of the account."""
+    """Generate ids in the account's partition."""
     if request.account_id not in {None, ctx.caller.account_id}:
         raise not_found("account")
     return {"pfids": [ctx.new_id() for _ in range(request.count)]}
@@ -46,7 +46,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
     """Return the operation on one *what*; a collector has none."""
 
     def missing(ctx: Context, thing_id: str) -> NoReturn:
-        """Return 404: a collector has none."""
+        """Return 404, because a collector does not support this resource."""
         del ctx, thing_id
         raise not_found(what)
 
@@ -54,7 +54,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
 
 
 def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
-    """Return 409: a collector has no users to invite."""
+    """Return 409, because a collector does not support invitations."""
     del ctx
     check_name("email", request.email)
     raise invalid_action("a collector has no users: create a token instead")

@@ -104,7 +104,7 @@ class SpanQuery(ListQuery):
 
 
 def list_spans(ctx: Context, query: SpanQuery) -> bytes:
-    """Return a page of the spans of a run or an agent."""
+    """Return a page of the spans of a run or agent."""
     page, most_chars = query.page, ctx.settings.max_response_bytes
     listed = ctx.tx.list_spans(_wanted(ctx, query), page, most_chars=most_chars)
     if 0 < len(listed.rows) < min(page.size, listed.total - page.offset):
@@ -148,7 +148,7 @@ class TestSpans(NamedTuple):
 
 
 def create_test_spans(ctx: Context, request: CreateTestSpansRequest) -> TestSpans:
-    """Create complete spans with empty payloads, of the declared types in turn."""
+    """Create complete spans with empty payloads, cycling through the declared types."""
     run = run_of(ctx, request.agent_instance_id)
     names = span_type_names(ctx, run.agent_schema_version_id) or [TEST_SPAN]
     fields: dict[str, object] = {

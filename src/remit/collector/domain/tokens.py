@@ -56,9 +56,9 @@ class TokenScope(StrEnum):
     """Scope of a token."""
 
     ACCOUNT = "account"
-    """Everything in the account; a registration must name its agent."""
+    """Access to everything in the account. A registration must contain the agent id."""
     AGENT_DEPLOYMENT = "agent_deployment"
-    """One agent in one environment; a registration names neither."""
+    """Access to one agent in one environment. A registration does not contain their ids."""
 
 
 class TokenInfo(NamedTuple):
@@ -68,14 +68,15 @@ class TokenInfo(NamedTuple):
         id: Id of the token.
         scope: The account, or one agent in one environment.
         account_id: Account of the token.
-        name: Name of the token, for people.
-        agent_id: The agent, under the scope `agent_deployment`.
-        environment_id: The environment, under the same scope.
+        name: Display name of the token.
+        agent_id: Id of the agent, for the scope `agent_deployment`.
+        environment_id: Id of the environment, for the same scope.
         status: `active`, `expired`, `suspended` or `revoked`.
-        inserted_at: Time of its creation, ISO 8601.
-        may: Its permissions, comma-separated.
-        expires_at: When it expires, ISO 8601; None if never.
-        last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
+        inserted_at: Time of creation in ISO 8601.
+        may: Permissions of the token, separated by commas.
+        expires_at: Time of expiry in ISO 8601. None if the token never expires.
+        last_used_at: Time of the last use in ISO 8601, accurate to about ten minutes. None if the
+            token was never used.
     """
 
     id: str
@@ -92,7 +93,7 @@ class TokenInfo(NamedTuple):
 
 
 class CreatedToken(NamedTuple):
-    """A new token with its secret, which is not stored.
+    """A new token and its secret. The database does not store the secret.
 
     Attributes:
         secret: The secret, for `Authorization: Bearer`.
@@ -113,22 +114,23 @@ def create_token(
     expires_at: datetime | None = None,
     clock: Clock | None = None,
 ) -> CreatedToken:
-    """Create a token in the database's account.
+    """Create a token for the database's account.
 
     Args:
-        store: The database. An account is created if it has none.
+        store: The database. If it does not contain an account, one is created.
         scope: The account, or one agent in one environment.
-        agent: External identifier of the agent, for the scope `agent_deployment`. An agent that
-            does not exist is created under that name.
-        name: Name of the token, for people.
-        may: Permissions of the token, comma-separated.
-        expires_at: Time of expiry, in UTC if it has no offset. With None the token never expires.
-        clock: The time, for tests.
+        agent: External identifier of the agent, for the scope `agent_deployment`. If the agent does
+            not exist, it is created.
+        name: Display name of the token.
+        may: Permissions of the token, separated by commas.
+        expires_at: Time of expiry. A time without an offset is in UTC. With None, the token never
+            expires.
+        clock: The clock, for tests.
 
     Raises:
-        UsageError: The identifier, the name or the permissions are not valid, or *expires_at* is
-            not in the future.
-        ValueError: The scope or a permission does not exist.
+        UsageError: If the identifier, the name or the permissions are not valid, or if *expires_at*
+            is not in the future.
+        ValueError: If the scope or a permission does not exist.
     """
     scope, permissions = TokenScope(scope), Permissions.of(may)
     wrong = _wrong_in_scope(scope, permissions)
@@ -219,10 +221,10 @@ def list_tokens(store: Readable, *, clock: Clock | None = None) -> list[TokenInf
 
 
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
-    """Revoke a token and the tokens created with it.
+    """Revoke a token and the tokens that were created with it.
 
     Raises:
-        UsageError: The token does not exist.
+        UsageError: If the token does not exist.
     """
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
 
@@ -345,7 +347,7 @@ class NewToken(NamedTuple):
 
 
 def list_of_account(ctx: Context, query: TokenQuery) -> bytes:
-    """List the tokens of the account, without their secrets."""
+    """List the account's tokens, without their secrets."""
     return listed(ctx, TokenRow, query, partial(row_view, ApiToken))
 
 
@@ -355,7 +357,7 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
-    """Create a token and return its secret; the response to a repeated request has no secret."""
+    """Create a token and return its secret. A repeated request does not return the secret."""
     if request.name is not None:
         check_name("name", request.name)
     scope = TokenScope(request.token_scope)
@@ -422,7 +424,7 @@ def created_view(token: NewToken) -> dict[str, object]:
 
 
 def suspend(ctx: Context, token_id: str) -> TokenRow:
-    """Suspend a token and the tokens created with it, until each is activated again."""
+    """Suspend a token and the tokens that were created with it. Each must be activated again."""
     row = find(ctx, token_id)
     if row.status != ACTIVE:
         raise invalid_action(f"token is {row.status}: it cannot suspend")
@@ -438,7 +440,7 @@ def activate(ctx: Context, token_id: str) -> TokenRow:
 
 
 def revoke(ctx: Context, token_id: str) -> TokenRow:
-    """Revoke a token and the tokens created with it, for good."""
+    """Permanently revoke a token and the tokens that were created with it."""
     row = find(ctx, token_id)
     if row.status == REVOKED:
         raise invalid_action(f"token is {row.status}: it cannot revoke")

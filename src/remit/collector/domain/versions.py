@@ -49,7 +49,7 @@ class VersionQuery(ListQuery):
 
 
 def list_versions(ctx: Context, query: VersionQuery) -> bytes:
-    """List the agent versions of the account, all or those of one agent."""
+    """List the agent versions of the account or of one agent."""
     return listed(ctx, VersionRow, query, partial(row_view, AgentVersion))
 
 
@@ -59,12 +59,12 @@ def find_version(ctx: Context, version_id: str, *_: object) -> VersionRow:
 
 
 def create_version(ctx: Context, request: AgentVersionForCreate) -> VersionRow:
-    """Create an agent version, or return the one with the same external identifier."""
+    """Create an agent version, or return the existing one with the same identifier."""
     return version_of(ctx, agent_of(ctx, request.agent_id), request)
 
 
 def list_schema_versions(ctx: Context, query: VersionQuery) -> bytes:
-    """List the schema versions of the account, all or those of one agent, without the schemas."""
+    """List the schema versions of the account or of one agent, without the schemas."""
     return listed(ctx, SchemaVersionRow, query, schema_summary)
 
 
@@ -74,7 +74,7 @@ def find_schema_version(ctx: Context, version_id: str, *_: object) -> SchemaVers
 
 
 def create_schema_version(ctx: Context, request: AgentSchemaVersionForCreate) -> SchemaVersionRow:
-    """Create a schema version, or return the one with the same identifier and content."""
+    """Create a schema version, or return the existing one with the same identifier and content."""
     return schema_version_of(ctx, agent_of(ctx, request.agent_id), request, None)
 
 

@@ -7,21 +7,21 @@ from remit.models._types import WireModel
 
 
 class AccountForUpdate(WireModel):
-    """Changes of an account; an absent field stays as it is."""
+    """The `details` in a request that changes an account. Absent fields are not changed."""
 
     name: str = ""
-    """Name for people."""
+    """Display name."""
 
 
 class Account(WireModel):
-    """An account, which owns everything else."""
+    """An account, which contains all other objects."""
 
     type: Literal["account"]
     """Always `account`."""
     id: str
-    """Id of the account, a PFID; all ids of the account share its partition."""
+    """PFID of the account. All ids in the account belong to the same partition."""
     name: str
-    """Name for people."""
+    """Display name."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -29,21 +29,21 @@ class Account(WireModel):
 
 
 class EnvironmentForCreate(WireModel):
-    """A new environment: the `details` of the request."""
+    """The `details` in a request that creates an environment."""
 
     name: str
-    """Name for people."""
+    """Display name."""
     account_id: str | None = None
-    """The account; by default that of the token."""
+    """Id of the account. The default is the token's account."""
     id: str | None = None
-    """Id for the environment, a PFID; by default the server generates one."""
+    """PFID for the environment. By default, the server generates one."""
 
 
 class EnvironmentForUpdate(WireModel):
-    """Changes of an environment; an absent field stays as it is."""
+    """The `details` in a request that changes an environment. Absent fields are not changed."""
 
     name: str = ""
-    """Name for people."""
+    """Display name."""
 
 
 class Environment(WireModel):
@@ -54,9 +54,9 @@ class Environment(WireModel):
     id: str
     """Id of the environment, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     name: str
-    """Name for people."""
+    """Display name."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -64,42 +64,42 @@ class Environment(WireModel):
 
 
 class AdminUser(WireModel):
-    """A person who may use the pages of the service."""
+    """A person who may use the web pages of the service."""
 
     type: Literal["admin_user"]
     """Always `admin_user`."""
     id: str
     """Id of the person, a PFID."""
     email: str | None = None
-    """Address of the person."""
+    """E-mail address of the person."""
 
 
 class AdminUserInviteForCreate(WireModel):
-    """A new invitation: the `details` of the request."""
+    """The `details` in a request that invites a person."""
 
     email: str
-    """Address of the invited person."""
+    """E-mail address of the invited person."""
     account_id: str | None = None
-    """The account; by default that of the token."""
+    """Id of the account. The default is the token's account."""
 
 
 class AdminUserInvite(WireModel):
-    """An invitation of a person."""
+    """An invitation for a person."""
 
     type: Literal["admin_user_invite"]
     """Always `admin_user_invite`."""
     id: str
     """Id of the invitation, a PFID."""
     email: str | None = None
-    """Address of the invited person."""
+    """E-mail address of the invited person."""
 
 
 class RiskProfile(WireModel):
-    """A profile for judging agents."""
+    """A profile by which the risk of agents is assessed."""
 
     type: Literal["risk_profile"]
     """Always `risk_profile`."""
     id: str
     """Id of the profile, a PFID."""
     name: str | None = None
-    """Name for people."""
+    """Display name."""

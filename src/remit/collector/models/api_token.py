@@ -16,23 +16,27 @@ PermissionWords: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "p
 
 
 class ApiTokenForCreate(WireModel):
-    """A new token: the `details` of the request."""
+    """The `details` in a request that creates a token."""
 
     token_scope: TokenScopeWord
     """Scope: the account, or one agent in one environment."""
     account_id: str | None = None
-    """The account; by default that of the token."""
+    """Id of the account. The default is the token's account."""
     agent_id: str | None = None
-    """The agent; required for the scope `agent_deployment`."""
+    """Id of the agent. It is required for the scope `agent_deployment`."""
     environment_id: str | None = None
-    """The environment, for the same scope; by default the only one of the agent, else the first."""
+    """Id of the environment, for the same scope. The default is the agent's only environment,
+    otherwise the first one.
+    """
     expires_at: str | None = None
-    """When it expires, ISO 8601; by default never, or with the token that creates it."""
+    """Time of expiry in ISO 8601. By default, the token expires with the token that creates it,
+    or never.
+    """
     name: str | None = None
-    """Name, which lists and the records of erasures show."""
+    """Name. Lists of tokens and erasure records contain it."""
     may: PermissionWords = "write"
-    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of them with commas
-    between them; not more than the creating token has.
+    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of these separated
+    by commas. The creating token must have all of them.
     """
 
 
@@ -46,25 +50,27 @@ class ApiToken(WireModel):
     token_scope: TokenScopeWord
     """Scope of the token."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_deployment_id: str | None = None
-    """The deployment, for the scope `agent_deployment`."""
+    """Id of the deployment, for the scope `agent_deployment`."""
     agent_id: str | None = None
-    """The agent, for the same scope."""
+    """Id of the agent, for the same scope."""
     environment_id: str | None = None
-    """The environment, for the same scope."""
+    """Id of the environment, for the same scope."""
     made_by: str | None = None
-    """Id of the token that created this one over the API; if that is not valid, neither is this."""
+    """Id of the token that created this token through the API. If the creating token becomes
+    invalid, this token becomes invalid too.
+    """
     name: str | None = None
     """Name of the token."""
     may: PermissionWords = "write"
-    """Its permissions, comma-separated."""
+    """Permissions of the token, separated by commas."""
     status: Literal["active", "suspended", "revoked"]
-    """State of the token; a revoked token stays revoked."""
+    """Status of the token. A revoked token cannot be activated again."""
     expires_at: datetime | None = None
-    """When it expires; null if never."""
+    """When it expires. Null if it never expires."""
     last_used_at: datetime | None = None
-    """When it was last used, if the server records that."""
+    """When it was last used, if the server records this."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -72,11 +78,11 @@ class ApiToken(WireModel):
 
 
 class CreatedTokenResponse(WireModel):
-    """Response to the creation of a token. No other response has the secret."""
+    """Response to a request that creates a token. No other response contains the secret."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     details: ApiToken
     """The token."""
     token: str | None = None
-    """The secret; absent if the request was repeated."""
+    """The secret. It is absent if the request is a repetition."""

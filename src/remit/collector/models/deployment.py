@@ -12,40 +12,40 @@ from remit.models.agent_instance import (
 
 
 class AgentDeploymentForCreate(WireModel):
-    """A new deployment: the `details` of the request."""
+    """The `details` in a request that creates a deployment."""
 
     agent_id: str
     """The agent."""
     environment_id: str
-    """The environment in which it runs."""
+    """Id of the environment."""
     id: str | None = None
-    """Id for the deployment, a PFID; by default the server generates one."""
+    """PFID for the deployment. By default, the server generates one."""
     current_version_id: str | None = None
-    """The version of the agent that runs there."""
+    """Id of the agent version that runs in the environment."""
 
 
 class AgentDeploymentForUpdate(WireModel):
-    """Changes of a deployment: an absent field stays as it is, a null clears it."""
+    """The `details` in a request that changes a deployment. Null clears a field."""
 
     current_version_id: str | None = None
-    """The version of the agent that runs there."""
+    """Id of the agent version that runs in the environment."""
 
 
 class AgentDeployment(WireModel):
-    """An agent in an environment."""
+    """A deployment of an agent in an environment."""
 
     type: Literal["agent_deployment"]
     """Always `agent_deployment`."""
     id: str
     """Id of the deployment, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     environment_id: str
     """The environment."""
     current_version_id: str | None = None
-    """The version that was registered last, or set by a request."""
+    """Id of the version that was last registered, or set by a request."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -53,7 +53,7 @@ class AgentDeployment(WireModel):
 
 
 class AgentVersionForCreate(AgentVersionForRegister):
-    """A new version: the `details` of the request."""
+    """The `details` in a request that creates an agent version."""
 
     agent_id: str
     """The agent."""
@@ -67,58 +67,60 @@ class AgentVersion(WireModel):
     id: str
     """Id of the version, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
-    """Identifier of the version at the client."""
+    """The client's identifier for the version."""
     name: str | None = None
-    """Name for people."""
+    """Display name."""
     description: str | None = None
     """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
     """Runtime environment."""
     inserted_at: datetime | None = None
-    """When it was first seen."""
+    """When the server first received it."""
     updated_at: datetime | None = None
     """When it was last changed."""
 
 
 class AgentSchemaVersionForCreate(AgentSchemaVersionForRegister):
-    """A new schema version: the `details` of the request."""
+    """The `details` in a request that creates a schema version."""
 
     agent_id: str
     """The agent."""
 
 
 class AgentSchemaVersion(WireModel):
-    """The span types and qualities that an agent declared; lists leave the schemas out."""
+    """The span types and quality payloads that an agent declares. Lists omit the schemas."""
 
     type: Literal["agent_schema_version"]
     """Always `agent_schema_version`."""
     id: str
     """Id of the schema version, a PFID."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
-    """Identifier of the schema version at the client."""
+    """The client's identifier for the schema version."""
     content_hash: str | None = None
-    """SHA-256 of the schemas: other content under the same name is another schema version."""
+    """SHA-256 hash of the schemas. Different content with the same identifier is a different
+    schema version.
+    """
     registered_by: str | None = None
-    """Id of the token that registered it first."""
+    """Id of the token that first registered it."""
     environment_id: str | None = None
-    """Environment of the run that it was first registered with."""
+    """Environment of the run that first registered it."""
     span_type_schemas: list[JsonObject] | None = None
     """The span types."""
     span_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the payload by span type."""
+    """Older form: the payload's JSON Schema for each span type."""
     span_result_schemas: dict[str, JsonObject] | None = None
-    """Older form: JSON Schema of the result by span type."""
+    """Older form: the result's JSON Schema for each span type."""
     quality_schemas: list[JsonObject] | None = None
     """The kinds of quality payload."""
     inserted_at: datetime | None = None
-    """When it was first seen."""
+    """When the server first received it."""
     updated_at: datetime | None = None
     """When it was last changed."""

@@ -7,7 +7,7 @@ from remit.models._types import WireModel
 
 
 class ErasureForCreate(WireModel):
-    """Which runs to erase, by exactly one of three, and why."""
+    """The runs to erase, and the reason. Exactly one of the other three fields is required."""
 
     run_id: str | None = None
     """One run."""
@@ -16,7 +16,7 @@ class ErasureForCreate(WireModel):
     subject: str | None = None
     """All runs that were opened with exactly this subject."""
     reason: str
-    """Reason; it is kept in the record."""
+    """Reason, which is stored in the erasure record."""
 
 
 class ErasedResponse(WireModel):
@@ -33,14 +33,14 @@ class ErasedResponse(WireModel):
 
 
 class Erasure(WireModel):
-    """The record of one erasure of one run."""
+    """The record of a run's erasure."""
 
     id: str
     """Id of the record, a PFID."""
     agent_instance_id: str
     """The run."""
     asked_for: Literal["run", "agent", "subject"]
-    """How the run was chosen."""
+    """Kind of request with which the run was selected."""
     reason: str
     """Reason."""
     erased_by: str
@@ -50,7 +50,7 @@ class Erasure(WireModel):
     responses: int
     """Number of idempotency keys whose stored response was removed."""
     inserted_at: datetime
-    """When."""
+    """Time of the erasure."""
 
 
 class ErasureList(WireModel):
@@ -59,4 +59,4 @@ class ErasureList(WireModel):
     status: Literal["success"] = "success"
     """Always `success`."""
     erasures: list[Erasure]
-    """The records; they stay when the run is deleted because of its age."""
+    """The records. They are kept even if the run is deleted because of its age."""

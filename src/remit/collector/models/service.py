@@ -12,45 +12,47 @@ MAX_TEST_SPANS = 100
 
 
 class StepRequest(WireModel):
-    """Body of a request without fields; it may be absent."""
+    """Optional body of a request that does not have fields of its own."""
 
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class GeneratePfidsRequest(WireModel):
-    """Body of a request for ids."""
+    """Body of a request to generate ids."""
 
     count: int = Field(default=1, ge=1, le=MAX_PFIDS)
     """Number of items."""
     account_id: str | None = None
-    """The account whose partition the ids belong to; by default that of the token."""
+    """Id of the account in whose partition the ids are generated. The default is the token's
+    account.
+    """
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class GeneratedPfids(WireModel):
-    """New ids."""
+    """The generated ids."""
 
     pfids: list[str]
     """The ids, in order."""
 
 
 class CreateTestSpansRequest(WireModel):
-    """Request for test spans."""
+    """Body of a request to create test spans."""
 
     agent_instance_id: str
-    """Instance that they belong to."""
+    """Id of the instance in which the spans are created."""
     count: int = Field(default=1, ge=1, le=MAX_TEST_SPANS)
     """Number of items."""
     parent_span_id: str | None = None
-    """Their parent; null at the root."""
+    """Id of the parent span. Null for root spans."""
     idempotency_key: str | None = None
-    """Key that makes a repeated request safe, 1 to 64 characters."""
+    """Key of 1 to 64 characters that makes it safe to repeat the request."""
 
 
 class TestSpansResponse(WireModel):
-    """Response to a request for test spans."""
+    """Response to a request that creates test spans."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -62,11 +64,11 @@ class AgentContext(WireModel):
     """Description of an agent."""
 
     body: str
-    """A text in Markdown, for a language model."""
+    """Description in Markdown, for a language model."""
 
 
 class AgentContextResponse(WireModel):
-    """Response to a request for the description of an agent."""
+    """Response to a request for an agent's description."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -87,17 +89,17 @@ class TokenScopeDetails(WireModel):
     token_scope: str
     """`account` or `agent_deployment`."""
     account_id: str
-    """Account to which it belongs."""
+    """The account that contains it."""
     agent_id: str | None = None
-    """The agent, for the scope `agent_deployment`."""
+    """Id of the agent, for the scope `agent_deployment`."""
     environment_id: str | None = None
-    """The environment, for the same scope."""
+    """Id of the environment, for the same scope."""
     may: str = "write"
-    """Permissions of the token, comma-separated; see `ApiToken.may`."""
+    """Permissions of the token, separated by commas; see `ApiToken.may`."""
 
 
 class OpenApiDocument(WireModel):
-    """The description of the API, OpenAPI 3.1."""
+    """The OpenAPI 3.1 description of the API."""
 
     openapi: str
     """Version of OpenAPI."""
@@ -106,6 +108,6 @@ class OpenApiDocument(WireModel):
     paths: dict[str, Any]
     """All paths."""
     components: JsonObject
-    """Components that the paths refer to."""
+    """Components to which the paths refer."""
     security: list[JsonObject]
     """How requests are authenticated."""

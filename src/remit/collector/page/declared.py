@@ -210,7 +210,7 @@ class Declaration:
 
     @property
     def owner(self) -> str | None:
-        """The person or team that is responsible for the agent."""
+        """The person or team responsible for the agent."""
         return None if self.own is None else self.own.owner
 
     @property

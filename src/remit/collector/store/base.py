@@ -58,11 +58,11 @@ class Readable(Protocol):
 
 
 class Store(Readable, Protocol):
-    """A database; every method may be called from any thread.
+    """A database. All methods can be called from any thread.
 
     Attributes:
-        writes_at_once: The number of writing blocks that one process can have open at once; others
-            wait.
+        writes_at_once: Number of write transactions that one process can have open at the same
+            time. Further transactions wait.
     """
 
     writes_at_once: int
@@ -94,19 +94,21 @@ class Store(Readable, Protocol):
         *,
         pause: Callable[[], bool] | None = None,
     ) -> Removed:
-        """Delete old spans and runs, by the time in their ids, with their idempotency keys.
+        """Delete old spans and runs, with their idempotency keys.
 
-        A run stays as long as one of its spans stays. The deletion uses many small transactions, so
-        other transactions can run in between.
+        The time in a span's or run's id determines its age. A run is kept as long as at least one
+        of its spans is kept. The deletion uses many small transactions, so that other transactions
+        can run in between.
 
         Args:
-            before_us: Time in microseconds since 1970 before which spans and runs are
-                deleted; None deletes neither.
-            payloads_before_us: For spans older than this time, only the payloads are deleted.
-            pause: Called after each transaction; returns whether to continue.
+            before_us: Delete spans and runs that are older than this time, in microseconds since
+                1970. With None, spans and runs are not deleted.
+            payloads_before_us: Delete only the payloads of spans that are older than this time.
+            pause: A function that is called after each transaction and returns whether to continue.
 
         Raises:
-            StoreUnavailableError: The database cannot be used now; the call can be repeated.
+            StoreUnavailableError: If the database is temporarily unavailable. The call can be
+                repeated.
         """
         ...
 
@@ -124,15 +126,15 @@ class Store(Readable, Protocol):
         Several processes may serve a database. One of them leads until it ends.
 
         Raises:
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         ...
 
     def maintain(self) -> None:
-        """Do the regular work of a database; a server calls this every second on a separate thread.
+        """Perform regular maintenance. A server calls this every second on a separate thread.
 
         Raises:
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         ...
 
@@ -145,10 +147,11 @@ class Store(Readable, Protocol):
         ...
 
     def scrub(self) -> None:
-        """Make erased data unreadable in the database's own files.
+        """Make erased data unrecoverable from the database's own files.
 
         Raises:
-            StoreUnavailableError: Another process uses the database; the call can be repeated.
+            StoreUnavailableError: If another process is using the database. The call can be
+                repeated.
         """
         ...
 

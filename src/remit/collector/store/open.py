@@ -23,11 +23,11 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
     """Open a database.
 
     Args:
-        database: Path of an SQLite file, or `postgresql://...`.
-        create: Whether to create a missing file, or missing tables.
+        database: Path of an SQLite file, or a URL `postgresql://...`.
+        create: Whether to create the file or the tables if they do not exist.
 
     Raises:
-        SettingsError: The database was not created by remit, has another version, or does not
+        SettingsError: If the database was not created by remit, has another version, or does not
             exist.
     """
     if is_postgres(database):
@@ -47,7 +47,7 @@ def open_readable(database: Path | str) -> Readable:
     """Open a database to read it and change nothing.
 
     Args:
-        database: Path of an SQLite file, or `postgresql://...`.
+        database: Path of an SQLite file, or a URL `postgresql://...`.
 
     Raises:
         SettingsError: It is not a remit database, holds another schema, or does not exist.

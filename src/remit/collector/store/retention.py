@@ -35,7 +35,7 @@ def forget(
     Args:
         before_us: Spans and runs from before this are deleted; None for none.
         payloads_before_us: Payloads of spans from before this are deleted; None for none.
-        pause: Called after each transaction; returns whether to continue.
+        pause: A function that is called after each transaction and returns whether to continue.
         most_rows: The number of rows of a kind that one transaction looks at.
     """
     deletion = _Deletion(store, pause or (lambda: True), most_rows)

@@ -29,7 +29,7 @@ def upgrade(
     """Apply the changes that a database lacks; return its version before and after.
 
     Args:
-        database: Path of an SQLite file, or `postgresql://...`.
+        database: Path of an SQLite file, or a URL `postgresql://...`.
         read_changes: Returns the changes for a dialect, in order.
 
     Raises:

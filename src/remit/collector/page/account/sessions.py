@@ -71,7 +71,7 @@ class Sessions:
 
         Raises:
             RequestError: 401, it is neither, or is not valid any more; 403, it may not read.
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         with self._store.reading() as tx:
             return self._begun_by(tx, given).account_id
@@ -84,7 +84,7 @@ class Sessions:
 
         Raises:
             RequestError: 401, it is neither, or is not valid any more; 403, it may not read.
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         secret = secrets.token_urlsafe(_SECRET_BYTES)
 
@@ -144,7 +144,7 @@ class Sessions:
 
         Raises:
             RequestError: 401, it has ended, or its token has.
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         with self._store.reading() as tx:
             now_us = self._now_us()
@@ -161,7 +161,7 @@ class Sessions:
         """End sessions.
 
         Raises:
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
 
         def work(tx: Transaction) -> None:
@@ -174,7 +174,7 @@ class Sessions:
         """Return the sessions that *caller* sees: those of an account, or of one token.
 
         Raises:
-            StoreUnavailableError: The database cannot be used now.
+            StoreUnavailableError: If the database is temporarily unavailable.
         """
         with self._store.reading() as tx:
             now_us = self._now_us()
