@@ -28,6 +28,7 @@ from examples.support_desk import TICKETS, Shop, answer
 from remit.cli import main
 from remit.client import Client
 from remit.config import Settings
+from remit.errors import NotFoundError
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.testing import RecordedSpan, isolated
@@ -199,9 +200,10 @@ def arrived(server: Server) -> list[tuple[AgentInstance, list[AgentSpan]]]:
     Their ids have the order of the registrations; one that was tried again comes later.
     """
     with Client(server.url, server.account_token) as client:
-        # With a token of the account, the identifier begins with the project.
-        (agent,) = client.agents.list().summaries
-        assert agent.external_identifier in {f"{DESK}support", f"remit/{DESK}support"}
+        try:
+            agent = client.agents.show(external_identifier=f"remit/{DESK}support")
+        except NotFoundError:  # the one of the deployment's token, which has the name that it got
+            agent = client.agents.show(external_identifier=f"{DESK}support")
         runs = client.agent_instances.list(agent_id=agent.id, sorting="started_at").summaries
         return [
             (
