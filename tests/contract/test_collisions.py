@@ -116,3 +116,18 @@ def test_the_web_ui_shows_both_programs(world: World, store: Store, clock: FakeC
     assert "2 programs use the identifier of this agent." in page
     assert "main:pay" in page
     assert "<b>support</b>" not in page
+
+
+@on_each_store
+def test_a_run_has_the_name_that_its_own_program_gave(world: World) -> None:
+    """Of two programs under one identifier, and after the agent was renamed."""
+    api = agent_of(world)
+    for name in ("Payments", "Weather"):
+        body = {
+            "agent_id": api.agent_id,
+            "agent_version": {"external_identifier": name, "name": name},
+            "agent_schema_version": {"external_identifier": name, "span_type_schemas": []},
+        }
+        assert api.http.post("/api/v1/agent_instance/register", json=body).status_code == 200
+    listed = api.http.get("/api/remit/v1/runs").json()["runs"]
+    assert [run["agent"]["name"] for run in listed] == ["Weather", "Payments"]

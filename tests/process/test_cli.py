@@ -279,4 +279,4 @@ def test_the_example_answers_alone(tmp_path: Path) -> None:
     assert "Your order 1240, the kettle, is shipped." in answered.stdout
     listed = json.loads(remit(tmp_path, "runs", "list", "--json").stdout)
     (identifier,) = [each["agent"]["external_identifier"] for each in listed]
-    assert identifier.endswith("/examples/support_desk:support")
+    assert identifier == "remit/support_desk:support"

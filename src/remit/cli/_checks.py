@@ -40,7 +40,7 @@ from remit.cli._terminal import duration, number_of, printable, size
 from remit.cli._wire import get
 from remit.client._library import httpx
 from remit.config import Settings
-from remit.errors import SettingsError
+from remit.errors import RemitError, SettingsError
 from remit.models.remit_api import CollisionList
 
 UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) still applies."
@@ -89,7 +89,7 @@ def outcomes_here() -> Iterator[Outcome]:
 def _collisions() -> Iterator[Outcome]:
     """Yield the agents that several programs registered in local mode's database."""
     # Imported by name, because it needs the extra `collector`.
-    with suppress(Failed, ModuleNotFoundError, sqlite3.Error):
+    with suppress(Failed, RemitError, ModuleNotFoundError, sqlite3.Error):
         local = import_module("remit.cli._local")
         with local.client_of(None, writing=False) as (client, _):
             yield from collisions_in(client.send(get("/collisions", CollisionList, {})))
