@@ -47,8 +47,8 @@ _COLUMNS: Final = (
     RUN_COLUMNS.replace("r.quality_payloads", f"'{EMPTY}'")
     # The name that the version of the run gave: two programs may share an identifier. An agent
     # without one was not registered by the SDK, which names a version as its agent.
-    + ", CASE WHEN a.external_identifier IS NULL THEN a.name ELSE COALESCE(v.name, a.name) END, "
-    "a.external_identifier"
+    + ", COALESCE(CASE WHEN a.external_identifier IS NOT NULL THEN (SELECT v.name "
+    "FROM agent_versions AS v WHERE v.id = p.agent_version_id) END, a.name), a.external_identifier"
 )
 
 
@@ -168,9 +168,9 @@ def _records(
     """Return the runs of a page of keys, each with the two columns *also* of its key."""
     sql = (
         f"SELECT {also}, r.ref, {_COLUMNS} FROM ({page.sql}) AS k CROSS JOIN runs AS r "
-        "CROSS JOIN run_places AS p CROSS JOIN agents AS a CROSS JOIN agent_versions AS v "
+        "CROSS JOIN run_places AS p CROSS JOIN agents AS a "
         f"WHERE {same_shard(tx, 'r', 'k')}r.ref = k.run_ref AND p.ref = r.place_ref "
-        f"AND a.ref = r.agent_ref AND v.id = p.agent_version_id ORDER BY {order}"
+        f"AND a.ref = r.agent_ref ORDER BY {order}"
     )
     records: list[tuple[RunWithAgent, int, int]] = []
     with_holes: dict[int, int] = {}
