@@ -137,12 +137,14 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
     assert kinds == ["terminated", "violation", "denied", "denied", "denied"]
-    page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
+    page.get_by_role(
+        "link", name="pay_back may move money, but Careful desk forbids it"
+    ).first.click()
     panel = page.locator(".panel")
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
     expect(panel.locator(".reason")).to_have_text(
-        "The agent rules out moving money and financial information. "
-        "The step declares that it does both. It was denied before its first line ran."
+        "The agent forbids moving money and excludes financial information. "
+        "The step declares that it involves both. It was denied before its first line ran."
     )
     violations = [" ".join(row.split()) for row in panel.locator("tr.violation").all_inner_texts()]
     assert violations == [

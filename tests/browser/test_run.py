@@ -62,8 +62,8 @@ def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
     page = tab.open(f"/runs/{run_pages.denied(desk.api)}")
     assert "1 step was denied and did not run: charge" in _notice(page)
     expect(page.locator(".reason")).to_have_text(
-        "The agent rules out moving money and financial information. "
-        "The step declares that it does both."
+        "The agent forbids moving money and excludes financial information. "
+        "The step declares that it involves both."
     )
     violations = page.locator(".sides .violation").all_inner_texts()
     assert [text.split("\n")[0].split("\t")[0] for text in violations] == [
