@@ -22,7 +22,8 @@ from tests.violating import violation
 SAID = (not_compared('a "quoted" step'), violation("desk:pay", "desk:agent", "destroy_data"))
 WRITTEN = [
     {
-        "sentence": 'a "quoted" step could not be compared with any remit because of a fault inside remit'
+        "sentence": 'a "quoted" step could not be compared with any remit '
+        "because of a fault inside remit"
     },
     {
         "sentence": "destroy_data: desk:pay declares allowed, but the agent desk:agent declares "

@@ -196,8 +196,8 @@ remit_test_risks:answer
     undeclared find: destroy_data, minors_data
                think: destroy_data, minors_data
     denied     act: destroy_data
-    leaves     personal_identifiers by find, think (not ruled out)
-               contact_information by find, think (not ruled out)
+    leaves     personal_identifiers through find, think (not ruled out)
+               contact_information through find, think (not ruled out)
 
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,
