@@ -161,7 +161,9 @@ def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     tab.expect("404")
     tab.open(f"/runs/{run}")
     tab.expect("404")
-    expect(tab.page.locator("main")).to_contain_text("No run of this account has this id")
+    expect(tab.page.locator("main")).to_contain_text(
+        "This account does not have a run with this id"
+    )
     for path in (
         f"/runs/{run}/spans/{calls[0]}/read",
         f"/runs/compare?a={run}&b={own}",

@@ -37,7 +37,7 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         page = tab.open(f"/runs/{run_id}")
         notice = _notice(page)
         assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
-        assert "Whether money moved is not recorded." in notice
+        assert "The record does not show whether money moved." in notice
         assert "Steps that may read data (1) began before the failure." in notice
         assert "No step before the failure may update data, destroy data or move money" in notice
         assert re.search(r"The same failure in \d+ runs since", notice)

@@ -174,7 +174,7 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
     first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)
 
     assert first.violated == [(MONEY, 4)]
-    assert "why sort handled financial information, which the agent rules out" in first.questions
+    assert "why sort handled financial information, which the agent excludes" in first.questions
     assert second.violated == []
     assert (second.recipients, second.idle) == ([], ["pay_back"])
     assert MONEY in first.declared.categories

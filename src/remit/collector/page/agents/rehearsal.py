@@ -19,8 +19,8 @@ class Expected(NamedTuple):
     """Why a step would be denied.
 
     Attributes:
-        does: The actions and categories that the agent rules out and the step declares.
-        undeclared: Those that the agent rules out and the step does not declare.
+        does: The actions and categories that the agent forbids or excludes and the step declares.
+        undeclared: The ones that the agent forbids or excludes and the step does not declare.
     """
 
     does: list[str]

@@ -161,7 +161,7 @@ class Entry:
             steps = [step.short for step in self.declared.steps.values() if step.holds(name)]
             met.setdefault(" and ".join(steps), []).append(words(name))
         texts += [
-            f"why {steps} handled {' and '.join(names)}, which the agent rules out"
+            f"why {steps} handled {' and '.join(names)}, which the agent excludes"
             for steps, names in met.items()
         ]
         return texts
