@@ -81,7 +81,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
     expect(page.get_by_text("Tokens: 300 in, 21 out, recorded by 3 of 3 runs.")).to_be_visible()
-    expect(page.get_by_text("of the last 200 completed calls of each step")).to_be_visible()
+    expect(page.get_by_text("cover the last 200 completed calls of each step")).to_be_visible()
 
 
 def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:

@@ -38,8 +38,9 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         notice = _notice(page)
         assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
         assert "The record does not show whether money moved." in notice
-        assert "Steps that may read data (1) began before the failure." in notice
-        assert "No step before the failure may update data, destroy data or move money" in notice
+        assert "Steps that may read data (1) started before the failure." in notice
+        never = "update data, destroy data or move money"
+        assert f"No step before the failure declares that it may {never}" in notice
         assert re.search(r"The same failure in \d+ runs since", notice)
         panel = page.locator("#panel")
         expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
@@ -115,7 +116,7 @@ def test_a_run_is_terminated_without_a_script(browser: Browser, desk: Desk) -> N
         page.get_by_role("button", name="Terminate").click()
         expect(page.locator(".notice.warn")).to_contain_text("enough")
         page = tab.open(f"/runs/{run_id}/terminate")
-        expect(page.locator(".notice")).to_contain_text("It has ended")
+        expect(page.locator(".notice")).to_contain_text("The run has ended")
 
 
 def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk) -> None:
