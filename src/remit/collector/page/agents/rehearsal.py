@@ -28,7 +28,7 @@ class Expected(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """By which steps data of some categories may leave.
+    """Steps through which data of some categories can leave.
 
     Attributes:
         takes: The steps by which they are declared to leave.
