@@ -41,7 +41,7 @@ def test_the_table_goes_on_after_the_first_page(
     monkeypatch.setattr("remit.collector.page.data.denied.MOST_LINES", 102)
     *rows, last = _rows(http)
     assert len(rows) == 102
-    assert last["what"].startswith("only the newest 102 entries are here")
+    assert last["what"].startswith("only the newest 102 entries are included")
 
 
 @pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy denied"])

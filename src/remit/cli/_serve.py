@@ -139,7 +139,7 @@ class ServeCommand(click.Command):
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://...; by default the database of local mode.",
+    help="Database: a file, or postgresql://... By default, the database of local mode.",
 )
 @_option(
     "--workers",

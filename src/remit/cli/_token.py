@@ -68,7 +68,7 @@ def token() -> None:
     "--expires",
     type=FUTURE,
     metavar="TIME",
-    help="Expiry time: 90d or 12h from now, or ISO 8601, such as 2027-01-01. The default is never.",
+    help="Expiry: a duration such as 90d or 12h, or a time such as 2027-01-01. Default: never.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print only the token.")
 @click.option(

@@ -156,7 +156,7 @@ RULES: Final = (
         "name",
         ("name:password",),
         "the value next to a name",
-        "the name is that of a password, a token, a key, a cookie or similar",
+        "the name suggests a password, a token, a key, a cookie or a similar secret",
         "for a parameter, a span type or the process",
     ),
     Rule(

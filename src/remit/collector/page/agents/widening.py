@@ -141,7 +141,7 @@ def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterato
             else f"would be denied: {len(reason.undeclared)} of the agent's limits are undeclared"
         )
     elif new.own is not None and step.kind:
-        follows = "runs under deny: it has no effect"
+        follows = "runs under deny, because it has no effect of its own"
     yield Change(Group.WIDENS, Kind.STEP, step.name, "", ABSENT, _summary(step), follows)
     if step.undeclared:
         count = f"{step.undeclared} of {ALL_WORDS} actions and categories: ask its author"
@@ -244,7 +244,7 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
 def _field(old: Said, new: Said) -> str:
     if old.rule and not new.rule and new.there:
         return "no longer redacted"
-    return "redacted now" if new.rule and not old.rule and old.there else ""
+    return "now redacted" if new.rule and not old.rule and old.there else ""
 
 
 def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
