@@ -74,7 +74,7 @@ def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
 
 
 def exits(declared: Declaration, denied: Mapping[str, Expected]) -> list[Exit]:
-    """Return by which steps the categories that the steps take or give may leave.
+    """Return the steps through which the categories that the steps take or give can leave.
 
     A step whose declaration violates the remit is denied and sends nothing.
     """

@@ -103,7 +103,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
             listed += _fields(before, after)
     known = old.own or new.own
     if known is not None:
-        # A version that does not declare the agent rules nothing out.
+        # A version that does not declare the agent has no limits.
         own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
         listed += _together(_own_words(own, new_own))
         listed += _fields(own, new_own)
