@@ -56,7 +56,7 @@ STATUSES: Final = (
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),
-    ("remit", "The limits of an agent: the actions and data that its program allows."),
+    ("remit", "The limits of an agent: the actions and data that its author allows."),
     ("may", "The agent or the step declares that it may take this action."),
     (
         "never",
