@@ -36,8 +36,8 @@ REFUSAL, REFUSED_DATA = violations_of(
 )
 EXCEEDS: Final = violation("shop:purge", "shop:support", "destroy_data")
 TOLD: Final = (
-    "Policy denied this step and it did not run, because it involves financial transactions, "
-    "which this agent may not do"
+    "Policy denied this step and it did not run, because it involves an action that "
+    "this agent may not take (financial transactions)"
 )
 
 

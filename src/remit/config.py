@@ -352,7 +352,7 @@ def api_root(url: str) -> str:
     bare = url.rstrip("/")
     root = bare.removesuffix(API_PATH).rstrip("/")
     if root != bare:
-        logger.warning("api_url ends in %s, which is cut off: requests add it", API_PATH)
+        logger.warning("api_url ends in %s, which remit removes, because requests add it", API_PATH)
     return root
 
 

@@ -64,7 +64,7 @@ SIDES: Final[Mapping[str, str]] = {
 }
 """By part of a data risk, the words after a category in a sentence."""
 
-_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "does not declare {}"}
+_DOES: Final = {"allowed": "allows {}", "included": "handles {}", "unknown": "does not declare {}"}
 _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
@@ -169,22 +169,21 @@ class DeniedError(RemitError):
         does not contain names of steps, agents or files. `str(error)` ends with it.
         """
         return (
-            f"Policy denied this step and it did not run, because {self._why()}; do not call it "
-            "again, not even with other arguments: answer without it, or say that a person has to "
+            f"Policy denied this step and it did not run, because {self._why()}. Do not call it "
+            "again, even with other arguments. Answer without it, or say that a person has to "
             "do it."
         )
 
     def _why(self) -> str:
         named = [violation for violation in self.violations if violation.name]
-        involved = [violation.name for violation in named if violation.word != "unknown"]
-        unknown = [violation.name for violation in named if violation.word == "unknown"]
+        involved = [violation for violation in named if violation.word != "unknown"]
+        unknown = [violation for violation in named if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
-        reasons += [f"involves {_spoken(involved)}"] if involved else []
-        reasons += [f"does not rule out {_spoken(unknown)}"] if unknown else []
+        reasons += [f"involves {_not_allowed(involved)}"] if involved else []
+        reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
         if not reasons:
-            return "it is not known to stay within what this agent may do"
-        forbidden = ", which this agent may not do or handle" if named else ""
-        return f"it {' and '.join(reasons)}{forbidden}"
+            return "it could not be checked against this agent's limits"
+        return f"it {' and '.join(reasons)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
@@ -240,6 +239,16 @@ def listed(words: Iterable[str]) -> str:
     """Return *words* as an enumeration, each once: `read_data, destroy_data and health_data`."""
     *most, last = dict.fromkeys(words)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _not_allowed(violations: Sequence[Violation]) -> str:
+    """Return the actions and the data of *violations* in the words of a sentence."""
+    actions = {violation.name: None for violation in violations if violation.part not in SIDES}
+    data = {violation.name: None for violation in violations if violation.part in SIDES}
+    one_or_more = "an action" if len(actions) == 1 else "actions"
+    kinds = [f"{one_or_more} that this agent may not take ({_spoken(actions)})"] if actions else []
+    kinds += [f"data that this agent may not handle ({_spoken(data)})"] if data else []
+    return " and ".join(kinds)
 
 
 def _spoken(words: Iterable[str]) -> str:

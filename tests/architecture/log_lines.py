@@ -31,7 +31,7 @@ COMPUTED: Final = {
         f"a run could not be opened at the server because of a fault inside remit{ANY}",
     ),
     "_record/spans.py": (
-        f"{ANY} declares it excluded, but got a value that this run redacted as such data",
+        f"{ANY} excludes it, but received a value that this run redacted as {ANY}",
     ),
     "cli/_serve.py": (
         f"{ANY} can be reached from other machines; every request needs a token{ANY}",

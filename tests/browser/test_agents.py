@@ -71,7 +71,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     """A rule redacted what the agent rules out, and a step ran that is not declared."""
     page = tab.open(f"/agents/{support}?view=activity")
     expect(page.locator(".notice .lead")).to_have_text(
-        "Found authentication and secrets, which the agent rules out: 3 values in read. "
+        "Found authentication and secrets, which the agent excludes: 3 values in read. "
         "2 undeclared steps ran."
     )
     expect(page.locator("section").filter(has_text="Undeclared steps that ran")).to_contain_text(
@@ -81,7 +81,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
     expect(page.get_by_text("Tokens: 300 in, 21 out, recorded by 3 of 3 runs.")).to_be_visible()
-    expect(page.get_by_text("of the last 200 completed calls of each step")).to_be_visible()
+    expect(page.get_by_text("cover the last 200 completed calls of each step")).to_be_visible()
 
 
 def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:
@@ -108,12 +108,12 @@ def test_two_versions_are_compared(tab: Tab, support: str) -> None:
     """The verdict first; the declarations of both as JSON."""
     page = tab.open(f"/agents/{support}?view=versions")
     lead = page.locator(".notice .lead")
-    expect(lead).to_have_text("2.0 widens the declarations of 1.0: 2 new steps.")
+    expect(lead).to_have_text("2.0 allows more than 1.0: 2 new steps.")
     with page.expect_download() as download:
         page.get_by_role("link", name="JSON of both").click()
     assert download.value.suggested_filename == "versions.json"
     page.get_by_role("link", name="1.0").click()
-    expect(page.locator(".notice .lead")).to_contain_text("2.0 widens the declarations of 1.0")
+    expect(page.locator(".notice .lead")).to_contain_text("2.0 allows more than 1.0")
 
 
 def test_a_token_of_a_deployment_sees_its_agent_alone(

@@ -137,12 +137,14 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
     )
     kinds = [text.split("\t")[0] for text in page.locator("tbody tr:has(.s)").all_inner_texts()]
     assert kinds == ["terminated", "violation", "denied", "denied", "denied"]
-    page.get_by_role("link", name="pay_back may move money; Careful desk never does").first.click()
+    page.get_by_role(
+        "link", name="pay_back may move money, but Careful desk forbids it"
+    ).first.click()
     panel = page.locator(".panel")
     expect(panel.get_by_role("heading", level=2)).to_have_text("pay_back was denied")
     expect(panel.locator(".reason")).to_have_text(
-        "The agent rules out moving money and financial information. "
-        "The step declares that it does both. It was denied before its first line ran."
+        "The agent forbids moving money and excludes financial information. "
+        "The step declares that it involves both. It was denied before its first line ran."
     )
     violations = [" ".join(row.split()) for row in panel.locator("tr.violation").all_inner_texts()]
     assert violations == [
@@ -161,7 +163,7 @@ def test_a_denied_step_is_shown_with_both_declarations(look: Tab) -> None:
 def test_nothing_was_denied(look: Tab, agents: DeclaredAgents) -> None:
     """The page says so, and what is known of the settings."""
     page = look.open(f"/denied?agent={agents.agents['Mail sorter']}")
-    assert lead(page).startswith("Nothing that matches was denied in this time. 1 agent denies")
+    assert lead(page).startswith("Nothing that matches was denied in this period. 1 agent denies")
 
 
 def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
@@ -177,10 +179,10 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
     assert "missing: all 17 categories" in cells["Mail sorter"][2]
     assert "observed in 7 steps, undeclared" in " ".join(cells["Mail sorter"][3].split())
     assert (
-        "financial information\nobserved in 3 steps, though ruled out" in cells["Claims triage"][2]
+        "financial information\nobserved in 3 steps, although excluded" in cells["Claims triage"][2]
     )
     gaps = page.locator("#gaps tbody tr", has_text="Claims triage").inner_text()
-    assert "why sort handled financial information, which the agent rules out" in gaps
+    assert "why sort handled financial information, which the agent excludes" in gaps
     page.get_by_label("Missing").select_option("purpose")
     page.get_by_role("button", name="Show").click()
     assert "missing=purpose" in page.url
@@ -219,7 +221,7 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
     first.get_by_role("link", name="Revoke ci-nightly").click()
     page.get_by_role("link", name="Keep it").click()
     page.get_by_role("link", name="Revoke ci-nightly").click()
-    page.get_by_role("button", name="Revoke for good").click()
+    page.get_by_role("button", name="Revoke permanently").click()
     expect(page.locator(".toks")).not_to_contain_text("ci-nightly")
     assert lead(page).startswith("The server is ready")
     shown = desk.api.get("/api_token").json()["summaries"]

@@ -76,7 +76,7 @@ def test_two_runs_are_compared(desk: Desk, tab: Tab) -> None:
     assert page.url.endswith(f"?a={older}&b={newer}")
     expect(page.locator(".notice")).to_contain_text(
         "charge failed after 6.36 s; in the older run it took 410 ms. "
-        "Before the failure, both did the same 8 steps, except for chat, which 1.5.0 added."
+        "Before the failure, both ran the same 8 steps, except for chat, which 1.5.0 added."
     )
     expect(page.locator(".notice")).to_contain_text(
         "Shop.close_order and write were never reached."
@@ -161,7 +161,9 @@ def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     tab.expect("404")
     tab.open(f"/runs/{run}")
     tab.expect("404")
-    expect(tab.page.locator("main")).to_contain_text("No run of this account has this id")
+    expect(tab.page.locator("main")).to_contain_text(
+        "This account does not have a run with this id"
+    )
     for path in (
         f"/runs/{run}/spans/{calls[0]}/read",
         f"/runs/compare?a={run}&b={own}",

@@ -37,9 +37,10 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         page = tab.open(f"/runs/{run_id}")
         notice = _notice(page)
         assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
-        assert "Whether money moved is not recorded." in notice
-        assert "Steps that may read data (1) began before the failure." in notice
-        assert "No step before the failure may update data, destroy data or move money" in notice
+        assert "The record does not show whether money moved." in notice
+        assert "Steps that may read data (1) started before the failure." in notice
+        never = "update data, destroy data or move money"
+        assert f"No step before the failure declares that it may {never}" in notice
         assert re.search(r"The same failure in \d+ runs since", notice)
         panel = page.locator("#panel")
         expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
@@ -62,8 +63,8 @@ def test_a_denial_shows_both_declarations(tab: Tab, desk: Desk) -> None:
     page = tab.open(f"/runs/{run_pages.denied(desk.api)}")
     assert "1 step was denied and did not run: charge" in _notice(page)
     expect(page.locator(".reason")).to_have_text(
-        "The agent rules out moving money and financial information. "
-        "The step declares that it does both."
+        "The agent forbids moving money and excludes financial information. "
+        "The step declares that it involves both."
     )
     violations = page.locator(".sides .violation").all_inner_texts()
     assert [text.split("\n")[0].split("\t")[0] for text in violations] == [
@@ -115,7 +116,7 @@ def test_a_run_is_terminated_without_a_script(browser: Browser, desk: Desk) -> N
         page.get_by_role("button", name="Terminate").click()
         expect(page.locator(".notice.warn")).to_contain_text("enough")
         page = tab.open(f"/runs/{run_id}/terminate")
-        expect(page.locator(".notice")).to_contain_text("It has ended")
+        expect(page.locator(".notice")).to_contain_text("The run has ended")
 
 
 def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk) -> None:

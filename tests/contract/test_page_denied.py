@@ -41,7 +41,7 @@ def test_the_table_goes_on_after_the_first_page(
     monkeypatch.setattr("remit.collector.page.data.denied.MOST_LINES", 102)
     *rows, last = _rows(http)
     assert len(rows) == 102
-    assert last["what"].startswith("only the newest 102 entries are here")
+    assert last["what"].startswith("only the newest 102 entries are included")
 
 
 @pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy denied"])
@@ -51,7 +51,7 @@ def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, na
     denied = denial(step, violation(step, "shop:careful", "financial_transactions"))
     History(store).run(minutes(5), steps={name: denied})
     text = html.unescape(http.get("/runs?from=all").text)
-    assert "it does financial_transactions, which the agent shop:careful forbids" in text
+    assert "it allows financial_transactions, which the agent shop:careful forbids" in text
 
 
 AT = datetime.now(UTC).replace(microsecond=123_000)

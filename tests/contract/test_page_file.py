@@ -145,4 +145,4 @@ def test_a_file_has_a_limit(
         story.end(step, ms=ms + 1)
     html = http.get(f"/runs/{story.finish('complete')}/file/values").text
     assert html.count('<article class="panel print"') == 2
-    assert "The panels below show 2 steps; the others are only in the tree." in html
+    assert "The panels below show 2 steps. The other steps are only in the tree." in html

@@ -131,6 +131,6 @@ def test_a_list_without_a_running_run_says_where_one_is_ended(
     world.account().instance("complete")
     page = http.get("/runs?from=all&status=active").text
     assert "<b>No run is running.</b> Without <b>status running</b>, 1 would match." in page
-    assert "has the button <b>Terminate</b> if your token may write" in page
-    assert "No run of this time is running." in http.get("/runs?status=active").text
+    assert "the page of a running run shows the button <b>Terminate</b>" in page
+    assert "No run in this period is running." in http.get("/runs?status=active").text
     assert "No run matches." in http.get("/runs?status=active&purpose=eval").text

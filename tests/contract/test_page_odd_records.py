@@ -28,7 +28,12 @@ def http(store: Store) -> httpx.Client:
     "violations",
     [
         "all",
-        ["destroy_data: charge says allowed, the agent a:b says disallowed", 7, None, [[]]],
+        [
+            "destroy_data: charge declares allowed, but the agent a:b declares disallowed",
+            7,
+            None,
+            [[]],
+        ],
         [{"sentence": ["charge"]}, {"sentence": "charge", "name": 5}],
         [{**NAMED, "part": "charge"}, {**NAMED, "limit": "charge"}, {**NAMED, "word": "excluded"}],
         [{**NAMED, "sentence": "charge" * 1_000, "agent": "a:b" * 1_000}] * 300,

@@ -82,8 +82,8 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
 
     assert len(never) == 1
     assert len(held) == 5
-    assert _named(lead, "the agent rules out") == never
-    assert _named(lead, "a step rules out") == shown.keys() - never - held
+    assert _named(lead, "the agent excludes") == never
+    assert _named(lead, "a step excludes") == shown.keys() - never - held
     assert "in step4." in lead
 
 
@@ -97,13 +97,18 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
         "Under deny , all of its 1 declared step would run; "
         "1 more is undeclared and would be denied: score_pages ."
     ) in page
-    assert "No declared step would be denied, because each one rules out" in page
     assert (
-        "score_pages would be denied: this step has no declaration "
-        "and does not rule out what the agent rules out." in page
+        "No declared step would be denied, because each one declares that it does not use" in page
+    )
+    assert (
+        "score_pages would be denied. This step has no declaration, so it may use actions or data "
+        "that the agent forbids or excludes." in page
     )
     happened = _text(reader, f"/agents/{agent}?view=activity", "<main", "</main>")
-    assert "Under deny , score_pages would be denied" in happened
+    assert (
+        "Under deny , score_pages would be denied, because it does not declare whether it uses "
+        "the actions and data that the agent forbids or excludes."
+    ) in happened
 
 
 def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) -> None:
@@ -115,10 +120,10 @@ def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) 
     agent = _agent(reader.api, types, {"desk:read": {}})
 
     rest = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
-    assert rest.endswith("none none ruled out by 1 of 1 agent")
+    assert rest.endswith("none none excluded by 1 of 1 agent")
     assert "undeclared" not in rest
     table = _text(reader, f"/map?agent={agent}&show=not_ruled_out", 'id="table"', "</main>")
-    assert "Everything is ruled out or declared." in table
+    assert "Everything is declared or excluded." in table
     assert "contact information" not in table
 
 
@@ -129,9 +134,9 @@ def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> Non
     agent = _agent(reader.api, [_type("desk:support", sides)], {})
 
     rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
-    ruled_out, _, undeclared = rows.partition("ruled out by 1 of 1 agent ")
+    ruled_out, _, undeclared = rows.partition("excluded by 1 of 1 agent ")
     assert ruled_out == f"{second.replace('_', ' ')} none none "
-    assert undeclared.endswith("none undeclared in 1 of 1 agent taken by no declared step none")
+    assert undeclared.endswith("none undeclared in 1 of 1 agent no declared step takes it none")
 
 
 def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:

@@ -120,7 +120,7 @@ def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.C
     run_id = run_pages.handled(world.account())
     notice = _notice(http, run_id)
     assert "2 of its 4 steps failed and were handled: charge twice." in notice
-    assert "Whether money moved by charge is not recorded." in notice
+    assert "The record does not show whether money moved by charge." in notice
     assert "financial transactions 2" in _words(http.get(f"/runs/{run_id}").text)
 
 
@@ -195,7 +195,7 @@ def test_a_run_of_another_account_does_not_exist(world: World, http: httpx.Clien
     for run_id in (foreign, NOBODY):
         answer = http.get(f"/runs/{run_id}")
         assert answer.status_code == HTTPStatus.NOT_FOUND
-        assert "No run of this account has this id" in answer.text
+        assert "This account does not have a run with this id" in answer.text
     for tail in ("/export", "/print", "/terminate"):
         assert http.get(f"/runs/{foreign}{tail}").status_code == HTTPStatus.NOT_FOUND
 

@@ -347,9 +347,9 @@ def test_pages_say_whether_an_access_log_is_kept(
             "Its access log records which pages you open.",
             "It does not record which pages you open.",
         ),
-        ("/account", "kept: it records who opened which page", "not kept"),
-        (here, "The access log records it.", "This server keeps no access log."),
-        (f"{here}/part", "The access log records it.", "This server keeps no access log."),
+        ("/account", "on: it records who opened which page", "off<small>"),
+        (here, "The access log records this.", "This server keeps no access log."),
+        (f"{here}/part", "The access log records this.", "This server keeps no access log."),
     )
     without = signed_in(store)
     for path, kept, not_kept in pages:

@@ -73,14 +73,14 @@ def test_a_rollback_narrows_what_the_newer_version_widened(http: httpx.Client, a
     page = f"/agents/{agent}?view=versions"
     assert (
         _lead(http, page)
-        == "1.0 does not widen any declaration of 2.0 <b>&. 2 changes narrow the declarations."
+        == "1.0 does not allow more than 2.0 <b>&. 2 changes narrow the declarations."
     )
 
     newer, older = _compared(http, page)
     forwards = f"{page}&a={older}&b={newer}"
 
     assert _lead(http, forwards).startswith(
-        "2.0 <b>& widens the declarations of 1.0: 1 new step, 1 word that allows more."
+        "2.0 <b>& allows more than 1.0: 1 new step, 1 less strict declaration."
     )
 
 
@@ -92,6 +92,6 @@ def test_an_address_names_versions_for_people(http: httpx.Client, agent: str) ->
 
     renamed = f"/agents/{agent}?view=versions&a=x~{older[-8:]}&b=y~{newer[-8:]}"
 
-    assert _lead(http, renamed).startswith("1.0 does not widen any")
+    assert _lead(http, renamed).startswith("1.0 does not allow more")
     assert http.get(f"/agents/{agent}?version={newer}").status_code == 200
     assert http.get(f"/agents/{agent}?view=versions&a=1.0").status_code == 422

@@ -265,7 +265,7 @@ def test_a_refused_call_is_not_sent() -> None:
                 unknown = await client.call_tool("fail")
         assert refused.is_error
         assert text_of(refused).startswith("Policy denied this step and it did not run")
-        assert "does not rule out financial transactions" in text_of(unknown)
+        assert "may involve an action that this agent may not take" in text_of(unknown)
         assert shop.calls == [("look_up", "A")]
         statuses = [span.status for span in recorder.spans()]
         assert statuses == ["failed", "complete", "failed"]

@@ -62,8 +62,8 @@ def test_each_event_has_a_line(tmp_path: Path) -> None:
         r"INFO remit erased 1 run by token \w{32}: 1 span, \d+ responses", lines[1]
     ), lines[1]
     assert lines[2] == (
-        "WARNING remit a token was rejected: GET /api/v1/agent from 127.0.0.1; others from there "
-        "are not logged for a minute"
+        "WARNING remit a token was rejected: GET /api/v1/agent from 127.0.0.1; further ones from "
+        "there are not logged for a minute"
     )
     assert lines[3:] == ["INFO remit stopped"]
     assert not re.search("secret|Ada", ended.errors)

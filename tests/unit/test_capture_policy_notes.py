@@ -21,9 +21,13 @@ from tests.violating import violation
 
 SAID = (not_compared('a "quoted" step'), violation("desk:pay", "desk:agent", "destroy_data"))
 WRITTEN = [
-    {"sentence": 'a fault inside remit kept a "quoted" step from being compared with any remit'},
     {
-        "sentence": "destroy_data: desk:pay says allowed, the agent desk:agent says disallowed",
+        "sentence": 'a "quoted" step could not be compared with any remit '
+        "because of a fault inside remit"
+    },
+    {
+        "sentence": "destroy_data: desk:pay declares allowed, but the agent desk:agent declares "
+        "disallowed",
         "part": "action_profile",
         "name": "destroy_data",
         "word": "allowed",

@@ -470,7 +470,7 @@ def test_other_versions_and_modules_are_told_at_the_end(
     assert text.startswith("Nothing changed.")
     assert "Made with pydantic 2.12.4 and 2.13: " in text
     assert "Made with remit 0.1.0 and unknown: " in text
-    assert "Made of different modules: desk -> none." in text
+    assert "Made from different modules: desk -> none." in text
 
 
 @each(
@@ -656,7 +656,7 @@ def test_places_that_are_redacted_alike_are_one_line(tmp_path: Path) -> None:
     assert lines[:3] == [
         "step find",
         "  weakens  'age' in the result: integer, redacted: classification:secret -> string",
-        "  weakens  the whole, 'city' in the result: redacted: classification:secret -> recorded",
+        "  weakens  the value, 'city' in the result: redacted: classification:secret -> recorded",
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
 ) -> None:
     """By what it declares and by what its types show, as at run time."""
     assert step(report, "act")["violations"] == [
-        f"destroy_data: act says allowed, the agent {NAME}:answer says disallowed"
+        f"destroy_data: act declares allowed, but the agent {NAME}:answer declares disallowed"
     ]
     assert step(report, "find")["violations"] == []
 
@@ -196,13 +196,14 @@ remit_test_risks:answer
     undeclared find: destroy_data, minors_data
                think: destroy_data, minors_data
     denied     act: destroy_data
-    leaves     personal_identifiers by find, think (not ruled out)
-               contact_information by find, think (not ruled out)
+    leaves     personal_identifiers through find, think (not ruled out)
+               contact_information through find, think (not ruled out)
 
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,
                  financial_transactions, external_communication
-    violations destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
+    violations destroy_data: act declares allowed, but the agent remit_test_risks:answer declares
+                 disallowed
     undeclared params: all
                result: all
 

@@ -180,7 +180,10 @@ def test_a_duration_is_told_in_the_unit_that_fits(seconds: float, text: str) -> 
 
 def test_a_step_that_exceeds_its_agents_remit_says_so_below_its_parameters() -> None:
     """What remit added to the payload is not shown as one of them."""
-    said = "financial_transactions: shop:pay says allowed, the agent shop:answer says disallowed"
+    said = (
+        "financial_transactions: shop:pay declares allowed, but the agent shop:answer declares "
+        "disallowed"
+    )
     payload = {"order": 7, "$remit": {"violations": [{"sentence": said}]}}
     drawing = shown(record(ROOT, span("pay", "root", payload=payload))).splitlines()
     assert drawing[-2].strip() == "order=7"

@@ -255,7 +255,7 @@ def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
         assert HttpClient(url, TOKEN).target.url == root
         assert Settings(api_url=url).api_url == root
     assert [record.getMessage() for record in caplog.records] == [
-        "api_url ends in /api/v1, which is cut off: requests add it"
+        "api_url ends in /api/v1, which remit removes, because requests add it"
     ]
 
 

@@ -15,8 +15,8 @@ from tests.governed import BODIES
 from tests.subtests import each
 
 AFTER = (
-    "; do not call it again, not even with other arguments: answer without it, or say that a "
-    "person has to do it."
+    ". Do not call it again, even with other arguments. Answer without it, or say that a person "
+    "has to do it."
 )
 
 
@@ -73,8 +73,8 @@ def refusal(step: Callable[[], object]) -> DeniedError:
 def test_a_model_is_told_that_policy_refused_the_step_why_and_what_to_do() -> None:
     """Models try again, or work around a refusal, if one of the four is missing."""
     assert refusal(pay).for_model() == (
-        "Policy denied this step and it did not run, because it involves financial transactions, "
-        f"which this agent may not do or handle{AFTER}"
+        "Policy denied this step and it did not run, because it involves an action that "
+        f"this agent may not take (financial transactions){AFTER}"
     )
 
 
@@ -82,8 +82,8 @@ def test_every_reason_is_named_once() -> None:
     """Also if two agents forbid the same."""
     assert refusal(clerk).for_model().count("financial transactions") == 1
     assert (
-        "because it involves financial transactions and minors data, which this agent may not do "
-        "or handle;"
+        "because it involves an action that this agent may not take (financial transactions) and "
+        "data that this agent may not handle (minors data). Do not"
     ) in refusal(enroll).for_model()
 
 
@@ -91,8 +91,8 @@ def test_a_step_that_says_nothing_is_told_apart_from_one_that_exceeds() -> None:
     """Policy refuses what is unknown as well."""
     said = refusal(undeclared).for_model()
     assert (
-        "because it does not rule out financial transactions and minors data, which this agent "
-        "may not do or handle"
+        "because it may involve an action that this agent may not take (financial transactions) "
+        "and data that this agent may not handle (minors data)"
     ) in said
     assert "involves" not in said
 
@@ -109,10 +109,12 @@ def test_the_name_of_a_step_changes_nothing_of_the_reason(name: str) -> None:
     error = refusal(block)
     named = [violation for violation in error.violations if violation.word != "unknown"]
     assert [(each.name, each.agent) for each in named] == [("financial_transactions", agent)]
-    assert "\n".join(map(str, error.violations)).startswith(f"financial_transactions: {name} says")
+    assert "\n".join(map(str, error.violations)).startswith(
+        f"financial_transactions: {name} declares"
+    )
     only = DeniedError(name, named)
     assert str(only).partition(". ")[0] == (
-        f"{name} was denied: it does financial_transactions, which the agent {agent} forbids"
+        f"{name} was denied: it allows financial_transactions, which the agent {agent} forbids"
     )
     assert "Say what it does" not in str(only)
 
@@ -123,7 +125,7 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
         pay()
     said = raised.value.for_model()
     assert said.startswith("Policy denied this step and it did not run, because it was called ")
-    assert "outside any run and involves financial transactions" in said
+    assert "outside any run and involves an action that this agent may not take" in said
     with isolated(outside_run="deny"), pytest.raises(DeniedError) as raised:
         pay()
     assert raised.value.for_model().endswith(AFTER)
@@ -141,8 +143,8 @@ def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
 def test_a_reason_that_policy_did_not_write_is_not_repeated(error: DeniedError) -> None:
     """It may hold names of anything."""
     assert error.for_model() == (
-        "Policy denied this step and it did not run, because it is not known to stay within what "
-        f"this agent may do{AFTER}"
+        "Policy denied this step and it did not run, because it could not be checked "
+        f"against this agent's limits{AFTER}"
     )
 
 
@@ -159,7 +161,9 @@ def test_the_message_of_the_error_ends_with_it(step: Callable[[], object]) -> No
     """Several frameworks hand `str(error)` to the model."""
     error = refusal(step)
     cause = (
-        "does financial_transactions" if step is pay else "does not declare financial_transactions"
+        "allows financial_transactions"
+        if step is pay
+        else "does not declare financial_transactions"
     )
     assert str(error).startswith(f"{error.step} was denied: it {cause}, which the agent ")
     assert str(error).endswith(f". {error.for_model()}")
@@ -171,7 +175,9 @@ def test_a_terminated_run_gives_its_reason_without_advice_to_a_model() -> None:
     """Nothing of that run runs any more."""
     with isolated(on_violation="terminate"), desk.run(), pytest.raises(RunTerminated) as raised:
         pay()
-    said = "tests.unit.test_denied_for_model:pay was denied: it does financial_transactions, which"
+    said = (
+        "tests.unit.test_denied_for_model:pay was denied: it allows financial_transactions, which"
+    )
     assert said in str(raised.value)
     assert "Policy denied" not in str(raised.value)
 

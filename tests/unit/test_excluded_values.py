@@ -87,8 +87,8 @@ def note(event: object) -> None:
 def said(step: str, category: str = CONTACT) -> Violation:
     """Return a finding."""
     return Violation(
-        f"{category} in the params: {step} declares it excluded, but got a value that this run "
-        "redacted as such data"
+        f"{category} in the params: {step} excludes it, but received a value that this run "
+        f"redacted as {category}"
     )
 
 

@@ -60,8 +60,8 @@ def test_what_was_refused_and_why_is_on_the_span(kind: str) -> None:
     assert error["message"] == str(raised.value)
     assert error["violations"] == list(map(fields_of, raised.value.violations))
     assert error["violations"][0] == {
-        "sentence": f"financial_transactions: {span.name} says allowed, the agent "
-        "tests.governed:agent says disallowed",
+        "sentence": f"financial_transactions: {span.name} declares allowed, but the agent "
+        "tests.governed:agent declares disallowed",
         "part": "action_profile",
         "name": "financial_transactions",
         "word": "allowed",
@@ -146,7 +146,7 @@ def test_the_log_names_both_declarations_and_where_they_stand(
     (line,) = lines(caplog)
     assert re.match(
         r"tests\.governed:pay \(\S+governed\.py:\d+\) violates the remit: "
-        r"it does financial_transactions, which the agent "
+        r"it allows financial_transactions, which the agent "
         rf"tests\.governed:agent \(\S+governed\.py:\d+\) forbids; .*{outcome}",
         line,
     )

@@ -241,7 +241,7 @@ def test_annotations_are_read_at_import_only_for_who_excludes_something(
         assert bool(TOLD) is read
 
 
-SAYS = f"{CONTACT} in the params: write says included, the agent "
+SAYS = f"{CONTACT} in the params: write declares included, but the agent "
 
 
 def test_a_ceiling_holds_for_what_only_the_types_show() -> None:

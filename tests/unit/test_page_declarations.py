@@ -174,7 +174,7 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
     first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)
 
     assert first.violated == [(MONEY, 4)]
-    assert "why sort handled financial information, which the agent rules out" in first.questions
+    assert "why sort handled financial information, which the agent excludes" in first.questions
     assert second.violated == []
     assert (second.recipients, second.idle) == ([], ["pay_back"])
     assert MONEY in first.declared.categories
@@ -186,7 +186,7 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
     violations = of_one_agent([not_compared("shop:pay_back"), REFUSAL, REFUSED_DATA, OF_ANOTHER])
     assert [violation.name for violation in violations] == ["financial_transactions", MONEY]
     summary = summary_of(violations[0], agent="Careful desk")
-    assert summary == "may move money; Careful desk never does"
+    assert summary == "may move money, but Careful desk forbids it"
     careful = agent("Careful desk")
     both = sides_of(careful.steps["shop:pay_back"], careful.own, violations)
     assert [(word.step, word.agent) for word in both.violated] == [
@@ -210,18 +210,22 @@ def test_the_violations_of_a_step_become_two_declarations() -> None:
 @pytest.mark.parametrize(
     ("word", "reason", "summary"),
     [
-        ("allowed", "The step declares that it does it.", "may destroy data; Desk never does"),
+        (
+            "allowed",
+            "The step declares that it does this.",
+            "may destroy data, but Desk forbids it",
+        ),
         (
             "unknown",
-            "The step does not declare it.",
-            "does not declare destroying data; Desk never does",
+            "The step does not declare whether it does this.",
+            "leaves destroying data undeclared, but Desk forbids it",
         ),
     ],
 )
 def test_a_reason_says_the_violation(word: str, reason: str, summary: str) -> None:
     """Even if the step does not declare it."""
     found = violation("a:step", "a:desk", "destroy_data", word)
-    assert reason_of([found]) == f"The agent rules out destroying data. {reason}"
+    assert reason_of([found]) == f"The agent forbids destroying data. {reason}"
     assert summary_of(found, agent="Desk") == summary
     assert reason_of([]) == ""
 

@@ -14,8 +14,10 @@ REMIT = risk(
     excludes="health_and_medical",
     classification="internal",
 )
-MONEY = "financial_transactions: desk:pay says {}, the agent desk:agent says disallowed"
-HEALTH = "health_and_medical in the {}: desk:pay says {}, the agent desk:agent says excluded"
+MONEY = "financial_transactions: desk:pay declares {}, but the agent desk:agent declares disallowed"
+HEALTH = (
+    "health_and_medical in the {}: desk:pay declares {}, but the agent desk:agent declares excluded"
+)
 
 
 def violations(remit: DataRisk | None, step: DataRisk | None, *, strict: bool) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def test_a_step_that_says_what_the_agent_forbids_exceeds_it(
 def test_strictly_a_silent_step_exceeds_what_is_forbidden(step: DataRisk | None) -> None:
     """Nobody knows that it stays below."""
     assert violations(REMIT, step, strict=True) == (
-        "destroy_data: desk:pay says unknown, the agent desk:agent says disallowed",
+        "destroy_data: desk:pay declares unknown, but the agent desk:agent declares disallowed",
         MONEY.format("unknown"),
         HEALTH.format("params", "unknown"),
         HEALTH.format("result", "unknown"),

@@ -216,7 +216,7 @@ def declare_agent(
 def ceiling_of(
     agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
 ) -> Ceiling | None:
-    """Return the ceiling of a framework's agent, for `start`; None if it rules out nothing.
+    """Return the ceiling of a framework's agent, for `start`; None if it has no limits.
 
     Raises:
         DeclarationError: The data risk is wrong.

@@ -187,8 +187,8 @@ def _log_shared_name(declared: AgentType) -> None:
     named = [agent for agent in process.registry().agents() if name and agent.explicit_name == name]
     if named and all(agent.external_identifier != declared.external_identifier for agent in named):
         logger.warning(
-            "two agents have the display name %r, %s and %s; give each its own name (both are "
-            "recorded, by their module and function)",
+            "two agents have the display name %r: %s and %s. Give each its own name. Until then, "
+            "both are recorded under their module and function",
             name,
             named[0].place,
             declared.place,
@@ -276,8 +276,8 @@ class AgentRuns:
         if known is None and not self._malformed_logged:
             self._malformed_logged = True
             logger.warning(
-                "run(traceparent=...) of %s: saw %s; expected a header of W3C Trace Context, as "
-                "remit.trace_headers() returns it. The run has no link",
+                "run(traceparent=...) of %s: saw %s; expected a W3C Trace Context header, as "
+                "remit.trace_headers() returns it. The run is not linked",
                 self._agent.external_identifier,
                 describe_value(header),
             )

@@ -168,7 +168,7 @@ def _of_places(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
         text = _place(together[0])
         if len(together) > 1:
             places = ", ".join(
-                repr(change.name) if change.name else "the whole" for change in together
+                repr(change.name) if change.name else "the value" for change in together
             )
             text = f"{places}{_PARTS[what]}: {old or RECORDED} -> {new or RECORDED}"
         yield kind, subject, Line(effect, what, text)
@@ -178,10 +178,10 @@ def _place(change: Change) -> str:
     side = _PARTS[change.what]
     place = f"{change.name!r}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
     if change.old is None:
-        return f"{place} is new: {change.new}"
+        return f"{place} ({change.new}) is new"
     if change.new is None:
-        reason = " while an open place was added" if change.effect is Effect.WEAKENS else ""
-        return f"{place} is gone{reason}: {change.old}"
+        more = ", and an unredacted value was added" if change.effect is Effect.WEAKENS else ""
+        return f"{place} ({change.old}) was removed{more}"
     return f"{place}: {change.old} -> {change.new}"
 
 
@@ -217,7 +217,7 @@ def _of_others(
 
 
 def _leaving(leaves: Mapping[str, Mapping[str, str]], names: Names) -> Iterator[str]:
-    """Yield by which steps categories may leave, and how; those with the same steps together."""
+    """Yield the steps through which categories may leave, and how; equal ones share a line."""
     together: dict[tuple[str, str], list[str]] = {}
     for category, by_step in leaves.items():
         for how in dict.fromkeys(by_step.values()):
@@ -226,13 +226,13 @@ def _leaving(leaves: Mapping[str, Mapping[str, str]], names: Names) -> Iterator[
     for (steps, how), categories in together.items():
         listed = _listed(categories, CATEGORIES, "categories")
         if how == NO_MORE:
-            yield f"{listed} may no longer leave by {steps}"
+            yield f"{listed} may no longer leave through {steps}"
         else:
-            yield f"{listed} may leave by {steps} ({how})"
+            yield f"{listed} may leave through {steps} ({how})"
 
 
 def _state(state: Mapping[str, object] | None) -> str:
-    return next(iter(state)) if state else "no step of it"
+    return next(iter(state)) if state else "not one of its steps"
 
 
 def _moved(change: Change) -> tuple[str, str]:
@@ -249,14 +249,14 @@ def _moved(change: Change) -> tuple[str, str]:
         for since, words in (("no longer", gone), ("now", added))
         if words
     ]
-    return "", f": still {new}, {' and '.join(reasons) or 'for the same words'}"
+    return "", f": still {new}, {' and '.join(reasons) or 'for the same reasons'}"
 
 
 def _lines(change: Change, names: Names) -> Iterator[Line]:
     """Yield the lines of a change that shares them with no other one of its subject."""
     effect, what, old, new = change.effect, change.what, change.old, change.new
     if what is What.PRESENCE and new is None:
-        yield Line(effect, what, f"this {change.kind} is gone")
+        yield Line(effect, what, f"this {change.kind} was removed")
     elif what is What.PRESENCE:
         yield Line(effect, what, f"new {change.kind}: {_risk(new.get('risk'))}")
         yield from _recorded(new, effect)
@@ -269,7 +269,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
     elif what is What.DESCRIPTION:
         yield Line(effect, what, f"description: {_excerpts(old or '', new or '')}")
     elif what is What.REGISTERS:
-        text = "registers another schema version, for a reason that a lock does not list"
+        text = "its schema version changed, for a reason that a lock does not show"
         yield Line(effect, what, text)
     else:
         yield Line(effect, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
@@ -293,9 +293,12 @@ def _is_recorded(place: str) -> bool:
 def _risk(risk: Mapping[str, object] | None) -> str:
     """Return a data risk as the arguments of `remit.risk`, in their order."""
     if risk is None:
-        return "it declares no data risk"
+        return "without a risk declaration"
     arguments = [name for name in RiskWords.__annotations__ if name in risk]
-    return "; ".join(f"{name} {_as_json(risk[name])}" for name in arguments) or "it says no word"
+    return (
+        "; ".join(f"{name} {_as_json(risk[name])}" for name in arguments)
+        or "its risk declaration is empty"
+    )
 
 
 def _as_json(value: object) -> str:
@@ -344,11 +347,11 @@ def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
         versions = [each.get(library, "unknown") for each in made]
         if versions[0] != versions[1]:
             lines.append(
-                f"Made with {library} {versions[0]} and {versions[1]}: places and schema versions "
-                "may differ for that reason alone."
+                f"Made with {library} {versions[0]} and {versions[1]}: the types of values and "
+                "the schema versions may differ only because of this."
             )
     modules = [", ".join(lock.get("modules", [])) or "none" for lock in (old, new)]
     if modules[0] != modules[1]:
-        lines.append(f"Made of different modules: {modules[0]} -> {modules[1]}.")
+        lines.append(f"Made from different modules: {modules[0]} -> {modules[1]}.")
     lines.append("A lock does not contain settings, remit.span blocks or steps of other packages.")
     return lines

@@ -1,15 +1,15 @@
-"""The steps of an agent through which data may leave.
+"""The steps of an agent through which data can leave.
 
-A category may leave by a step that
+A category can leave through a step that
 
-- declares that it communicates externally, or does not rule that out, and
-- declares that it takes or gives the category, or does not rule that out.
+- declares that it communicates externally, or leaves this undeclared, and
+- declares that it takes or gives the category, or leaves this undeclared.
 
-A model call or a retriever communicates unless it rules that out, because it calls a service. An
-agent communicates by its own steps only. A step that is denied because of what it declares sends
-nothing.
+A model call or a retriever communicates unless it forbids external communication, because it calls
+a service. An agent communicates only through its own steps. A step that is denied because of its
+declaration does not send anything.
 
-Where the step declares both, the category is *declared* to leave by it; otherwise that is *not
+If the step declares both, the category is *declared* to leave through it. Otherwise, this is *not
 ruled out*.
 """
 
@@ -32,12 +32,12 @@ from remit._policy.words import (
 )
 
 CALLS_A_SERVICE: Final = frozenset({"llm", "retriever"})
-"""Kinds of steps that communicate, unless they rule that out."""
+"""Kinds of steps that communicate, unless they forbid it."""
 AGENT: Final = "agent"
 
 
 class Leaves(StrEnum):
-    """How a category may leave by a step."""
+    """How a category can leave through a step."""
 
     DECLARED = "declared"
     NOT_RULED_OUT = "not ruled out"
@@ -54,7 +54,7 @@ def sends(step: DeclaredStep) -> Leaves | None:
 
 
 def may_leave(step: DeclaredStep, category: str) -> Leaves | None:
-    """Return how a category may leave by *step*; None if the step rules it out."""
+    """Return how a category can leave through *step*; None if it cannot."""
     how = sends(step)
     sides = {word_of(step.words, part, category) for part in (PARAMS, RESULT)}
     if how is None or sides == {"excluded"}:
@@ -73,7 +73,7 @@ def declared_categories(steps: Iterable[Words]) -> list[str]:
 
 
 def ways_out(steps: Iterable[DeclaredStep]) -> dict[str, Mapping[str, Leaves]]:
-    """Return, by category that one of *steps* takes or gives, the steps by which it may leave.
+    """Return, by category that one of *steps* takes or gives, the steps through which it can leave.
 
     A category that cannot leave is not listed. *steps* are those that are not denied because of
     what they declare.

@@ -13,7 +13,7 @@ from remit.models.data_risk import DataRisk
 
 
 class Limit(NamedTuple):
-    """One action or category that an agent rules out.
+    """One action that an agent forbids, or one category that it excludes.
 
     Attributes:
         part: The part of its data risk that says so.
@@ -38,7 +38,7 @@ class Ceiling(Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
-        """Return the ceiling of an agent with this *remit*, or None if it rules out nothing."""
+        """Return the ceiling of an agent with this *remit*, or None if it has no limits."""
         limits = limits_in(declared_words(remit))
         return cls(agent, place, limits) if limits else None
 
@@ -87,13 +87,13 @@ def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
 
 def not_compared(step: str) -> Violation:
     """Return the violation of a step that could not be compared because of a fault."""
-    return Violation(f"a fault inside remit kept {step} from being compared with any remit")
+    return Violation(f"{step} could not be compared with any remit because of a fault inside remit")
 
 
 def excluded_value(step: str, category: str) -> Violation:
-    """Return the violation of the step named *step* that was given a value that it excludes."""
+    """Return the violation by the step named *step*, which received a value that it excludes."""
     subject = f"{category}{SIDES[PARAMS]}"
-    said = f"{step} declares it excluded, but got a value that this run redacted as such data"
+    said = f"{step} excludes it, but received a value that this run redacted as {category}"
     return Violation(f"{subject}: {said}")
 
 
@@ -105,7 +105,10 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
     for ceiling in ceilings:
         for limit, word in violated_limits(ceiling.limits, words, strict=strict):
             subject = f"{limit.name}{SIDES.get(limit.part, '')}"
-            sentence = f"{subject}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"
+            sentence = (
+                f"{subject}: {step} declares {word}, but the agent {ceiling.agent} declares "
+                f"{limit.word}"
+            )
             violations.append(
                 Violation(sentence, limit.part, limit.name, word, ceiling.agent, limit.word)
             )

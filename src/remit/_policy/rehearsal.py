@@ -1,4 +1,4 @@
-"""Effect of an agent's remit on each of its steps, and the steps by which data may leave.
+"""Effect of an agent's remit on each of its steps, and the steps through which data can leave.
 
 The policy decides the same about each call. Here it is decided before any: from declared words
 alone.
@@ -26,11 +26,11 @@ class Rehearsal(Struct, frozen=True):
 
     Attributes:
         allowed: The steps that it may take under every setting of `on_violation`.
-        undeclared: Steps that leave unknown what it rules out: they run under `observe`, and are
-            denied under `deny` and `terminate`.
-        denied: Steps that declare what it rules out.
-        leaves: By category that a step takes or gives, the steps by which it may leave, and how:
-            `declared` or `not ruled out`.
+        undeclared: Steps that do not declare all actions and categories that it forbids or
+            excludes: they run under `observe`, and are denied under `deny` and `terminate`.
+        denied: Steps that declare an action or category that it forbids or excludes.
+        leaves: By category that a step takes or gives, the steps through which it can leave, and
+            how: `declared` or `not ruled out`.
     """
 
     allowed: tuple[str, ...]

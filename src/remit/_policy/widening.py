@@ -15,7 +15,7 @@ class Effect(StrEnum):
     WEAKENS = "weakens"
     """Less is declared than before."""
     NARROWS = "narrows"
-    """More is ruled out."""
+    """More is forbidden or excluded."""
     CHANGES = "changes"
     """Neither."""
 

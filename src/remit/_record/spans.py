@@ -98,7 +98,7 @@ class SpanRecorder(Struct, eq=False):
 
     Attributes:
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        ceiling: The ceiling that a call of an agent adds, if the agent rules anything out.
+        ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
     """

@@ -130,7 +130,7 @@ def _is_permissive() -> bool | None:
 
 
 def _has_limits() -> bool:
-    """Return whether an agent rules anything out."""
+    """Return whether an agent has any limits."""
     return any(
         Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
         for agent in state.registry.agents()

@@ -41,7 +41,7 @@ _HEADINGS: Final = ("CALLS", "TOKENS IN", "CACHED", "TOKENS OUT")
         type=click.Choice(BY),
         default="model",
         show_default=True,
-        help="Add by model, agent, version of an agent, or day.",
+        help="Group by model, agent, agent version or day.",
     ),
     agent_option,
     since_option("7d"),
@@ -50,10 +50,11 @@ _HEADINGS: Final = ("CALLS", "TOKENS IN", "CACHED", "TOKENS OUT")
     json_option,
 )
 def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
-    """Add the tokens and costs of model calls.
+    """Sum the tokens and costs of model calls.
 
-    A server derives costs from the prices of `remit serve --prices`, the database of local mode
-    from those of REMIT_PRICES. Without a price, the cost that a library reported counts.
+    A server calculates costs with the prices in `remit serve --prices`. In local mode, the prices
+    come from the file in REMIT_PRICES. If a model has no price, the command uses the cost that the
+    library reported.
     """
     with reader_of(db) as reader, reader.listing("costs"):
         response = reader.client.send(get("/costs", CostList, query(reader, by=by, **filters)))

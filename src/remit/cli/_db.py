@@ -53,13 +53,13 @@ db.add_command(vacuum)
 @click.option(
     "--days",
     type=click.IntRange(1, MOST_DAYS),
-    help="Age in days up to which spans and runs are kept.",
+    help="Maximum age of spans and runs in days.",
 )
 @click.option(
     "--payloads",
     type=AgeType(timedelta(hours=1)),
     metavar="AGE",
-    help="Age up to which the payloads of spans are kept: 30d or 12h.",
+    help="Maximum age of the payloads of spans, such as 30d or 12h.",
 )
 @yes_option
 @db_option
@@ -143,20 +143,24 @@ def distribute(db: Database | None) -> None:
 
 @db.command()
 @click.option(
-    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of either."
+    "--run",
+    type=TEXT,
+    metavar="RUN",
+    help="Erase this run: its key, its id, or the beginning of either.",
 )
 @click.option(
-    "--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name."
+    "--agent",
+    type=TEXT,
+    metavar="AGENT",
+    help="Erase all runs of this agent: id, identifier or name.",
 )
-@click.option(
-    "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
-)
+@click.option("--subject", type=TEXT, metavar="VALUE", help="Erase all runs with this subject.")
 @click.option(
     "--reason",
     type=TEXT,
     metavar="TEXT",
     required=True,
-    help="Reason, which is kept in the record of the erasure.",
+    help="Reason; the erasure record contains it.",
 )
 @yes_option
 @db_option

@@ -45,8 +45,9 @@ SHOWN: Final = 1
 def demo(data_dir: Path | None) -> None:
     """Run an example agent and show its record.
 
-    The example is a support desk that answers a few customers. It needs no account, no key and no
-    network. The record stays on this machine, unless REMIT_* variables set a server.
+    The example is a support desk that answers a few customers. You do not need an account, a key
+    or a network connection. The record stays on this machine, unless REMIT_* variables set a
+    server.
     """
     runtime = _configured(data_dir)
     agent = _example()

@@ -48,25 +48,26 @@ class LockFailed(Failed):
     type=click.Choice(["text", "markdown", "json"]),
     default="text",
     show_default=True,
-    help="text: for a terminal; markdown: a comment for a pull request; json: for a program.",
+    help="text: for a terminal; markdown: for a pull request comment; json: for a program.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice([*map(str, (Effect.WIDENS, Effect.WEAKENS, Effect.CHANGES)), NONE]),
     multiple=True,
     default=[str(Effect.WIDENS), str(Effect.WEAKENS)],
-    help="Exit with status 1 if there is a change of this kind. Repeatable; by default widens and "
+    help="Exit with status 1 if a change has this effect. Repeatable. The default is widens and "
     "weakens.",
 )
 def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:
     """Compare two locks, the files that `remit lock` writes.
 
     OLD and NEW are each a file, or REV:FILE for the file in a Git revision. Without NEW the command
-    compares OLD with the same file in the working tree. It imports no program.
+    compares OLD with the same file in the working tree. It does not import your program.
 
-    Each change has a kind. It widens what agents may do or which data may leave, it weakens a
-    declaration or the redaction, it narrows one of these, or it changes something else. The exit
-    status is 1 if there is a change of a kind in --fail-on, and 2 if the locks cannot be compared.
+    Each change has one of four effects. widens: an agent may do more, or more data may leave.
+    weakens: a declaration is less strict, or less data is redacted. narrows: the opposite of both.
+    changes: anything else. The exit status is 1 if a change has an effect in --fail-on, and 2 if
+    the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
     before, after = (_read(source) for source in (old, new))

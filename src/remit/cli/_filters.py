@@ -24,7 +24,7 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
         metavar="TIME",
         default=default,
         show_default=default is not None,
-        help="Earliest start: 7d, 24h or 30m ago, or ISO 8601 such as 2026-11-01.",
+        help="Earliest start: an age such as 7d, 24h or 30m, or a time such as 2026-11-01.",
     )
 
 
@@ -40,7 +40,7 @@ def limit_option(listed: str) -> Callable[[F], F]:
 
 
 until_option: Final = click.option(
-    "--until", type=PAST, metavar="TIME", help="Latest start (exclusive), in the same form."
+    "--until", type=PAST, metavar="TIME", help="Latest start (exclusive), in the same format."
 )
 agent_option: Final = click.option(
     "--agent", type=TEXT, metavar="AGENT", help="Select an agent by its name, identifier or id."

@@ -38,17 +38,17 @@ USAGE: Final = "MODULE, as in myapp.bot"
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"File of the lock; by default {FILE}, and with --server standard output.",
+    help=f"Lock file; the default is {FILE}, or standard output with --server.",
 )
-@click.option("--check", is_flag=True, help="Compare the program with FILE, and write nothing.")
+@click.option("--check", is_flag=True, help="Compare the program with FILE; write nothing.")
 @click.option("--server", is_flag=True, help="Read the registrations of a server; import nothing.")
 def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: bool) -> None:
     """Write the declarations of agents and steps into a file for review.
 
     The command imports each MODULE and all modules below it except __main__. It writes the
     registrations of their agents: the data risk, parameters and results of each step, the steps
-    that an agent may take, and the steps through which data may leave. Equal declarations give
-    equal bytes. Without MODULE it imports the modules that are listed in FILE.
+    that an agent may take, and the steps through which data may leave. Equal declarations
+    produce the same bytes. Without MODULE it imports the modules that are listed in FILE.
 
     With --check it prints the difference between the program and FILE, and exits with status 1 if
     they differ. The status is 2 if the command cannot write or compare a lock, because an import

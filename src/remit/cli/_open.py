@@ -37,7 +37,7 @@ def show_page(path: Database, url: str, *, in_browser: bool) -> None:
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database of the server: a file, or postgresql://...; by default the database of local "
+    help="Database of the server: a file, or postgresql://... By default, the database of local "
     "mode.",
 )
 @click.option("--url", default=DEFAULT, show_default=True, help="Address of the server.")

@@ -48,14 +48,14 @@ db_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://...; by default the database of local mode.",
+    help="Database: a file, or postgresql://... By default, the database of local mode.",
 )
 read_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://... By default the server that REMIT_API_URL and "
-    "REMIT_API_TOKEN name, else the database of local mode.",
+    help="Database: a file, or postgresql://... By default, the server in REMIT_API_URL. If no "
+    "server is set, the database of local mode.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")

@@ -23,8 +23,8 @@ FILE: Final = "prices.toml"
 SEEN: Final = timedelta(days=90)
 _EXAMPLE: Final = "provider-model-1"
 _HEAD: Final = """\
-# Prices of models for a million tokens. remit has no prices of its own: enter those of your
-# contract, and remove the # before them.
+# Model prices per million tokens. remit does not include prices: enter those of your contract, and
+# remove the # before them.
 #
 # `model` is the name in the record; `*` stands for any characters. The first entry that matches a
 # model counts. With `from`, it counts from that day (UTC) on, so put a new price above the old one.
@@ -44,17 +44,17 @@ model = {model}
 
 @click.group()
 def prices() -> None:
-    """Write the file with the prices of models."""
+    """Create the file with model prices."""
 
 
 @prices.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=FILE)
 @read_option
 def init(file: Path, db: Database | None) -> None:
-    """Write a file of prices with the models of the last 90 days.
+    """Create a price file that lists the models of the last 90 days.
 
-    Enter the prices before you use it: `remit serve --prices FILE`, and REMIT_PRICES=FILE for the
-    database of local mode. An existing file is not changed.
+    Enter the prices in it. Then pass the file to `remit serve --prices FILE` or, in local mode, set
+    REMIT_PRICES=FILE. The command does not change an existing file.
     """
     now = datetime.now(UTC)
     with reader_of(db) as reader, reader.listing("costs"):

@@ -187,15 +187,15 @@ def show(
 )
 @read_option
 def export(run: str, db: Database | None, html: Path | None, *, values: bool) -> None:
-    """Print a run and its spans as JSON, one object a line.
+    """Print a run and its spans as JSON, one object per line.
 
     RUN is its key, its id, the beginning of either, or `last`. The run comes first, then its spans
-    in the order of their ids. The objects have the form of the API: the run has the type
-    agent_instance, and each span has the type agent_span.
+    in the order of their ids. The objects have the same format as in the API: the run
+    has the type agent_instance, and each span has the type agent_span.
 
     With --html the command writes the run as one file for a browser. The file shows the steps,
-    their declarations and the place of the failure. It has no script and loads nothing from a
-    server.
+    their declarations and the place of the failure. It contains no script and loads nothing from
+    a server.
     """
     if values and html is None:
         raise click.UsageError(
@@ -288,8 +288,8 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
 
     RUN is its key, its id, the beginning of either, or `last`. After the program has received the
     termination, it stops at its next step or at the next item of a stream. A program that is
-    sending records or streaming receives the termination within its flush interval, any other
-    program within its poll interval.
+    sending records or streaming receives the termination within its flush interval. Other programs
+    receive it within their poll interval.
     """
     if not reason.strip():
         raise click.UsageError("--reason must not be empty.")

@@ -37,12 +37,14 @@ def show(target: str, *, risk: bool, as_json: bool) -> None:
     """Show the registration of an agent.
 
     The registration contains the span types, their schemas and their data risk. With --json the
-    output is the payload of the registration with sorted keys, so the same source gives the same
-    bytes. Without AGENT the output has all agents of the module, as an object by name.
+    output is the payload of the registration with sorted keys, so the same source always produces
+    the same bytes. Without AGENT the output contains all agents of the module, as an object whose
+    keys are their names.
 
-    With --risk the output is the data risk of each span type and of the agent as a whole: declared
-    words, words that are inferred from a type in the signature, violations of the agent's remit,
-    undeclared words, and categories that a name suggests.
+    With --risk the output is the data risk of each span type and of the agent as a whole. It lists
+    declared actions and categories, categories that are inferred from a type in the signature,
+    violations of the agent's remit, undeclared actions and categories, and categories that a name
+    suggests.
     """
     name, colon, path = target.partition(":")
     module = imported(name, "MODULE[:AGENT], as in myapp.bot:answer")

@@ -20,7 +20,7 @@ from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, number_of, padded
 
 UNDECLARED: Final = "undeclared"
-"""A step does not declare a word that an agent forbids."""
+"""A step does not declare an action that an agent forbids, or a category that it excludes."""
 
 MAX_PLACE_COLUMNS: Final = 28
 """Longer places push the rest of their own line to the right."""
@@ -42,7 +42,8 @@ class Checked:
     multiple=True,
     type=click.Choice([*(str(each) for each in Grade), UNDECLARED]),
     help="Exit with status 1 for a missing schema (none), for a missing or weak schema (weak), or "
-    "for a step that does not declare a word that an agent forbids (undeclared). Repeatable.",
+    "for a step that does not declare an action or category that an agent forbids or excludes "
+    "(undeclared). Repeatable.",
 )
 @json_option
 def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
@@ -58,7 +59,7 @@ def check(module: str, *, fail_on: tuple[str, ...], as_json: bool) -> None:
     value: Any, object, and lists and dicts of these.
 
     With --fail-on undeclared the command also lists the steps that `deny` would deny because they
-    do not declare a word that an agent forbids or excludes.
+    do not declare an action or category that an agent forbids or excludes.
     """
     _, failures = submodules(imported(module, "MODULE, as in myapp.bot"))
     agents = _agents(module)
@@ -96,7 +97,7 @@ def _agents(module: str) -> list[AgentType]:
 
 
 def _undeclared_steps(agents: Iterable[AgentType]) -> dict[str, Reasons]:
-    """Return by agent the steps that do not declare words that it forbids, with the words."""
+    """Return by agent the steps that do not declare all of its limits, with those limits."""
     registry = process.registry()
     return {agent.external_identifier: rehearsal_of(agent, registry).undeclared for agent in agents}
 

@@ -202,7 +202,8 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     _row(
         "leaves",
         (
-            f"{category} by {named(step for step, one in by_step.items() if one == how)} ({how})"
+            f"{category} through {named(step for step, one in by_step.items() if one == how)} "
+            f"({how})"
             for category, by_step in under_deny["leaves"].items()
             for how in sorted({*by_step.values()})
         ),

@@ -72,7 +72,7 @@ LIMITS: Final = (
     (
         "max_requests_per_s",
         0,
-        "Maximum requests a second with one token, in each process; more return 429. 0: no limit.",
+        "Maximum requests per second and token, in each process; more return 429. 0: unlimited.",
     ),
     (
         "max_connections",
@@ -139,7 +139,7 @@ class ServeCommand(click.Command):
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://...; by default the database of local mode.",
+    help="Database: a file, or postgresql://... By default, the database of local mode.",
 )
 @_option(
     "--workers",
@@ -183,7 +183,7 @@ class ServeCommand(click.Command):
     "--page-host",
     multiple=True,
     metavar="NAME",
-    help="Host name with a dot under which browsers open the web UI. Names without a dot and "
+    help="Host name with a dot that browsers use for the web UI. Names without a dot and "
     "addresses are always accepted. Repeatable.",
 )
 @_option(
@@ -216,7 +216,7 @@ class ServeCommand(click.Command):
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="TOML file with the prices of models, from which costs are derived; by default that of "
+    help="TOML file with model prices, used to calculate costs; the default is the file in "
     "REMIT_PRICES.",
 )
 @_limit_options
@@ -231,7 +231,7 @@ def serve(
 
     Clients need a token, which `remit token create` creates. Without --host, only this machine can
     reach the server. /healthz reports whether the process runs, /readyz reports whether its
-    database responds and can be written to, and /metrics has counters for Prometheus.
+    database responds and can be written to, and /metrics contains counters for Prometheus.
     """
     open_page = more.pop("open_page")
     options = ServerOptions(

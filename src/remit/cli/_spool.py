@@ -99,8 +99,8 @@ def status(*, as_json: bool) -> None:
 def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> None:
     """Send the items of ended processes to the configured server.
 
-    Use --all after correcting a token: it also sends items that were recorded with another token.
-    Use --from after correcting a URL: it also sends items for another server, or for local mode.
+    After you correct a token, use --all to also send items that were recorded with another token.
+    After you correct a URL, use --from to also send items for another server or for local mode.
     The exit status is 1 if the server rejected an item or an item could not be sent in time.
     """
     settings = config.load({})

@@ -50,7 +50,7 @@ BY: Final = ("type", "category", "agent")
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
     """Count spans, failures, denials and redacted values, and show durations.
 
-    --since and --until are extended to whole hours. With --by category, a span counts for each
+    The period is extended to whole hours. With --by category, a span counts for each
     category of data that its type declares for its parameters or its result.
     """
     with reader_of(db) as reader, reader.listing("counts"):

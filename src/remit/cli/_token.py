@@ -51,7 +51,7 @@ def token() -> None:
     help="Access to everything in the account, or to one agent.",
 )
 @click.option(
-    "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
+    "--agent", type=TEXT, metavar="AGENT", help="Agent, by its id, external identifier or name."
 )
 @click.option("--name", type=TEXT, metavar="NAME", help="Name, shown by `remit token list`.")
 @click.option(
@@ -68,7 +68,7 @@ def token() -> None:
     "--expires",
     type=FUTURE,
     metavar="TIME",
-    help="Time of expiry: 90d or 12h from now, or ISO 8601 such as 2027-01-01. By default never.",
+    help="Expiry: a duration such as 90d or 12h, or a time such as 2027-01-01. Default: never.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print only the token.")
 @click.option(

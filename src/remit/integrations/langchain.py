@@ -1018,7 +1018,7 @@ def _declared(
 ) -> SpanRecorder:
     """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
 
-    Nothing is known of `langchain:tool`, so it is denied where the remit rules anything out.
+    Nothing is known of `langchain:tool`, so it is denied if the remit has any limits.
 
     Raises:
         DeclarationError: A tool with a data risk cannot be declared.

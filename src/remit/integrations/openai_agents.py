@@ -294,7 +294,7 @@ def _not_governed(context: SpanContext | None) -> str | None:
 def _say_not_governed(context: SpanContext, name: str) -> None:
     if context.run.recorder.is_first(f"{FRAMEWORK} without govern: {name}"):
         logger.warning(
-            "the agent %s runs without remit's govern: its tools are recorded, and not denied", name
+            "the agent %s runs without remit's govern: its tools are recorded but not denied", name
         )
 
 
@@ -570,8 +570,8 @@ class _Rules:
         if recorder.name not in self.withheld:
             self.withheld.add(recorder.name)
             logger.warning(
-                "%s of the agent %s is not offered to the model: the remit rules it out, and no "
-                "call of it can be answered with a denial",
+                "%s of the agent %s is not offered to the model, because it violates the remit "
+                "and remit cannot deny single calls of it",
                 recorder.name,
                 self.agent,
             )

@@ -182,7 +182,7 @@ def only_failure(actions: Collection[str], history: History[S]) -> str:
 
 
 def _others(actions: Collection[str], history: History[S], *, does: bool | None) -> list[str]:
-    """Return a clause for each span whose step does, or does not rule out, other actions."""
+    """Return a clause for each span whose step takes, or may take, other actions."""
     others = [action for action in ACTIONS if action not in actions]
     steps = [span.step for span in history.done]
     words = [[word for word in others if step.does(word) is does] for step in steps]
@@ -247,7 +247,7 @@ def _nothing_can(call: str, word: str, history: History[S]) -> str:
     if any(step.does(word) is not False for step in steps):
         return ""
     return (
-        f"vacuous: {call}, but the declaration of every step of the agents that ran rules it out, "
+        f"vacuous: {call}, but every step of the agents that ran declares that it never does this, "
         f"so the assertion cannot fail. Remove it, or write {_including(word)} on the step that is "
         "meant"
     )

@@ -38,7 +38,7 @@ from remit.collector.store.questions.count_lists import CountCriteria, StepCount
 from remit.collector.store.questions.records import AgentRecord, agents
 
 NEVER: Final = "never"
-"""The word of an action or a category that is ruled out."""
+"""The word of an action that is forbidden, or of a category that is excluded."""
 KIND_NAMES: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
 """Kinds of steps whose undeclared words violate no limit, as a reader sees them."""
 VERBS: Final = {
@@ -98,7 +98,7 @@ class Declared(msgspec.Struct, dict=True):
         return "included" in self.sides(category)
 
     def excludes(self, category: str) -> bool:
-        """Return whether it rules out a category on both sides."""
+        """Return whether it excludes a category on both sides."""
         return self.sides(category) == ("excluded", "excluded")
 
     def in_words(self, category: str) -> str:
@@ -179,7 +179,7 @@ class Declared(msgspec.Struct, dict=True):
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """What it rules out."""
+        """The actions and categories that it forbids or excludes."""
         return limits_in(self.words)
 
     @property
@@ -233,13 +233,13 @@ class Declaration:
         return declared_categories(step.words for step in self.all)
 
     def rules_out(self, category: str) -> bool:
-        """Return whether the agent rules out a category, or each of its steps does."""
+        """Return whether the agent excludes a category, or each of its steps does."""
         if self.own is not None and self.own.excludes(category):
             return True
         return bool(self.steps) and all(step.excludes(category) for step in self.steps.values())
 
     def forbids(self, category: str) -> bool:
-        """Return whether the remit of the agent rules out a category on a side."""
+        """Return whether the agent's remit excludes a category on a side."""
         return self.own is not None and "excluded" in self.own.sides(category)
 
     def class_of(self, category: str) -> str:

@@ -28,12 +28,12 @@ KEYS: Final = (
             ("↓ ↑ j k", "next and previous step"),
             ("→ ← Space", "open and close a step"),
             ("⇧→ ⇧←", "open and close one level of the whole tree"),
-            ("Home End PgUp PgDn", "first and last step, a page up and down"),
+            ("Home End PgUp PgDn", "first step, last step, page up, page down"),
             ("p", "parent step"),
             ("e E", "next and previous failed step"),
             ("m M", "next and previous marked step"),
             ("n N", "next and previous search hit"),
-            ("z", "time axis of the whole run, or of the rows in view"),
+            ("z", "time axis: whole run, or visible rows"),
             ("+ -", "zoom in, zoom out"),
             ("Enter", "focus the panel"),
             ("Esc", "focus the tree"),
@@ -52,23 +52,26 @@ STATUSES: Final = (
         "ended by a request to the server; the program stops at its next step",
     ),
     ("cancelled", "cancelled by the program before it ended"),
-    ("active", "has begun, and has not ended yet"),
+    ("active", "has started and has not ended yet"),
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),
-    ("remit", "The limits of an agent: which actions and data its program allows."),
+    ("remit", "The limits of an agent: the actions and data that its author allows."),
     ("may", "The agent or the step declares that it may take this action."),
-    ("never", "The agent or the step rules this out."),
-    ("as declared", "This comes from the declaration, and may not have happened."),
+    (
+        "never",
+        "The agent or the step declares that it never does this, or never handles this data.",
+    ),
+    ("as declared", "This information comes from the declaration. It may not have happened."),
     ("not as declared", "The payload or the result of a step differs from its declared schema."),
     (
         "undeclared",
-        "Neither allowed nor ruled out. Undeclared does not mean ruled out.",
+        "The declaration does not mention this action or data. The step may still use it.",
     ),
     ("ran", "The step was executed and recorded."),
     (
         "observe",
-        "The default setting: a step that violates the remit runs, and is marked.",
+        "The default setting: a step that violates the remit still runs, and gets a mark.",
     ),
     ("deny", "Setting: a step that violates the remit is denied before it begins."),
     ("terminate", "Setting: a step that violates the remit is denied, and its run ends."),
@@ -85,13 +88,16 @@ WORDS: Final = (
         "confidential",
         "Values of this class or higher are hidden until someone opens them.",
     ),
-    ("fold", "Idle time that the time axis of a run leaves out."),
+    ("fold", "To hide idle time on the time axis of a run."),
     ("handled", "The step failed, and its parent step succeeded."),
     ("directly caused by", "The error was raised from another error, with raise ... from."),
     ("raised while handling", "The error was raised while another error was handled."),
     (
         "fingerprint",
-        "Identifies the same failure in several runs, by step, error type and place in the code.",
+        (
+            "Identifies the same failure in several runs. It is derived from the step, the error "
+            "type and the place in the code."
+        ),
     ),
     (
         "subject",
@@ -99,7 +105,7 @@ WORDS: Final = (
     ),
     (
         "access log",
-        "Optional file with a line for each request: remit serve --access-log FILE.",
+        "Optional file that contains one line per request: remit serve --access-log FILE.",
     ),
 )
 
@@ -150,20 +156,20 @@ RULES: Final = (
         "name",
         ("name:password",),
         "the value next to a name",
-        "the name is that of a password, a token, a key, a cookie or similar",
+        "the name suggests a password, a token, a key, a cookie or a similar secret",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "capture",
         ("capture",),
         "a parameter, a result, or all values of a step",
-        "the step is declared with capture=False for it",
+        "the declaration of the step sets capture=False for it",
         "in the declaration of the step",
     ),
     Rule(
         "classification",
         ("classification:restricted",),
-        "every value of a step, and the contents of later model calls of the run",
+        "every value of a step, and the contents of later model calls in the run",
         "the step is declared restricted or secret, and a model may quote its values",
         "for a parameter, a span type or the process",
     ),
@@ -177,8 +183,8 @@ RULES: Final = (
     Rule(
         "pattern",
         ("pattern:jwt",),
-        "a string with a key, a token or a password in it",
-        "part of it has the pattern of a secret; the whole string is redacted",
+        "a string that contains a key, a token or a password",
+        "part of it looks like a secret; the whole string is redacted",
         "for a parameter, a span type or the process",
     ),
     Rule(
@@ -204,7 +210,7 @@ def why(rule: str) -> str:
     """Return why a rule redacted something, in a few words for the margin of a page."""
     name, _, detail = rule.partition(":")
     if name == "classification":
-        return f"an earlier step is declared {detail}, so later model calls have no contents"
+        return f"not recorded, because an earlier step is declared {detail}"
     if name == "category":
         return f"the step excludes {formats.words(detail)}"
     known = _BY_NAME.get(name)

@@ -84,5 +84,7 @@ def hides_errors(ctx: Context, run: RunRow, types: Collection[str]) -> bool:
 
 def hidden_value() -> RequestError:
     """Return the rejection of a request for a hidden value."""
-    message = "this value is confidential and hidden: the page of its step shows it"
+    message = (
+        "this value is confidential, so it is hidden here. Open the page of its step to see it"
+    )
     return RequestError(HTTPStatus.FORBIDDEN, "hidden", message)

@@ -20,10 +20,13 @@ class MarkKind(NamedTuple):
 MARKS: Final[Mapping[str, MarkKind]] = {
     "denied": MarkKind(DENIED, "denied", "denied", "the policy denied the step"),
     "violation": MarkKind(
-        VIOLATION, "violation", "violations", "the step violates the remit of its agent, and ran"
+        VIOLATION, "violation", "violations", "the step violates its agent's remit, but ran"
     ),
     "redacted": MarkKind(
-        REDACTED, "redacted values", "redacted values", "a value in it was not recorded"
+        REDACTED,
+        "redacted values",
+        "redacted values",
+        "at least one of its values was not recorded",
     ),
     "invalid": MarkKind(
         INVALID,
@@ -35,12 +38,12 @@ MARKS: Final[Mapping[str, MarkKind]] = {
         UNDECLARED,
         "undeclared",
         "undeclared",
-        "the step has no declaration, so its permissions are unknown",
+        "the step has no declaration, so its actions and data are unknown",
     ),
     "lost": MarkKind(
         LOST,
         "lost",
         "lost",
-        "some records of the run were lost, or have not arrived",
+        "some records of the run were lost or have not arrived yet",
     ),
 }

@@ -59,7 +59,7 @@ def sides_of(
     """Return both declarations.
 
     Args:
-        agent: The agent that ruled the step out; None if it is not declared.
+        agent: The agent whose limits the step violates; None if it is not declared.
         violations: Those of this agent; their words replace those of a declaration that is not
             known.
     """
@@ -77,15 +77,15 @@ def sides_of(
 
 
 def summary_of(violation: Violation, *, agent: str) -> str:
-    """Return a violation after the name of its step: `may move money; Desk never does`."""
+    """Return a violation after the name of its step: `may move money, but Desk forbids it`."""
     name = violation.name
     if violation.part == ACTION:
-        subject, does = _DOING[name], f"may {VERBS[name]}"
+        subject, does, limits = _DOING[name], f"may {VERBS[name]}", "forbids"
     else:
-        subject = words(name)
+        subject, limits = words(name), "excludes"
         does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
-    says = f"does not declare {subject}" if violation.word == UNKNOWN else does
-    return f"{says}; {agent} never does"
+    says = f"leaves {subject} undeclared" if violation.word == UNKNOWN else does
+    return f"{says}, but {agent} {limits} it"
 
 
 def reason_of(violations: Sequence[Violation]) -> str:
@@ -93,17 +93,20 @@ def reason_of(violations: Sequence[Violation]) -> str:
     names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
         return ""
-    ruled_out = listed([_DOING.get(name, words(name)) for name in names])
+    actions = [_DOING[name] for name in names if name in _DOING]
+    data = [words(name) for name in names if name not in _DOING]
+    limits = [f"forbids {listed(actions)}"] if actions else []
+    limits += [f"excludes {listed(data)}"] if data else []
     undeclared = {violation.name for violation in violations if violation.word == UNKNOWN}
-    pronoun = {1: "it", 2: "both"}.get(len(names), "all of it")
-    verb = "does" if any(name in _DOING for name in names) else "has"
+    pronoun = {1: "this", 2: "both"}.get(len(names), "all of this")
+    verb = "does" if not data else "involves" if actions else "handles"
     if not undeclared:
         says = f"declares that it {verb} {pronoun}"
     elif len(undeclared) == len(names):
-        says = f"does not declare {pronoun}"
+        says = f"does not declare whether it {verb} this"
     else:
-        says = "does not declare all of it"
-    return f"The agent rules out {ruled_out}. The step {says}."
+        says = "declares some of this and leaves the rest undeclared"
+    return f"The agent {' and '.join(limits)}. The step {says}."
 
 
 def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:

@@ -175,7 +175,8 @@ class RejectedTokens:
             self._quiet_until_ns.clear()
         self._quiet_until_ns[address] = now_ns + QUIET_S * NS_PER_S
         logger.warning(
-            "a token was rejected: %s %s from %s; others from there are not logged for a minute",
+            "a token was rejected: %s %s from %s; further ones from there are not logged for a "
+            "minute",
             method,
             route,
             address,

@@ -192,7 +192,7 @@ class _Supervisor(Multiprocess):
         super().keep_subprocess_alive()
         for pid, process in zip(before, self.processes, strict=True):
             if pid != process.pid:
-                logger.warning("worker %s ended, worker %s replaces it", pid, process.pid)
+                logger.warning("worker %s ended; worker %s replaces it", pid, process.pid)
 
 
 def _worker_app(

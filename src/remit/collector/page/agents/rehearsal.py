@@ -19,8 +19,8 @@ class Expected(NamedTuple):
     """Why a step would be denied.
 
     Attributes:
-        does: The actions and categories that the agent rules out and the step declares.
-        undeclared: Those that the agent rules out and the step does not declare.
+        does: The actions and categories that the agent forbids or excludes and the step declares.
+        undeclared: The ones that the agent forbids or excludes and the step does not declare.
     """
 
     does: list[str]
@@ -28,7 +28,7 @@ class Expected(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """By which steps data of some categories may leave.
+    """Steps through which data of some categories can leave.
 
     Attributes:
         takes: The steps by which they are declared to leave.
@@ -74,7 +74,7 @@ def undeclared_denials(declared: Declaration, ran: Iterable[str]) -> list[str]:
 
 
 def exits(declared: Declaration, denied: Mapping[str, Expected]) -> list[Exit]:
-    """Return by which steps the categories that the steps take or give may leave.
+    """Return the steps through which the categories that the steps take or give can leave.
 
     A step whose declaration violates the remit is denied and sends nothing.
     """

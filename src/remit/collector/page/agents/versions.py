@@ -120,7 +120,7 @@ def _widened(listed: Sequence[Change]) -> list[str]:
     kinds = Counter(change.kind for change in listed if change.group is Group.WIDENS)
     texts = {
         Kind.STEP: ("new step", "new steps"),
-        Kind.WORD: ("word that allows more", "words that allow more"),
+        Kind.WORD: ("less strict declaration", "less strict declarations"),
         Kind.CLASS: ("changed class", "changed classes"),
     }
     return [f"{kinds[kind]} {text[kinds[kind] > 1]}" for kind, text in texts.items() if kinds[kind]]

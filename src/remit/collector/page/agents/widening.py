@@ -103,7 +103,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
             listed += _fields(before, after)
     known = old.own or new.own
     if known is not None:
-        # A version that does not declare the agent rules nothing out.
+        # A version that does not declare the agent has no limits.
         own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
         listed += _together(_own_words(own, new_own))
         listed += _fields(own, new_own)
@@ -136,15 +136,15 @@ def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterato
     follows = ""
     if reason is not None:
         follows = (
-            "would be denied: the agent rules it out"
+            "would be denied: the agent forbids or excludes it"
             if reason.does
-            else (f"would be denied: {len(reason.undeclared)} of its words are undeclared")
+            else f"would be denied: {len(reason.undeclared)} of the agent's limits are undeclared"
         )
     elif new.own is not None and step.kind:
-        follows = "runs under deny: it has no effect"
+        follows = "runs under deny, because it has no effect of its own"
     yield Change(Group.WIDENS, Kind.STEP, step.name, "", ABSENT, _summary(step), follows)
     if step.undeclared:
-        count = f"{step.undeclared} of {ALL_WORDS} words: ask its author"
+        count = f"{step.undeclared} of {ALL_WORDS} actions and categories: ask its author"
         yield Change(Group.WEAKENS, Kind.STEP, step.name, "", ABSENT, Said(None), count)
 
 
@@ -167,9 +167,9 @@ def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterat
         group = _GROUPS[of_step_word(name, before, after)]
         follows = ""
         if reason is not None and name in (*reason.does, *reason.undeclared):
-            follows = "would be denied: the agent rules it out"
+            follows = "would be denied: the agent forbids or excludes it"
         elif before in LIMITS and after == UNKNOWN:
-            follows = "none yet: the agent does not rule it out"
+            follows = "none yet: the agent does not forbid or exclude it"
         yield _word(group, old.name, part, name, (before, after), follows)
     yield from _class(old, new)
 
@@ -244,7 +244,7 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
 def _field(old: Said, new: Said) -> str:
     if old.rule and not new.rule and new.there:
         return "no longer redacted"
-    return "redacted now" if new.rule and not old.rule and old.there else ""
+    return "now redacted" if new.rule and not old.rule and old.there else ""
 
 
 def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:

@@ -183,7 +183,7 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
 
 
 def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
-    """Return the categories that all agents rule out, and the others.
+    """Return the categories that all agents exclude, and the others.
 
     Returns:
         With each group the smallest and the largest number of agents that rule one of it out.

@@ -84,7 +84,8 @@ def csv(visit: Visit) -> Response:
     cases = list(page.cases)
     if page.next:
         end = (
-            f"only the newest {MOST_LINES:,} entries are here: choose a shorter time for the others"
+            f"only the newest {MOST_LINES:,} entries are included: choose a shorter period to get "
+            "the rest"
         )
         cases.append(Case("", "", "", "", "", None, "", end))
     return csv_file("denied.csv", _COLUMNS, cases)

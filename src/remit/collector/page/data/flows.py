@@ -22,11 +22,11 @@ class FlowKind(StrEnum):
     LEAVES = "leaves"
     """It is declared to leave by a step."""
     NOT_RULED_OUT = "not ruled out"
-    """A step does not rule out that it leaves."""
+    """A step does not declare that it cannot leave."""
     DENIED = "denied"
     """A step that takes it was denied."""
     STAYS = "stays"
-    """Each step rules out that it leaves."""
+    """Each step declares that it cannot leave."""
 
 
 ORDER: Final = (FlowKind.LEAVES, FlowKind.NOT_RULED_OUT, FlowKind.DENIED, FlowKind.STAYS)

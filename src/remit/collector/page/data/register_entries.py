@@ -76,19 +76,19 @@ class Entry:
 
     @cached_property
     def included(self) -> Sequence[str]:
-        """The declared categories that the agent does not rule out."""
+        """The declared categories that the agent does not exclude."""
         violated = {name for name, _ in self.violated}
         return [name for name in self.declared.categories if name not in violated]
 
     @cached_property
     def excluded(self) -> Sequence[str]:
-        """The categories that are ruled out."""
+        """The categories that are excluded."""
         known = self.declared.categories
         return [name for name in CATEGORIES if name not in known and self.declared.rules_out(name)]
 
     @cached_property
     def violated(self) -> Sequence[tuple[str, int]]:
-        """The categories that it rules out and that its steps hold, with how many of those ran."""
+        """The categories that it excludes and that its steps hold, with how many of those ran."""
         own = self.declared.own
         if own is None:
             return []
@@ -104,7 +104,7 @@ class Entry:
 
     @cached_property
     def undeclared(self) -> Sequence[str]:
-        """The categories that are neither declared nor ruled out."""
+        """The categories that are neither declared nor excluded."""
         known = {*self.declared.categories, *self.excluded}
         return [name for name in CATEGORIES if name not in known]
 
@@ -134,7 +134,7 @@ class Entry:
 
     @property
     def sends_nothing(self) -> bool:
-        """Whether each of its steps rules out to communicate outward."""
+        """Whether each of its steps forbids external communication."""
         return bool(self.declared.steps) and not self._sending
 
     @cached_property
@@ -161,7 +161,7 @@ class Entry:
             steps = [step.short for step in self.declared.steps.values() if step.holds(name)]
             met.setdefault(" and ".join(steps), []).append(words(name))
         texts += [
-            f"why {steps} handled {' and '.join(names)}, which the agent rules out"
+            f"why {steps} handled {' and '.join(names)}, which the agent excludes"
             for steps, names in met.items()
         ]
         return texts

@@ -281,11 +281,14 @@ def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
     done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
     never = [VERBS[action] for action in _GRAVE if action not in counts]
     undeclared = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
-    sentences = [f"Steps that may {formats.listed(done)} began before the failure."] if done else []
+    sentences = (
+        [f"Steps that may {formats.listed(done)} started before the failure."] if done else []
+    )
     if never and ended:
         does = "does" if undeclared == 1 else "do"
-        more = f"; {undeclared:,} of these steps {does} not declare this" if undeclared else ""
-        sentences.append(f"No step before the failure may {formats.listed(never, 'or')}{more}.")
+        more = f" {undeclared:,} of these steps {does} not declare this." if undeclared else ""
+        may = formats.listed(never, "or")
+        sentences.append(f"No step before the failure declares that it may {may}.{more}")
     return sentences
 
 

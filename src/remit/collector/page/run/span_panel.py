@@ -98,7 +98,7 @@ class Denial(NamedTuple):
     """Why a step was denied.
 
     Attributes:
-        agent: Identifier of the agent that rules it out.
+        agent: Identifier of the agent that forbids or excludes it.
         reason: The sentence; empty if the violations say it themselves.
     """
 

@@ -129,7 +129,7 @@ def _difference(  # noqa: PLR0911 - one for each difference
         return _FIRST, "; ".join(filter(None, ("failed first", pace)))
     if older.failed != newer.failed:
         if older.name in carriers:
-            return _CARRIES, "passed on its error"
+            return _CARRIES, "passed the error on"
         more, run = (newer, "newer") if newer.failed > older.failed else (older, "older")
         return _FAILED, f"failed {formats.times(more.failed)} in the {run} run"
     if older.denied != newer.denied:
@@ -213,10 +213,10 @@ def _lead(pair: Pair, changes: Sequence[TypeChange]) -> str:
     if older["status"] != newer["status"]:
         words = {"active": "is running", "pending": "has not started", "complete": "is complete"}
         ends = [words.get(run["status"], f"was {run['status']}") for run in (older, newer)]
-        return f"The older run {ends[0]}, the newer one {ends[1]}."
+        return f"The older run {ends[0]}; the newer one {ends[1]}."
     if all(change.rank is None for change in changes):
         steps = sum(change.newer.steps for change in changes)
-        return f"Both did the same {formats.steps(steps)} in about the same time."
+        return f"Both ran the same {formats.steps(steps)} in about the same time."
     times = [formats.between(run["started_at"], run["finished_at"]) for run in (older, newer)]
     before, after = times
     if before is None or after is None or abs(after - before) * 100 < max(before, after):
@@ -233,8 +233,8 @@ def _both_failed(pair: Pair) -> str:
     if one.get("fingerprint") == other.get("fingerprint") is not None:
         return f"Both failed in the same way: {names[0]}, {other['type']}."
     if all(steps) and names[0] == names[1]:
-        return f"Both failed at {names[0]}, with different errors."
-    return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
+        return f"Both failed in {names[0]}, with different errors."
+    return f"Both failed: the older run in {names[0]}, the newer one in {names[1]}."
 
 
 def _one_failed(
@@ -276,9 +276,11 @@ def _before(pair: Pair, changes: Sequence[TypeChange], rows: Sequence[AlignedRow
         for change in changes
         if change.older.name in one_only and not change.older.steps
     ]
-    sentence = f"Before the failure, both did the same {formats.steps(len(both))}"
+    sentence = f"Before the failure, both ran the same {formats.steps(len(both))}"
     if added and len(added) <= NAMED:
-        whose = f"{pair.newer_version} added" if pair.is_new_version else "only the newer run did"
+        whose = (
+            f"{pair.newer_version} added" if pair.is_new_version else "only the newer run called"
+        )
         return f"{sentence}, except for {formats.listed(added)}, which {whose}."
     return f"{sentence}." if not one_only else ""
 
@@ -301,7 +303,7 @@ def _only(different: Sequence[TypeChange]) -> str:
         ("older", [change.name for change in different if not change.newer.steps]),
     ):
         if names:
-            sentences.append(f"Only the {run} run did {_few(names)}.")
+            sentences.append(f"Only the {run} run called {_few(names)}.")
     return " ".join(sentences)
 
 

@@ -423,7 +423,7 @@ function drawStrip() {
   const over = draw("svg", { class: "over", "aria-hidden": "true" }, ...bands(whole, 58));
   const unloaded = outline.count < outline.facts.spans ? ` ${number(outline.count)} of ${number(outline.facts.spans)} steps so far.` : "";
   strip.replaceChildren(
-    make("figcaption", { class: "small soft" }, `Steps by start time in ${duration(Math.round(whole.to - whole.from))}, at most ${number(most)} in one slice.${down.length ? " Failed steps are below the line." : ""}${unloaded}`, idle),
+    make("figcaption", { class: "small soft" }, `Steps by start time in ${duration(Math.round(whole.to - whole.from))}, at most ${number(most)} per slice.${down.length ? " Failed steps are below the line." : ""}${unloaded}`, idle),
     make("div", { class: "plot" }, plot, over));
 }
 
