@@ -149,7 +149,7 @@ def test_each_rule_says_why() -> None:
     for rule in RULES:
         if rule.name not in {"classification", "category"}:
             assert why(rule.examples[0]) == f"{rule.examples[0]}: {rule.because}"
-    assert why("classification:secret").startswith("an earlier step is declared secret")
+    assert "an earlier step is declared secret" in why("classification:secret")
     assert why("category:minors_data") == "the step excludes minors data"
     assert why("own:rule") == "own:rule: a rule of the program"
 

@@ -45,10 +45,11 @@ MEASURES: Final = {
 # Without the quality payloads, which may be long.
 _COLUMNS: Final = (
     RUN_COLUMNS.replace("r.quality_payloads", f"'{EMPTY}'")
-    # The name that the version of the run gave: two programs may share an identifier. An agent
-    # without one was not registered by the SDK, which names a version as its agent.
-    + ", COALESCE(CASE WHEN a.external_identifier IS NOT NULL THEN (SELECT v.name "
-    "FROM agent_versions AS v WHERE v.id = p.agent_version_id) END, a.name), a.external_identifier"
+    # The name that the version of the run gave: two programs may share an identifier. The SDK names
+    # a version as its agent; other clients, whose identifiers are no `module:name`, do not.
+    + ", COALESCE(CASE WHEN REPLACE(a.external_identifier, ':', '') <> a.external_identifier "
+    "THEN (SELECT v.name FROM agent_versions AS v WHERE v.id = p.agent_version_id) END, a.name), "
+    "a.external_identifier"
 )
 
 
