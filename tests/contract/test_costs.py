@@ -156,7 +156,7 @@ def test_the_web_ui_shows_costs_with_their_source(
 
     assert "3.00 USD by your prices of 2026-01-01" in http.get("/runs?from=all").text
     page = http.get(f"/runs/{run}/spans/{span['id']}").text
-    assert "<span>3.00 USD by your prices of 2026-01-01</span>" in page
+    assert '<span class="cost">3.00 USD by your prices of 2026-01-01</span>' in page
     assert "cost, by your prices of 2026-01-01" in page
     activity = http.get(f"/agents/{api.agent_id}?view=activity").text
     for heading in ("Model calls by model", "Model calls by version", "Model calls by day"):
