@@ -7,6 +7,7 @@ given as `PREFACTOR_<NAME>`. An argument wins over the environment.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -148,7 +149,7 @@ class Settings(BaseModel):
     """
     api_token: SecretStr | None = None
     """Token for the API. It is never logged."""
-    project: Annotated[str, Field(pattern=PROJECT_PATTERN)] | None = None
+    project: str | None = None
     """Name of the project, which distinguishes agents with the same module and name. It consists
     of 1 to 64 characters of `[A-Za-z0-9._-]`. By default, it is the name of the distribution
     that installed the agent's code, otherwise the name in the nearest `pyproject.toml`,
@@ -256,6 +257,14 @@ class Settings(BaseModel):
             message = "expected https://host[:port] (or http:// on this machine)"
             raise ValueError(message)
         return api_root(value)
+
+    @field_validator("project")
+    @classmethod
+    def _check_project(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(PROJECT_PATTERN, value):
+            message = "expected 1 to 64 letters, digits, dots, underscores and hyphens"
+            raise ValueError(message)
+        return value
 
     @field_validator("data_dir", "prices")
     @classmethod

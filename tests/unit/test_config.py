@@ -307,3 +307,10 @@ def test_isolated_says_what_is_wrong_with_a_setting() -> None:
         pass
     with pytest.raises(SettingsError, match="unknown setting 'zzz'"), isolated(zzz=1):  # type: ignore[call-arg]
         pass
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65])
+def test_a_project_that_cannot_be_in_an_identifier_is_refused(name: str) -> None:
+    """The message says what is valid."""
+    with pytest.raises(SettingsError, match="expected 1 to 64 letters, digits, dots"):
+        load({"project": name})
