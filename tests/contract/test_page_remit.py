@@ -172,3 +172,16 @@ def test_the_list_shows_the_day_of_what_was_before_today(store: Store) -> None:
     shown = [row.partition("<time ")[2].partition(">")[2].partition("<")[0] for row in rows]
     assert re.fullmatch(r"\d\d:\d\d", shown[0])
     assert shown[1].startswith(f"{began.day} {began:%b} ")
+
+
+def test_the_map_claims_nothing_where_nothing_is_declared(reader: Visitor) -> None:
+    """It names the model calls, which received whatever the agent had."""
+    types = [
+        {"name": "desk:support", "params_schema": {}},
+        {"name": "openai:llm", "params_schema": {}},
+    ]
+    _agent(reader.api, types, {"openai:llm": {}})
+    lead = _text(reader, "/map?from=all", '<p class="lead">', "</p>")
+    assert "Nothing is declared, so the map cannot show which data leaves." in lead
+    assert "1 model call received messages" in lead
+    assert "no category may leave" not in lead

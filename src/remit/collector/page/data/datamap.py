@@ -61,6 +61,8 @@ _COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], objec
     "ran": lambda row: row[2].spans,
     "denied": lambda row: row[2].denied,
 }
+_MODEL_CALL: Final = ":llm"
+"""End of the types of model calls, which integrations record."""
 _ABOVE: Final = 40
 """Height of the heads of the columns in a saved drawing."""
 
@@ -72,6 +74,7 @@ class _Map(NamedTuple):
     declared: Sequence[AgentRemit]
     agents: Sequence[AgentFlows]
     categories: Sequence[Category]
+    model_calls: int
 
 
 def show(visit: Visit) -> Response:
@@ -100,6 +103,8 @@ def show(visit: Visit) -> Response:
         "leaving": leaving,
         "through": len(through),
         "unruled": len(unruled),
+        "is_undeclared": all(agent.is_undeclared for agent in shown.agents),
+        "model_calls": shown.model_calls,
         "only": _only(leaving),
         "csv": filters.address(".csv"),
         "svg": filters.address(".svg"),
@@ -137,7 +142,9 @@ def _read(visit: Visit, filters: Filters) -> _Map:
     counts = visit.api.read(partial(counted_steps, window=window, agent_id=agent_id))
     agents = [flows_of(remit, counts, runs.get(remit.agent.id, 0)) for remit in declared]
     agents = _narrowed(agents, filters)
-    return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
+    by_type = visit.api.get(COUNTS, by="type", agent_id=agent_id, **counted)["counts"]
+    calls = sum(int(one["spans"]) for one in by_type if one["type"].endswith(_MODEL_CALL))
+    return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared), calls)
 
 
 def _narrowed(agents: Sequence[AgentFlows], filters: Filters) -> list[AgentFlows]:
