@@ -784,7 +784,7 @@ def test_enforcement_is_proved_whatever_the_sampler(monkeypatch: pytest.MonkeyPa
     ("arguments", "message"),
     [
         ({"enforce": "yes"}, "enforce is 'yes'; expected True or False"),
-        ({"risks": ["spend"]}, "expected a mapping of names of tools"),
+        ({"risks": ["spend"]}, "expected a mapping of tool names"),
         ({"risks": {"spend": "money"}}, "spend"),
         ({"capture_messages": "some"}, "expected one of new, all, none"),
     ],

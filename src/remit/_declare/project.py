@@ -31,7 +31,7 @@ class Project(NamedTuple):
 def project_at(root: str | None, file: str) -> Project:
     """Return the project that the code belongs to.
 
-        Installed code belongs to the distribution that installed the file. For other code, the nearest
+    Installed code belongs to the distribution that installed the file. For other code, the nearest
     `pyproject.toml` with a name determines the project. The search starts at the source root and
     goes up to the directory that contains `.git`, or to the home directory. A directory name is
     never used, because it changes with checkouts and releases.
