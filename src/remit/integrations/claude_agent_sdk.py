@@ -520,7 +520,7 @@ class _Hook:
     """A callback of one event.
 
     Attributes:
-        find: Returns the conversation of a hook's input.
+        find: Returns the conversation that a hook's input belongs to.
         react: Returns the response to Claude Code.
     """
 
@@ -605,7 +605,7 @@ class _Thread:
 
     Attributes:
         messages: Messages of the next model call, and earlier ones if `capture_messages="all"`.
-        known: How many earlier messages are left out.
+        known: Number of earlier messages that are omitted.
         since_ns: Time at which the last message arrived.
     """
 
@@ -737,7 +737,7 @@ class _Conversation:
 
         Raises:
             RunTerminated: If the run was terminated.
-            DeniedError: If no run could be opened, because the remit then would not apply.
+            DeniedError: If no run could be opened. Without a run, the remit would not apply.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._open(prompt)
@@ -1132,12 +1132,12 @@ class _Conversation:
             self._thread(call).add(_llm.message("user", get(asked, "prompt")))
 
     def after_tool(self, data: Mapping[str, Any]) -> HookOutput:
-        """End the span of a tool that has run."""
+        """End the span of a tool that ran successfully."""
         self._end_tool(data, "complete", data.get("tool_response"))
         return self._go_on()
 
     def after_failure(self, data: Mapping[str, Any]) -> HookOutput:
-        """End the span of a tool that has failed."""
+        """End the span of a failed tool."""
         status: Status = "cancelled" if data.get("is_interrupt") is True else "failed"
         self._end_tool(data, status, data.get("error"))
         return self._go_on()

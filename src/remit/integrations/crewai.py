@@ -364,12 +364,13 @@ def _is_agent(owner: object) -> bool:
 
 
 def _stopping(context: Any, start: Callable[[Any], object]) -> None:
-    """Call *start*. If the run is terminated, end all open spans, because no hook follows.
+    """Call *start*. If the run is terminated, end all open spans, because no further hook is
+    called.
 
     Raises:
         RunTerminated: If the run was terminated.
-        HookAborted: If the step is denied, or if the run was terminated and the task has its own
-            thread, which passes only subclasses of `Exception` on to the waiting thread. CrewAI
+        HookAborted: If the step is denied. Also if the run was terminated and the task has its own
+            thread, because the waiting thread receives only subclasses of `Exception`. CrewAI
             ignores other exceptions from hooks.
     """
     try:
@@ -484,7 +485,7 @@ class _ModelCall:
         self.thoughts: list[tuple[int, str]] | None = None
 
     def payload(self) -> dict[str, object]:
-        """Return the payload. It includes settings and tools after the start event is handled."""
+        """Return the payload. Settings and tools are included after the start event is handled."""
         event = self.started
         settings = {} if event is None else {name: get(event, name) for name in SETTINGS}
         functions = [get(tool, "function") or tool for tool in listed(event, "tools")]
@@ -533,7 +534,7 @@ class _ModelCall:
 
 @guarded("the end of a model call")
 def _end_last_model() -> None:
-    """End the model call that requested a tool, because no hook follows such a response."""
+    """End the model call that requested a tool, because no hook is called after it."""
     call = _current_model()
     if call is not None:
         call.end()

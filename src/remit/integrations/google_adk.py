@@ -174,7 +174,7 @@ class RemitPlugin(BasePlugin):
 
         Raises:
             RunTerminated: If the run was terminated.
-            DeniedError: If no run could be opened, because the agent's remit would not apply.
+            DeniedError: If no run could be opened. Without a run, the remit would not apply.
         """
         _end_model()
         self._start_agent(agent, callback_context)

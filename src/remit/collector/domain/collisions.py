@@ -21,7 +21,7 @@ from remit.collector.times import US_PER_S, format_us
 WITHIN_US: Final = 24 * 3600 * US_PER_S
 """Maximum time since the registration of the programs that are compared."""
 MOST_VERSIONS: Final = 20
-"""Maximum number of schema versions that are compared per agent, the latest first."""
+"""Number of latest schema versions that are compared per agent."""
 MOST_AGENTS: Final = 100
 MOST_STEPS: Final = 5
 """Maximum number of a program's steps that a response names."""
