@@ -364,8 +364,7 @@ def _is_agent(owner: object) -> bool:
 
 
 def _stopping(context: Any, start: Callable[[Any], object]) -> None:
-    """Call *start*. If the run is terminated, end all open spans, because no further hook is
-    called.
+    """Call *start*. If the run is terminated, end all spans, because no hook is called after it.
 
     Raises:
         RunTerminated: If the run was terminated.
