@@ -626,8 +626,8 @@ def test_a_span_of_a_model_that_is_not_read_is_logged_once(
     assert not recorder.spans()
     (line,) = (record.getMessage() for record in caplog.records if record.name == "remit")
     assert line == (
-        "the span 'ai.generateText' of some-framework has the attribute ai.model.id, and no "
-        "operation that remit.otel.Bridge reads: it is not recorded, nor are others like it"
+        "the span 'ai.generateText' of some-framework has the attribute ai.model.id, but no "
+        "operation that remit.otel.Bridge recognises; this span and similar spans are not recorded"
     )
 
 
@@ -766,7 +766,7 @@ def test_an_sdk_that_hides_exceptions_is_refused(monkeypatch: pytest.MonkeyPatch
 
     on_start = SynchronousMultiSpanProcessor.on_start
     monkeypatch.setattr(SynchronousMultiSpanProcessor, "on_start", hide)
-    with pytest.raises(DeclarationError, match=r"expected one that passes it on, as 1\.25 to"):
+    with pytest.raises(DeclarationError, match=r"expected a version that does, such as 1\.25 to"):
         Bridge(enforce=True)
     Bridge()
 
@@ -784,7 +784,7 @@ def test_enforcement_is_proved_whatever_the_sampler(monkeypatch: pytest.MonkeyPa
     ("arguments", "message"),
     [
         ({"enforce": "yes"}, "enforce is 'yes'; expected True or False"),
-        ({"risks": ["spend"]}, "expected a mapping of names of tools"),
+        ({"risks": ["spend"]}, "expected a mapping of tool names"),
         ({"risks": {"spend": "money"}}, "spend"),
         ({"capture_messages": "some"}, "expected one of new, all, none"),
     ],

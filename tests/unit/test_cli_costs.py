@@ -50,7 +50,7 @@ def test_costs_follow_from_the_configured_prices(db: Path, tmp_path: Path) -> No
     shown = invoked("costs", "--db", str(db), **env).stdout
     assert "gpt-5" in shown
     assert "3.00 USD" in shown
-    assert "Not added: 1 call without a price" in shown
+    assert "Not included: 1 call without a price" in shown
     assert "3.00 USD" in invoked("runs", "list", "--db", str(db), **env).stdout
     one = invoked("runs", "show", "--db", str(db), **env).stdout
     assert "3.00 USD by your prices, 1 call without a price" in one

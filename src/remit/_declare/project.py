@@ -1,4 +1,4 @@
-"""The project of an agent, which tells apart agents of the same module and name."""
+"""The project of an agent, which distinguishes agents with the same module and name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 class Project(NamedTuple):
-    """A project, and where its name comes from, for people.
+    """A project, and a readable description of the source of its name.
 
     Attributes:
-        name: Its name; None if there is none.
+        name: The project's name, or None if it has no name.
     """
 
     name: str | None
@@ -29,14 +29,15 @@ class Project(NamedTuple):
 
 
 def project_at(root: str | None, file: str) -> Project:
-    """Return the project of code.
+    """Return the project that the code belongs to.
 
-    It is the distribution that installed the file, else the nearest `pyproject.toml` with a name at
-    or above the source root, up to the directory with `.git` or the home directory. The name of a
-    directory is never used: it changes with checkouts and releases.
+    Installed code belongs to the distribution that installed the file. For other code, the nearest
+    `pyproject.toml` with a name determines the project. The search starts at the source root and
+    goes up to the directory that contains `.git`, or to the home directory. A directory name is
+    never used, because it changes with checkouts and releases.
 
     Args:
-        root: Source root of the code; None if it has no place.
+        root: Source root of the code, or None if the code has no file.
         file: File of the code.
     """
     if root is None:
@@ -55,9 +56,9 @@ def project_at(root: str | None, file: str) -> Project:
 
 
 def identified(identifier: str, project: str | None) -> str:
-    """Return the identifier of an agent on the wire: `project/module:qualname`.
+    """Return the agent identifier that is sent to the server: `project/module:qualname`.
 
-    A top-level package with the project's name stands for the project.
+    The project is omitted if the top-level package has the project's name.
     """
     package = identifier.partition(":")[0].partition(".")[0]
     if project is None or normalised(package) == normalised(project):
@@ -66,12 +67,12 @@ def identified(identifier: str, project: str | None) -> str:
 
 
 def normalised(name: str) -> str:
-    """Return the name of a distribution as PEP 503 normalises it."""
+    """Return the name of a distribution, normalised according to PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """Yield the files that may name the project, the nearest first."""
+    """Yield the files that can contain the project's name, the nearest first."""
     home = attempt(Path.home)
     for each in (folder, *folder.parents):
         if each == home:
@@ -82,7 +83,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
 
 
 def _name_in(path: Path) -> str | None:
-    """Return the name of the project in a file; None if it has none, or is not there."""
+    """Return the project's name in a file, or None without such a name or file."""
     if not path.is_file():
         return None
     content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""`remit costs`: tokens and costs of model calls."""
+"""`remit costs`: the tokens and costs of model calls."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _HEADINGS: Final = ("CALLS", "TOKENS IN", "CACHED", "TOKENS OUT")
     json_option,
 )
 def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
-    """Sum the tokens and costs of model calls.
+    """Show the total tokens and costs of model calls.
 
-    A server calculates costs with the prices in `remit serve --prices`. In local mode, the prices
-    come from the file in REMIT_PRICES. If a model has no price, the command uses the cost that the
-    library reported.
+    For a server, the costs come from the price file of `remit serve --prices`. For the local
+    database, they come from the price file that REMIT_PRICES names. If a model has no price, the
+    cost that a library reported is used.
     """
     with reader_of(db) as reader, reader.listing("costs"):
         response = reader.client.send(get("/costs", CostList, query(reader, by=by, **filters)))
@@ -63,7 +63,7 @@ def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
         say_place(reader, err=True)
         return
     if not response.costs:
-        emit(f"No such model calls in {reader.place}.")
+        emit(f"No matching model calls in {reader.place}.")
         return
     names = [printable(_name(group)) for group in response.costs]
     room = max(MIN_NAME_COLUMNS, min(max(map(width, names)), columns() - OTHER_COLUMNS))
@@ -82,9 +82,9 @@ def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
 def _notes(response: CostList) -> Iterable[str]:
     without = sum(group.cost_breakdown.calls_without_price for group in response.costs)
     if without:
-        yield f"Not added: {unpriced(without)}; `remit prices init` writes a file of prices."
+        yield f"Not included: {unpriced(without)}. `remit prices init` writes a price file."
     if not response.is_whole:
-        yield "Only the newest 10,000 runs of this time are added."
+        yield "Only the newest 10,000 runs of this period are included."
 
 
 def _name(group: CostGroup) -> str:

@@ -66,8 +66,8 @@ class Commands(LazyGroup):
         "spans": ("remit.cli._spans:spans", "List spans."),
         "agents": ("remit.cli._agents:agents", "List and show agents."),
         "stats": ("remit.cli._stats:stats", "Count spans by type, category of data or agent."),
-        "costs": ("remit.cli._costs:costs", "Sum the tokens and costs of model calls."),
-        "prices": ("remit.cli._prices:prices", "Create the file with model prices."),
+        "costs": ("remit.cli._costs:costs", "Show the total tokens and costs of model calls."),
+        "prices": ("remit.cli._prices:prices", "Create a file for model prices."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
         "lock": (
             "remit.cli._lock:lock",

@@ -1,4 +1,4 @@
-"""`remit prices`: the file with the prices of models."""
+"""`remit prices`: the file that contains model prices."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FILE: Final = "prices.toml"
 SEEN: Final = timedelta(days=90)
 _EXAMPLE: Final = "provider-model-1"
 _HEAD: Final = """\
-# Model prices per million tokens. remit does not include prices: enter those of your contract, and
-# remove the # before them.
+# Model prices per million tokens. remit does not include prices: enter the prices of your contract,
+# and remove the # at the start of their lines.
 #
-# `model` is the name in the record; `*` stands for any characters. The first entry that matches a
-# model counts. With `from`, it counts from that day (UTC) on, so put a new price above the old one.
-# Without `cached_input` and `cache_write`, these tokens cost as much as `input`.
+# `model` is the model name in the record; `*` stands for any characters. remit uses the first entry
+# that matches a model. An entry with `from` applies from that day (UTC), so put a new price above
+# the old one. Without `cached_input` or `cache_write`, these tokens cost as much as `input`.
 currency = "USD"
 """
 _ENTRY: Final = """
@@ -44,17 +44,17 @@ model = {model}
 
 @click.group()
 def prices() -> None:
-    """Create the file with model prices."""
+    """Create a file for model prices."""
 
 
 @prices.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=FILE)
 @read_option
 def init(file: Path, db: Database | None) -> None:
-    """Create a price file that lists the models of the last 90 days.
+    """Write a price file with the models of the last 90 days.
 
-    Enter the prices in it. Then pass the file to `remit serve --prices FILE` or, in local mode, set
-    REMIT_PRICES=FILE. The command does not change an existing file.
+    Enter the prices before you use the file. Pass it to a server with `remit serve --prices FILE`.
+    For the local database, set REMIT_PRICES=FILE. The command does not change an existing file.
     """
     now = datetime.now(UTC)
     with reader_of(db) as reader, reader.listing("costs"):
@@ -77,11 +77,11 @@ def init(file: Path, db: Database | None) -> None:
 
 
 def configured_prices() -> Prices | None:
-    """Return the prices of the file that the settings name; None without one.
+    """Return the prices in the file that the settings name, or None without such a file.
 
     Raises:
-        SettingsError: The file is not valid.
+        SettingsError: If the file is not valid.
     """
-    # The other settings may be wrong: a command with --db does not need them.
+    # The other settings can be invalid, because a command with --db does not need them.
     variable = config.environment_sources().get("prices")
     return None if variable is None else read_prices(Path(variable[1]).expanduser())

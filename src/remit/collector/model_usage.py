@@ -1,7 +1,7 @@
-"""What the model calls of a run used: calls, tokens and reported costs, by model.
+"""Model usage of a run: the number of calls, tokens and reported costs per model.
 
-The sums are kept with the run as JSON. Costs by the prices of a file are derived when they are read
-(`remit.collector.prices`).
+The totals are stored with the run as JSON. Costs that depend on a price file are computed when they
+are read (`remit.collector.prices`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, cast
 import msgspec
 
 MOST_MODELS: Final = 20
-"""Models of a run that are counted by name; the calls of further ones have the name `OTHER`."""
+"""Maximum number of models per run. Calls of further models are counted under `OTHER`."""
 OTHER: Final = "other models"
 MOST_CHARS: Final = 200
 _MOST_COUNT: Final = 2**53
@@ -23,10 +23,10 @@ _CURRENCY_CHARS: Final = 3
 
 
 class ModelUsage(msgspec.Struct, array_like=True):
-    """The use of one model.
+    """The usage of one model.
 
     Attributes:
-        tokens_in: Tokens of all prompts, with the cached ones and those written to a cache.
+        tokens_in: Tokens of all prompts, including tokens read from or written to a cache.
         costs: Costs that libraries reported, by currency.
         with_cost: Number of calls with a reported cost.
     """
@@ -46,7 +46,7 @@ class ModelUsage(msgspec.Struct, array_like=True):
         return self.tokens_in + self.tokens_out
 
     def add(self, other: ModelUsage) -> None:
-        """Add the use that another record has of the model."""
+        """Add the model's usage from another record."""
         self.calls += other.calls
         self.tokens_in += other.tokens_in
         self.cached += other.cached
@@ -58,7 +58,7 @@ class ModelUsage(msgspec.Struct, array_like=True):
 
 
 class _Call(msgspec.Struct):
-    """The member of a payload that names the model."""
+    """The members of a payload that name the model."""
 
     model_name: object = None
     model: object = None
@@ -69,11 +69,11 @@ _read_call: Final = msgspec.json.Decoder(_Call)
 
 
 def usage_of_call(payload: str, result: Mapping[str, object]) -> ModelUsage | None:
-    """Return what one model call used; None if its result has no tokens and no cost.
+    """Return the usage of one model call, or None if its result has no tokens and no cost.
 
     Args:
         payload: The payload of the span, as JSON.
-        result: Its result, which names the model that answered, if it is known.
+        result: The result of the span. It names the model that responded, if that is known.
     """
     usage, details = _members(result, "token_usage"), _members(result, "usage_details")
     cost = _cost(_members(result, "cost"))
@@ -96,12 +96,12 @@ def usage_of_call(payload: str, result: Mapping[str, object]) -> ModelUsage | No
 
 
 def usage_in(text: str | None) -> list[ModelUsage]:
-    """Return the use of models that is kept with a run."""
+    """Return the model usage that is stored with a run."""
     return [] if text is None else _read.decode(text)
 
 
 def with_usage(text: str | None, calls: Iterable[ModelUsage]) -> str:
-    """Return the text to keep with a run, which has *text*, after more calls."""
+    """Return a run's stored usage *text*, updated with more calls."""
     kept = {usage.model: usage for usage in usage_in(text)}
     for call in calls:
         name = call.model
@@ -122,7 +122,7 @@ def _count(members: Mapping[str, object], name: str) -> int:
 
 
 def _cost(members: Mapping[str, object]) -> tuple[str, Decimal] | None:
-    """Return currency and amount of a cost that a library reported; None if it is not valid."""
+    """Return the currency and amount of a reported cost, or None if the cost is not valid."""
     text, currency = members.get("amount"), members.get("currency")
     if not isinstance(text, str) or len(text) > _AMOUNT_CHARS:
         return None

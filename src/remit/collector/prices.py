@@ -1,7 +1,7 @@
-"""Prices of models: a TOML file that the operator writes, and the costs that follow from it.
+"""Model prices from the operator's TOML file, and costs computed from these prices.
 
-remit has no prices of its own. A cost is derived when it is read, so that a corrected file corrects
-the costs of earlier runs too.
+remit does not include prices. It computes a cost when the cost is read, so a corrected file also
+corrects the costs of earlier runs.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
 
 class Price(BaseModel):
-    """The price of the models that match a pattern, for a million tokens each."""
+    """Prices per million tokens for the models that match a pattern."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[str, Field(min_length=1)]
-    """Name of the model; `*` stands for any characters."""
+    """Name of the model. `*` stands for any characters."""
     valid_from: Annotated[date, Field(alias="from")] = date.min
-    """First day on which the price is valid, in UTC."""
+    """First day on which the price applies, in UTC."""
     input: _Amount
-    """Tokens of prompts that no cache served."""
+    """Price of prompt tokens that no cache served."""
     output: _Amount
-    """Tokens of answers, with those of reasoning."""
+    """Price of output tokens, including reasoning tokens."""
     cached_input: _Amount | None = None
-    """Tokens of prompts that a cache served; by default the price of `input`."""
+    """Price of prompt tokens that a cache served. The default is the price of `input`."""
     cache_write: _Amount | None = None
-    """Tokens of prompts that were written to a cache; by default the price of `input`."""
+    """Price of prompt tokens that were written to a cache. The default is the price of `input`."""
 
     def cost_of(self, usage: ModelUsage) -> Decimal:
-        """Return the cost of the use of a model."""
+        """Return the cost of a model's usage."""
         cached, written = usage.cached, usage.cache_write
         plain = max(0, usage.tokens_in - cached - written)
         cached_input = self.input if self.cached_input is None else self.cached_input
@@ -61,27 +61,27 @@ class Price(BaseModel):
 
 
 class Prices(BaseModel):
-    """The prices of a file."""
+    """The contents of a price file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     """Currency of all prices, such as `USD`."""
     models: tuple[Price, ...]
-    """The prices. The first that matches a model and is valid on the day counts."""
+    """The prices. The first price that matches the model and applies on the day is used."""
 
     def price_of(self, model: str, day: date) -> Price | None:
-        """Return the price of a model on a day; None if there is none."""
+        """Return the price of a model on a day, or None if there is no price."""
         valid = (price for price in self.models if price.valid_from <= day)
         return next((price for price in valid if fnmatchcase(model, price.model)), None)
 
 
 class Costs(NamedTuple):
-    """The costs of some model calls.
+    """The costs of a group of model calls.
 
     Attributes:
         amounts: At most one for each currency and source.
-        without_price: Number of calls that have neither a price nor a reported cost.
+        without_price: Number of calls without a price or a reported cost.
     """
 
     amounts: Sequence[Cost]
@@ -89,12 +89,13 @@ class Costs(NamedTuple):
 
 
 def costs_of(used: Iterable[tuple[ModelUsage, int]], prices: Prices | None) -> Costs:
-    """Return the costs of the use of models.
+    """Return the costs of model usage.
 
-    The prices of the file count; for a model without a price, costs that its library reported.
+    The prices in the file are used. For a model without a price, the cost that its library reported
+    is used.
 
     Args:
-        used: The use of a model, and when its run began, in microseconds since 1970.
+        used: Usages of models, each with its run's start time in microseconds since 1970.
     """
     found: dict[tuple[str, str], Cost] = {}
     without = 0
@@ -114,7 +115,7 @@ def costs_of(used: Iterable[tuple[ModelUsage, int]], prices: Prices | None) -> C
 
 
 def day_of(at_us: int) -> date:
-    """Return the day of a time, in UTC."""
+    """Return the UTC day of a time."""
     return date.fromordinal(_EPOCH + at_us // _US_PER_DAY)
 
 
@@ -122,7 +123,7 @@ def read_prices(path: Path) -> Prices:
     """Return the prices in a file.
 
     Raises:
-        SettingsError: It cannot be read, or is not a valid file of prices.
+        SettingsError: If the file cannot be read or is not a valid price file.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)

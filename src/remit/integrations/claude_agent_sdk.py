@@ -1,12 +1,12 @@
-"""Records programs of the Claude Agent SDK, denies their tools and stops them.
+"""Records programs that use the Claude Agent SDK, denies their tools and stops terminated runs.
 
 A program adds one line:
 
     query = govern(query)  # or client = govern(ClaudeSDKClient(options))
 
-Claude Code runs the tools in a process of its own, and asks the hooks of the SDK before each one.
-The hooks open the spans of tools and subagents, and deny tools. The messages that the program reads
-have the model calls.
+Claude Code runs tools in its own process, and calls the SDK's hooks before each tool. The hooks
+start the spans of tools and subagents, and deny tools. Model calls are read from the messages that
+the program receives.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ __all__ = ["SUGGESTED", "govern"]
 
 FRAMEWORK: Final = "claude-agent-sdk"
 NAME: Final = "claude"
-"""Name of an agent without one."""
+"""Default name of the main agent."""
 
 add_to_header(f"remit-claude-agent-sdk@{__version__}")
 AGENT: Final = declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
@@ -95,7 +95,7 @@ LLM: Final = declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 TOOL: Final = undeclared(f"{FRAMEWORK}:tool", "tool")
 """Step name of a tool that could not be declared, so that it can still be denied."""
 AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
-"""Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
+"""Opens the runs of an agent that could not be declared. Such a run has no remit of its own."""
 
 SUGGESTED: Final[Mapping[str, DataRisk]] = {
     **dict.fromkeys(("Read", "Glob", "Grep", "NotebookRead", "LS"), risk(
@@ -115,39 +115,39 @@ SUGGESTED: Final[Mapping[str, DataRisk]] = {
 }  # fmt: skip
 """Suggested risk declarations of the built-in tools of Claude Code, for `risks=`.
 
-A shell can do everything that its user may do. A tool that only plans, or starts a subagent whose
-tools are judged themselves, has no effect of its own.
+A shell can do everything that its user may do. A tool that only plans has no effect of its own. The
+same applies to a tool that starts a subagent, because the subagent's tools are judged.
 """
 
 LAUNCHERS: Final = frozenset({"Agent", "Task"})
-"""Names of the tool that starts a subagent."""
+"""Names of the tools that start a subagent."""
 DEFAULT_SUBAGENT: Final = "general-purpose"
 ENDED: Final = "This session was ended. Do not call any more tools."
-"""What the model reads of a tool in a run that was terminated."""
+"""Message that the model receives as the result of a tool in a terminated run."""
 SYNTHETIC: Final = "<synthetic>"
 """Model of a message that Claude Code wrote itself."""
 TOOL_USE_ID: Final = "claudecode/toolUseId"
-"""Where Claude Code names the call, in a request to an MCP server of the program."""
+"""Key of the tool call's ID in Claude Code's requests to an MCP server of the program."""
 PROVIDERS: Final = {
     "CLAUDE_CODE_USE_BEDROCK": "aws.bedrock",
     "CLAUDE_CODE_USE_VERTEX": "gcp.vertex_ai",
     "CLAUDE_CODE_USE_FOUNDRY": "azure.ai.foundry",
 }
-"""Servers of models, by the variable that chooses them."""
+"""Model providers, by the environment variable that selects them."""
 COST_DIGITS: Final = 10
-"""Claude Code adds floats."""
+"""Decimal places to which a cost is rounded, because Claude Code adds floats."""
 MAX_KNOWN: Final = 1_000
-"""Sessions, subagents and calls of one kind that are remembered."""
+"""Maximum number of entries in each table of sessions, subagents or calls."""
 STOP_S: Final = 5.0
-"""Seconds in which Claude Code may end by itself, once a hook has told it to stop."""
+"""Seconds that Claude Code has to end by itself after a hook tells it to stop."""
 ABORTED: Final = ("aborted_streaming", "aborted_tools")
-"""Reasons of a turn that the program interrupted."""
+"""Reasons that Claude Code reports for a turn that the program interrupted."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 TQuery = TypeVar("TQuery", bound=Callable[..., AsyncIterator[Message]])
 HookOutput = dict[str, Any]
-"""A `SyncHookJSONOutput` of the SDK, which has no common type for the events used here."""
+"""A `SyncHookJSONOutput`. The SDK does not define a common type for the events used here."""
 
 
 @overload
@@ -192,7 +192,7 @@ def govern(
     """Record a Claude Code agent and deny tools that violate the remit.
 
     A denied tool does not run, and the model receives the reason. This includes built-in tools.
-    Hooks that the options already contain are kept.
+    remit keeps the hooks that the options already contain.
 
     Args:
         target: The function `query`, a `ClaudeSDKClient` before it is connected, or
@@ -202,8 +202,8 @@ def govern(
         risks: Risk declarations for tools, by the name that the model uses, such as `Bash` or
             `mcp__orders__find`; see `SUGGESTED`. A decorated function uses its own risk
             declaration.
-        remits: Remits of the main agent and of subagents, by name. They apply in addition to the
-            run's remit, to the tools of the agent and the steps inside these tools.
+        remits: Remits of the main agent and of subagents, by name. Each remit applies to the
+            agent's tools and the steps inside these tools, in addition to the run's remit.
         capture_messages: `new` records the messages that the same agent's previous model call did
             not contain, `all` records all messages, and `none` records no messages.
         capture_reasoning: Whether the model's thinking is recorded.
@@ -237,7 +237,7 @@ class _Rules:
 
     Attributes:
         ceilings: The limits of agents, by name.
-        place: File and line that messages name.
+        place: File and line of the call, for error messages.
     """
 
     name: str | None
@@ -252,7 +252,7 @@ class _Rules:
         return self.name or NAME
 
     def over(self, earlier: _Rules) -> _Rules:
-        """Return the rules of both; for a tool in both, these count, and every remit applies."""
+        """Add *earlier* rules. A risk here replaces an earlier one, and all remits apply."""
         names = {**earlier.ceilings, **self.ceilings}
         ceilings = {
             name: (*earlier.ceilings.get(name, ()), *self.ceilings.get(name, ())) for name in names
@@ -275,7 +275,7 @@ def _checked_rules(
     """Return the arguments of `govern`.
 
     Raises:
-        DeclarationError: One of them is wrong.
+        DeclarationError: If an argument is wrong.
     """
     place = caller()
     if name is not None and not (isinstance(cast("object", name), str) and name):
@@ -320,8 +320,8 @@ class _KnownTool(NamedTuple):
     """A tool of an MCP server in this process.
 
     Attributes:
-        step: Its function, if that is decorated.
-        parameter: Name of the parameter of that function which takes all arguments.
+        step: The tool's function, if it is decorated.
+        parameter: Name of the function's parameter that receives all arguments.
     """
 
     schema: Mapping[str, object] | None
@@ -335,7 +335,7 @@ class _KnownTool(NamedTuple):
 
 @guarded("the tools of an MCP server")
 def _tools_of(options: ClaudeAgentOptions) -> dict[str, _KnownTool]:
-    """Return the tools of the MCP servers of the program, by the names that the model uses."""
+    """Return the tools of the program's MCP servers, by the names that the model uses."""
     known: dict[str, _KnownTool] = {}
     servers = options.mcp_servers if isinstance(options.mcp_servers, dict) else {}
     for server, config in servers.items():
@@ -356,11 +356,11 @@ def _tools_of(options: ClaudeAgentOptions) -> dict[str, _KnownTool]:
 
 
 def _functions_of(server: Any) -> tuple[Mapping[str, object], Mapping[str, Any]]:
-    """Return the tools and the schemas of a server by `create_sdk_mcp_server`, by name.
+    """Return the tools of a `create_sdk_mcp_server` server and their schemas, by name.
 
-    The SDK has no public way from a server to its functions; they are variables of its closures.
-    Without them, a tool is declared without a schema, and a decorated function has a span below
-    that of the tool.
+    The SDK has no public API for a server's functions, so they are read from the server's closures.
+    If they cannot be read, a tool is declared without a schema, and the span of a decorated
+    function is a child of the tool's span.
     """
     find = getattr(server, "get_request_handler", None)
     handler = get(find("tools/call"), "handler") if callable(find) else None
@@ -379,7 +379,7 @@ def _variables(function: object) -> Mapping[str, Any]:
 
 
 def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> Any:
-    """Return *ask* with governed options, and with messages that are read for the record."""
+    """Return *ask* with governed options. The returned function also records the messages."""
 
     @wraps(ask)
     async def governed(
@@ -405,7 +405,7 @@ def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> 
             conversation.check_terminated()
         except RunTerminated as ended:
             error = ended
-            # `query` leaves the end of a process that is not read to its end to the event loop.
+            # If the messages are not read to the end, `query` lets the event loop end the process.
             with anyio.move_on_after(STOP_S), suppress(Exception):
                 async for _ in messages:
                     pass
@@ -424,12 +424,12 @@ def _govern_query(ask: Callable[..., AsyncIterator[Message]], rules: _Rules) -> 
 
 
 def _govern_client(client: ClaudeSDKClient, rules: _Rules) -> ClaudeSDKClient:
-    """Govern the options of *client*, and record its messages; return it.
+    """Govern the options of *client*, record its messages, and return the client.
 
     Raises:
-        DeclarationError: It is connected, so that its hooks cannot be changed.
+        DeclarationError: If the client is connected, because its hooks cannot then be changed.
     """
-    # The client has no public way to say so. Without it, a tool that runs is logged.
+    # The client has no public API for this. Without this check, remit logs the tools that run.
     if getattr(client, "_query", None) is not None:
         raise DeclarationError(
             "govern: the client is connected already; expected a ClaudeSDKClient before "
@@ -486,11 +486,11 @@ def _govern_client(client: ClaudeSDKClient, rules: _Rules) -> ClaudeSDKClient:
 
 
 GOVERNED: Final = "_remit_methods"
-"""Attribute of a governed client: its own methods."""
+"""Attribute of a governed client that contains its original methods."""
 
 
 class _Sessions:
-    """The sessions that governed options are used for, where nothing else is known of them."""
+    """The sessions of governed options, if remit governs neither the function nor the client."""
 
     def __init__(self, rules: _Rules) -> None:
         self._rules = rules
@@ -520,8 +520,8 @@ class _Hook:
     """A callback of one event.
 
     Attributes:
-        find: Returns the conversation of a hook's input.
-        react: Returns the answer.
+        find: Returns the conversation that a hook's input belongs to.
+        react: Returns the response to Claude Code.
     """
 
     rules: _Rules
@@ -529,7 +529,7 @@ class _Hook:
     react: Callable[[_Conversation, Mapping[str, Any]], HookOutput]
 
     async def __call__(self, data: Any, _tool_use_id: object, _context: object) -> Any:
-        """Answer a hook of Claude Code."""
+        """Handle a hook call from Claude Code."""
         return self.react(self.find(data), data)
 
 
@@ -538,7 +538,7 @@ def _hooks_of(matcher: HookMatcher) -> list[_Hook]:
 
 
 def _earlier(options: ClaudeAgentOptions) -> _Rules | None:
-    """Return the rules of options that are governed already."""
+    """Return the rules of options that are already governed."""
     for matcher in (options.hooks or {}).get("PreToolUse", ()):
         for hook in _hooks_of(matcher):
             return hook.rules
@@ -551,14 +551,14 @@ def _with_hooks(
     find: Callable[[Mapping[str, Any]], _Conversation],
     events: Mapping[Any, Callable[[_Conversation, Mapping[str, Any]], HookOutput]],
 ) -> ClaudeAgentOptions:
-    """Return a copy of *options* with hooks, after those of the user's."""
+    """Return a copy of *options* with remit's hooks after the user's hooks."""
     governed = copy.copy(options)
     hooks: dict[Any, list[HookMatcher]] = {
         event: [matcher for matcher in matchers if not _hooks_of(matcher)]
         for event, matchers in (options.hooks or {}).items()
     }
     for event, react in events.items():
-        # A hook that takes too long must not let the tool run.
+        # If a hook takes too long, the tool must not run.
         on_failure: Any = "block" if event == "PreToolUse" else None
         callback: Any = _Hook(rules, find, react)
         ours = HookMatcher(hooks=[callback], on_failure=on_failure)
@@ -575,7 +575,7 @@ class _ModelCall:
     """One model call, which Claude Code reports in several messages.
 
     Attributes:
-        place: Index of the answer in the messages of the thread.
+        place: Index of the response in the messages of the thread.
     """
 
     identifier: str | None
@@ -604,9 +604,9 @@ class _Thread:
     """The model calls of one agent.
 
     Attributes:
-        messages: Those of the next model call; with `capture_messages="all"` also earlier ones.
-        known: How many earlier messages are left out.
-        since_ns: When the last of the messages came.
+        messages: Messages of the next model call, and earlier ones if `capture_messages="all"`.
+        known: Number of earlier messages that are omitted.
+        since_ns: Time at which the last message arrived.
     """
 
     messages: list[_llm.Message] = field(default_factory=list[_llm.Message])
@@ -667,8 +667,8 @@ class _Conversation:
     def __init__(self, rules: _Rules, *, has_turns: bool = False, is_hooked: bool = False) -> None:
         """Keep the rules.
 
-        The main agent of a conversation that *has_turns* ends with each result. Where the
-        conversation *is_hooked*, hooks report the bounds of a turn.
+        If *has_turns*, each result ends the span of the main agent. If *is_hooked*, hooks report
+        the start and the end of a turn.
         """
         self._rules = rules
         self._has_turns = has_turns
@@ -680,21 +680,21 @@ class _Conversation:
         self._threads: dict[str | None, _Thread] = {}
         self._tools: SpanTable[str] = SpanTable()
         self._contexts: dict[str, SpanContext | None] = {}
-        """Contexts of the steps inside calls of tools, by the id of the call."""
+        """Contexts of the steps inside tool calls, by call ID."""
         self._subagents: dict[str, ManualSpan] = {}
-        """Spans of subagents by id, also of those that have ended."""
+        """Spans of subagents by ID, including subagents that have ended."""
         self._launches: dict[str, str] = {}
-        """Types of subagents that were asked for, by the id of the call."""
+        """Types of requested subagents, by call ID."""
         self._launched: dict[str, str] = {}
-        """Ids of subagents, by the id of the call that started them."""
+        """Subagent IDs, by the ID of the call that started the subagent."""
         self._asked: dict[str, ToolUseBlock] = {}
-        """Calls that the model asked for and no hook was called for yet."""
+        """Calls that the model requested, and for which no hook has been called yet."""
         self._counted = _Usage()
         self._before: _Usage | None = None
         self._terminated: RunTerminated | None = None
 
     def options(self, options: ClaudeAgentOptions) -> ClaudeAgentOptions:
-        """Return a governed copy of *options*, whose tools are declared."""
+        """Declare the tools in *options*, and return a governed copy of *options*."""
         earlier = _earlier(options)
         if earlier is not None and not self._is_hooked:
             self._rules = self._rules.over(earlier)
@@ -711,7 +711,7 @@ class _Conversation:
                 _declared(name, self._rules, known)
         servers = options.mcp_servers if isinstance(options.mcp_servers, dict) else {}
         for config in servers.values():
-            # Since mcp 2; without it, steps inside a tool are below the agent.
+            # Since mcp 2. In earlier versions, steps inside a tool are children of the agent.
             middleware: Any = getattr(get(config, "instance"), "middleware", None)
             if middleware is not None and _around_tool not in middleware:
                 middleware.append(_around_tool)
@@ -733,11 +733,11 @@ class _Conversation:
     # The main agent
 
     def begin(self, prompt: Any) -> Any:
-        """Start the span of the main agent, if none is open; return the prompt to send.
+        """Start the span of the main agent if none is open, and return the prompt to send.
 
         Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: No run could be opened, in which the remit would hold.
+            RunTerminated: If the run was terminated.
+            DeniedError: If no run could be opened. Without a run, the remit would not apply.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._open(prompt)
@@ -746,7 +746,7 @@ class _Conversation:
 
     @guarded("the start of an agent")
     def _open(self, prompt: object) -> None:
-        """Start the span of the main agent; after a fault, the first tool tries it again."""
+        """Start the span of the main agent. If this fails, the first tool tries again."""
         if self._agent.is_open and self._result is not None:
             self.finish()
         if self._agent.is_open:
@@ -756,14 +756,14 @@ class _Conversation:
 
     @guarded("the prompt of an agent")
     def _note(self, prompt: object) -> AsyncGenerator[Any] | None:
-        """Note a prompt for the next model call; return a stream in place of one that is."""
+        """Store a prompt for the next model call. Return a wrapped stream if the prompt is one."""
         if isinstance(prompt, AsyncIterable):
             return self._prompts(cast("AsyncIterable[object]", prompt))
         self._add_prompt(prompt)
         return None
 
     def _start(self, prompt: str | None) -> None:
-        """Start the span of the main agent; outside any run, in a new run."""
+        """Start the span of the main agent, in a new run if no run is open."""
         rules, name = self._rules, self._rules.agent
         ceilings = rules.ceilings.get(name, ())
         payload = partial(self._prompted, prompt)
@@ -802,7 +802,7 @@ class _Conversation:
 
     @guarded("the end of an agent")
     def finish(self, error: BaseException | None = None) -> None:
-        """End all that is open; an *error* ended the messages."""
+        """End all open spans. *error* is the error that ended the messages, if any."""
         for thread in self._threads.values():
             self._end_call(thread)
         for call in [*self._contexts]:
@@ -831,7 +831,7 @@ class _Conversation:
         self._agent.end(partial(self._answered, result), status=status)
 
     def _answered(self, result: ResultMessage) -> dict[str, object]:
-        """Return the result of the main agent, with the tokens that no model call below has."""
+        """Return the main agent's result, with the tokens that no model call below it reported."""
         output = result.structured_output
         if output is None:
             output = result.result or "; ".join(result.errors or []) or None
@@ -850,8 +850,9 @@ class _Conversation:
     def _spent(self, result: ResultMessage) -> _Usage:
         """Return the usage since the last turn of the process.
 
-        Claude Code counts over a whole session. What another process spent in a session that is
-        resumed is not known; the tokens are then those of the turn, and the cost is left out.
+        Claude Code reports totals for the whole session. If another process began a resumed
+        session, the usage of that process is unknown. The tokens are then the turn's tokens, and
+        the cost is omitted.
         """
         total, options, before = _total(result), self._options, self._before
         if before is None and (options.resume or options.continue_conversation):
@@ -869,8 +870,8 @@ class _Conversation:
         """Record a message.
 
         Raises:
-            RunTerminated: The run was terminated.
-            DeclarationError: A remit names an agent that Claude Code does not know.
+            RunTerminated: If the run was terminated.
+            DeclarationError: If a remit names an agent that Claude Code does not know.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self.check_terminated()
@@ -888,7 +889,7 @@ class _Conversation:
             self._take_result(message)
         elif isinstance(message, AssistantMessage | StreamEvent | UserMessage):
             if not self._agent.is_open and message.parent_tool_use_id is None:
-                self._start(None)  # Claude Code goes on by itself, with a task in the background
+                self._start(None)  # Claude Code continues by itself, with a background task
             if isinstance(message, UserMessage):
                 self._take_user_message(message)
             elif isinstance(message, AssistantMessage):
@@ -900,7 +901,7 @@ class _Conversation:
         """Check the names in `remits`.
 
         Raises:
-            DeclarationError: One is not the name of an agent.
+            DeclarationError: If a name is not the name of an agent.
         """
         known = {self._rules.agent, *agents}
         unknown = [name for name in self._rules.ceilings if name not in known]
@@ -920,7 +921,7 @@ class _Conversation:
             self._end_turn()
 
     def _thread(self, call: str | None) -> _Thread:
-        """Return the thread of the main agent, or of the subagent that a call of a tool started."""
+        """Return the thread of the main agent, or of the subagent that a tool call started."""
         thread = self._threads.get(call)
         if thread is None:
             thread = _Thread(since_ns=time.time_ns())
@@ -937,11 +938,11 @@ class _Conversation:
                 thread.add(_llm.message("tool", text, tool_call_id=block.tool_use_id))
             elif isinstance(block, TextBlock):
                 said = _llm.message("user", block.text)
-                if said not in thread.messages:  # the program may ask for its own prompts
+                if said not in thread.messages:  # the program may request its own prompts
                     thread.add(said)
 
     def _take_tool_result(self, block: ToolResultBlock, parent: str | None) -> None:
-        """End a tool that no hook has ended: it was denied by others, or no hook was called."""
+        """End a tool that no hook ended, because another hook denied it or no hook was called."""
         call = block.tool_use_id
         status: Status = "failed" if block.is_error else "complete"
         asked = self._asked.pop(call, None)
@@ -960,7 +961,7 @@ class _Conversation:
         self._contexts.pop(call, None)
 
     def _context_below(self, call: str | None) -> SpanContext | None:
-        """Return the context of the agent that a call of a tool started; None is the main agent."""
+        """Return the context of the agent that a tool call started. None means the main agent."""
         span = None if call is None else self._subagents.get(self._launched.get(call, ""))
         return self._root() if span is None else span.context
 
@@ -986,7 +987,7 @@ class _Conversation:
                 call.tool_calls.append(_llm.tool_call(block.id, block.name, block.input))
 
     def _take_event(self, message: StreamEvent) -> None:
-        """Take a part of a streamed answer, from which the tokens of one call are known."""
+        """Read a part of a streamed response, which reports the tokens of one model call."""
         event, thread = message.event, self._thread(message.parent_tool_use_id)
         kind, call = event.get("type"), thread.call
         if kind == "message_start":
@@ -1005,7 +1006,7 @@ class _Conversation:
         call.last_ns = time.time_ns()
 
     def _call(self, parent: str | None, identifier: str | None, model: str | None) -> _ModelCall:
-        """Return the model call of a message, whose span is started by the first one."""
+        """Return the model call of a message. The call's first message starts its span."""
         thread = self._thread(parent)
         call = thread.call
         if call is not None and identifier is not None and call.identifier == identifier:
@@ -1050,7 +1051,7 @@ class _Conversation:
         return next(chosen, "anthropic")
 
     def _end_call(self, thread: _Thread) -> None:
-        """End the model call of a thread, as of its last message."""
+        """End the model call of a thread, with the time of its last message."""
         call, thread.call = thread.call, None
         if call is None:
             return
@@ -1092,12 +1093,12 @@ class _Conversation:
         """Judge a tool, in the context of the main agent if the subagent is not known.
 
         Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: The tool is denied.
+            RunTerminated: If the run was terminated.
+            DeniedError: If the tool is denied.
         """
         call = str(data.get("tool_use_id"))
         self._asked.pop(call, None)
-        _remember(self._contexts, call, None)  # a hook was called for it, whatever comes
+        _remember(self._contexts, call, None)  # a hook was called for it, whatever its result
         if not self._agent.is_open and data.get("agent_id") not in self._subagents:
             self._start(None)
         root = self._root()
@@ -1110,7 +1111,7 @@ class _Conversation:
         agent = data.get("agent_id")
         context = open_context()
         if isinstance(agent, str):
-            span = self._subagents.get(agent)  # also one that has ended, for its limits
+            span = self._subagents.get(agent)  # even if it has ended: its limits still apply
             context = (span or self._subagent(agent, str(data.get("agent_type")))).context
         known = self._known.get(name)
         if known is not None and known.step is not None:  # it has a separate span
@@ -1131,12 +1132,12 @@ class _Conversation:
             self._thread(call).add(_llm.message("user", get(asked, "prompt")))
 
     def after_tool(self, data: Mapping[str, Any]) -> HookOutput:
-        """End the span of a tool that has run."""
+        """End the span of a tool that ran successfully."""
         self._end_tool(data, "complete", data.get("tool_response"))
         return self._go_on()
 
     def after_failure(self, data: Mapping[str, Any]) -> HookOutput:
-        """End the span of a tool that has failed."""
+        """End the span of a failed tool."""
         status: Status = "cancelled" if data.get("is_interrupt") is True else "failed"
         self._end_tool(data, status, data.get("error"))
         return self._go_on()
@@ -1161,17 +1162,17 @@ class _Conversation:
         self._subagent(str(data.get("agent_id")), str(data.get("agent_type")))
 
     def _subagent(self, agent: str, kind: str) -> ManualSpan:
-        """Return the span of a subagent, which is started if none is open.
+        """Return the span of a subagent. Start the span if none is open.
 
         Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: The limits of the subagent could not be set.
+            RunTerminated: If the run was terminated.
+            DeniedError: If the limits of the subagent could not be set.
         """
         span = self._subagents.get(agent)
         if span is not None and span.is_open:
             return span
         call = next((call for call, other in self._launched.items() if other == agent), None)
-        if call is None:  # the message with the call was not read yet; subagents start in order
+        if call is None:  # the message with the call is not read yet; subagents start in order
             kinds = self._launches.items()
             call = next((each for each, other in kinds if other == kind), None)
         parent = self._root()
@@ -1224,7 +1225,7 @@ class _Conversation:
         return {}
 
     def _go_on(self) -> HookOutput:
-        """Return an answer that lets Claude Code go on, unless the run was terminated."""
+        """Return a response that lets Claude Code continue, unless the run was terminated."""
         try:
             self.check_terminated()
         except RunTerminated as ended:
@@ -1238,7 +1239,7 @@ class _Conversation:
     # Tools of MCP servers in this process
 
     def context_of(self, call: str) -> SpanContext | None:
-        """Return the context of the steps inside a call of a tool."""
+        """Return the context of the steps inside a tool call."""
         return self._contexts.get(call)
 
     def end_by(self, ended: RunTerminated) -> None:
@@ -1262,15 +1263,16 @@ _conversation: Final[ContextVar[_Conversation | None]] = ContextVar(
     "remit_claude_agent_sdk", default=None
 )
 _by_call: Final[dict[str, _Conversation]] = {}
-"""Conversations of governed options, by the ids of calls of tools."""
+"""Conversations of governed options, by the IDs of tool calls."""
 _totals: Final[dict[str, _Usage]] = {}
-"""The usage of sessions until now, as they may be resumed."""
+"""Usage of each session so far, because a session can be resumed."""
 
 
 async def _around_tool(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-    """Call a tool of an MCP server in this process below the span of its call.
+    """Call a tool of an MCP server in this process, as a child of the span of the tool call.
 
-    The model reads the denial of a step inside the tool, instead of the text of its exception.
+    If a step inside the tool is denied, the model receives the denial instead of the exception
+    text.
     """
     call = get(get(get(ctx, "params"), "_meta"), TOOL_USE_ID)
     conversation = _conversation.get() or _by_call.get(str(call))
@@ -1289,7 +1291,7 @@ async def _around_tool(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> 
 
 
 def _error(text: str) -> dict[str, object]:
-    """Return the result of a tool that failed, in the words of MCP."""
+    """Return the result of a failed tool in MCP's format."""
     return {"content": [{"type": "text", "text": text}], "isError": True}
 
 
@@ -1320,7 +1322,7 @@ def _outputs(output: object) -> dict[str, object]:
 
 
 def _content(value: object) -> object:
-    """Return the text of blocks, or the blocks with files by size and digest, or *value*."""
+    """Return the text of blocks, the blocks with size and digest for files, or *value*."""
     if not isinstance(value, list):
         return value
     parts = [_part(block) for block in cast("list[object]", value)]
@@ -1339,7 +1341,7 @@ def _part(block: object) -> object:
 
 
 def _tokens_of(usage: Mapping[str, Any] | None) -> _Usage:
-    """Return the counts of one model call or turn; tokens of the cache are tokens of the prompt."""
+    """Return the counts of one model call or turn. Cached tokens are counted as prompt tokens."""
     names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     fresh, read, written = (_count(usage, name) for name in names)
     completion, details = _count(usage, "output_tokens"), get(usage, "output_tokens_details")
@@ -1348,7 +1350,7 @@ def _tokens_of(usage: Mapping[str, Any] | None) -> _Usage:
 
 
 def _total(result: ResultMessage) -> _Usage:
-    """Return the counts of a session, of all its models."""
+    """Return the counts of a session, added over all its models."""
     models = [*(result.model_usage or {}).values()]
     names = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens",
              "thinkingTokens")  # fmt: skip
@@ -1368,7 +1370,7 @@ def _count(usage: object, name: str) -> int:
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:
-    """Keep a value under its key, and forget the oldest of too many."""
+    """Store a value under its key, and remove the oldest entry if there are too many."""
     if key not in known and len(known) >= MAX_KNOWN:
         del known[next(iter(known))]
     known[key] = value

@@ -7,10 +7,10 @@ A program adds one line, before it makes its crews::
     RemitListener(risks={"refund": PAYS}, remits={"Clerk": NO_PAYMENTS})
 
 Crews, flows, agents, model calls and tools become spans. A tool that violates the remit is not
-called: the model reads the denial as its result. Outside any run, the outermost crew or agent opens
-a run.
+called, and the model receives the denial as the tool's result. Outside any run, the outermost crew,
+flow or agent opens a run.
 
-The hooks of CrewAI open spans on the thread of the step. Its events, which other threads handle,
+CrewAI's hooks start spans on the thread of the step. CrewAI's events, which other threads handle,
 add tokens and errors.
 """
 
@@ -46,7 +46,7 @@ from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "crewai"
 LOWEST: Final = "1.15.10"
-"""The first version that was tested; 1.15.0 has no hooks for crews and tasks."""
+"""The earliest tested version. Version 1.15.0 has no hooks for crews and tasks."""
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE))
 
 from crewai.events.event_bus import crewai_event_bus
@@ -82,9 +82,9 @@ AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 add_to_header(f"remit-crewai@{__version__}")
 
 HANDLED_S: Final = 1.0
-"""How long the end of a step waits, in seconds, until other threads have handled its events."""
+"""Seconds that the end of a step waits for other threads to handle the step's events."""
 DELEGATION: Final = "crewai.tools.agent_tools."
-"""Package of the tools that ask another agent, whose steps are judged."""
+"""Package of the tools that ask another agent. The other agent's steps are judged."""
 SETTINGS: Final = (
     "temperature", "top_p", "max_tokens", "seed", "stop_sequences", "frequency_penalty",
     "presence_penalty", "n",
@@ -95,28 +95,28 @@ PROVIDERS: Final = {
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
 }
-"""`gen_ai.provider.name` of OpenTelemetry, by the name in CrewAI."""
+"""OpenTelemetry's `gen_ai.provider.name`, by CrewAI's name of the provider."""
 
 _agent: ContextVar[_Agent | None] = ContextVar("remit.crewai.agent", default=None)
 _tool: ContextVar[_ToolCall | None] = ContextVar("remit.crewai.tool", default=None)
 _execution: ContextVar[_Execution | None] = ContextVar("remit.crewai.execution", default=None)
 _direct: ContextVar[_ModelCall | None] = ContextVar("remit.crewai.model", default=None)
-"""The model call of a program that calls a model without an agent."""
+"""The current model call, if the program calls a model without an agent."""
 _spans: Final[SpanTable[int]] = SpanTable()
-"""Is asked for the current span only."""
+"""Is used only to get the current span."""
 _runs: Final[SessionTable[int]] = SessionTable()
-"""Runs that a crew, a flow or an agent opened, by its id.
+"""Runs that crews, flows and agents opened, by the `id()` of the opener.
 
-A span of its own would end its run with the exception that the caller handles; the framework
-starts flows while it handles one.
+A span that opens its own run would end this run with the exception that the caller is handling.
+CrewAI starts flows while it handles an exception.
 """
 
 
 def _refuse(error: Exception, recorder: SpanRecorder) -> None:
-    """Deny a step that a fault kept from being judged; CrewAI ignores other exceptions of hooks.
+    """Deny a step that could not be judged because of a fault.
 
     Raises:
-        HookAborted: The setting says to deny.
+        HookAborted: If the setting is `deny`. CrewAI ignores other exceptions from hooks.
     """
     try:
         spans.react_to_fault(error, recorder)
@@ -125,7 +125,7 @@ def _refuse(error: Exception, recorder: SpanRecorder) -> None:
 
 
 def _closed(recorder: SpanRecorder) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
-    """Return a decorator for a hook before a step: a fault in it denies the step."""
+    """Return a decorator for a hook before a step. A fault in the hook denies the step."""
     return handing_faults_to(partial(_refuse, recorder=recorder), None, passes=(HookAborted,))
 
 
@@ -145,19 +145,20 @@ class RemitListener:
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
     ) -> None:
-        """Take the declarations of agents and tools, and begin.
+        """Store the declarations of agents and tools, and register the hooks.
 
         Args:
             risks: Risk declarations for tools, by the name that the model uses. If a tool's
                 function is decorated, the decorator's risk declaration is used.
-            remits: Remits, in addition to the run's remit: of agents by role, of crews by name, and
-                of flows by class name. Each applies to all steps under the agent, crew or flow.
+            remits: Remits of agents, crews and flows. A key is an agent's role, a crew's name or a
+                flow's class name. Each remit applies to all steps under the agent, crew or flow, in
+                addition to the run's remit.
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the thoughts that the model reports are recorded.
 
         Raises:
-            DeclarationError: An argument is wrong.
+            DeclarationError: If an argument is wrong.
         """
         self._declared = _Declared(_mapping("risks", risks), _mapping("remits", remits), caller())
         self._history = _llm.history("RemitListener", capture_messages, capture_reasoning)
@@ -184,7 +185,7 @@ class RemitListener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the hooks back."""
+        """Remove the hooks."""
         self.close()
 
     def _hooks(self) -> Iterator[tuple[InterceptionPoint, Callable[[Any], Any]]]:
@@ -201,7 +202,7 @@ class RemitListener:
 
     @_closed(CREW)
     def _start_execution(self, context: Any) -> None:
-        """Start the span of a crew or a flow; outside any run, open one."""
+        """Start the span of a crew or a flow. Outside any run, open a run."""
         _stopping(context, self._open_execution)
 
     @spans.judging(CREW, None)
@@ -222,7 +223,7 @@ class RemitListener:
 
     @guarded("the end of a crew")
     def _end_execution(self, context: Any) -> None:
-        """End the span of a crew or a flow, and those inside it that had no end."""
+        """End the span of a crew or a flow, and all spans inside it that are still open."""
         error: BaseException | None = context.error
         _catch_up()
         owner = context.flow if context.crew is None else context.crew
@@ -244,7 +245,7 @@ class RemitListener:
 
     @_closed(AGENT)
     def _start_task(self, context: Any) -> None:
-        """Start the span of the agent that does a task."""
+        """Start the span of the agent that performs a task."""
         if context.kind == "task":
             _stopping(context, self._open_task)
 
@@ -269,7 +270,7 @@ class RemitListener:
 
     @guarded("the end of a task")
     def _end_task(self, context: Any) -> None:
-        """End the span of the agent that did a task."""
+        """End the span of the agent that performed a task."""
         record = _agent.get()
         if context.kind == "task" and record is not None and record.agent is context.agent:
             record.answer = get(context.output, "raw")
@@ -288,7 +289,7 @@ class RemitListener:
         record = _agent.get()
         agent = context.agent
         is_known = record is not None and record.span.is_open and record.agent is agent
-        if agent is not None and not is_known:  # no hook says that it starts without a task
+        if agent is not None and not is_known:  # started without a task: no hook reports it
             record = self._open_agent(agent, {})
         if record is not None and record.model is not None:
             record.model.end()
@@ -303,7 +304,7 @@ class RemitListener:
 
     @guarded("the end of a model call")
     def _end_model(self, context: Any) -> None:
-        """End the span of a model call that answered with a text."""
+        """End the span of a model call that returned text."""
         call = _current_model()
         if call is not None:
             call.text = context.response
@@ -313,7 +314,7 @@ class RemitListener:
 
     @_closed(TOOL)
     def _start_tool(self, context: Any) -> bool | None:
-        """Start the span of a tool, or deny it: False keeps the tool from being called."""
+        """Start the span of a tool, or deny the tool. Return False if it must not be called."""
         _end_last_model()
         call = _ToolCall(context.tool_input, _agent.get())
         _tool.set(call)
@@ -328,11 +329,11 @@ class RemitListener:
 
     @spans.judging(TOOL, None)
     def _open_tool(self, call: _ToolCall, context: Any) -> None:
-        if context.tool is None:  # a name that the model made up
+        if context.tool is None:  # a name that the model invented
             return
         recorder, is_decorated = self._declared.tool(context.tool_name, context.tool)
         payload = {"tool_name": context.tool_name, "inputs": dict(context.tool_input)}
-        if is_decorated:  # it has a separate span; the framework would try it several times
+        if is_decorated:  # it has a separate span; CrewAI would retry it
             spans.permit(recorder, context.tool_input)
         else:
             call.span = spans.start(recorder, payload).make_current()
@@ -340,7 +341,7 @@ class RemitListener:
 
     @guarded("the end of a tool")
     def _end_tool(self, context: Any) -> str | None:
-        """End the span of a tool; the model reads the returned denial as its result."""
+        """End the span of a tool. If a denial is returned, the model receives it as the result."""
         call = _tool.get()
         if call is None or call.arguments is not context.tool_input:
             return None
@@ -357,18 +358,19 @@ class RemitListener:
 
 
 def _is_agent(owner: object) -> bool:
-    """Return whether a flow is the framework's own, which runs an agent without a crew."""
+    """Return whether a flow is CrewAI's internal flow, which runs an agent without a crew."""
     of_framework = type(owner).__module__.startswith("crewai.")
     return of_framework and get(owner, "agent") is not None
 
 
 def _stopping(context: Any, start: Callable[[Any], object]) -> None:
-    """Call *start*; a termination ends all open spans of the crew, since no hook follows it.
+    """Call *start*. If the run is terminated, end all spans, because no hook is called after it.
 
     Raises:
-        RunTerminated: The run was terminated.
-        HookAborted: It was, in a task on a thread of its own, whose waiter sees exceptions only; or
-            the step is denied. CrewAI ignores other exceptions of hooks.
+        RunTerminated: If the run was terminated.
+        HookAborted: If the step is denied. Also if the run was terminated and the task has its own
+            thread, because the waiting thread receives only subclasses of `Exception`. CrewAI
+            ignores other exceptions from hooks.
     """
     try:
         start(context)
@@ -396,7 +398,7 @@ def _end_all(error: BaseException) -> None:
 
 @guarded("the events of a step")
 def _catch_up() -> None:
-    """Wait until other threads have handled the events so far."""
+    """Wait until other threads have handled all events emitted so far."""
     crewai_event_bus.flush(timeout=HANDLED_S)
 
 
@@ -404,7 +406,7 @@ class _Execution:
     """A crew or a flow that has a span.
 
     Attributes:
-        agents: Those that it started.
+        agents: The agents that it started.
     """
 
     def __init__(self, span: ManualSpan, owner: object, outer: _Execution | None) -> None:
@@ -412,7 +414,7 @@ class _Execution:
         self.agents: list[_Agent] = []
 
     def end(self, result: Content | None = None, error: BaseException | None = None) -> None:
-        """End the span, those of its agents that have no end, and the run that it opened."""
+        """End the span, the open spans of its agents, and the run that it opened."""
         for agent in reversed(self.agents):
             agent.end(error)
         self.span.end(result, error=error, status=None if error else "complete")
@@ -436,7 +438,7 @@ class _Agent:
         self.answer: object = None
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span and that of the model call, if they are open."""
+        """End the spans of the agent and its model call, if they are open."""
         if self.model is not None:
             self.model.end(error)
         outputs = {"output": self.answer} if self._keeps_texts and self.answer is not None else None
@@ -450,9 +452,9 @@ class _ToolCall:
 
     Attributes:
         agent: The agent that calls it.
-        denial: Why it was not called.
-        denials: Denials of steps inside it.
-        error: The error that an event told.
+        denial: The reason why the tool was not called.
+        denials: Denials of steps inside the tool.
+        error: The error that an event reported.
     """
 
     def __init__(self, arguments: object, agent: _Agent | None) -> None:
@@ -464,11 +466,11 @@ class _ToolCall:
 
 
 class _ModelCall:
-    """One model call, with the events about it.
+    """One model call and the data from its events.
 
     Attributes:
-        text: The answer, if it is a text.
-        thoughts: Parts of the thoughts with their numbers; None if they are not recorded.
+        text: The response, if it is text.
+        thoughts: Numbered parts of the thoughts, or None if thoughts are not recorded.
     """
 
     def __init__(self, history: _llm.History, parent: Any, llm: Any, messages: list[Any]) -> None:
@@ -482,7 +484,7 @@ class _ModelCall:
         self.thoughts: list[tuple[int, str]] | None = None
 
     def payload(self) -> dict[str, object]:
-        """Return the payload, with settings and tools once the event of its start is handled."""
+        """Return the payload. Settings and tools are included after the start event is handled."""
         event = self.started
         settings = {} if event is None else {name: get(event, name) for name in SETTINGS}
         functions = [get(tool, "function") or tool for tool in listed(event, "tools")]
@@ -531,7 +533,7 @@ class _ModelCall:
 
 @guarded("the end of a model call")
 def _end_last_model() -> None:
-    """End the model call that asked for a tool: no hook follows such an answer."""
+    """End the model call that requested a tool, because no hook is called after it."""
     call = _current_model()
     if call is not None:
         call.end()
@@ -542,7 +544,7 @@ def _current_model() -> _ModelCall | None:
     return _direct.get() if agent is None else agent.model
 
 
-# Events, which other threads handle in a copy of the context of the step
+# Events: other threads handle them in a copy of the step's context
 
 
 @guarded("an event of a model call")
@@ -589,7 +591,7 @@ def _on_agent_error(_source: Any, event: Any) -> None:
 
 @guarded("an event of an agent")
 def _on_lite_completed(_source: Any, event: Any) -> None:
-    """End an agent that no task started."""
+    """End an agent that was started without a task."""
     agent = _agent.get()
     if agent is not None:
         agent.answer = event.output
@@ -622,7 +624,7 @@ def _mapping(name: str, given: Mapping[str, DataRisk] | None) -> dict[str, DataR
     """Return a mapping of names to data risks.
 
     Raises:
-        DeclarationError: It is not one.
+        DeclarationError: If the argument is not such a mapping.
     """
     if given is not None and not isinstance(given, Mapping):
         raise DeclarationError(
@@ -641,11 +643,11 @@ class _Declared:
     def __init__(
         self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], place: str | None
     ) -> None:
-        """Keep the declarations; *place* is the file and line that messages name."""
+        """Store the declarations. *place* is the file and line for error messages."""
         self._risks, self._remits, self._place = risks, remits, place
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
-        """Return the opener of an agent's runs, and its limits, also after a fault."""
+        """Return the opener of an agent's runs and the agent's limits, even after a fault."""
         runs = self._agent(name)
         if runs is not None:
             return runs, runs.ceiling
@@ -659,7 +661,7 @@ class _Declared:
 
     @guarded("the declaration of a tool", (TOOL, False))
     def tool(self, name: str, tool: Any) -> tuple[SpanRecorder, bool]:
-        """Return the recorder of a tool, and whether it is that of its decorated function."""
+        """Return the recorder of a tool, and whether it belongs to a decorated function."""
         original = get(tool, "_original_tool")
         functions = (get(original, "func"), get(tool, "func"), get(original, "_run"))
         step = next(filter(None, map(step_of, functions)), None)
@@ -688,7 +690,7 @@ def _identifier(name: str) -> str:
 
 
 def _read(messages: Iterable[Any]) -> Iterator[_llm.Message]:
-    """Yield the messages of a request, which have the form of Chat Completions."""
+    """Yield the messages of a request, in the Chat Completions format."""
     for each in messages:
         calls = [_call(call) for call in listed(each, "tool_calls")]
         content = get(each, "content")
@@ -717,7 +719,7 @@ def _call(call: object) -> dict[str, object]:
 
 
 def _answered(response: object) -> Iterator[_llm.Message]:
-    """Yield the answer, a text or calls of tools."""
+    """Yield the response, which is text or tool calls."""
     if isinstance(response, list | tuple):
         yield _llm.message("assistant", None, tool_calls=[_call(call) for call in listed(response)])
     elif response is not None:
@@ -725,7 +727,7 @@ def _answered(response: object) -> Iterator[_llm.Message]:
 
 
 def _tokens(usage: Any) -> dict[str, object]:
-    """Return the counts; each provider has other names for them."""
+    """Return the token counts. Each provider uses different names for them."""
 
     def first(*names: str) -> object:
         return next((value for name in names if type(value := get(usage, name)) is int), None)
@@ -741,7 +743,7 @@ def _tokens(usage: Any) -> dict[str, object]:
 
 
 def _provider(llm: object) -> str:
-    """Return the provider of a model, as `gen_ai.provider.name` of OpenTelemetry."""
+    """Return the provider of a model, as in OpenTelemetry's `gen_ai.provider.name`."""
     name = get(llm, "provider")
     known = str(name) if isinstance(name, str) and name else type(llm).__name__
     return PROVIDERS.get(known, known)

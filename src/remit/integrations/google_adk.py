@@ -6,8 +6,8 @@ A program adds a plugin to its app::
 
     app = App(name="shop", root_agent=agent, plugins=[RemitPlugin(risks={"pay": PAYS})])
 
-Agents, model calls and tools become spans. A tool that violates the remit is not called: the model
-reads the denial as its result. Outside any run, the outermost agent opens a run.
+Agents, model calls and tools become spans. A tool that violates the remit is not called, and the
+model receives the denial as the tool's result. Outside any run, the outermost agent opens a run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "google-adk"
 LOWEST: Final = "2.5"
-"""The first version that was tested; 2.0 does not report the end of an invocation."""
+"""The earliest tested version. Version 2.0 does not report the end of an invocation."""
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE))
 
 from google.adk.agents import BaseAgent
@@ -68,26 +68,27 @@ AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 add_to_header(f"remit-google-adk@{__version__}")
 
 PASSED: Final = (DeniedError, SettingsError, UsageError)
-"""What may be raised where a run is opened."""
+"""Exceptions that opening a run can raise."""
 CONTROLS: Final = frozenset({"exit_loop", "finish_task", "set_model_response", "transfer_to_agent"})
-"""Tools of the framework that only choose what the agents do next; they have no effect."""
+"""Framework tools that have no effect: they only choose the next action of an agent."""
 SETTINGS: Final = (
     "temperature", "top_p", "top_k", "max_output_tokens", "stop_sequences", "presence_penalty",
     "frequency_penalty", "seed", "candidate_count", "response_mime_type",
 )  # fmt: skip
 MADE_BY_FRAMEWORK: Final = "adk-"
-"""How the id of a call of a tool begins if the model gave none."""
+"""Prefix of a tool call's ID if the model did not provide an ID."""
 PROVIDERS: Final = {"AnthropicLlm": "anthropic", "Claude": "gcp.vertex_ai", "Gemini": "gcp.gemini"}
-"""`gen_ai.provider.name` of OpenTelemetry, by the class of the model."""
+"""OpenTelemetry's `gen_ai.provider.name`, by the class of the model."""
 
 _agent: ContextVar[_Agent | None] = ContextVar("remit.google_adk.agent", default=None)
 _model: ContextVar[_ModelCall | None] = ContextVar("remit.google_adk.model", default=None)
 _tools: Final[SpanTable[int]] = SpanTable()
-"""Spans of tools, by the id of the context of their call."""
+"""Spans of tools, by the `id()` of the context of the tool call."""
 _workflows: Final[SpanTable[str]] = SpanTable()
-"""Spans of workflows, by the id of their invocation."""
+"""Spans of workflows, by invocation ID."""
 _runs: Final[SessionTable[str]] = SessionTable()
-"""Runs that an invocation opened, by its id: agents that transfer to each other share one."""
+"""Runs that invocations opened, by invocation ID. Agents that transfer to each other share a run.
+"""
 
 
 class RemitPlugin(BasePlugin):
@@ -105,7 +106,7 @@ class RemitPlugin(BasePlugin):
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
     ) -> None:
-        """Take the declarations of the runner's agents and tools.
+        """Store the declarations of the runner's agents and tools.
 
         Args:
             risks: Risk declarations for tools, by the name that the model uses. If a tool's
@@ -131,11 +132,11 @@ class RemitPlugin(BasePlugin):
     # Runs
 
     async def before_run_callback(self, *, invocation_context: Any) -> None:
-        """Declare the tools and agents; start the span of a workflow.
+        """Declare the tools and agents, and start the span of a workflow.
 
         Raises:
-            DeclarationError: A name in `risks` or `remits` is unknown.
-            RunTerminated: The run was terminated.
+            DeclarationError: If a name in `risks` or `remits` is unknown.
+            RunTerminated: If the run was terminated.
         """
         root = invocation_context.agent
         if isinstance(root, BaseAgent):
@@ -153,27 +154,27 @@ class RemitPlugin(BasePlugin):
         _watch_reader(key)
 
     async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:  # noqa: ARG002 - of the hook
-        """Restore the context of the program that reads the events of a workflow."""
+        """Restore the context of the program that reads a workflow's events."""
         span = _workflows.get(str(invocation_context.invocation_id))
         if span is not None:
             span.make_previous_current()
 
     async def after_run_callback(self, *, invocation_context: Any) -> None:
-        """End a workflow, and the run that the invocation opened."""
+        """End a workflow and the run that the invocation opened."""
         _end_run(str(invocation_context.invocation_id))
 
     async def on_run_error_callback(self, *, invocation_context: Any, error: Exception) -> None:
-        """End a workflow that failed, and the run that the invocation opened."""
+        """End a failed workflow and the run that the invocation opened."""
         _end_run(str(invocation_context.invocation_id), error)
 
     # Agents
 
     async def before_agent_callback(self, *, agent: Any, callback_context: Any) -> None:
-        """Start the span of an agent; outside any run, open the run of the invocation.
+        """Start the span of an agent. Outside any run, open a run for the invocation.
 
         Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: No run could be opened in which the agent's remit would hold.
+            RunTerminated: If the run was terminated.
+            DeniedError: If no run could be opened. Without a run, the remit would not apply.
         """
         _end_model()
         self._start_agent(agent, callback_context)
@@ -201,7 +202,7 @@ class RemitPlugin(BasePlugin):
         callback_context: Any,  # noqa: ARG002 - of the hook
         error: Exception,
     ) -> None:
-        """End the span of an agent that failed."""
+        """End the span of a failed agent."""
         _end_agent(agent, error)
 
     # Model calls
@@ -210,7 +211,7 @@ class RemitPlugin(BasePlugin):
         """Start the span of a model call.
 
         Raises:
-            RunTerminated: The run was terminated.
+            RunTerminated: If the run was terminated.
         """
         _end_model()
         self._start_model(callback_context, llm_request)
@@ -225,7 +226,7 @@ class RemitPlugin(BasePlugin):
             _at_end_of_task(call.settle)
 
     async def after_model_callback(self, *, callback_context: Any, llm_response: Any) -> None:  # noqa: ARG002 - of the hook
-        """Take an answer, or a part of a stream."""
+        """Read a response, or a part of a streamed response."""
         call = _model.get()
         if call is not None:
             call.add(llm_response)
@@ -237,7 +238,7 @@ class RemitPlugin(BasePlugin):
         llm_request: Any,  # noqa: ARG002 - of the hook
         error: Exception,
     ) -> None:
-        """End the span of a model call that failed."""
+        """End the span of a failed model call."""
         _end_model(error)
 
     # Tools
@@ -245,10 +246,10 @@ class RemitPlugin(BasePlugin):
     async def before_tool_callback(
         self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any
     ) -> dict[str, Any] | None:
-        """Start the span of a tool, or deny the tool: the model reads the returned denial.
+        """Start the span of a tool, or return a denial, which the model receives.
 
         Raises:
-            RunTerminated: The run was terminated.
+            RunTerminated: If the run was terminated.
         """
         _end_model()
         try:
@@ -259,7 +260,7 @@ class RemitPlugin(BasePlugin):
 
     @spans.judging(TOOL, None)
     def _start_tool(self, tool: Any, arguments: dict[str, Any], context: Any) -> None:
-        if type(tool) is BaseTool:  # stands for a name that the model made up, and is not called
+        if type(tool) is BaseTool:  # has a name that the model invented, and is not called
             return
         recorder = self._declared.tool(tool)
         if recorder is None:
@@ -280,7 +281,7 @@ class RemitPlugin(BasePlugin):
         tool_context: Any,
         result: object,
     ) -> None:
-        """End the span of a tool; one that waits for a person is cancelled."""
+        """End the span of a tool, as cancelled if the tool waits for a person."""
         _end_tool(tool_context, result)
 
     async def on_tool_error_callback(
@@ -291,7 +292,7 @@ class RemitPlugin(BasePlugin):
         tool_context: Any,
         error: BaseException,
     ) -> dict[str, Any] | None:
-        """End the span of a tool that failed; the model reads a denial of a step inside it."""
+        """End the span of a failed tool. Return the denial of a step inside the tool, if any."""
         _tools.end(id(tool_context), error=error)
         return _answer_of(error) if isinstance(error, DeniedError) else None
 
@@ -302,7 +303,7 @@ def _answer_of(denial: DeniedError) -> dict[str, Any]:
 
 @guarded("the end of a tool")
 def _end_tool(context: Any, result: object) -> None:
-    """End the span of a tool; one that asked for a confirmation or for credentials is cancelled."""
+    """End the span of a tool, as cancelled if it asked for a confirmation or credentials."""
     actions, call_id = context.actions, context.function_call_id
     asked = {*actions.requested_tool_confirmations, *actions.requested_auth_configs}
     status: Status | None = "cancelled" if call_id in asked else None
@@ -311,36 +312,36 @@ def _end_tool(context: Any, result: object) -> None:
 
 @guarded("the end of a task of the framework")
 def _at_end_of_task(settle: Any) -> None:
-    """Call *settle* when the current task has ended: not every end of a step has a callback."""
+    """Call *settle* when the current task ends, because some steps end without a callback."""
     task = asyncio.current_task()
     if task is not None:
         task.add_done_callback(settle)
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """Return the error that ended a task, also that it was cancelled."""
+    """Return the error that ended a task, which can be its cancellation."""
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 def _settle(span: ManualSpan, _kept: object, task: asyncio.Task[Any]) -> None:
-    """End a span if it is open; *_kept* is an object whose id must not be used again before."""
+    """End a span if it is open. *_kept* keeps an object alive so that its `id()` is not reused."""
     if span.is_open:
         span.end(error=_error_of(task))
 
 
 @guarded("the end of a run")
 def _end_run(key: str, error: BaseException | None = None) -> None:
-    """End the workflow of an invocation, and the run that the invocation opened."""
+    """End the workflow of an invocation and the run that the invocation opened."""
     task, settle = _readers.pop(key, (None, None))
     if task is not None and settle is not None:
-        task.remove_done_callback(settle)  # the task may live as long as the program
+        task.remove_done_callback(settle)  # the task can live as long as the program
     _workflows.end(key, error=error)
     _runs.end(key, error)
 
 
 @guarded("the start of a workflow")
 def _watch_reader(key: str) -> None:
-    """End a workflow with the task that reads its events: no callback says that it is cancelled."""
+    """End a workflow when the task that reads its events ends. No callback reports cancellation."""
     task = asyncio.current_task()
     if task is not None:
 
@@ -352,16 +353,16 @@ def _watch_reader(key: str) -> None:
 
 
 _readers: Final[dict[str, tuple[asyncio.Task[Any], Any]]] = {}
-"""The task that reads the events of a workflow, and its callback, by the id of the invocation."""
+"""The task that reads a workflow's events, and the task's callback, by invocation ID."""
 
 
 class _Agent:
     """One invocation of an agent that has a span.
 
     Attributes:
-        outer: The agent around it, in the same task or in the one that made the task.
-        key: The id of the invocation of the runner.
-        answer: The text of the last answer of its model.
+        outer: The parent agent, in the same task or in the task that created it.
+        key: The runner's invocation ID.
+        answer: The text of the model's last response.
     """
 
     def __init__(self, agent: object, span: ManualSpan, outer: _Agent | None, key: str) -> None:
@@ -370,7 +371,7 @@ class _Agent:
         self.answer: object = None
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span, with the answer; an outermost agent that is cancelled ends its run too."""
+        """End the span with the response. If an outermost agent is cancelled, also end its run."""
         outputs = _llm.known_only(output=self.answer)
         handled = error or sys.exception()
         self.span.end({"outputs": outputs} if outputs else None, error=error)
@@ -378,7 +379,7 @@ class _Agent:
             _runs.end(self.key, handled)
 
     def settle(self, task: asyncio.Task[Any]) -> None:
-        """End the spans that are open when the task of the agent has ended."""
+        """End the spans that are still open when the agent's task ends."""
         if self.model is not None:
             self.model.settle(task)
         _settle(self.span, None, task)
@@ -389,7 +390,7 @@ class _Agent:
 
 @guarded("the end of an agent")
 def _end_agent(agent: object, error: BaseException | None = None) -> None:
-    """End the innermost span of *agent*, and those inside it that had no end."""
+    """End the innermost span of *agent*, and all spans inside it that are still open."""
     _end_model(None if isinstance(error, DeniedError) else error)
     record = innermost = _agent.get()
     while record is not None and record.agent is not agent:
@@ -404,10 +405,10 @@ def _end_agent(agent: object, error: BaseException | None = None) -> None:
 
 
 class _ModelCall:
-    """One model call: its span, and what came of it so far.
+    """One model call: its span and the data received so far.
 
     Attributes:
-        parent: The context around it.
+        parent: The context in which the call started.
     """
 
     def __init__(self, reader: _Reader) -> None:
@@ -425,7 +426,7 @@ class _ModelCall:
 
     @guarded("the answer of a model")
     def add(self, response: Any) -> None:
-        """Take an answer, or a part of a stream; the stream's last answer has all of it."""
+        """Read a response or a part of a stream. A stream's last part contains the whole text."""
         if get(response, "partial"):
             if self._first_token_ms is None:
                 elapsed_s = time.perf_counter() - self._started_s
@@ -439,7 +440,7 @@ class _ModelCall:
         self.span.make_previous_current()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span: with the answer, or as cancelled without one."""
+        """End the span with the response, or as cancelled if there is no response."""
         if error is not None:
             self.span.end(self._so_far, error=error)
         elif self._answer is None:
@@ -448,7 +449,7 @@ class _ModelCall:
             self.span.end(self._result, ended_ns=self._ended_ns, status="complete")
 
     def settle(self, task: asyncio.Task[Any]) -> None:
-        """End the span if it is open when its task has ended."""
+        """End the span if it is still open when its task ends."""
         self.end(None if self._answer is not None else _error_of(task))
 
     def _result(self) -> dict[str, object]:
@@ -460,7 +461,7 @@ class _ModelCall:
 
 @guarded("the end of a model call")
 def _end_model(error: BaseException | None = None) -> None:
-    """End the model call of the current task, if it has one; it has no callback of its end."""
+    """End the current task's model call, if any. The ADK has no callback for this."""
     call = _model.get()
     if call is not None:
         call.end(error)
@@ -474,7 +475,7 @@ def _mapping(name: str, what: str, given: Mapping[str, DataRisk] | None) -> dict
     """Return a mapping of names to data risks.
 
     Raises:
-        DeclarationError: It is not one.
+        DeclarationError: If the argument is not such a mapping.
     """
     if given is not None and not isinstance(given, Mapping):
         raise DeclarationError(
@@ -493,13 +494,13 @@ class _Declared:
     def __init__(
         self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], place: str | None
     ) -> None:
-        """Keep the declarations; *place* is the file and line that messages name."""
+        """Store the declarations. *place* is the file and line for error messages."""
         self._risks, self._remits, self._place = risks, remits, place
         self._checked = False
 
     @guarded("the declaration of tools", None)
     def add(self, root: BaseAgent) -> tuple[set[str], set[str]] | None:
-        """Declare the tools below an agent; return all names of agents and tools, if known."""
+        """Declare the tools below an agent. Return the names of all agents and tools, if known."""
         agents: set[str] = set()
         tools: set[str] = set()
         all_known = True
@@ -515,10 +516,10 @@ class _Declared:
         return (agents, tools) if all_known else None
 
     def check(self, names: tuple[set[str], set[str]] | None, *, nested: bool) -> None:
-        """Check once that `remits` and `risks` name agents and tools, where all are known.
+        """Check once that `remits` and `risks` name agents and tools, if all of these are known.
 
         Raises:
-            DeclarationError: One does not.
+            DeclarationError: If a name does not match an agent or a tool.
         """
         if self._checked or nested or names is None:
             return
@@ -536,7 +537,7 @@ class _Declared:
         self._checked = True
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
-        """Return the opener of an agent's runs, and its limits, also after a fault."""
+        """Return the opener of an agent's runs and the agent's limits, even after a fault."""
         runs = self._agent(name)
         if runs is not None:
             return runs, runs.ceiling
@@ -550,7 +551,7 @@ class _Declared:
 
     @guarded("the declaration of a tool", TOOL)
     def tool(self, tool: BaseTool) -> SpanRecorder | None:
-        """Return the recorder of a tool; None if its function is decorated."""
+        """Return the recorder of a tool, or None if the tool's function is decorated."""
         if step_of(get(tool, "func")) is not None:
             return None
         risk = self._risks.get(tool.name)
@@ -570,7 +571,7 @@ def _identifier(name: str) -> str:
 
 
 def _agents_below(root: BaseAgent) -> Iterator[Any]:
-    """Yield an agent and those below it, also those that are tools."""
+    """Yield an agent and all agents below it, including agents that are tools."""
     waiting: list[Any] = [root]
     seen: set[int] = set()
     while waiting:
@@ -584,7 +585,7 @@ def _agents_below(root: BaseAgent) -> Iterator[Any]:
 
 
 def _tools_of(agent: Any) -> Iterator[BaseTool | None]:
-    """Yield the tools of an agent; None for those that are not known before a model call."""
+    """Yield the tools of an agent, or None for a tool that is not known before a model call."""
     for item in listed(agent, "tools"):
         if isinstance(item, BaseTool):
             yield item
@@ -595,7 +596,7 @@ def _tools_of(agent: Any) -> Iterator[BaseTool | None]:
 
 
 def _has_no_effect(tool: BaseTool) -> bool:
-    """Return whether a tool only chooses what the agents do next, whose steps are judged."""
+    """Return whether a tool only chooses an agent's next action. The agent's steps are judged."""
     if isinstance(tool, AgentTool):
         return bool(tool.include_plugins)
     source: Any = get(tool, "func") or type(tool)
@@ -616,13 +617,13 @@ def _schema(tool: BaseTool) -> dict[str, Any] | None:
 
 
 class _Reader:
-    """Reads requests and answers of models as payloads and results."""
+    """Converts model requests and responses to payloads and results."""
 
     def __init__(self, history: _llm.History, *, thoughts: bool) -> None:
         self._history, self._thoughts = history, thoughts
 
     def prompt(self, content: object) -> dict[str, object]:
-        """Return `inputs` with the message of the user."""
+        """Return `inputs` with the user's message."""
         text = None if self._history.capture == "none" else self._content(content)
         return {"inputs": _llm.known_only(prompt=text)}
 
@@ -631,7 +632,7 @@ class _Reader:
         return {"agent_name": agent.name, **self.prompt(context.user_content)}
 
     def output(self, response: Any) -> object:
-        """Return the text of an answer."""
+        """Return the text of a response."""
         return None if self._history.capture == "none" else self._content(get(response, "content"))
 
     def request(self, context: Any, request: Any, parent: Any) -> dict[str, object]:
@@ -655,7 +656,7 @@ class _Reader:
     ) -> dict[str, object]:
         """Return the result of a model call."""
         messages = list(self._messages([response.content]))
-        # A request has no ids that the framework made, so they are not compared.
+        # Requests do not contain the IDs that the framework generated, so IDs are not compared.
         if not self._history.answered(parent, list(map(_without_ids, messages))):
             messages = []
         reason = response.finish_reason or response.error_code
@@ -669,12 +670,12 @@ class _Reader:
         )
 
     def partial_result(self, text: str) -> dict[str, object]:
-        """Return the received part of a stream that was left."""
+        """Return the received part of an abandoned stream."""
         shown = text and self._history.capture != "none"
         return _llm.result([_llm.message("assistant", text)]) if shown else {}
 
     def _messages(self, contents: Iterable[Any]) -> Iterator[_llm.Message]:
-        """Yield the messages of *contents*; each result of a tool is one."""
+        """Yield the messages of *contents*. Each tool result is a separate message."""
         for content in contents:
             parts = listed(content, "parts")
             for part in parts:
@@ -716,7 +717,7 @@ class _Reader:
 
 
 def _without_ids(message: _llm.Message) -> _llm.Message:
-    """Return a message whose calls have no ids of the framework."""
+    """Return a message without the IDs that the framework generated for its calls."""
     calls = [
         {**call, "id": None} if str(call["id"]).startswith(MADE_BY_FRAMEWORK) else call
         for call in listed(message, "tool_calls")
@@ -725,7 +726,7 @@ def _without_ids(message: _llm.Message) -> _llm.Message:
 
 
 def _text(part: object) -> object:
-    """Return the text of a part; None for a thought."""
+    """Return the text of a part, or None for a thought."""
     return None if get(part, "thought") else get(part, "text")
 
 
@@ -744,7 +745,7 @@ def _media(part: object) -> Iterator[object]:
 
 
 def _told(response: object) -> str:
-    """Return the result of a tool as a text; a bare value is the only member of an object."""
+    """Return a tool's result as text: its only member `result` or `error`, or else its JSON."""
     value: object = get(response, "response")
     if isinstance(value, Mapping) and len(cast("Mapping[str, object]", value)) == 1:
         (only,) = cast("Mapping[str, object]", value).items()
@@ -754,14 +755,14 @@ def _told(response: object) -> str:
 
 
 def _functions(tools: object) -> Iterator[tuple[object, Any]]:
-    """Yield name and description of the functions that a request offers."""
+    """Yield the name and description of each function that a request offers."""
     for tool in listed(tools):
         for function in listed(tool, "function_declarations"):
             yield get(function, "name"), get(function, "description")
 
 
 def _tokens(usage: Any) -> dict[str, object]:
-    """Return the counts; an answer counts its thoughts, and a prompt the results of tools."""
+    """Return the counts. Thoughts count as output, and tool results count as input."""
     before, total = get(usage, "prompt_token_count"), get(usage, "total_token_count")
     of_tools, thoughts = (
         get(usage, "tool_use_prompt_token_count"),
@@ -770,7 +771,7 @@ def _tokens(usage: Any) -> dict[str, object]:
     after = get(usage, "candidates_token_count")
     if type(before) is int:
         before += of_tools or 0
-        # Models of LiteLLM have the thoughts in the answer already; the total does not differ.
+        # LiteLLM models already include thoughts in the output. The total is the same.
         after = total - before if type(total) is int else after
     cached = get(usage, "cached_content_token_count")
     return _llm.token_usage(before, after, total, cache_read=cached, reasoning=thoughts)
@@ -783,7 +784,7 @@ def _model_of(context: Any) -> object:
 
 
 def _provider(model: object) -> str:
-    """Return the provider of a model, as `gen_ai.provider.name` of OpenTelemetry."""
+    """Return the provider of a model, as in OpenTelemetry's `gen_ai.provider.name`."""
     names = [cls.__name__ for cls in type(model).__mro__]
     if "LiteLlm" in names:
         prefix, slash, _ = str(get(model, "model")).partition("/")

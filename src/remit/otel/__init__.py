@@ -1,6 +1,6 @@
-"""OpenTelemetry: records the spans of other instrumentation as steps, and exports those of remit.
+"""OpenTelemetry: records spans of other instrumentations as steps, and exports remit's spans.
 
-The spans of a framework that has OpenTelemetry instrumentation become spans of remit:
+If a framework has OpenTelemetry instrumentation, its spans become remit spans:
 
 ```python
 from remit.otel import Bridge
@@ -8,7 +8,7 @@ from remit.otel import Bridge
 tracer_provider.add_span_processor(Bridge())  # Bridge(enforce=True) also denies and stops
 ```
 
-`remit.configure(span_processor=...)` hands every ended span to a span processor.
+`remit.configure(span_processor=...)` passes every ended span to a span processor.
 """
 
 from remit.otel.bridge import Bridge

@@ -1,4 +1,4 @@
-"""A span processor that records the GenAI spans of OpenTelemetry as steps of the current run."""
+"""A span processor that records OpenTelemetry's GenAI spans as steps of the current run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from remit.otel.messages import (
 
 SDK: Final = "opentelemetry-sdk"
 TESTED: Final = "1.25 to 1.45"
-"""Versions with which the tests of `Bridge(enforce=True)` have passed."""
+"""SDK versions with which the tests of `Bridge(enforce=True)` pass."""
 _llm.required(SDK, "1.25", _llm.installed(SDK), "remit.otel")
 
 from opentelemetry.context import Context
@@ -60,11 +60,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
 MAX_TOOLS: Final = 1_000
-"""Tools that one bridge declares; further ones are recorded as `otel:tool`."""
+"""Maximum number of tools that one bridge declares. Further tools are recorded as `otel:tool`."""
 UUID: Final = re.compile(r"_?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""An id in the name of a span, which is different in each run."""
+"""An ID in a span name, which is different in each run."""
 MAX_DEFINITIONS: Final = 64
-"""Lists of tool definitions that one bridge remembers having read."""
+"""Maximum number of tool definition lists that one bridge remembers."""
 
 RECORDERS: Final[Mapping[Kind, SpanRecorder]] = {
     "llm": declare("otel:llm", "llm", title="Model call"),
@@ -78,12 +78,12 @@ add_to_header(f"remit-otel@{__version__}")
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A span of OpenTelemetry that is a step.
+    """An OpenTelemetry span that is a step.
 
     Attributes:
-        manual: Its span of remit; without a context if nothing is recorded.
-        asked: The values of attributes that its payload was made of.
-        outer: Id of its parent in OpenTelemetry.
+        manual: The step's remit span. It has no context if nothing is recorded.
+        asked: The attribute values from which the step's payload was made.
+        outer: ID of the span's parent in OpenTelemetry.
     """
 
     manual: ManualSpan
@@ -96,12 +96,12 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """A span of OpenTelemetry that is not recorded, or only at its end.
+    """An OpenTelemetry span that is not recorded, or is recorded only when it ends.
 
     Attributes:
-        outer: Id of its parent in OpenTelemetry.
-        native: The span of an integration that was current when it began.
-        is_same: Whether both are one step, which the integration records.
+        outer: ID of the span's parent in OpenTelemetry.
+        native: The integration's span that was current when this span started.
+        is_same: Whether both spans are the same step, which the integration records.
     """
 
     outer: int | None
@@ -109,14 +109,14 @@ class _Other:
     is_same: bool
 
 
-# Shared by all bridges, so that a span is recorded once where there are two.
+# Shared by all bridges, so that two bridges record a span only once.
 _opened: Final[dict[int, _Opened]] = {}
 _others: Final[dict[int, _Other]] = {}
-"""The other open spans, by id."""
+"""The other open spans, by ID."""
 models: Final[dict[bytes, tuple[int, SpanContext | None]]] = {}
-"""Id and context of the open model calls, by the key of their span."""
+"""ID and context of each open model call, by the key of its span."""
 parents: Final[dict[bytes, bytes]] = {}
-"""The parents of the open spans of bridges, by key: these spans are not exported again."""
+"""The parents of the bridges' open spans, by span key. These spans are not exported again."""
 
 
 class Bridge(SpanProcessor):
@@ -147,8 +147,8 @@ class Bridge(SpanProcessor):
             capture_reasoning: Whether the models' reasoning is recorded.
 
         Raises:
-            DeclarationError: If an argument is wrong, or if *enforce* was given and the installed
-                SDK does not pass on the exceptions of span processors.
+            DeclarationError: If an argument is wrong, or if *enforce* is true and the installed SDK
+                does not pass exceptions from span processors on to the caller.
         """
         if not isinstance(cast("object", enforce), bool):
             raise DeclarationError(
@@ -156,15 +156,15 @@ class Bridge(SpanProcessor):
             )
         if not isinstance(cast("object", risks), Mapping | None):
             raise DeclarationError(
-                f"Bridge: risks is {describe_value(risks)}; expected a mapping of names of tools "
+                f"Bridge: risks is {describe_value(risks)}; expected a mapping of tool names "
                 "to remit.risk(...)"
             )
         if enforce and not _passes_exceptions_on():
             raise DeclarationError(
-                f"Bridge(enforce=True): an exception of a span processor does not reach the code "
-                f"that starts the span, so that no step would be denied: saw {SDK} "
-                f"{_llm.installed(SDK)}; expected one that passes it on, as {TESTED} do. Install "
-                f"one of these versions, unset OTEL_SDK_DISABLED, or use Bridge(), which records"
+                f"Bridge(enforce=True): saw {SDK} {_llm.installed(SDK)}, which does not pass an "
+                f"exception from a span processor on to the code that starts the span, so no step "
+                f"would be denied; expected a version that does, such as {TESTED}. Install one of "
+                f"these versions, unset OTEL_SDK_DISABLED, or use Bridge(), which only records"
             )
         self._enforce = enforce
         self._risks = dict(risks or {})
@@ -177,12 +177,12 @@ class Bridge(SpanProcessor):
     # The start
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        """Open a span of remit if this is a step.
+        """Start a remit span if this OpenTelemetry span is a step.
 
         Raises:
-            DeniedError: The step violates the agent's remit or cannot be judged, and *enforce* was
-                given.
-            RunTerminated: The run was terminated, and *enforce* was given.
+            DeniedError: If *enforce* is true, and the step violates the agent's remit or cannot be
+                judged.
+            RunTerminated: If *enforce* is true, and the run was terminated.
         """
         try:
             self._start(span)
@@ -234,7 +234,7 @@ class Bridge(SpanProcessor):
             manual.make_current()
 
     def _agent(self, attributes: Attributes, name: str) -> Any:
-        """Return the agent whose run an outermost agent opens."""
+        """Return the agent of the run that an outermost agent opens."""
         agent = _agent_name(attributes, name)
         return declare_agent(f"otel.agents:{agent}", name=agent, place=self._place)
 
@@ -274,7 +274,7 @@ class Bridge(SpanProcessor):
 
     @guarded("the end of a span of OpenTelemetry")
     def on_end(self, span: ReadableSpan) -> None:
-        """End the span of remit with the known data."""
+        """End the remit span with the data that is known."""
         key, _ = _ids(span)
         if key is None:
             return
@@ -303,7 +303,7 @@ class Bridge(SpanProcessor):
     def _record(
         self, kind: Kind, span: ReadableSpan, attributes: Attributes, other: _Other
     ) -> None:
-        """Record a step that was recognised at its end, as a sibling of the steps below it."""
+        """Record a step that was recognised at its end, as a sibling of its inner steps."""
         recorder = self._recorder(kind, attributes, span.name)
         if _is_step_of(other.native, recorder, attributes, span.name):
             return
@@ -327,7 +327,7 @@ class Bridge(SpanProcessor):
         around: SpanContext | None,
         recorder: SpanRecorder | None,
     ) -> None:
-        """End a span, described by *recorder*; None if its payload is known since its start."""
+        """End a span. If *recorder* is not None, it also describes the payload."""
         if kind in {"llm", "agent"}:
             self._declare_tools(attributes)
         if recorder is not None:
@@ -337,26 +337,26 @@ class Bridge(SpanProcessor):
         if failed and error is None:
             manual.end(partial(_failure, manual, span), status="failed", ended_ns=span.end_time)
         else:
-            # A refusal after the answer may close the generator that made the model call.
+            # A denial after the response can close the generator that made the model call.
             answered = kind == "llm" and not failed and any(finish_reasons_of(attributes))
             status: Status | None = "complete" if answered else None
             manual.end(result, status=status, error=error, ended_ns=span.end_time)
 
     def _warn_unread(self, span: ReadableSpan, attributes: Attributes) -> None:
-        """Log once that a span is not recorded although it seems to be of a model."""
+        """Log once that a span is not recorded although it seems to be a model call."""
         attribute = None if self._is_warned else unread(attributes, span.name)
         if attribute is not None:
             self._is_warned = True
             logger.warning(
-                "the span %r of %s has the attribute %s, and no operation that remit.otel.Bridge "
-                "reads: it is not recorded, nor are others like it",
+                "the span %r of %s has the attribute %s, but no operation that remit.otel.Bridge "
+                "recognises; this span and similar spans are not recorded",
                 span.name,
                 _scope(span),
                 attribute,
             )
 
     def _declare_tools(self, attributes: Attributes) -> None:
-        """Declare the tools that a model may call, with their schemas."""
+        """Declare the tools that a model can call, with their schemas."""
         definitions = definitions_of(attributes)
         if not definitions or definitions in self._definitions:
             return
@@ -449,7 +449,7 @@ class _ProbeError(Exception):
 
 
 def _passes_exceptions_on() -> bool:
-    """Return whether the SDK passes an exception of `on_start` to the code that starts a span."""
+    """Return whether the SDK passes an exception from `on_start` to the code that starts a span."""
     provider = TracerProvider(
         sampler=ALWAYS_ON, resource=Resource.get_empty(), shutdown_on_exit=False
     )
@@ -467,7 +467,7 @@ def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
 
 
 def _attributes_of(span: ReadableSpan) -> Attributes:
-    """Return a copy of the attributes; each look at those of an open span takes a lock."""
+    """Return a copy of the attributes, because each read from an open span takes a lock."""
     attributes: Any = span.attributes
     copy = getattr(attributes, "copy", None)
     if copy is None:
@@ -477,14 +477,14 @@ def _attributes_of(span: ReadableSpan) -> Attributes:
 
 
 def _add(entries: dict[Any, Any], key: object, value: object) -> None:
-    """Add an entry; a full table, of spans that never end, loses its oldest one."""
+    """Add an entry. If spans never end and the table is full, remove the oldest entry."""
     if len(entries) >= MAX_OPEN:
         entries.pop(next(iter(entries)), None)
     entries[key] = value
 
 
 def _context_of(outer: int | None) -> SpanContext | None:
-    """Return the context of the nearest step at or above the span *outer*, else the current one."""
+    """Return the context of the nearest step at or above span *outer*, or the current context."""
     key, reported = outer, None
     for _ in range(MAX_OPEN):
         if key is None or reported is not None:
@@ -501,21 +501,21 @@ def _context_of(outer: int | None) -> SpanContext | None:
         inner = _own_step()
         return inner if _is_below(inner, reported) else reported
     context = open_context()
-    # A model call whose answer is being streamed is current here, and not in OpenTelemetry.
+    # A model call whose response is streaming is current in remit, but not in OpenTelemetry.
     while context is not None and context.key in models and models[context.key][0] != outer:
         context = models[context.key][1]
     return context
 
 
 def _open_context_of(manual: ManualSpan | None) -> SpanContext | None:
-    """Return the context of an open span, or of the one that took it over."""
+    """Return the context of an open span, or of the span that replaced it."""
     if manual is not None and manual.replaced_by is not None:
         manual = manual.replaced_by
     return manual.context if manual is not None and manual.is_open else None
 
 
 def _own_step() -> SpanContext | None:
-    """Return the nearest current step that is not of OpenTelemetry."""
+    """Return the nearest current step that did not come from OpenTelemetry."""
     context = open_context()
     while (span := spans.reported_span(context)) is not None and span.on_replaced is not None:
         context = span.around
@@ -534,7 +534,7 @@ def _is_below(inner: SpanContext | None, outer: SpanContext) -> bool:
 
 
 def _native() -> ManualSpan | None:
-    """Return the current span if it is of an integration of remit."""
+    """Return the current span if a remit integration created it."""
     span = spans.reported_span(open_context())
     return None if span is None or span.on_replaced is not None else span
 
@@ -542,7 +542,7 @@ def _native() -> ManualSpan | None:
 def _is_step_of(
     native: ManualSpan | None, recorder: SpanRecorder, attributes: Attributes, name: str
 ) -> bool:
-    """Return whether a span of OpenTelemetry is the step that *native* is."""
+    """Return whether an OpenTelemetry span is the same step as *native*."""
     if native is None:
         return False
     if recorder is RECORDERS["chain"]:  # a part of the agent
@@ -579,26 +579,26 @@ def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, ob
 
 
 def _asked(kind: Kind, attributes: Attributes) -> tuple[object, ...]:
-    """Return the values that decide the payload of a tool or a retriever."""
+    """Return the values that determine the payload of a tool or a retriever."""
     fields = {"tool": ("arguments", "call_id"), "retriever": ("query",)}.get(kind, ())
     return tuple(read(attributes, field) for field in fields)
 
 
 def _inputs(value: object) -> Mapping[str, object]:
-    """Return the inputs of a step: an object, or another value as `input`."""
+    """Return the inputs of a step. A value that is not an object is returned as `input`."""
     decoded = _llm.json_of(value)
     inputs = as_object(decoded)
     return known_only(input=decoded) if inputs is None else inputs
 
 
 def _scope(span: ReadableSpan) -> str:
-    """Return the name of the instrumentation that made a span."""
+    """Return the name of the instrumentation that created a span."""
     scope = span.instrumentation_scope
     return "an instrumentation without a name" if scope is None or not scope.name else scope.name
 
 
 def _type_of_failure(span: ReadableSpan) -> tuple[str, str | None]:
-    """Return the type and message of the exception that failed a span."""
+    """Return the type and message of the exception that made a span fail."""
     for event in reversed(span.events):
         attributes = event.attributes or {}
         if event.name == "exception" and attributes.get("exception.type"):
@@ -609,7 +609,7 @@ def _type_of_failure(span: ReadableSpan) -> tuple[str, str | None]:
 
 
 def _error_of(span: ReadableSpan) -> BaseException | None:
-    """Return the exception that is being handled if it is the one that failed the span."""
+    """Return the current exception if it made the span fail."""
     handled = sys.exception()
     if handled is None or span.status.status_code is not StatusCode.ERROR:
         return None
@@ -618,9 +618,9 @@ def _error_of(span: ReadableSpan) -> BaseException | None:
 
 
 def _failure(manual: ManualSpan, span: ReadableSpan) -> Mapping[str, object]:
-    """Return the result of a failed span whose exception is not at hand."""
+    """Return the result of a failed span whose exception object is not available."""
     kind, message = _type_of_failure(span)
     context = manual.context
     if context is not None and context.run.rules.classified:
-        message = None  # it may quote what was redacted
+        message = None  # it can quote redacted data
     return {"error": known_only(type=kind, message=message)}

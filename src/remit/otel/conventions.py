@@ -1,10 +1,10 @@
-"""The names of the GenAI semantic conventions, old and new, and of OpenInference, in one table.
+"""One table of attribute names: the old and new GenAI semantic conventions, and OpenInference.
 
-Source: the conventions for generative AI of OpenTelemetry, 1.27 to 1.41, and their successors in a
-repository of their own; the semantic conventions of OpenInference, 0.1.42. `traceloop.*`,
-`llm.request.type` and `llm.is_streaming` are names of OpenLLMetry, `final_result`,
-`tool_arguments`, `tool_response` and `operation.cost` those of versions of pydantic-ai,
-`gen_ai.cost.*` those of LiteLLM.
+The GenAI names come from OpenTelemetry's conventions 1.27 to 1.41, and from the separate repository
+that replaced them. The OpenInference names come from its semantic conventions 0.1.42. OpenLLMetry
+uses `traceloop.*`, `llm.request.type` and `llm.is_streaming`. Some versions of pydantic-ai use
+`final_result`, `tool_arguments`, `tool_response` and `operation.cost`. LiteLLM uses
+`gen_ai.cost.*`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Attributes: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["agent", "chain", "llm", "tool", "retriever"]
 
 OPENINFERENCE: Final = "openinference.span.kind"
-"""The attribute that a span of OpenInference has."""
+"""The attribute that every OpenInference span has."""
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "operation": (
@@ -138,7 +138,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "documents": ("gen_ai.retrieval.documents",),
     "error": ("error.type",),
 }
-"""Names of each attribute, the newest first: it is written, and all are read."""
+"""Names of each attribute, the newest first. remit writes the newest name and reads all names."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "temperature": "gen_ai.request.temperature",
@@ -150,7 +150,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "seed": "gen_ai.request.seed",
     "stop_sequences": "gen_ai.request.stop_sequences",
 }
-"""Attributes of the settings of a model call."""
+"""Attributes that contain the settings of a model call."""
 
 KINDS: Final[Mapping[str, Kind]] = {
     "chat": "llm",
@@ -179,14 +179,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "RETRIEVER": "retriever",
     "RERANKER": "retriever",
 }
-"""Kinds of steps by operation."""
+"""Step kinds, by operation."""
 
 OTHER_OPERATIONS: Final = frozenset({"create_agent", "task", "PROMPT", "unknown", "UNKNOWN"})
 """Operations that are not steps."""
 OTHER_SPANS: Final = frozenset({"raw_gen_ai_request"})
-"""Spans that repeat a model call: LiteLLM has one below each."""
+"""Spans that repeat a model call. LiteLLM creates one below each model call."""
 OF_MODELS: Final = ("gen_ai.", "llm.", "ai.", "traceloop.")
-"""Beginnings of the attributes of model calls."""
+"""Prefixes of model call attributes."""
 
 OPERATIONS: Final[Mapping[str, str]] = {
     "completion": "text_completion",
@@ -194,20 +194,20 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "LLM": "chat",
     "EMBEDDING": "embeddings",
 }
-"""Operations of model calls that have another name today."""
+"""Current OpenTelemetry names of model call operations, by their other names."""
 
 SPAN_NAMES: Final = frozenset({
     "execute_tool", "invoke_agent", "invoke_workflow", "generate_content", "text_completion",
 })  # fmt: skip
-"""Operations that the first word of a span's name shows, where the attribute is set later."""
+"""Operations that the first word of a span name identifies if the attribute is set later."""
 
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""The variable that turns contents in attributes on."""
+"""The environment variable that turns on contents in attributes."""
 CAPTURES: Final = frozenset({"span_only", "span_and_event", "true"})
 
 
 def read(attributes: Attributes, field: str) -> Any:
-    """Return the value of the first attribute of *field* that is set."""
+    """Return the value of the first name of *field* that is set."""
     for name in NAMES[field]:
         value = attributes.get(name)
         if value is not None:
@@ -216,13 +216,13 @@ def read(attributes: Attributes, field: str) -> Any:
 
 
 def read_text(attributes: Attributes, field: str) -> str | None:
-    """Return the value of *field* if it is a text that is not empty."""
+    """Return the value of *field* if it is a non-empty string."""
     value = read(attributes, field)
     return value if isinstance(value, str) and value else None
 
 
 def as_object(value: object) -> dict[str, Any] | None:
-    """Return *value* if it is an object of JSON."""
+    """Return *value* if it is a JSON object."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
@@ -232,9 +232,10 @@ def as_list(value: object) -> list[object] | None:
 
 
 def kind_of(attributes: Attributes, name: str) -> Kind | None:
-    """Return the kind of the step that a span is, by its attributes, else by its name.
+    """Return the step kind of a span, from the span's attributes or else from its name.
 
-    None if it is not a step: a request, a query, or a step whose instrumentation says so later.
+    Returns None if the span is not a step, such as an HTTP request or a query. Also returns None if
+    the instrumentation sets the step's operation later.
     """
     operation = read_text(attributes, "operation")
     if operation is None:
@@ -255,7 +256,7 @@ def settings_of(attributes: Attributes) -> dict[str, object]:
 
 
 def is_streamed(attributes: Attributes) -> bool:
-    """Return whether the answer of a model call is streamed; some instrumentation sets a text."""
+    """Return whether the response is streamed. Some instrumentations set a string."""
     stream = read(attributes, "stream")
     if stream is None:
         given = as_object(_llm.json_of(read(attributes, "settings"))) or {}
@@ -264,7 +265,7 @@ def is_streamed(attributes: Attributes) -> bool:
 
 
 def finish_reasons_of(attributes: Attributes) -> list[object]:
-    """Return the finish reasons of a model call: a list, the JSON of one, or a single one."""
+    """Return the finish reasons of a model call from a list, a JSON list, or a single reason."""
     reasons = read(attributes, "finish_reasons")
     if isinstance(reasons, str) and reasons.startswith("["):
         reasons = _llm.json_of(reasons)
@@ -273,7 +274,7 @@ def finish_reasons_of(attributes: Attributes) -> list[object]:
 
 
 def cost_of(attributes: Attributes, source: str | None) -> dict[str, str] | None:
-    """Return the price that an instrumentation of the name *source* has worked out."""
+    """Return the cost that an instrumentation computed. *source* is the instrumentation's name."""
     amount = read(attributes, "cost")
     if not isinstance(amount, int | float) or not isfinite(amount):
         return None
@@ -285,7 +286,7 @@ def cost_of(attributes: Attributes, source: str | None) -> dict[str, str] | None
 
 
 def unread(attributes: Attributes, name: str) -> str | None:
-    """Return an attribute of a model call that a span has without an operation that is read."""
+    """Return a model call attribute of a span if no attribute gives an operation that is read."""
     operation = read_text(attributes, "operation")
     if operation in KINDS or operation in OTHER_OPERATIONS or name in OTHER_SPANS:
         return None

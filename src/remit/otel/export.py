@@ -1,7 +1,7 @@
-"""Hands ended spans to an OpenTelemetry span processor: `remit.configure(span_processor=...)`.
+"""Passes ended spans to an OpenTelemetry span processor: `remit.configure(span_processor=...)`.
 
-The caller's thread only makes an `ExportedSpan`. Name, attributes and status are read from the
-bytes of the item when something asks for them, which is on the thread of the exporter.
+The caller's thread only creates an `ExportedSpan`. The name, attributes and status are read from
+the item's bytes when they are first used, which is usually on the exporter's thread.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ from remit.otel.messages import written
 
 SPAN_ID_BYTES: Final = 8
 MAX_TYPES: Final = 1_000
-"""Span types whose kind and risk are remembered; the names of blocks may be unbounded."""
+"""Maximum number of span types whose kind and risk are cached, because block names are unbounded.
+"""
 OWN_SPANS: Final = "otel:"
-"""Prefix of the spans that came from OpenTelemetry: they are not exported again."""
+"""Prefix of the span types that came from OpenTelemetry. They are not exported again."""
 LEFT_OPEN: Final = "open"
 TRACEPARENT_PARTS: Final = 4
 TERMINATION: Final = f"{RunTerminated.__module__}.{RunTerminated.__qualname__}"
@@ -56,25 +57,25 @@ class ExportSink:
     """Passes items to another sink, and each ended span to a span processor."""
 
     def __init__(self, processor: Any, sink: Sink, registry: Registry) -> None:
-        """Export to *processor*, with kinds and risks of *registry*."""
+        """Export to *processor*, with the kinds and risks in *registry*."""
         self.start_span: Callable[[Item], None] = sink.start_span
         self._sink = sink
         self._processor = processor
         self._types = _Types(registry)
-        # Not while spans are read: a process that ends can start no threads to detect resources.
+        # Read now, because a process that is ending cannot start threads to detect resources.
         self._types.resource = Resource.create({})
         self._traces: dict[str, _Trace] = {}
-        # Runs that have ended, for the spans that outlive them, which refer to their run.
+        # Ended runs, because a span can outlive its run and refers to it.
         self._ended: WeakValueDictionary[str, OpenRun] = WeakValueDictionary()
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take a new run, whose root span gives the trace id."""
+        """Pass on a new run. Its root span determines the trace ID."""
         self._traces[feed.key] = _Trace(feed, int.from_bytes(item.key), self._types)
         self._sink.open_run(item, feed)
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Take the end of a span, and export the span."""
-        # Before the sink, which may change the item.
+        """Pass on the end of a span, and export the span."""
+        # Before the sink, because the sink can change the item.
         try:
             self._export(start, finished_ns, status, result)
         except Exception as error:
@@ -83,12 +84,12 @@ class ExportSink:
             self._sink.end_span(start, finished_ns, status, result)
 
     def put(self, item: Item) -> None:
-        """Take any other item; with the end of a run, export its root span."""
+        """Pass on any other item. If the item ends a run, export the run's root span."""
         try:
             if item.kind == ItemKind.FINISH and item.parent is None:
                 self._export(item, item.finished_ns or 0, item.status or "", item.result)
             elif item.kind == ItemKind.CLOSE:
-                if item.status is None:  # left open, so there was no end of the root span
+                if item.status is None:  # left open, so the root span did not end
                     self._export(item, item.finished_ns or 0, ACTIVE, None)
                 ended = self._traces.pop(item.run_key, None)
                 run = None if ended is None else ended.feed.run()
@@ -115,13 +116,13 @@ class ExportSink:
         return _Trace(run.feed, int.from_bytes(run.feed.root), self._types)
 
     def begin_flush(self, timeout_s: float) -> Callable[[float], None]:
-        """Begin to flush the processor; return a function that waits for it, for some seconds."""
+        """Start to flush the processor, and return a function that waits up to some seconds."""
         thread = threading.Thread(
             target=self._flush, args=(timeout_s,), name="remit-export", daemon=True
         )
         try:
             thread.start()
-        except RuntimeError:  # the process can start no thread
+        except RuntimeError:  # the process cannot start a thread
             return lambda _: self._flush(timeout_s)
         return thread.join
 
@@ -132,7 +133,7 @@ class ExportSink:
 
 @dataclass(frozen=True, slots=True)
 class _Trace:
-    """Shared data of the spans of one run."""
+    """Data that all spans of one run share."""
 
     feed: RunFeed
     trace_id: int
@@ -140,7 +141,7 @@ class _Trace:
 
 
 class ExportedSpan(ReadableSpan):
-    """An ended span, whose parts are read at the first use of one of them."""
+    """An ended span. Its parts are read when one of them is first used."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class ExportedSpan(ReadableSpan):
         status: str,
         result: bytes | None,
     ) -> None:
-        """Keep the source; `ReadableSpan.__init__` is called at the first use."""
+        """Store the source. `ReadableSpan.__init__` is called on first use."""
         self._trace = span_trace
         self._item = item
         self._parent_key = parent
@@ -189,22 +190,22 @@ def _context(trace_id: int, key: bytes) -> SpanContext:
 
 
 class _Types:
-    """Kinds and risks of span types, and settings of the export."""
+    """Kinds and risks of span types, and the export settings."""
 
     def __init__(self, registry: Registry) -> None:
-        """Read them from *registry*."""
+        """Read kinds and risks from *registry*."""
         self.registry: Final = registry
         self.contents: Final = os.environ.get(CAPTURE, "").strip().lower() in CAPTURES
         self.resource: Resource | None = None
         self._known: dict[str, tuple[StepKind, Mapping[str, Any]]] = {}
 
     def resource_now(self) -> Resource | None:
-        """Return the resource of the program's tracer provider, if it has one of the SDK."""
+        """Return the resource of the program's tracer provider, if the SDK provides it."""
         resource = getattr(trace.get_tracer_provider(), "resource", None)
         return resource if isinstance(resource, Resource) else self.resource
 
     def of(self, name: str) -> tuple[StepKind, Mapping[str, Any]]:
-        """Return the kind of a span type, and the attributes of its risk."""
+        """Return the kind of a span type, and the attributes that describe its risk."""
         known = self._known.get(name)
         if known is None:
             declared = self.registry.span_type(name)
@@ -240,7 +241,7 @@ def _words(profile: ActionProfile | DataCategories, word: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The parts of a span that its bytes say."""
+    """The parts of a span that are read from its bytes."""
 
     name: str
     kind: SpanKind = SpanKind.INTERNAL
@@ -258,7 +259,7 @@ def _read(item: Item, span_trace: _Trace, status: str, result_json: bytes | None
     else:
         kind, risk = types.of(name)
         if name == span_trace.feed.agent.external_identifier:
-            kind = "step"  # the call of the run's own agent, which the root span shows
+            kind = "step"  # the call of the run's own agent, which the root span already represents
         read = _READERS[kind](name, payload, result, types)
         read = replace(read, attributes={"remit.span_type": name, **risk, **_known(read)})
     attributes = dict(read.attributes or {})
@@ -267,13 +268,13 @@ def _read(item: Item, span_trace: _Trace, status: str, result_json: bytes | None
 
 
 def _known(read: _Read) -> dict[str, Any]:
-    """Return the attributes that have a value, each as OpenTelemetry may hold it."""
+    """Return the attributes that have a value, converted to types that OpenTelemetry accepts."""
     attributes = read.attributes or {}
     return {name: _plain(value) for name, value in attributes.items() if value is not None}
 
 
 def _plain(value: object) -> object:
-    """Return a value that an attribute may have; the JSON of any other."""
+    """Return a value that is valid for an attribute, or the JSON of any other value."""
     if isinstance(value, str | bool | int | float):
         return value
     items = as_list(value)
@@ -290,12 +291,12 @@ def _object(data: bytes | None) -> dict[str, Any]:
 
 
 def _within(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a member that is an object."""
+    """Return a member if it is an object."""
     return as_object(value.get(name)) or {}
 
 
 def _attributes(**fields: object) -> dict[str, Any]:
-    """Return the attributes of *fields*, by the newest name of each."""
+    """Return the attributes of *fields* under their newest names."""
     return {NAMES[field][0]: value for field, value in fields.items() if value is not None}
 
 
@@ -317,7 +318,7 @@ def _read_run(payload: dict[str, Any], span_trace: _Trace) -> _Read:
 
 
 def _link(traceparent: object) -> Link | None:
-    """Return a link to the span of a W3C `traceparent`; None if it is malformed."""
+    """Return a link to the span of a W3C `traceparent`, or None if it is malformed."""
     parts = traceparent.split("-") if isinstance(traceparent, str) else []
     if len(parts) < TRACEPARENT_PARTS:
         return None
@@ -419,7 +420,7 @@ _READERS: Final[Mapping[str, Callable[[str, dict[str, Any], dict[str, Any], _Typ
 
 
 def _status(status: str, result: dict[str, Any], attributes: dict[str, Any]) -> Status:
-    """Return the status of a span; add other facts about its end to *attributes*."""
+    """Return the status of a span, and add other data about its end to *attributes*."""
     if result.get("status") == TERMINATED:
         attributes |= {"remit.status": TERMINATED, **_attributes(error=TERMINATION)}
         return Status(StatusCode.ERROR, _text(result.get("reason")))

@@ -1,4 +1,4 @@
-"""Messages of model calls, between the form of OpenTelemetry and that of remit's payloads."""
+"""Converts model call messages between OpenTelemetry's format and the format of remit payloads."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response"}
 CALLS: Final = frozenset({"tool_call", "server_tool_call"})
 THOUGHTS: Final = frozenset({"reasoning", "thinking"})
 MAX_INDEXED: Final = 1_000
-"""Objects in attributes with an index that are read at most."""
+"""Maximum number of objects that are read from indexed attributes."""
 INDEXED: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": ("gen_ai.prompt", "llm.input_messages", "llm.prompts", "embedding.embeddings"),
     "answer": ("gen_ai.completion", "llm.output_messages", "llm.choices"),
     "documents": ("retrieval.documents", "reranker.output_documents"),
 }
-"""Beginnings of the attributes with an index, of OpenLLMetry and of OpenInference."""
+"""Prefixes of the indexed attributes of OpenLLMetry and OpenInference."""
 
 
 def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> list[Message]:
-    """Return the messages of a span: those of *field*, `messages` or `answer`, else of *events*."""
+    """Return a span's messages from *field* (`messages` or `answer`), or else from *events*."""
     value = _llm.json_of(read(attributes, field))
     if as_list(value) is not None:
         return [each for one in _dicts(value) for each in _read(one)]
@@ -46,13 +46,13 @@ def documents_of(attributes: Attributes) -> object:
 
 
 def system_of(attributes: Attributes) -> object:
-    """Return the system prompt of a model call; None if it is a message or not known."""
+    """Return the system prompt of a model call, or None if it is a message or not known."""
     value = _llm.json_of(read(attributes, "system"))
     return value if as_list(value) is None else _content(_dicts(value))
 
 
 def model_messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> list[Message]:
-    """Return the messages of a model call; the whole input or output if it has none of its own."""
+    """Return a model call's messages, or its whole input or output if it has no messages."""
     messages = messages_of(attributes, field, events)
     whole = attributes.get("input.value" if field == "messages" else "output.value")
     if messages or whole is None or read(attributes, "operation") == "EMBEDDING":
@@ -61,7 +61,7 @@ def model_messages_of(attributes: Attributes, field: str, events: Sequence[Any])
 
 
 def definitions_of(attributes: Attributes) -> str | tuple[str, ...]:
-    """Return the definitions of the tools that a model may call: the JSON of a list, or of each."""
+    """Return the definitions of a model's tools from one JSON list or one JSON text per tool."""
     definitions = read(attributes, "tools")
     if isinstance(definitions, str):
         return definitions
@@ -73,7 +73,7 @@ def definitions_of(attributes: Attributes) -> str | tuple[str, ...]:
 
 
 def tools_of(definitions: object) -> list[dict[str, Any]]:
-    """Return `name`, `description` and `parameters` of each tool in a list of definitions."""
+    """Return the `name`, `description` and `parameters` of each tool in a list of definitions."""
     tools: list[dict[str, Any]] = []
     for each in _dicts(_llm.listed(_llm.json_of(definitions))):
         tool = as_object(each.get("function")) or each
@@ -83,7 +83,7 @@ def tools_of(definitions: object) -> list[dict[str, Any]]:
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
-    """Return the members of a list that are objects; the JSON in a text counts."""
+    """Return the members of a list that are objects, including objects in JSON text."""
     decoded = [
         as_object(_llm.json_of(each) if isinstance(each, str) else each)
         for each in as_list(value) or ()
@@ -92,11 +92,11 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _read(message: Mapping[str, Any]) -> Sequence[Message]:
-    """Return the messages that one message is, as each result of a tool is a separate message."""
+    """Split a message, so that each tool result is a separate message."""
     role, parts = message.get("role") or "user", _dicts(message.get("parts"))
     if not parts:
         return [_plain(role, message)]
-    if len(parts) == 1 and parts[0].get("type") == "text":  # as most are
+    if len(parts) == 1 and parts[0].get("type") == "text":  # the usual case
         return [_llm.message(role, _part(parts[0]))]
     read: list[Message] = []
     calls: list[dict[str, object]] = []
@@ -116,7 +116,7 @@ def _read(message: Mapping[str, Any]) -> Sequence[Message]:
 
 
 def _plain(role: object, message: Mapping[str, Any]) -> Message:
-    """Return a message in the form that most clients have."""
+    """Return a message in the format that most clients use."""
     calls: list[dict[str, object]] = []
     for call in _dicts(message.get("tool_calls")):
         function = as_object(call.get("function")) or call
@@ -124,13 +124,13 @@ def _plain(role: object, message: Mapping[str, Any]) -> Message:
         calls.append(_llm.tool_call(call.get("id"), function.get("name"), arguments))
     call_id = message.get("tool_call_id") or (message.get("id") if role == "tool" else None)
     content = message.get("content")
-    if "contents" not in message and as_list(content):  # else they were read from there
+    if "contents" not in message and as_list(content):  # otherwise `contents` is used
         content = content_of(content)
     return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
 
 
 def _content(parts: Sequence[Mapping[str, Any]]) -> object:
-    """Return the joined texts of *parts*; a list if there is something else among them."""
+    """Return the joined texts of *parts*, or a list if some parts are not text."""
     return _llm.text_or_parts(map(_part, parts), "\n")
 
 
@@ -146,9 +146,9 @@ def _part(part: Mapping[str, Any]) -> object:
 
 
 def indexed(attributes: Attributes, *prefixes: str) -> list[dict[str, Any]]:
-    """Return the objects of attributes with an index, such as `gen_ai.prompt.0.content`.
+    """Return the objects in indexed attributes, such as `gen_ai.prompt.0.content`.
 
-    Of several *prefixes*, the first one that has an attribute counts.
+    If there are several *prefixes*, the first prefix with an attribute is used.
     """
     for prefix in prefixes:
         start, nodes = f"{prefix}.", dict[str, Any]()
@@ -166,7 +166,7 @@ def indexed(attributes: Attributes, *prefixes: str) -> list[dict[str, Any]]:
 
 
 def _numbered(value: object) -> object:
-    """Return an object of indices as a list, at any depth."""
+    """Convert objects whose keys are indices to lists, at any depth."""
     node = as_object(value)
     if node is None:
         return value
@@ -176,7 +176,7 @@ def _numbered(value: object) -> object:
 
 
 def _of_index(node: Mapping[str, Any], default_role: str) -> Message:
-    """Return a message of attributes with an index, of OpenLLMetry or OpenInference."""
+    """Return a message from indexed attributes of OpenLLMetry or OpenInference."""
     message = as_object(node.get("message")) or node
     role = message.get("role") or default_role
     calls = [as_object(each.get("tool_call")) or each for each in _dicts(message.get("tool_calls"))]
@@ -186,7 +186,7 @@ def _of_index(node: Mapping[str, Any], default_role: str) -> Message:
     content = message.get("content")
     if content is None and parts:
         content = _content([_openinference_part(part) for part in parts])
-    for text in ("prompt", "completion", "embedding"):  # not of a chat
+    for text in ("prompt", "completion", "embedding"):  # not from a chat
         content = (as_object(node.get(text)) or {}).get("text", content)
     return _plain(
         "assistant" if role == "model" else role,
@@ -195,7 +195,7 @@ def _of_index(node: Mapping[str, Any], default_role: str) -> Message:
 
 
 def _openinference_part(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part of a message as OpenTelemetry has it."""
+    """Return a part of a message in OpenTelemetry's format."""
     kind = part.get("type")
     if kind == "text":
         return {"type": "text", "content": part.get("text")}
@@ -208,7 +208,7 @@ def _openinference_part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_events(events: Sequence[Any], *, answers: bool) -> Iterable[Message]:
-    """Yield the messages of events such as `gen_ai.user.message` and `gen_ai.choice`."""
+    """Yield the messages in events such as `gen_ai.user.message` and `gen_ai.choice`."""
     for event in events:
         attributes: Attributes = event.attributes or {}
         name = event.name
@@ -220,7 +220,7 @@ def _of_events(events: Sequence[Any], *, answers: bool) -> Iterable[Message]:
 
 
 def written(messages: object) -> list[dict[str, object]]:
-    """Return messages of a payload in the form of OpenTelemetry."""
+    """Return the messages of a payload in OpenTelemetry's format."""
     return [_written(each) for each in _dicts(messages)]
 
 

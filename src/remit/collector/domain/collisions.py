@@ -1,7 +1,7 @@
-"""Two programs under the identifier of one agent.
+"""Finds different programs that use the same agent identifier.
 
-Two versions of one program share steps, so a program is another one if none of its steps, or
-another owner, is that of the first.
+Two versions of one program share steps. Two programs are therefore different if they share no step,
+or if their owners differ.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from remit.collector.store.rows import AgentRow, SchemaVersionRow
 from remit.collector.times import US_PER_S, format_us
 
 WITHIN_US: Final = 24 * 3600 * US_PER_S
-"""Programs that were registered longer ago than this are not compared."""
+"""Maximum time since the registration of the programs that are compared."""
 MOST_VERSIONS: Final = 20
-"""Schema versions of an agent that are compared, the last registered ones."""
+"""Number of latest schema versions that are compared per agent."""
 MOST_AGENTS: Final = 100
 MOST_STEPS: Final = 5
-"""Steps of a program that are named."""
+"""Maximum number of a program's steps that a response names."""
 _NOT_OWN: Final = re.compile(rf"(?:{'|'.join(sorted({*ADAPTERS, 'remit'}))}):(?!tool:)")
-"""Names of steps that programs share because they use the same framework; tools are their own."""
+"""Names of steps that programs share because they use the same framework, except tools."""
 
 
 class Program(NamedTuple):
     """A program that registered an agent.
 
     Attributes:
-        steps: Names of its own steps: not the agent itself, and none of a framework.
-        registered_us: When a process of it registered last, in microseconds since 1970.
+        steps: Names of the program's own steps, without the agent itself and framework steps.
+        registered_us: Time of the program's last registration, in microseconds since 1970.
     """
 
     schema_version_id: str
@@ -50,7 +50,7 @@ class Program(NamedTuple):
 
 
 class CollisionsQuery(Query):
-    """Which agents to look at."""
+    """The agents to compare."""
 
     agent_id: Filter = None
 
@@ -68,7 +68,7 @@ _read: Final = msgspec.json.Decoder(list[_SpanType])
 
 
 def other_program(ctx: Context, agent: AgentRow, registered: SchemaVersionRow) -> Program | None:
-    """Return the program, other than the registered one, that registered the agent last."""
+    """Return the latest program that registered the agent and differs from *registered*."""
     since_us = ctx.now_us - WITHIN_US
     rows = ctx.tx.registered_since(agent.id, since_us, MOST_VERSIONS)
     own = _program(agent, registered)
@@ -77,7 +77,7 @@ def other_program(ctx: Context, agent: AgentRow, registered: SchemaVersionRow) -
 
 
 def programs_of(ctx: Context, agent: AgentRow) -> list[Program]:
-    """Return the different programs that registered an agent, the last one first; one is enough."""
+    """Return the different programs that registered an agent, the latest first."""
     found: list[Program] = []
     for row in ctx.tx.registered_since(agent.id, ctx.now_us - WITHIN_US, MOST_VERSIONS):
         program = _program(agent, row)
@@ -114,7 +114,7 @@ def list_collisions(ctx: Context, query: CollisionsQuery) -> dict[str, object]:
 
 
 def program_view(program: Program) -> dict[str, object]:
-    """Return a program for a response."""
+    """Return a program as a member of a response."""
     return {
         "agent_schema_version_id": program.schema_version_id,
         "owner": program.owner,
@@ -124,7 +124,7 @@ def program_view(program: Program) -> dict[str, object]:
 
 
 def named_steps(steps: Iterable[str]) -> Sequence[str]:
-    """Return the first steps by name."""
+    """Return the first steps in the order of their names."""
     return sorted(steps)[:MOST_STEPS]
 
 
