@@ -123,7 +123,7 @@ def test_a_run_has_the_name_that_its_own_program_gave(world: World) -> None:
     """Of two programs under one identifier, and after the agent was renamed."""
     api = agent_of(world)
     for name in ("Payments", "Weather"):
-        body = {
+        body: dict[str, Any] = {
             "agent_id": api.agent_id,
             "agent_version": {"external_identifier": name, "name": name},
             "agent_schema_version": {"external_identifier": name, "span_type_schemas": []},
