@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from remit._base.guard import attempt
 from remit._base.text import PROJECT_PATTERN
@@ -89,7 +89,7 @@ def _name_in(path: Path) -> str | None:
     content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     tables = (content.get("project"), content.get("tool", {}).get("poetry"))
     for table in tables:
-        name = table.get("name") if isinstance(table, dict) else None
+        name = cast("dict[str, object]", table).get("name") if isinstance(table, dict) else None
         if isinstance(name, str) and re.fullmatch(PROJECT_PATTERN, name):
             return name
     return None
