@@ -1,6 +1,6 @@
 """The settings: names, defaults, limits; read from arguments and from the environment.
 
-Every setting is `configure(name=...)` or the variable `REMIT_<NAME>`; the first four may also be
+Every setting is `configure(name=...)` or the `REMIT_<NAME>` variable; the first four may also be
 given as `PREFACTOR_<NAME>`. An argument wins over the environment.
 """
 
@@ -86,7 +86,7 @@ NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 
 
 def default_data_dir() -> Path:
-    """Return the path of the directory `remit` in the user's state directory."""
+    """Return the path of the `remit` directory in the user's state directory."""
     try:
         return state_folder() / "remit"
     except RuntimeError:

@@ -136,7 +136,7 @@ def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> Non
     rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
     ruled_out, _, undeclared = rows.partition("excluded by 1 of 1 agent ")
     assert ruled_out == f"{second.replace('_', ' ')} none none "
-    assert undeclared.endswith("none undeclared in 1 of 1 agent no declared step takes it none")
+    assert undeclared.endswith("none undeclared in 1 of 1 agent no declared step receives it none")
 
 
 def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:

@@ -154,7 +154,7 @@ def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
     run_id = run_pages.ended_process(world.account())
     notice = _notice(http, run_id)
     assert (
-        "The process exited without reporting the end of the run while charge was open." in notice
+        "The process exited while charge was open and never reported the end of the run." in notice
     )
     last = run_pages.BEGIN + timedelta(milliseconds=3400)
     assert f"Process 48112, last record {last:%H:%M:%S}." in notice

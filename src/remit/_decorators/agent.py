@@ -78,13 +78,13 @@ def agent(  # noqa: PLR0913 - the frozen signature
             schemas.
         description: Description of the agent. The default is the function's docstring.
         owner: The person or team responsible for the agent.
-        agent_id: Id of the agent on the server. It overrides the setting `agent_id`.
+        agent_id: Id of the agent on the server. It overrides the `agent_id` setting.
         external_identifier: Identifier by which the server finds the agent. The default is
             `<project>/<module>:<qualname>`. If the top-level package has the project's name, the
             default has no project.
         environment_id: Id of the environment on the server.
         data_risk: The agent's remit, which limits what its steps may do and which data they may
-            handle. The setting `on_violation` determines the reaction to a step that violates the
+            handle. The `on_violation` setting determines the reaction to a step that violates the
             remit.
         span_types: Further span types to register, given as functions, modules, or name prefixes.
             The agent always registers the span types of all modules under its source root, which is

@@ -77,7 +77,7 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         capture: Determines which values are recorded. With None, data declared as `restricted` or
             `secret` is redacted. With False, no values are recorded. With True, they are recorded
             even if the declaration would redact them. A mapping sets this for each parameter by
-            name, and for the result under the key `return`. Secrets that a redaction rule
+            name, and for the result under the `return` key. Secrets that a redaction rule
             recognises are redacted in any case, unless the rule is turned off. `{"name:token":
             True}` turns a rule off for the span type, and `{"cursor": {"name:token": True}}` turns
             it off for one parameter.

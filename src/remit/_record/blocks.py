@@ -126,7 +126,7 @@ class Run:
         """Leave the run open after its block, so that `agent.run(resume=run.key)` can continue it.
 
         The run and its root span stay active on the server. If the block raises an exception whose
-        type is in the setting `control_flow`, the run is also left open. If you call several of
+        type is in the `control_flow` setting, the run is also left open. If you call several of
         `fail`, `cancel` and `leave_open`, only the last call has an effect.
         """
         self._run.leave_open()

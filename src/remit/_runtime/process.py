@@ -153,7 +153,7 @@ def check_pickled_by_value(step: str) -> None:
     """Raise if the function of *step* is pickled by value; under `observe` log it once.
 
     Raises:
-        PicklingError: The setting `on_violation` says to deny or to terminate.
+        PicklingError: The `on_violation` setting says to deny or to terminate.
     """
     line = (
         f"{step} is pickled by value, so it arrives without its decorator, unrecorded and "

@@ -94,7 +94,7 @@ class Runtime:
         self._unregistered: tuple[int, set[tuple[str, str]]] = (-1, set())
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # The agent that uses the setting `agent_id`.
+        # The agent that uses the `agent_id` setting.
         self._agent_of_setting: str | None = None
         self._counting = SignalSafeLock()
         self.delivery = self._make_delivery(on_start, others) if sink is None else None
@@ -126,7 +126,7 @@ class Runtime:
         """Open a run of *agent*; the first run logs where items are sent.
 
         Raises:
-            SettingsError: The setting `agent_id` would be the id of two agents.
+            SettingsError: The `agent_id` setting would be the id of two agents.
         """
         ref = self._agent_ref(agent)
         if not self.started:
@@ -164,7 +164,7 @@ class Runtime:
         """Count a call of *step* outside any run; deny it, or log once that it is not recorded.
 
         Raises:
-            DeniedError: The setting `outside_run` denies the call, and *deny* allows it to.
+            DeniedError: The `outside_run` setting denies the call, and *deny* allows it to.
         """
         violations = self._denied_outside(step) if deny else None
         error = None

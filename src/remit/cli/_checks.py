@@ -51,7 +51,7 @@ COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 """Libraries that `remit serve` needs in addition to those of local mode."""
 NEARLY_FULL: Final = 0.9
 LEAST_FREE_BYTES: Final = 8 << 20
-"""Room for the logs of a spool file and of the database of local mode, 4 MiB each."""
+"""Room for the logs of a spool file and of the local-mode database, 4 MiB each."""
 
 
 def outcomes_here() -> Iterator[Outcome]:

@@ -43,7 +43,10 @@ until_option: Final = click.option(
     "--until", type=PAST, metavar="TIME", help="Latest start (exclusive), in the same format."
 )
 agent_option: Final = click.option(
-    "--agent", type=TEXT, metavar="AGENT", help="Select an agent by its name, identifier or id."
+    "--agent",
+    type=TEXT,
+    metavar="AGENT",
+    help="Select an agent by its display name, identifier (`module:function`) or server ID.",
 )
 
 

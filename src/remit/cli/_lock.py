@@ -55,7 +55,7 @@ def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: 
     fails, MODULE declares no agent, or FILE is not a lock.
 
     With --server it reads the newest schema version of each agent from the configured server, or
-    from the database of local mode, and imports nothing. MODULE selects agents by the beginning of
+    from the local-mode database, and imports nothing. MODULE selects agents by the beginning of
     their names. Without -o it prints the lock.
     """
     if check and server:

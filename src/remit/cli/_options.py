@@ -48,14 +48,14 @@ db_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://... By default, the database of local mode.",
+    help="Database: a file, or postgresql://... Defaults to the local-mode database.",
 )
 read_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://... By default, the server in REMIT_API_URL. If no "
-    "server is set, the database of local mode.",
+    help="Database: a file, or postgresql://... Defaults to the server in REMIT_API_URL, or to the "
+    "local-mode database if no server is set.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")

@@ -62,13 +62,13 @@ LIMITS: Final = (
         "Seconds within which a request body must arrive; a later body returns 408.",
     ),
     ("max_bulk_items", 1, "Maximum operations in a bulk request; a request with more returns 413."),
-    ("max_bulk_s", 0, "Seconds after which a bulk request starts no further operation."),
+    ("max_bulk_s", 0, "Time in seconds after which a bulk request starts no more operations."),
     (
         "max_response_bytes",
         1,
         "Size in bytes at which the response to a bulk request or a page of spans ends.",
     ),
-    ("max_depth", 1, "Maximum nesting of a payload; a deeper payload returns 400."),
+    ("max_depth", 1, "Maximum nesting depth of a payload; a deeper one is rejected with 400."),
     (
         "max_requests_per_s",
         0,
@@ -139,7 +139,7 @@ class ServeCommand(click.Command):
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://... By default, the database of local mode.",
+    help="Database: a file, or postgresql://... Defaults to the local-mode database.",
 )
 @_option(
     "--workers",

@@ -36,7 +36,7 @@ class Settings:
             same time.
         body_timeout_s: Number of seconds within which a request body must arrive.
         max_bulk_items: Maximum number of operations in one bulk request.
-        max_bulk_s: Number of seconds after which a bulk request does not start further operations.
+        max_bulk_s: Time in seconds after which a bulk request starts no more operations.
         max_response_bytes: Size in bytes of the responses after which a bulk request does not start
             further operations. A page of spans ends before it would exceed this size.
         max_depth: Maximum nesting depth of objects and arrays in one payload.

@@ -195,7 +195,7 @@ def govern(
     remit keeps the hooks that the options already contain.
 
     Args:
-        target: The function `query`, a `ClaudeSDKClient` before it is connected, or
+        target: The `query` function, a `ClaudeSDKClient` before it is connected, or
             `ClaudeAgentOptions`. If you pass only options, remit cannot see messages, so model
             calls, tokens and costs are not recorded.
         name: Name of the main agent. The default is `claude`.

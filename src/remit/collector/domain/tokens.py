@@ -69,7 +69,7 @@ class TokenInfo(NamedTuple):
         scope: The account, or one agent in one environment.
         account_id: Account of the token.
         name: Display name of the token.
-        agent_id: Id of the agent, for the scope `agent_deployment`.
+        agent_id: Id of the agent, for the `agent_deployment` scope.
         environment_id: Id of the environment, for the same scope.
         status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of creation in ISO 8601.
@@ -119,7 +119,7 @@ def create_token(
     Args:
         store: The database. If it does not contain an account, one is created.
         scope: The account, or one agent in one environment.
-        agent: External identifier of the agent, for the scope `agent_deployment`. If the agent does
+        agent: External identifier of the agent, for the `agent_deployment` scope. If the agent does
             not exist, it is created.
         name: Display name of the token.
         may: Permissions of the token, separated by commas.

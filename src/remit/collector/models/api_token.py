@@ -23,7 +23,7 @@ class ApiTokenForCreate(WireModel):
     account_id: str | None = None
     """Id of the account. The default is the token's account."""
     agent_id: str | None = None
-    """Id of the agent. It is required for the scope `agent_deployment`."""
+    """Id of the agent. It is required for the `agent_deployment` scope."""
     environment_id: str | None = None
     """Id of the environment, for the same scope. The default is the agent's only environment,
     otherwise the first one.
@@ -52,7 +52,7 @@ class ApiToken(WireModel):
     account_id: str
     """The account that contains it."""
     agent_deployment_id: str | None = None
-    """Id of the deployment, for the scope `agent_deployment`."""
+    """Id of the deployment, for the `agent_deployment` scope."""
     agent_id: str | None = None
     """Id of the agent, for the same scope."""
     environment_id: str | None = None

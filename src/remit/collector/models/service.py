@@ -91,7 +91,7 @@ class TokenScopeDetails(WireModel):
     account_id: str
     """The account that contains it."""
     agent_id: str | None = None
-    """Id of the agent, for the scope `agent_deployment`."""
+    """Id of the agent, for the `agent_deployment` scope."""
     environment_id: str | None = None
     """Id of the environment, for the same scope."""
     may: str = "write"
