@@ -29,6 +29,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Annotated, Any, NamedTuple
 
 import remit
+from remit.errors import DeclarationError
 from tests.fake_api import FakeApi
 from tests.faults.unguarded import UNCOUNTED, UNGUARDED, is_listed
 from tests.inside import guard, guarded, handing_faults_to, null_run
@@ -174,16 +175,21 @@ def places(*, loaded: bool = False) -> Iterator[Place]:
     for each in names:
         if each.startswith(ASIDE):
             continue
-        module = importlib.import_module(each)
-        for name, value in list(vars(module).items()):
-            if getattr(value, "__module__", None) != module.__name__:
-                continue
-            if isinstance(value, FunctionType):
-                yield Place(f"{module.__name__}.{name}", module, name, value)
-            elif inspect.isclass(value):
-                for method, inner in list(vars(value).items()):
-                    if isinstance(inner, FunctionType | staticmethod | classmethod | property):
-                        yield Place(f"{module.__name__}.{name}.{method}", value, method, inner)
+        with suppress(DeclarationError):  # an integration whose framework is not installed here
+            yield from _places_in(importlib.import_module(each))
+
+
+def _places_in(module: ModuleType) -> Iterator[Place]:
+    """Yield the functions and methods that a module defines."""
+    for name, value in list(vars(module).items()):
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        if isinstance(value, FunctionType):
+            yield Place(f"{module.__name__}.{name}", module, name, value)
+        elif inspect.isclass(value):
+            for method, inner in list(vars(value).items()):
+                if isinstance(inner, FunctionType | staticmethod | classmethod | property):
+                    yield Place(f"{module.__name__}.{name}.{method}", value, method, inner)
 
 
 def guard_of(value: object) -> Callable[[Any], Any] | None:

@@ -62,6 +62,9 @@ UNCOUNTED: Final = (
     "_capture.plan.marked_keys",
     "_capture.type_readers",
     "_declare.inference",
+    # An agent without a project that can be read has none, which `remit doctor` shows.
+    "_declare.project",
+    "_declare.registry._source_root",
     "_declare.schema.types",
     "_inspect.annotations",
     "_inspect.fields",

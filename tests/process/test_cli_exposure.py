@@ -34,7 +34,7 @@ def rejected(*words: str, **variables: str) -> str:
 
 def test_every_limit_has_an_option() -> None:
     """The options are those of the settings, and no more."""
-    others = {CREATE_AGENTS, "metrics", "retain", "retain_payloads"}
+    others = {CREATE_AGENTS, "metrics", "prices", "retain", "retain_payloads"}
     fields = {name for name in Settings.__slots__ if name not in others}
 
     assert {name for name, _, _ in LIMITS} == fields

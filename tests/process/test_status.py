@@ -321,8 +321,8 @@ def test_runs_that_the_server_records_as_another_agents_are_counted(
         for _ in range(2):
             cook()
         assert remit.flush(60)
-        assert remit.status().misattributed == {f"{__name__}:cook": 2}
-        assert f"recorded as another agent's: 2 ({__name__}:cook 2)" in str(remit.status())
+        assert remit.status().misattributed == {f"remit/{__name__}:cook": 2}
+        assert f"recorded as another agent's: 2 (remit/{__name__}:cook 2)" in str(remit.status())
 
     (line,) = [each for each in caplog.messages if "records the runs of" in each]
     assert f"{__name__}:cook as runs of the agent {mine}, because" in line
