@@ -56,6 +56,7 @@ UNGUARDED: Final = (
 UNCOUNTED: Final = (
     # A module without a name has no source root, which is a result and not a fault.
     "_base.frames.imported_as",
+    "_base.frames.source_root",
     # A result without a key is computed each time.
     "_base.memo._key",
     # A type that cannot be read is a result, not a fault.
