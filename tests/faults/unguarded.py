@@ -50,6 +50,7 @@ UNGUARDED: Final = (
     "_record.results._run",
     # Does nothing, or returns an attribute or itself.
     "_record.blocks.handle_of",
+    "_record.items.nothing",
     "_record.runs.AfterRun.__call__",
     "_record.runs.AfterRun.call_async",
 )
