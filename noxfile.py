@@ -168,7 +168,7 @@ def versions(session: nox.Session, packages: list[str]) -> dict[str, str]:
     return dict(zip(packages, str(shown).split(), strict=True))
 
 
-@nox.session
+@nox.session(python=PYTHONS[0])  # CrewAI does not run on Python 3.14
 def frameworks(session: nox.Session) -> None:
     """Run the tests of the frameworks whose requirements exclude the pinned versions."""
     session.install(*UNCOMPILED, "-r", "requirements/frameworks.txt")
