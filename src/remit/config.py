@@ -235,8 +235,9 @@ class Settings(BaseModel):
     variable, write each as `module:name`, and separate them with commas.
     """
     prices: Path | None = None
-    """TOML file with model prices, from which the commands and `remit serve` derive costs.
-    `remit prices init` writes such a file.
+    """TOML file with model prices. The commands and `remit serve` read the variable and compute
+    costs from the file; `configure(prices=...)` has no effect on them. `remit prices init` writes
+    such a file.
     """
     transport: object | None = None
     """A synchronous httpx or httpx2 transport, for example for client certificates or tests. It

@@ -203,6 +203,56 @@ def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> Non
     assert identifiers == [f"{each}/app.main:bot" for each in ("shop", "bank", "shop")]
 
 
+STEPS = """
+import remit
+
+
+@remit.span_type
+def {step}() -> None:
+    pass
+
+
+@remit.agent{arguments}
+def bot() -> None:
+    {step}()
+
+
+bot()
+assert remit.flush(60)
+print(*remit.status().collisions.values())
+"""
+
+
+def test_two_programs_with_one_identifier_are_reported(tmp_path: Path) -> None:
+    """In one log line, in the status and by `remit doctor`; a given identifier parts them."""
+    folder = tmp_path / "data"
+    environ = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(folder)}
+
+    def told(name: str, step: str, arguments: str = "") -> subprocess.CompletedProcess[str]:
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        (place / "main.py").write_text(STEPS.format(step=step, arguments=arguments))
+        command = [sys.executable, "main.py"]
+        return subprocess.run(
+            command, cwd=place, env=environ, capture_output=True, text=True, check=True, timeout=60
+        )
+
+    assert told("shop", "pay").stderr == ""
+    second = told("bank", "read")
+    assert second.stdout == "another program declares main:pay\n"
+    assert second.stderr.count("another program registered the agent main:bot") == 1
+    doctor = [sys.executable, "-m", "remit", "doctor"]
+    checks = subprocess.run(
+        doctor, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=60
+    ).stdout
+    assert "2 programs use the identifier main:bot" in " ".join(checks.split())
+    assert told("third", "write", '(external_identifier="third-bot")').stderr == ""
+    command = [sys.executable, "-m", "remit", "agents", "list", "--json"]
+    listed = subprocess.run(command, env=environ, capture_output=True, check=True, timeout=60)
+    identifiers = {each["external_identifier"] for each in json.loads(listed.stdout)}
+    assert identifiers == {"main:bot", "third-bot"}
+
+
 def test_a_run_is_recorded_where_the_current_folder_is_gone(tmp_path: Path) -> None:
     """The project of an agent is looked for there, and not found."""
     environ = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "data")}

@@ -100,8 +100,10 @@ class Registrations:
 def _build(agent: AgentRef) -> Registration:
     declared = _declared(agent)
     version, schema = declared or (b"", b"")
+    bare = agent.external_identifier
+    identifier = _identifier(agent) or bare
     return Registration(
-        _identifier(agent) or agent.external_identifier,
+        identifier,
         agent.name,
         agent.description,
         agent.agent_id,
@@ -109,13 +111,14 @@ def _build(agent: AgentRef) -> Registration:
         version,
         schema,
         complete=declared is not None,
-        bare_identifier=agent.external_identifier,
+        # A given identifier is taken as it is.
+        bare_identifier=bare if identifier.endswith(f"/{bare}") else "",
     )
 
 
 @guarded("looking for the project of an agent")
 def _identifier(agent: AgentRef) -> str | None:
-    """Return the identifier on the wire; None without one of its own, and after a fault."""
+    """Return the agent's identifier on the wire, or None if there is none or after a fault."""
     return None if agent.identifier is None else agent.identifier()
 
 

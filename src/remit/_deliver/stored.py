@@ -60,7 +60,7 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         agent_id: Id on the server, if the declaration or a setting gave it.
         complete: Whether it could be built; the runs of one that could not are set aside.
-        bare_identifier: The identifier without the project.
+        bare_identifier: The identifier without the project; empty without a project.
     """
 
     external_identifier: str

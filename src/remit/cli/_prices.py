@@ -26,7 +26,7 @@ _HEAD: Final = """\
 # Model prices per million tokens. remit does not include prices: enter the prices of your contract,
 # and remove the # at the start of their lines.
 #
-# `model` is the model name in the record; `*` stands for any characters. remit uses the first entry
+# `model` is the model name in the record; `*` matches any characters. remit uses the first entry
 # that matches a model. An entry with `from` applies from that day (UTC), so put a new price above
 # the old one. Without `cached_input` or `cache_write`, these tokens cost as much as `input`.
 currency = "USD"

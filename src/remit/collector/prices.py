@@ -33,7 +33,7 @@ class Price(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[str, Field(min_length=1)]
-    """Name of the model. `*` stands for any characters."""
+    """Name of the model. `*` matches any characters."""
     valid_from: Annotated[date, Field(alias="from")] = date.min
     """First day on which the price applies, in UTC."""
     input: _Amount
@@ -71,7 +71,7 @@ class Prices(BaseModel):
     """The prices. The first price that matches the model and applies on the day is used."""
 
     def price_of(self, model: str, day: date) -> Price | None:
-        """Return the price of a model on a day, or None if there is no price."""
+        """Return the price of a model on a day, or None if no price applies."""
         valid = (price for price in self.models if price.valid_from <= day)
         return next((price for price in valid if fnmatchcase(model, price.model)), None)
 

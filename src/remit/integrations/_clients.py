@@ -161,7 +161,7 @@ def watch(
 
 
 class _Probe:
-    """Stands for a client whose methods, except for `request`, may not be called."""
+    """A client with which only the method `request` can be called."""
 
     def __init__(self, client: Any, request: Callable[..., Any]) -> None:
         self._client, self.request = client, request

@@ -77,7 +77,7 @@ def runs_here(tool: Tool) -> bool:
 
 
 def is_deniable(tool: Tool) -> bool:
-    """Return whether a denial of a call reaches the model, or the tool has no effect of its own.
+    """Return whether the model reads the denial of a call. Tools without side effects count too.
 
     A computer answers with pictures only. A search for tools calls none.
     """
@@ -140,7 +140,7 @@ def _wrapper_of(tool: Tool, work: object) -> Callable[[Guard, Any], _Work]:
 
 
 class _Work:
-    """Stands for an object of the program that a tool calls; it has the attributes of that object.
+    """A proxy for an object of the program that a tool calls.
 
     Attributes:
         remit_guard: The guard of the tool.

@@ -39,6 +39,7 @@ from remit._adapters.declare import (
     ceiling_of,
     declare,
     declare_agent,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -95,7 +96,7 @@ LLM: Final = declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 TOOL: Final = undeclared(f"{FRAMEWORK}:tool", "tool")
 """Step name of a tool that could not be declared, so that it can still be denied."""
 AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
-"""Opens the runs of an agent that could not be declared. Such a run has no remit of its own."""
+"""Opens the runs of an agent that could not be declared, without a remit."""
 
 SUGGESTED: Final[Mapping[str, DataRisk]] = {
     **dict.fromkeys(("Read", "Glob", "Grep", "NotebookRead", "LS"), risk(
@@ -115,7 +116,7 @@ SUGGESTED: Final[Mapping[str, DataRisk]] = {
 }  # fmt: skip
 """Suggested risk declarations of the built-in tools of Claude Code, for `risks=`.
 
-A shell can do everything that its user may do. A tool that only plans has no effect of its own. The
+A shell can do everything that its user may do. A tool that only plans has no side effects. The
 same applies to a tool that starts a subagent, because the subagent's tools are judged.
 """
 
@@ -280,18 +281,14 @@ def _checked_rules(
     place = caller()
     if name is not None and not (isinstance(cast("object", name), str) and name):
         raise DeclarationError(f"govern: name is {describe_value(name)}; expected a text")
-    for argument, given in (("risks", risks), ("remits", remits)):
-        if given is not None and not isinstance(cast("object", given), Mapping):
-            raise DeclarationError(
-                f"govern: {argument} is {describe_value(given)}; expected a mapping of names"
-            )
-    for tool, declared in (risks or {}).items():
-        ceiling_of(f"govern(risks={{{tool!r}: ...}})", declared)
-    limits = {agent: ceiling_of(_identifier(agent), remit, place) for agent, remit in
-              (remits or {}).items()}  # fmt: skip
+    tools = risks_by_name(risks, "govern: risks")
+    agents = risks_by_name(remits, "govern: remits", "agents")
+    limits = {
+        agent: ceiling_of(_identifier(agent), remit, place) for agent, remit in agents.items()
+    }
     ceilings = {agent: () if limit is None else (limit,) for agent, limit in limits.items()}
     history = _llm.history("govern", capture_messages, capture_reasoning)
-    return _Rules(name, dict(risks or {}), ceilings, history.capture, history.reasoning, place)
+    return _Rules(name, tools, ceilings, history.capture, history.reasoning, place)
 
 
 def _identifier(name: str) -> str:

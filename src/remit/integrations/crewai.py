@@ -27,6 +27,7 @@ from remit._adapters.declare import (
     ceiling_of,
     declare,
     declare_agent,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -34,12 +35,11 @@ from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SessionTable, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded, handing_faults_to
-from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceiling
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.errors import DeniedError, RunTerminated
 from remit.integrations import _llm
 from remit.integrations._llm import get, listed
 from remit.models.data_risk import DataRisk
@@ -160,7 +160,11 @@ class RemitListener:
         Raises:
             DeclarationError: If an argument is wrong.
         """
-        self._declared = _Declared(_mapping("risks", risks), _mapping("remits", remits), caller())
+        self._declared = _Declared(
+            risks_by_name(risks, "RemitListener: risks"),
+            risks_by_name(remits, "RemitListener: remits", "agents"),
+            caller(),
+        )
         self._history = _llm.history("RemitListener", capture_messages, capture_reasoning)
         self._thoughts = capture_reasoning
         if RemitListener._active is not None:
@@ -618,23 +622,6 @@ HANDLERS: Final[tuple[tuple[Any, Any], ...]] = (
 
 
 # Declarations
-
-
-def _mapping(name: str, given: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
-    """Return a mapping of names to data risks.
-
-    Raises:
-        DeclarationError: If the argument is not such a mapping.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        raise DeclarationError(
-            f"RemitListener: {name} is {describe_value(given)}; expected a mapping of names to "
-            "remit.risk(...)"
-        )
-    checked = dict(given or {})
-    for key, risk in checked.items():
-        ceiling_of(f"RemitListener({name}={{{key!r}: ...}})", risk)
-    return checked
 
 
 class _Declared:

@@ -27,6 +27,7 @@ from remit._adapters.declare import (
     ceiling_of,
     declare,
     declare_agent,
+    risks_by_name,
     step_of,
     undeclared,
 )
@@ -124,7 +125,9 @@ class RemitPlugin(BasePlugin):
         """
         super().__init__(name="remit")
         self._declared = _Declared(
-            _mapping("risks", "tools", risks), _mapping("remits", "agents", remits), caller()
+            risks_by_name(risks, "RemitPlugin: risks"),
+            risks_by_name(remits, "RemitPlugin: remits", "agents"),
+            caller(),
         )
         history = _llm.history("RemitPlugin", capture_messages, capture_reasoning)
         self._read = _Reader(history, thoughts=capture_reasoning)
@@ -440,7 +443,7 @@ class _ModelCall:
         self.span.make_previous_current()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span with the response, or as cancelled if there is no response."""
+        """End the span with the response. Without a response, end it as cancelled."""
         if error is not None:
             self.span.end(self._so_far, error=error)
         elif self._answer is None:
@@ -469,23 +472,6 @@ def _end_model(error: BaseException | None = None) -> None:
 
 
 # Declarations
-
-
-def _mapping(name: str, what: str, given: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
-    """Return a mapping of names to data risks.
-
-    Raises:
-        DeclarationError: If the argument is not such a mapping.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        raise DeclarationError(
-            f"RemitPlugin: {name} is {describe_value(given)}; expected a mapping of names of "
-            f"{what} to remit.risk(...)"
-        )
-    checked = dict(given or {})
-    for key, risk in checked.items():
-        ceiling_of(f"RemitPlugin({name}={{{key!r}: ...}})", risk)
-    return checked
 
 
 class _Declared:

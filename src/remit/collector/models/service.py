@@ -12,7 +12,7 @@ MAX_TEST_SPANS = 100
 
 
 class StepRequest(WireModel):
-    """Optional body of a request that does not have fields of its own."""
+    """Optional body of a request without specific fields."""
 
     idempotency_key: str | None = None
     """Key of 1 to 64 characters that makes it safe to repeat the request."""

@@ -137,12 +137,10 @@ class SmallRows(Execution):
     def registered_since(self, agent_id: str, since_us: int, most: int) -> list[SchemaVersionRow]:
         """Return the schema versions of an agent that were registered since then, newest first."""
         sql = (
-            "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND registered_at >= ? "
+            f"{statements.SELECT[SchemaVersionRow]} WHERE agent_id = ? AND registered_at >= ? "
             "ORDER BY registered_at DESC, id DESC LIMIT ?"
         )
-        ids = [str(row[0]) for row in self.rows(sql, (agent_id, since_us, most))]
-        found = (self.schema_version_of_id(schema_version_id) for schema_version_id in ids)
-        return [row for row in found if row is not None]
+        return self._all(SchemaVersionRow, sql, (agent_id, since_us, most))
 
     def registered_often(self, account_id: str, since_us: int, most: int) -> list[str]:
         """Return the agents of which several schema versions were registered since then."""
