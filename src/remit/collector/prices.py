@@ -136,7 +136,7 @@ def read_prices(path: Path) -> Prices:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SettingsError(
-            f"{path}: {place}: {first['msg']}. `remit prices init` writes a valid file"
+            f"{path}: {place}: {first['msg']}. `remit prices init` writes a template"
         ) from error
 
 
