@@ -103,6 +103,6 @@ def test_every_integration_has_named_steps() -> None:
             import_module(module)
     kinds = {"agent", "llm", "retriever"}
     declared = {each.name for each in process.registry().span_types() if each.step_kind in kinds}
-    assert "openai:llm" in declared
+    assert "otel:llm" in declared
     # Other tests declare the steps of an integration called `fake`.
     assert {name for name in declared if not name.startswith("fake:")} <= NAMED_TYPES
