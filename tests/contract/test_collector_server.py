@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from remit.collector import Settings, Store, create_token
@@ -104,6 +107,26 @@ def test_it_listens_on_names_and_on_ipv6(host: str) -> None:
         server = Server(Starlette(), listener)
 
     assert httpx.URL(server.url).port == int(server.url.rpartition(":")[2])
+
+
+def test_a_server_that_stops_closes_each_connection_with_its_answer() -> None:
+    """Else one that it accepts at that moment stays open, and a busy client uses it on."""
+    servers: list[Server] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/stop":
+            servers[0].stop()
+        await Response("answered")(scope, receive, send)
+
+    with listen("127.0.0.1", 0) as listener:
+        servers.append(Server(app, listener))
+        thread = threading.Thread(target=servers[0].run)
+        thread.start()
+        with httpx.Client(base_url=servers[0].url, timeout=60) as client:
+            assert "connection" not in client.get("/").headers
+            assert client.get("/stop").headers["connection"] == "close"
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:

@@ -18,7 +18,8 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
@@ -201,12 +202,13 @@ def _worker_app(
     """Return the app of a worker, which is stopped when its parent process has ended."""
     start_logging(options.log_format, options.log_level)
     threading.Thread(target=_stop_without_parent, name="remit-parent", daemon=True).start()
+    is_stopping = _note_sigterm()
     try:
         store = open_store(db)
         log = None if options.access_log is None else AccessLog(options.access_log)
     except (OSError, SettingsError) as error:
         raise SystemExit(f"remit: {error}") from error
-    return create_app(
+    app = create_app(
         store,
         settings=settings,
         metrics=PrometheusMetrics(directory),
@@ -214,6 +216,46 @@ def _worker_app(
         executor=ThreadExecutor(store.writes_at_once, store.reads_at_once),
         page_hosts=options.hosts_of_pages,
     )
+    return ClosingApp(app, is_stopping)
+
+
+def _note_sigterm() -> Callable[[], bool]:
+    """Return whether the process has received SIGTERM, which uvicorn handles as before."""
+    received = threading.Event()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.set()
+        if callable(before):
+            before(number, frame)
+
+    # uvicorn has set its handler by the time it makes the app of a worker.
+    if callable(before):
+        signal.signal(signal.SIGTERM, handle)
+    return received.is_set
+
+
+class ClosingApp:
+    """An app whose responses close their connections once the server is stopping.
+
+    uvicorn closes the connections it has when it stops. One that it accepts at that moment would
+    stay open until its requests are cancelled after `GRACE_S`.
+    """
+
+    def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool]) -> None:
+        """Wrap *app*."""
+        self._app = app
+        self._is_stopping = is_stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+
+        async def closing_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_stopping():
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, closing_send)
 
 
 def _stop_without_parent() -> None:
@@ -295,7 +337,8 @@ class Server:
         self.url = url_of(listener, tls=options.ssl_certfile is not None)
         self._listener = listener
         self._on_start = on_start
-        self._server = uvicorn.Server(_config(app, settings, options))
+        closing = ClosingApp(app, lambda: self._server.should_exit)
+        self._server = uvicorn.Server(_config(closing, settings, options))
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
