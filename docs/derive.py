@@ -236,6 +236,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit._record.wrappers.Agent=Agent:run,registration",
         "remit.span_type",
         "remit.span",
+        "remit.about",
         "remit.risk",
         "remit.Sensitive",
         "remit.Skip",

@@ -6,6 +6,7 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 
 from remit import errors
 from remit._declare.risk import risk
+from remit._decorators.about import about
 from remit._decorators.agent import agent
 from remit._decorators.span import span
 from remit._decorators.span_type import span_type
@@ -22,6 +23,7 @@ __all__ = [
     "DataRisk",
     "Sensitive",
     "Skip",
+    "about",
     "aflush",
     "agent",
     "configure",

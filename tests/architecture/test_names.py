@@ -24,6 +24,7 @@ FROZEN = {
     "DataRisk",
     "Sensitive",
     "Skip",
+    "about",
     "aflush",
     "agent",
     "configure",

@@ -94,6 +94,9 @@ def check() -> None:
         assert_type(run.id, str | None)
     with remit.span("manual", {"a": 1}) as span:
         assert_type(span, Span)
+    with remit.about(conversation="a", subject=None, on_behalf_of="b") as nothing:
+        assert_type(nothing, None)
+    assert_type(remit.about(conversation="a")(len)([]), int)
     plain: Agent[[str], str] = agent
     plain("x")
 

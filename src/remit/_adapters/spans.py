@@ -39,6 +39,7 @@ from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
+from remit._record.about import suggested_texts, texts_of
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -527,6 +528,7 @@ class StartOptions(TypedDict, total=False):
     announce: bool
     started_ns: float | None
     replaceable: bool
+    suggested: Mapping[str, object]
 
 
 def start(
@@ -557,19 +559,26 @@ def start(
         started_ns: When it began, as wall time; None is now. A step that opens a run begins now.
         replaceable: Whether an integration that knows more may take the span over. It implies
             `announce=False`.
+        suggested: What the framework knows of the run: `conversation`, `on_behalf_of`, `subject`
+            and `labels`, of any type; what is not valid is left out. A run that the span opens
+            takes what the program does not say. In a run of the program's own, the three texts
+            become members of the payload of an agent's span.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
+    suggested = options.get("suggested")
     if context is not None:
+        if suggested and recorder.kind == "agent":
+            payload = partial(_with_suggested, payload, suggested, context.run)
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
         outside(recorder, deny=options.get("deny", True))
         return ManualSpan()
-    run = opened(agent.open)
+    run = opened(partial(agent.open, suggested=suggested) if suggested else agent.open)
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not process.is_permissive():
@@ -580,6 +589,15 @@ def start(
     except BaseException as error:
         run.exit(error)
         raise
+
+
+def _with_suggested(
+    payload: Content, suggested: Mapping[str, object], run: OpenRun
+) -> Mapping[str, object]:
+    """Return the payload of an agent with what its framework knows and the run does not say."""
+    fields, said = payload() if callable(payload) else payload, texts_of(run.about)
+    texts = suggested_texts(suggested, run.rules.off)
+    return {**fields, **{name: text for name, text in texts.items() if said.get(name) != text}}
 
 
 def _start(

@@ -22,9 +22,17 @@ from remit._inspect.decorated import (
 )
 from remit._inspect.introspection import is_a, is_mapping
 from remit._policy.limits import Ceiling, under
+from remit._record.about import (
+    FIELDS,
+    About,
+    checked_text,
+    suggested_texts,
+    texts_of,
+    with_texts,
+)
 from remit._record.blocks import RunBlock
 from remit._record.context import check_terminated, open_context
-from remit._record.runs import OpenRun, RunOptions
+from remit._record.runs import OpenRun, RunOptions, SpanContext, about_within
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject
 from remit._runtime import process
@@ -195,14 +203,26 @@ def _log_shared_name(declared: AgentType) -> None:
         )
 
 
+def _are_labels(value: object) -> bool:
+    return is_mapping(value) or is_a(value, *COLLECTIONS)
+
+
 class RunArguments(TypedDict, total=False):
-    """The arguments of `Agent.run`."""
+    """The arguments of `Agent.run`, and what a framework suggests.
+
+    Attributes:
+        suggested: Conversation, on_behalf_of, subject and labels as a framework knows them, of any
+            type. They count where the program says nothing; what is not valid is left out.
+    """
 
     purpose: str | None
+    conversation: str | None
+    on_behalf_of: str | None
     subject: str | None
     labels: object
     resume: str
     traceparent: str | None
+    suggested: Mapping[str, object]
 
 
 class AgentRuns:
@@ -230,8 +250,16 @@ class AgentRuns:
         Raises:
             UsageError: An argument has a wrong type or value.
         """
-        self._check(**arguments)
-        return RunBlock(partial(self.open, **arguments), self._log_unused)
+        # None for `resume` is an error, and for the others the default.
+        given = cast(
+            "RunArguments",
+            {name: arg for name, arg in arguments.items() if arg is not None or name == "resume"},
+        )
+        if not given:
+            return RunBlock(self.open, self._log_unused)
+        self._check(**given)
+        self._texts(given)
+        return RunBlock(partial(self.open, **given), self._log_unused)
 
     @guarded("a block that was never entered")
     def _log_unused(self) -> None:
@@ -247,13 +275,11 @@ class AgentRuns:
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, **arguments: Unpack[RunArguments]) -> None:
-        purpose, subject = arguments.get("purpose"), arguments.get("subject")
-        labels, resume = arguments.get("labels"), arguments.get("resume")
+        purpose, labels = arguments.get("purpose"), arguments.get("labels")
+        resume = arguments.get("resume")
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
-        if subject is not None and not is_a(subject, str):
-            raise self._misuse("subject", subject, "a string")
-        if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
+        if labels is not None and not _are_labels(labels):
             expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
         if "resume" in arguments and not (
@@ -266,6 +292,30 @@ class AgentRuns:
                     "which is known at once, or leave resume out to open a new run"
                 )
             raise self._misuse("resume", resume, expected)
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _texts(self, arguments: RunArguments) -> dict[str, str | None] | None:
+        """Return the texts about a run among its arguments, None if it has none.
+
+        Raises:
+            UsageError: One is not valid.
+        """
+        texts = {name: arguments[name] for name in FIELDS if name in arguments}
+        if not texts:
+            return None
+        where = f"run({{}}=...) of {self._agent.external_identifier}"
+        off = process.redact_off()
+        return {name: checked_text(name, text, where, off) for name, text in texts.items()}
+
+    def _about(self, arguments: RunArguments, outer: SpanContext | None) -> About:
+        """Return what is said of a run: by its arguments, else around it, else by a framework."""
+        about = about_within(outer)
+        suggested = arguments.get("suggested")
+        texts = suggested_texts(suggested, process.redact_off()) if suggested else None
+        if texts:
+            about = with_texts(About(**texts), texts_of(about))
+        given = self._texts(arguments)
+        return with_texts(about, given) if given else about
 
     @guarded("the link of a run")
     def _link(self, header: object) -> str | None:
@@ -304,10 +354,14 @@ class AgentRuns:
         resume = arguments.get("resume")
         if resume is not None:
             runtime.check_resumed(resume)
+        labels = arguments.get("labels")
+        if labels is None and "suggested" in arguments:
+            suggested = arguments["suggested"].get("labels")
+            labels = suggested if _are_labels(suggested) else None
         options = RunOptions(
             arguments.get("purpose") or runtime.settings.purpose,
-            arguments.get("subject"),
-            arguments.get("labels"),
+            self._about(arguments, outer) if arguments else about_within(outer),
+            labels,
             resume,
             self._link(arguments.get("traceparent")),
         )

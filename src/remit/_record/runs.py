@@ -42,6 +42,7 @@ from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
 from remit._policy.limits import Ceilings
+from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
 from remit.errors import DeniedError, SettingsError, UsageError
 
@@ -224,6 +225,14 @@ def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
     return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
 
 
+def about_within(context: SpanContext | None) -> About:
+    """Return what is said of a run that begins in *context*: by its run, or a block inside that."""
+    about = about_var.get()
+    if context is None or about.run_key == context.run.feed.key:
+        return about
+    return context.run.about
+
+
 # Runs
 
 
@@ -231,14 +240,14 @@ class RunOptions(Struct, frozen=True):
     """The arguments that a run is opened with.
 
     Attributes:
-        subject: Whose data the run is about, in the caller's words.
+        about: Conversation, subject, and on whose behalf it runs.
         labels: Words, or pairs of words, to find the run by.
         resume: Id or key of the instance to resume, if any.
         traceparent: The W3C header of the surrounding trace, to link it.
     """
 
     purpose: str
-    subject: str | None = None
+    about: About = NOTHING
     labels: object = None
     resume: str | None = None
     traceparent: str | None = None
@@ -247,7 +256,8 @@ class RunOptions(Struct, frozen=True):
 def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
     """Return the payload of a run's root span, before it is captured."""
     payload: dict[str, object] = {
-        "subject": options.subject,
+        **texts_of(options.about),
+        "subject": options.about.subject,
         "labels": options.labels,
         "purpose": options.purpose,
         "sdk": SDK,
@@ -259,10 +269,31 @@ def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
     return payload
 
 
+_NO_SUBJECT: Final = b'{"subject":null,'
+"""How the captured payload of a run without a subject begins."""
+
+
 @lru_cache
 def _plain_payload(purpose: str, pid: int) -> bytes:
     """Return the captured payload of a run that was given nothing, as most are."""
     return capture_mapping(_root_payload(RunOptions(purpose), pid), Rules())
+
+
+def _captured_payload(options: RunOptions, pid: int, rules: Rules) -> bytes:
+    """Return the captured payload of a run's root span."""
+    if rules.hook is None and options.labels is None and options.traceparent is None:
+        plain = _plain_payload(options.purpose, pid)
+        if options.about is NOTHING:
+            return plain
+        # Texts that recur, such as the id of a conversation, are captured once.
+        members = captured_members(options.about, rules.off)
+        if members is not None:
+            separator = b"," if members else b""
+            rest = plain[1:] if options.about.subject is None else plain[len(_NO_SUBJECT) :]
+            payload = b"{" + members + separator + rest
+            if len(payload) <= rules.max_payload_bytes:
+                return payload
+    return capture_mapping(_root_payload(options, pid), rules)
 
 
 class OpenRun:
@@ -271,6 +302,7 @@ class OpenRun:
     It is in no reference cycle, so that an ended run leaves the garbage collector nothing to do.
 
     Attributes:
+        about: What is said of the run, which the runs that begin inside take over.
         feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has redacted.
@@ -292,10 +324,10 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_ceilings", "_close_once", "_completed", "_exited_ns", "_first_context",
-        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "deferred",
-        "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns", "offset_ns",
-        "open", "outcome", "overrides", "recorder", "recording", "reported", "rules", "spans",
-        "used_ns",
+        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "about",
+        "deferred", "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns",
+        "offset_ns", "open", "outcome", "overrides", "recorder", "recording", "reported", "rules",
+        "spans", "used_ns",
     )  # fmt: skip
 
     def __init__(
@@ -311,6 +343,7 @@ class OpenRun:
         outer = current_context()
         self.recorder: Final = recorder
         self.recording: Final = recording
+        self.about: Final = options.about
         shared = outer.run.rules if recording and outer is not None else None
         package = agent.external_identifier.partition(":")[0].partition(".")[0]
         self.rules: Final[Rules] = recorder.rules.in_run(shared, package)
@@ -384,21 +417,15 @@ class OpenRun:
 
     @guarded("the start of a run")
     def _announce(self, options: RunOptions) -> None:
-        told_nothing = (
-            options.subject is None and options.labels is None and options.traceparent is None
-        )
-        if told_nothing and self.rules.hook is None:
-            self._payload = _plain_payload(options.purpose, self._pid)
-        else:
-            payload = _root_payload(options, self._pid)
-            self._payload = capture_mapping(payload, self.rules)
+        self._payload = _captured_payload(options, self._pid, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server still has the root span, which was left open.
-            if not told_nothing:
+            is_told = options.about is not about_within(current_context())
+            if is_told or options.labels is not None or options.traceparent is not None:
                 self._warn(
-                    "run(resume=...) got a subject, labels or a traceparent; the run keeps the "
-                    "earlier ones"
+                    "run(resume=...) got arguments of a new run, such as a subject or labels; the "
+                    "run keeps the earlier ones"
                 )
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return

@@ -149,6 +149,16 @@ def _on_violation() -> str:
     return settings.on_violation
 
 
+@guarded("reading the rules that are off", frozenset())
+def redact_off() -> frozenset[str]:
+    """Return the rules of redaction that are off, as far as they are known without a runtime."""
+    settings = _settings()
+    if settings is not None:
+        return frozenset(settings.redact_off)
+    names = os.environ.get("REMIT_REDACT_OFF", "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
 def check_pickled_by_value(step: str) -> None:
     """Raise if the function of *step* is pickled by value; under `observe` log it once.
 

@@ -172,6 +172,25 @@ class RecordedRun:
         """The root span, `remit:run`."""
         return self.spans[0]
 
+    @property
+    def conversation(self) -> str | None:
+        """The conversation that the run belongs to, after redaction."""
+        return self._said("conversation")
+
+    @property
+    def subject(self) -> str | None:
+        """The person whose data the run handles, after redaction."""
+        return self._said("subject")
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """The person who asked, after redaction."""
+        return self._said("on_behalf_of")
+
+    def _said(self, name: str) -> str | None:
+        value = self.root.payload.get(name)
+        return value if isinstance(value, str) else None
+
     def __repr__(self) -> str:
         """Show agent, status and the tree of steps, as `remit runs show` does."""
         if not self.spans:
