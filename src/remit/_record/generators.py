@@ -10,12 +10,14 @@ import sys
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from remit._base.guard import guarded
 from remit._inspect.introspection import ABSENT, kind_of, lookup
 from remit._record.context import SavedContext, open_context
-from remit._record.streams import StreamSpan
+
+if TYPE_CHECKING:
+    from remit._record.streams import StreamSpan
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
@@ -155,7 +157,7 @@ def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenera
 async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
     """Forward the whole protocol as `_drive` does, awaiting each step in the consumer's task."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    span.begin()
+    await span.begin_async()
     asend: Callable[[Any], Awaitable[Any]] = partial(_first_asend, inner)
     sent: Any = None
     thrown: BaseException | None = None
