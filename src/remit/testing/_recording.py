@@ -356,7 +356,8 @@ class RecordingSink:
         """
         __tracebackhide__ = True
         check_word("asked", word, ACTIONS, "an action")
-        return [span for span in self.spans(ASKED_TYPE) if word in span.payload["words"]]
+        questions = [span for span in self.spans() if span.name == ASKED_TYPE]
+        return [span for span in questions if word in span.payload["words"]]
 
     def never(self, word: Action | Category) -> None:
         """Check that the steps that ran do not declare *word*; see `effects`.
