@@ -40,8 +40,8 @@ from remit._record.approvals import (
     RunAsks,
 )
 from remit._record.context import SavedContext, use_context
-from remit._record.generators import await_stepwise
 from remit._record.runs import OpenRun, SpanContext
+from remit._record.stepping import await_stepwise
 from remit.errors import DeniedError, Violation
 
 MAX_ROUNDS: Final = 3
@@ -145,8 +145,7 @@ class Asking:
         except Exception as error:
             if error is self._paused:
                 raise
-            fault = error
-        self._react_to(fault)
+            self.react_to_fault(error)
 
     async def later(self) -> None:
         """Ask as `now` does, and await the answer."""
@@ -163,10 +162,14 @@ class Asking:
         except Exception as error:
             if error is self._paused:
                 raise
-            fault = error
-        self._react_to(fault)
+            self.react_to_fault(error)
 
-    def _react_to(self, fault: Exception) -> NoReturn:
+    def react_to_fault(self, fault: Exception) -> NoReturn:
+        """Contain a fault of the ask, and deny the step.
+
+        Raises:
+            DeniedError: Always.
+        """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         guard.contain(WHERE, fault)
         self.refuse(asks.FAULT)

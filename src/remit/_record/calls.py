@@ -15,17 +15,11 @@ from remit._base import guard
 from remit._inspect.signature import CallKind
 from remit._record.asking import ApprovalPending, ask_later
 from remit._record.context import SavedContext, open_context
-from remit._record.generators import (
-    AnyCoroutine,
-    as_coroutine,
-    await_stepwise,
-    named_as,
-    wrap_async_generator,
-    wrap_generator,
-)
+from remit._record.generators import named_as, wrap_async_generator, wrap_generator
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
 from remit._record.runs import SpanContext, current_context, set_context
 from remit._record.spans import START, StepTracer
+from remit._record.stepping import AnyCoroutine, as_coroutine, await_stepwise
 from remit._record.streams import GeneratorSpan, StreamSpan
 
 Args: TypeAlias = tuple[Any, ...]
