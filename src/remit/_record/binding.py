@@ -10,10 +10,9 @@ import base64
 import binascii
 import datetime as dt
 import hashlib
-import hmac
 import inspect
 import ipaddress
-import secrets
+import os
 import struct
 import uuid
 from collections import deque
@@ -25,6 +24,7 @@ from functools import partial
 from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import MappingProxyType, MemberDescriptorType
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from remit._base.guard import attempt
 from remit._declare.registry import SpanType
@@ -90,9 +90,7 @@ def arguments_of(
     """
     named: dict[str, object] = dict(kwargs)
     if declared is not None:
-        skip = declared.skip_first
-        skips = skip() if callable(skip) else skip
-        bound = attempt(partial(_bound, declared.function, args, kwargs, skips=skips))
+        bound = attempt(partial(_bound, declared, args, kwargs))
         named = {"args": args, "kwargs": kwargs} if isinstance(bound, Exception) else bound
     if owner is not None:
         name = OWNER
@@ -102,21 +100,28 @@ def arguments_of(
     return named
 
 
+_signatures: Final[WeakKeyDictionary[SpanType, inspect.Signature]] = WeakKeyDictionary()
+
+
 def _bound(
-    function: Callable[..., object],
-    args: tuple[object, ...],
-    kwargs: Mapping[str, object],
-    *,
-    skips: bool,
+    declared: SpanType, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
-    signature = signature_of(function)
-    if skips:
-        first, *rest = signature.parameters.values()
-        if first.kind is not inspect.Parameter.VAR_POSITIONAL:
-            signature = signature.replace(parameters=rest)
+    signature = _signatures.get(declared)
+    if signature is None:
+        signature = _signatures[declared] = _signature_of(declared)
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
+
+
+def _signature_of(declared: SpanType) -> inspect.Signature:
+    """Return the signature of a call, without `self` or `cls`."""
+    signature, skip = signature_of(declared.function), declared.skip_first
+    parameters = list(signature.parameters.values())
+    skips = skip() if callable(skip) else skip
+    if skips and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        return signature.replace(parameters=parameters[1:])
+    return signature
 
 
 def read(step: str, arguments: Mapping[str, object], by_type: Collection[str] = ()) -> Reading:
@@ -292,7 +297,7 @@ class _Reader:
 
 def seal_of(digest: bytes) -> str:
     """Return a text by which `is_sealed` recognises *digest*, another one each time."""
-    key = secrets.token_bytes(KEY_BYTES)
+    key = os.urandom(KEY_BYTES)
     return base64.urlsafe_b64encode(key + _keyed(digest, key)).decode()
 
 
@@ -303,7 +308,8 @@ def is_sealed(digest: bytes, seal: object) -> bool:
     except (binascii.Error, ValueError):
         return False
     key, keyed = data[:KEY_BYTES], data[KEY_BYTES:]
-    return bool(key) and hmac.compare_digest(keyed, _keyed(digest, key))
+    # No secret is compared: the key is in the seal.
+    return bool(key) and keyed == _keyed(digest, key)
 
 
 def _keyed(digest: bytes, key: bytes) -> bytes:
