@@ -11,6 +11,7 @@ from remit._decorators.agent import agent
 from remit._decorators.span import span
 from remit._decorators.span_type import span_type
 from remit._inspect.marks import Sensitive, Skip
+from remit._record.approvals import ApprovalRequest, Approved, Refused
 from remit._record.blocks import current_run, current_span, trace_headers
 from remit._record.propagation import ContextExecutor, copy_context
 from remit._runtime.process import aflush, configure, flush, shutdown, status
@@ -18,9 +19,12 @@ from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [
     "ActionProfile",
+    "ApprovalRequest",
+    "Approved",
     "ContextExecutor",
     "DataCategories",
     "DataRisk",
+    "Refused",
     "Sensitive",
     "Skip",
     "about",

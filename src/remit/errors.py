@@ -8,7 +8,7 @@ BaseException
         ├── DeclarationError     correct the declaration that the message names
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
-        ├── DeniedError          choose another step: this one violates the agent's remit
+        ├── DeniedError          choose another step: this one violates the remit or got no yes
         └── ApiError             a call to the API failed
             ├── RejectedError        do not send the same request again
             │   ├── NotFoundError        create it first, or correct the id
@@ -65,7 +65,11 @@ SIDES: Final[Mapping[str, str]] = {
 """By part of a data risk, the words after a category in a sentence."""
 
 _DOES: Final = {"allowed": "allows {}", "included": "handles {}", "unknown": "does not declare {}"}
-_LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
+_LIMITS: Final = {
+    "disallowed": "forbids",
+    "excluded": "excludes",
+    "asked": "asks a person about",
+}
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
@@ -79,8 +83,9 @@ class Violation(Struct, frozen=True, omit_defaults=True):
         part: The part of the data risk, such as `action_profile`.
         name: The action or category.
         word: The value that the step declares: `allowed`, `included` or `unknown`.
-        agent: The external identifier of the agent that forbids or excludes it.
-        limit: The value that the agent declares: `disallowed` or `excluded`.
+        agent: The external identifier of the agent that forbids or excludes it, or asks about it.
+        limit: The value that the agent declares: `disallowed` or `excluded`; `asked` if a step runs
+            only after a person's yes, and got none.
     """
 
     sentence: str
@@ -144,30 +149,60 @@ class UsageError(RemitError):
 
 
 class DeniedError(RemitError):
-    """The step violates the agent's declared remit, so its body did not run.
+    """The step violates the agent's declared remit, or got no yes, so its body did not run.
 
     Attributes:
         step: Name of the denied step's span type.
         violations: The violations that caused the denial, one for each action or data category.
         outside_run: If the step was called outside any run, the place of the call: file and line,
             or the thread.
+        refused_by: The person who refused the step, as the approver names them; None if the step
+            was denied for another reason.
+        why: Why the step got no yes: the person's reason, if they gave one, or else a sentence of
+            remit, for example about an approver that failed. None if no yes was needed.
     """
 
     def __init__(
-        self, step: str, violations: Sequence[Violation], outside_run: str | None = None
+        self,
+        step: str,
+        violations: Sequence[Violation],
+        outside_run: str | None = None,
+        refused_by: str | None = None,
+        why: str | None = None,
     ) -> None:
-        """Keep the step and the violations, and make the message."""
+        """Keep the step and the reasons, and make the message."""
         self.step = step
         self.violations = tuple(violations)
         self.outside_run = outside_run
-        super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
+        self.refused_by = refused_by
+        self.why = why
+        message = denial(step, violations, outside_run)
+        if refused_by is not None:
+            message += f"; {refused_by} refused it" + (f": {why}" if why else "")
+        elif why is not None:
+            message += f"; it got no yes: {why}"
+        super().__init__(f"{message.removesuffix('.')}. {self.for_model()}")
 
     def for_model(self) -> str:
         """Return the denial as a text for the language model that requested the step.
 
         It says that policy denied the step, that the step did not run, why, and what to do now. It
-        does not contain names of steps, agents or files. `str(error)` ends with it.
+        does not contain names of steps, agents, persons or files. If a person refused the step, it
+        contains their reason as they wrote it. `str(error)` ends with it.
         """
+        if self.refused_by is not None:
+            reason = f" The reason: {self.why}" if self.why else ""
+            stop = "" if reason.endswith((".", "!", "?")) else "."
+            return (
+                f"A person refused this step and it did not run.{reason}{stop} Do not call it "
+                "again with the same arguments. Follow the reason, answer without the step, or say "
+                "that it was refused."
+            )
+        if self.why is not None:
+            return (
+                f"This step needs a person's yes and got no yes, so it did not run: {self.why}. Do "
+                "not call it again. Answer without it, or say that a person has to do it."
+            )
         return (
             f"Policy denied this step and it did not run, because {self._why()}. Do not call it "
             "again, even with other arguments. Answer without it, or say that a person has to "
@@ -176,9 +211,14 @@ class DeniedError(RemitError):
 
     def _why(self) -> str:
         named = [violation for violation in self.violations if violation.name]
-        involved = [violation for violation in named if violation.word != "unknown"]
-        unknown = [violation for violation in named if violation.word == "unknown"]
+        asked = [violation for violation in named if violation.limit == "asked"]
+        limited = [violation for violation in named if violation.limit != "asked"]
+        involved = [violation for violation in limited if violation.word != "unknown"]
+        unknown = [violation for violation in limited if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
+        if asked:
+            names = _spoken(violation.name for violation in asked)
+            reasons.append(f"needs a person's yes ({names})")
         reasons += [f"involves {_not_allowed(involved)}"] if involved else []
         reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
         if not reasons:
@@ -187,7 +227,8 @@ class DeniedError(RemitError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
-        return type(self), (self.step, self.violations, self.outside_run)
+        fields = (self.step, self.violations, self.outside_run, self.refused_by, self.why)
+        return type(self), fields
 
 
 def denial(step: str, violations: Sequence[Violation], outside_run: str | None = None) -> str:

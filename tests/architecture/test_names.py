@@ -19,9 +19,12 @@ import remit
 # These end up in people's programs; a name that goes breaks them.
 FROZEN = {
     "ActionProfile",
+    "ApprovalRequest",
+    "Approved",
     "ContextExecutor",
     "DataCategories",
     "DataRisk",
+    "Refused",
     "Sensitive",
     "Skip",
     "about",

@@ -45,8 +45,8 @@ UNGUARDED: Final = (
     "_record.blocks.RunBlock",
     # A step of the user's generator, coroutine or iterator.
     "_record.generators._first_asend",
-    "_record.generators._step",
-    "_record.generators.await_stepwise",
+    "_record.stepping.step",
+    "_record.stepping.await_stepwise",
     "_record.results._run",
     # Does nothing, or returns an attribute or itself.
     "_record.blocks.handle_of",

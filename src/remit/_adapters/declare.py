@@ -19,7 +19,7 @@ from remit._declare.registry import (
     StepKind,
     module_of_caller,
 )
-from remit._declare.risk import coerce, redacting
+from remit._declare.risk import check_asks_nothing, coerce, redacting
 from remit._decorators.agent import AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import recorder_of
@@ -79,6 +79,7 @@ def declare(  # noqa: PLR0913 - the arguments of a decorator
             f"{', '.join(get_args(StepKind))}"
         )
     risk = coerce(data_risk, where)
+    check_asks_nothing(risk, where)
     declared_at = place or caller() or UNKNOWN_PLACE
 
     def make() -> SpanType:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import (
+    ClassVar,
     Final,
     Literal,
     ParamSpec,
@@ -24,7 +25,7 @@ from typing import (
 import msgspec
 from msgspec.structs import replace
 
-from remit._adapters.declare import classified_tools
+from remit._adapters.declare import INPUTS, classified_tools
 from remit._base.guard import guarded, handing_faults_to
 from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
@@ -40,6 +41,7 @@ from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.about import suggested_texts, texts_of
+from remit._record.asking import ApprovalPending, ask_later, ask_now
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -121,6 +123,7 @@ def permit(
     """Check whether a step may run; a denial is recorded as a failed span.
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
+    That call also asks a person, if the step needs a yes.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -133,7 +136,43 @@ def permit(
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
     else:
-        recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+        recorder.permit(context, _Call(recorder, payload, context.run), None)
+
+
+async def ask(
+    recorder: SpanRecorder, payload: Content = NOTHING, *, parent: Parent = "current"
+) -> Admission | None:
+    """Check whether a step may run, and await a person's answer if it needs a yes.
+
+    It is for adapters that are called in a coroutine; the result is an option of `start`, which
+    would otherwise ask without awaiting the answer. None outside any run.
+
+    Raises:
+        RunTerminated, DeniedError: As `permit`.
+        Exception: The approver pauses the framework by it.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        return None
+    replaced = _replaced(recorder, payload, context)
+    if replaced is not None:
+        context = replaced.around or context
+    try:
+        recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
+    except ApprovalPending as pending:
+        asking = pending.asking
+    else:
+        return Admission(recorder)
+    await asking.later()
+    return Admission(recorder)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A step that may run, because `ask` returned."""
+
+    recorder: SpanRecorder
 
 
 def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
@@ -160,7 +199,8 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
     if context is not None:
         ceilings = (*context.ceilings, *ceilings)
     verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
-    return verdict is None or bool(verdict.violations)
+    # Nobody can be asked about a single call either.
+    return verdict is None or bool(verdict.violations or verdict.asked)
 
 
 def judging(
@@ -529,6 +569,7 @@ class StartOptions(TypedDict, total=False):
     started_ns: float | None
     replaceable: bool
     suggested: Mapping[str, object]
+    admission: Admission | None
 
 
 def start(
@@ -563,6 +604,8 @@ def start(
             and `labels`, of any type; what is not valid is left out. A run that the span opens
             takes what the program does not say. In a run of the program's own, the three texts
             become members of the payload of an agent's span.
+        admission: The result of `ask` for the same step. Without it, a step that needs a yes is
+            asked about here, which blocks an event loop.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -609,15 +652,17 @@ def _start(
     owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    params: Callable[[], bytes] = partial(_captured_inputs, recorder, payload, parent.run)
+    params = _Call(recorder, payload, parent.run)
     replaceable, ceiling = options.get("replaceable", False), options.get("ceiling")
     replaced = None if replaceable else _replaced(recorder, payload, parent)
     if replaced is None and _is_repeated(recorder, parent):
         return ManualSpan()
     around = parent if replaced is None else replaced.around or parent
     try:
-        if options.get("deny", True):
-            recorder.permit(around, params)
+        if options.get("admission") is not None:
+            _check_terminated(around)
+        elif options.get("deny", True):
+            recorder.permit(around, params, ask_now)
         else:
             _warn_unchecked(recorder, around)
     except DeniedError:
@@ -730,6 +775,34 @@ def _check_terminated(context: SpanContext) -> None:
 
 def _no_content() -> bytes:
     return b"{}"
+
+
+class _Call:
+    """The call of a step of an adapter, for a judge.
+
+    Attributes:
+        by_type: Empty: all its inputs are read.
+    """
+
+    __slots__ = ("_payload", "_recorder", "_run")
+    by_type: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, recorder: SpanRecorder, payload: Content, run: OpenRun) -> None:
+        self._recorder = recorder
+        self._payload = payload
+        self._run = run
+
+    def __call__(self) -> bytes:
+        """Return the captured payload."""
+        return _captured_inputs(self._recorder, self._payload, self._run)
+
+    def arguments(self) -> Mapping[str, object]:
+        """Return the inputs by name, as they are now."""
+        fields = self._payload() if callable(self._payload) else self._payload
+        inputs = fields.get(INPUTS, fields)
+        if not isinstance(inputs, Mapping):
+            return {INPUTS: inputs}
+        return cast("Mapping[str, object]", inputs)
 
 
 @guarded("the payload of a span", b"{}")

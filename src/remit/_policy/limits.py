@@ -7,6 +7,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
+from remit._policy.asks import asked_violations
 from remit._policy.words import NAMES, PARAMS, UNKNOWN, VIOLATED_BY, Words, declared_words, word_of
 from remit.errors import SIDES, Violation
 from remit.models.data_risk import DataRisk
@@ -30,17 +31,19 @@ class Ceiling(Struct, frozen=True, eq=False):
 
     Attributes:
         place: File and line of its declaration.
+        asks: Actions that need a person's yes.
     """
 
     agent: str
     place: str
     limits: tuple[Limit, ...]
+    asks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
         """Return the ceiling of an agent with this *remit*, or None if it has no limits."""
-        limits = limits_in(declared_words(remit))
-        return cls(agent, place, limits) if limits else None
+        limits, asks = limits_in(declared_words(remit)), asks_of(remit)
+        return cls(agent, place, limits, asks) if limits or asks else None
 
 
 Ceilings: TypeAlias = tuple[Ceiling, ...]
@@ -52,10 +55,18 @@ class Verdict(NamedTuple):
 
     Attributes:
         violations: How it violates them, one for each declared word.
+        asked: The words for which it needs a person's yes, as violations; empty for an agent, whose
+            own steps are asked about.
     """
 
     violations: tuple[Violation, ...]
     violated: Ceilings
+    asked: tuple[Violation, ...] = ()
+
+
+def asks_of(remit: DataRisk | None) -> tuple[str, ...]:
+    """Return the actions that an agent with this *remit* asks a person about."""
+    return () if remit is None else remit.asks
 
 
 def limits_in(words: Words) -> tuple[Limit, ...]:
@@ -97,7 +108,14 @@ def excluded_value(step: str, category: str) -> Violation:
     return Violation(f"{subject}: {said}")
 
 
-def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
+def verdict(
+    ceilings: Ceilings,
+    step: str,
+    risk: DataRisk | None,
+    *,
+    strict: bool,
+    is_agent: bool = False,
+) -> Verdict:
     """Return how *step* violates *ceilings*; *strict* is that of `violated_limits`."""
     words = declared_words(risk)
     violations: list[Violation] = []
@@ -114,4 +132,10 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
             )
             if ceiling not in violated:
                 violated.append(ceiling)
-    return Verdict(tuple(violations), tuple(violated))
+    asking = () if is_agent else tuple(ceiling for ceiling in ceilings if ceiling.asks)
+    asked = (
+        violation
+        for ceiling in asking
+        for violation in asked_violations(ceiling.asks, step, words, ceiling.agent, strict=strict)
+    )
+    return Verdict(tuple(violations), tuple(violated), tuple(asked))

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from remit._base.markers import VIOLATIONS, add_note, is_unregistered, note_of, without_note
+from remit._policy.asks import ASKED, ASKED_BY
 from remit._policy.words import NAMES, UNKNOWN, VIOLATED_BY
 from remit.errors import Violation
 
@@ -25,7 +26,7 @@ MAX_AGENT_CHARS: Final = 1_000
 _NAMES: Final = frozenset(NAMES)
 _WORDS: Final = frozenset(
     (limit, word) for limit, violating in VIOLATED_BY.items() for word in (violating, UNKNOWN)
-)
+) | {(ASKED, word) for word in ASKED_BY}
 """The limits of an agent, each with the words of a step that violate it."""
 
 

@@ -43,6 +43,7 @@ from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
 from remit._policy.limits import Ceilings
 from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
+from remit._record.approvals import Approver, AsksOfRuns
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
 from remit.errors import DeniedError, SettingsError, UsageError
 
@@ -103,6 +104,9 @@ class Recorder(Struct, frozen=True):
 
     Attributes:
         control_flow: Exception types that interrupt without failing, from the setting.
+        approver: Asks a person whether a step may run; None refuses such steps.
+        ask_timeout_s: Seconds within which an answer has to come.
+        asks: What is known of the questions of the latest runs.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
         registers: Called with agent, name and declaration of a span type that is used in a run of
@@ -122,6 +126,9 @@ class Recorder(Struct, frozen=True):
     rules: Rules
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
+    approver: Approver | None = None
+    ask_timeout_s: float = 120.0
+    asks: AsksOfRuns = field(default_factory=AsksOfRuns)
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=AfterRun)
     registers: Callable[[str, str, SpanType | None], bool] = lambda _agent, _name, _type: True

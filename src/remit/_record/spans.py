@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.markers import note_unregistered
-from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
 from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
 from remit._capture.excluded import redact_excluded
@@ -26,9 +26,11 @@ from remit._capture.plan import Plan
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
 from remit._policy import limits
+from remit._policy.asks import unasked
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
 from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
+from remit._record.asking import Ask, Asking, StepCall, ask_now, refuse_unasked
 from remit._record.context import check_terminated, note_denial, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
@@ -100,6 +102,7 @@ class SpanRecorder(Struct, eq=False):
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
+        is_agent: Whether it is an agent's, whose own steps are asked about.
         agents: Identifiers of the agents in whose runs it was used and that register it.
     """
 
@@ -109,6 +112,7 @@ class SpanRecorder(Struct, eq=False):
     find_risk: Callable[[], DataRisk | None] = lambda: None
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
+    is_agent: bool = False
     agents: set[str] = field(default_factory=set[str])
     cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
@@ -132,17 +136,22 @@ class SpanRecorder(Struct, eq=False):
         parent: SpanContext,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
+        owner: object = None,
+        ask: Ask | None = ask_now,
         /,
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
         In mode `off` and after a fault the span records nothing; an agent's remit still applies.
-        Raises what `permit` raises.
+        *owner* is the object or class that a method is called on. Without *ask*, the step was
+        admitted before. Raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
-        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-            self.permit(parent, partial(self.params, args, kwargs, run))
+        if (
+            parent.ceilings or parent.outer_runs or run.feed.terminated is not None
+        ) and ask is not None:
+            self.permit(parent, self.call(args, kwargs, run, owner), ask)
         context = parent
         if self.ceiling is not None:
             params = partial(self.params, args, kwargs, run)
@@ -188,7 +197,7 @@ class SpanRecorder(Struct, eq=False):
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
             payload = note_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
-            payload = self._noted(payload, parent)
+            payload = self._noted(payload, parent, judged=judged)
         start = Item(
             ItemKind.SPAN,
             feed.key,
@@ -217,19 +226,26 @@ class SpanRecorder(Struct, eq=False):
         """Give an open span of an adapter this type, and another captured payload."""
         if self is not span.recorder:
             self.warn_unchecked(span.context)
-        self.take_over(span, payload, span.context, span.context)
+        judged = self is span.recorder
+        self.take_over(span, payload, span.context, span.context, judged=judged)
 
     def take_over(
-        self, span: OpenSpan, payload: bytes, context: SpanContext, parent: SpanContext
+        self,
+        span: OpenSpan,
+        payload: bytes,
+        context: SpanContext,
+        parent: SpanContext,
+        *,
+        judged: bool = True,
     ) -> None:
         """Give an open span this type, another captured payload and the *context* inside it.
 
-        The step was judged in *parent*.
+        If it was *judged*, that was in *parent*.
         """
         if not self.is_registered(context.run):
             payload = note_unregistered(payload)
         if parent.ceilings:
-            payload = self._noted(payload, parent)
+            payload = self._noted(payload, parent, judged=judged)
         span.recorder, span.context = self, context
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
@@ -273,11 +289,14 @@ class SpanRecorder(Struct, eq=False):
             if recorder.is_first(violation.sentence):
                 logger.warning("%s (%s): %s", self.name, self.place, violation)
 
-    def _noted(self, payload: bytes, parent: SpanContext) -> bytes:
+    def _noted(self, payload: bytes, parent: SpanContext, *, judged: bool) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
-        strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        observing = parent.run.recorder.on_violation == OBSERVE
+        strict = not observing and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
         violations = verdict.violations if verdict is not None else ()
+        if verdict is not None and (observing or not judged):
+            violations += tuple(map(unasked, verdict.asked))
         return add_violations(payload, violations) if violations else payload
 
     # Whether it may run
@@ -287,17 +306,24 @@ class SpanRecorder(Struct, eq=False):
         recorder = parent.run.recorder
         strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
-        if verdict is not None and verdict.violations:
+        if verdict is not None and (verdict.violations or verdict.asked):
             self._warn(verdict, recorder, "it ran before it was reported")
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+    def permit(
+        self,
+        parent: SpanContext,
+        params: Callable[[], bytes],
+        ask: Ask | None = refuse_unasked,
+    ) -> None:
         """Check that the step may run under *parent*; record a denial as a failed span.
 
-        *params* returns the captured arguments for that span.
+        *params* returns the captured arguments for that span. *ask* asks a person, if the step
+        needs a yes; None leaves that to the step's own call.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny.
+            DeniedError: The step violates the agent's remit, and the setting says to deny, or a
+                person was to be asked and did not say yes.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -313,10 +339,51 @@ class SpanRecorder(Struct, eq=False):
             self._contain(error, observing=observing)
         if verdict is None:
             self._react_to_unchecked(parent, params)
-        elif verdict.violations and observing:
+        elif observing and (verdict.violations or verdict.asked):
             self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
         elif verdict.violations:
             self._deny(parent, verdict, params)
+        elif verdict.asked and ask is not None:
+            ask(self._asking(parent, verdict.asked, params))
+
+    def _asking(
+        self, parent: SpanContext, asked: tuple[Violation, ...], params: Callable[[], bytes]
+    ) -> Asking:
+        return Asking(
+            self.name,
+            parent,
+            asked,
+            params,
+            judge_again=partial(self.permit, parent, params, None),
+            refuse=partial(self._refuse, parent, params),
+        )
+
+    def _refuse(
+        self, parent: SpanContext, params: Callable[[], bytes], denied: DeniedError
+    ) -> NoReturn:
+        """Deny a step that got no yes; its run goes on."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if parent.run.recording:
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
+        if denied.refused_by is None:
+            self._warn_refused(parent.run.recorder, denied)
+        raise denied
+
+    @guarded("the log of a step that got no yes")
+    def _warn_refused(self, recorder: Recorder, denied: DeniedError) -> None:
+        if recorder.is_first(f"{self.name}: {denied.why}"):
+            logger.warning("%s (%s) got no yes: %s", self.name, self.place, denied.why)
+
+    def call(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        run: OpenRun,
+        owner: object = None,
+    ) -> StepCall:
+        """Return a call of the step, for `permit`."""
+        return StepCall(self.params, self.declared, run, owner, args, kwargs)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -345,8 +412,11 @@ class SpanRecorder(Struct, eq=False):
             RunTerminated: The setting says to terminate.
             DeniedError: The setting says to deny.
             RecursionError: As `permit`.
+            Exception: *error* itself, if an approver raised it to pause a framework.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if is_only(error, parent.run.recorder.interrupts):
+            raise error
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
         self._react_to_unchecked(parent, params)
 
@@ -383,7 +453,10 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        verdict = limits.verdict(ceilings, self.name, self.find_risk(), strict=strict)
+        is_agent = self.is_agent or self.kind == "agent"
+        verdict = limits.verdict(
+            ceilings, self.name, self.find_risk(), strict=strict, is_agent=is_agent
+        )
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         self.verdicts[ceilings, strict] = verdict
@@ -400,12 +473,13 @@ class SpanRecorder(Struct, eq=False):
     @guarded("the log of a step that violates a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, effect: str) -> None:
         """Count that the step violates a remit, and log once where both are declared."""
-        topic = "; ".join(map(str, verdict.violations))
+        violations = verdict.violations + verdict.asked
+        topic = "; ".join(map(str, violations))
         self._count(recorder)
         if not recorder.is_first(topic):
             return
         places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
-        why = "; ".join(causes(verdict.violations, places))
+        why = "; ".join(causes(violations, places))
         logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, effect)
 
     def _count(self, recorder: Recorder) -> None:

@@ -41,7 +41,14 @@ from remit._record.runs import (
 )
 from remit._record.spans import POLICY, SpanRecorder
 from remit._runtime.process import registry
-from remit._runtime.targets import LOCAL_FILE, Export, make_client, make_export, spool_of
+from remit._runtime.targets import (
+    LOCAL_FILE,
+    Export,
+    approver_of,
+    make_client,
+    make_export,
+    spool_of,
+)
 from remit.errors import (
     MODEL_OUTSIDE_RUN_HINT,
     OUTSIDE_RUN_HINT,
@@ -117,6 +124,8 @@ class Runtime:
             ),
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
+            approver=approver_of(settings),
+            ask_timeout_s=settings.ask_timeout_s,
             run_linger_s=settings.run_linger_s,
             after_run=self._after_run or AfterRun(),
             registers=self._registers,
@@ -217,7 +226,7 @@ class Runtime:
             )
             self._ceilings = (declared.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
-        return None if verdict is None else verdict.violations
+        return None if verdict is None else verdict.violations + verdict.asked
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Deliver the items recorded so far, within *timeout_s* seconds."""

@@ -19,7 +19,7 @@ from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
 from remit._capture.tree import Drawing, first_failure
-from remit._declare.registry import RUN_TYPE, Registry
+from remit._declare.registry import ASKED_TYPE, OWN_TYPES, RUN_TYPE, Registry
 from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
@@ -360,6 +360,24 @@ class RecordingSink:
             raise AssertionError(failure)
         return [span for span in history.done if span.step.does(word)]
 
+    def asked(self, word: Action) -> list[RecordedSpan]:
+        """Return the questions to a person because of *word*, oldest first.
+
+        Each is a span of the type `remit:asked`. Its payload has `step`, `words`, `arguments` and
+        `ticket`. The span `remit:answered` with the same ticket has `decision`, `by` and `why`. A
+        step that was denied without a question, for example because no approver is set, has none.
+
+        Args:
+            word: An action, as in `remit.risk`.
+
+        Raises:
+            UsageError: If the action does not exist.
+        """
+        __tracebackhide__ = True
+        check_word("asked", word, ACTIONS, "an action")
+        questions = [span for span in self.spans() if span.name == ASKED_TYPE]
+        return [span for span in questions if word in span.payload["words"]]
+
     def never(self, word: Action | Category) -> None:
         """Check that the steps that ran do not declare *word*; see `effects`.
 
@@ -433,7 +451,7 @@ class RecordingSink:
             if span_type.name not in agents
         }
         return History(
-            [span for span in recorded if span.name not in agents],
+            [span for span in recorded if span.name not in agents | OWN_TYPES],
             [Step.of_type(span_type) for span_type in registered],
             self._trees(),
         )
