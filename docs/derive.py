@@ -237,6 +237,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.span_type",
         "remit.span",
         "remit.risk",
+        "remit.limits",
         "remit.Sensitive",
         "remit.Skip",
         "remit.configure",

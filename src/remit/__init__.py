@@ -5,6 +5,7 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 """
 
 from remit import errors
+from remit._declare.limits import limits
 from remit._declare.risk import risk
 from remit._decorators.agent import agent
 from remit._decorators.span import span
@@ -30,6 +31,7 @@ __all__ = [
     "current_span",
     "errors",
     "flush",
+    "limits",
     "risk",
     "shutdown",
     "span",

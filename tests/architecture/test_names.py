@@ -32,6 +32,7 @@ FROZEN = {
     "current_span",
     "errors",
     "flush",
+    "limits",
     "risk",
     "shutdown",
     "span",

@@ -47,9 +47,11 @@ from remit._record.context import (
     open_context,
     traceparent_of,
 )
+from remit._record.counts import give_back
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
+    Reservation,
     SpanContext,
     current_context,
     opened,
@@ -120,6 +122,7 @@ def permit(
     """Check whether a step may run; a denial is recorded as a failed span.
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
+    So is one that has a limit: here it is denied if a limit is reached, and does not count.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -132,7 +135,9 @@ def permit(
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
     else:
-        recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+        params = partial(_captured_inputs, recorder, payload, context.run)
+        if counted := recorder.permit(context, params):
+            recorder.check_limits(context, counted, params)
 
 
 def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
@@ -218,6 +223,7 @@ class ManualSpan:
             span is not replaceable.
         replaced_by: The span of that integration. It has the same key.
         around: The context around a span that is or was replaceable.
+        reservation: What the step counts for towards limits; None if it counts for nothing.
         so_far: The result if the span is cancelled because no end was reported.
     """
 
@@ -233,6 +239,7 @@ class ManualSpan:
         "on_end",
         "on_replaced",
         "replaced_by",
+        "reservation",
         "so_far",
     )  # fmt: skip
 
@@ -261,6 +268,7 @@ class ManualSpan:
         self.on_replaced: Callable[[], object] | None = None
         self.replaced_by: ManualSpan | None = None
         self.around: SpanContext | None = None
+        self.reservation: Reservation | None = None
         self.so_far: Content | None = None
         self._classified = classified
         if context is not None:
@@ -344,10 +352,11 @@ class ManualSpan:
 
     @contextmanager
     def ended_by_errors(self) -> Generator[None]:
-        """End the span with the exception that leaves the block, if one does."""
+        """End the span with the exception that leaves the block before the step runs, if any."""
         try:
             yield
         except BaseException as error:
+            give_back(self.reservation)
             self.end(error=error)
             raise
 
@@ -597,26 +606,32 @@ def _start(
     if replaced is None and _is_repeated(recorder, parent):
         return ManualSpan()
     around = parent if replaced is None else replaced.around or parent
+    reservation: Reservation | None = None
     try:
-        if options.get("deny", True):
-            recorder.permit(around, params)
-        else:
+        if replaced is not None:
+            give_back(replaced.reservation)
+        if not options.get("deny", True):
             _warn_unchecked(recorder, around)
+            reservation = _count_unchecked(recorder, around)
+        elif counted := recorder.permit(around, params):
+            reservation = recorder.reserve(around, counted, params)
     except DeniedError:
         if replaced is not None:
             replaced.discard()
         raise
+    params = recorder.noting(reservation, params)
     context = around if ceiling is None else recorder.within(around, ceiling, params)
     if replaced is None:
         span = _recorded(recorder, params, around, context.ceilings, options, owns_run=owns_run)
     else:
         span = _taken_over(replaced, recorder, params, context.ceilings, options)
-    if span is not None:
-        return span
-    # With a key, which tells whether the span is open.
-    run, key = parent.run, new_key(parent.run.now_ns())
-    context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
-    return ManualSpan(recorder, context, owns_run=owns_run)
+    if span is None:
+        # With a key, which tells whether the span is open.
+        run, key = parent.run, new_key(parent.run.now_ns())
+        context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
+        span = ManualSpan(recorder, context, owns_run=owns_run)
+    span.reservation = reservation
+    return span
 
 
 @guarded("the start of a span")
@@ -688,6 +703,11 @@ def reported_span(context: SpanContext | None) -> ManualSpan | None:
 @guarded("the log of a step that violates a remit")
 def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
     recorder.warn_unchecked(parent)
+
+
+@guarded("the count of a step")
+def _count_unchecked(recorder: SpanRecorder, parent: SpanContext) -> Reservation | None:
+    return recorder.count_unchecked(parent)
 
 
 @guarded("the start of a span", default=False)

@@ -149,7 +149,9 @@ def config_of(
     )
 
 
-def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecorder:
+def recorder_of(
+    declared: SpanType, ceiling: Ceiling | None = None, *, is_agent: bool = False
+) -> SpanRecorder:
     """Return the recorder of a declaration; its signature is read at the first call."""
     return SpanRecorder(
         declared.name,
@@ -158,6 +160,7 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=declared.step_kind,
+        is_agent=is_agent,
     )
 
 

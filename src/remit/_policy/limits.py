@@ -1,4 +1,8 @@
-"""The limits of an agent, and how a step violates them."""
+"""The limits of an agent, and how a step violates them.
+
+A `Limit` is an action that the agent forbids or a category that it excludes. How many steps may
+take an action is a `Maximum` (`remit._policy.maxima`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
+from remit._policy.maxima import Counted, Limits, Maximum, counted_by, maxima_of
 from remit._policy.words import NAMES, PARAMS, UNKNOWN, VIOLATED_BY, Words, declared_words, word_of
 from remit.errors import SIDES, Violation
 from remit.models.data_risk import DataRisk
@@ -30,17 +35,21 @@ class Ceiling(Struct, frozen=True, eq=False):
 
     Attributes:
         place: File and line of its declaration.
+        maxima: How many steps of one run may take an action.
     """
 
     agent: str
     place: str
     limits: tuple[Limit, ...]
+    maxima: tuple[Maximum, ...] = ()
 
     @classmethod
-    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
+    def of(
+        cls, agent: str, place: str, remit: DataRisk | None, numbers: Limits | None = None
+    ) -> Self | None:
         """Return the ceiling of an agent with this *remit*, or None if it has no limits."""
-        limits = limits_in(declared_words(remit))
-        return cls(agent, place, limits) if limits else None
+        limits, maxima = limits_in(declared_words(remit)), maxima_of(numbers)
+        return cls(agent, place, limits, maxima) if limits or maxima else None
 
 
 Ceilings: TypeAlias = tuple[Ceiling, ...]
@@ -52,10 +61,12 @@ class Verdict(NamedTuple):
 
     Attributes:
         violations: How it violates them, one for each declared word.
+        counted: The maxima that it counts towards.
     """
 
     violations: tuple[Violation, ...]
     violated: Ceilings
+    counted: tuple[Counted, ...] = ()
 
 
 def limits_in(words: Words) -> tuple[Limit, ...]:
@@ -114,4 +125,15 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
             )
             if ceiling not in violated:
                 violated.append(ceiling)
-    return Verdict(tuple(violations), tuple(violated))
+    return Verdict(tuple(violations), tuple(violated), _counted(ceilings, words, strict=strict))
+
+
+def _counted(ceilings: Ceilings, words: Words, *, strict: bool) -> tuple[Counted, ...]:
+    """Return the maxima that a step counts towards; the lowest, if an agent was declared twice."""
+    lowest: dict[tuple[str, str], Counted] = {}
+    for ceiling in ceilings:
+        for counted in counted_by(ceiling.agent, ceiling.maxima, words, strict=strict):
+            known = lowest.setdefault(counted[:2], counted)
+            if counted.number < known.number:
+                lowest[counted[:2]] = counted
+    return tuple(lowest.values())

@@ -25,10 +25,12 @@ from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._policy import limits
+from remit._policy import limits, maxima
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
+from remit._policy.maxima import Counted
 from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
+from remit._record import counts
 from remit._record.context import check_terminated, note_denial, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
@@ -37,6 +39,7 @@ from remit._record.runs import (
     TERMINATE,
     OpenRun,
     Recorder,
+    Reservation,
     SpanContext,
 )
 from remit.errors import DeniedError, RunTerminated, Violation, causes, denial
@@ -44,6 +47,10 @@ from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
+
+NOTHING: Final[tuple[Counted, ...]] = ()
+"""The limits that a step counts towards, or is beyond, if there are none."""
+RUNS: Final = "it runs, because on_violation is observe"
 
 START: Final = "the start of a call"
 POLICY: Final = "the policy"
@@ -101,6 +108,7 @@ class SpanRecorder(Struct, eq=False):
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
+        is_agent: Whether it is a decorated agent, whose calls do not count towards limits.
     """
 
     name: str
@@ -114,6 +122,7 @@ class SpanRecorder(Struct, eq=False):
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
     )
+    is_agent: bool = False
 
     def plan(self) -> Plan | BlockPlan:
         if self.cached_plan is None:
@@ -142,7 +151,9 @@ class SpanRecorder(Struct, eq=False):
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
         if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-            self.permit(parent, partial(self.params, args, kwargs, run))
+            counted = self.permit(parent, partial(self.params, args, kwargs, run))
+            if counted:
+                return self._start_counted(parent, args, kwargs, counted)
         context = parent
         if self.ceiling is not None:
             params = partial(self.params, args, kwargs, run)
@@ -158,6 +169,25 @@ class SpanRecorder(Struct, eq=False):
         except Exception as error:
             guard.contain(START, error)
             return NullSpan(self, context)
+
+    def _start_counted(
+        self,
+        parent: SpanContext,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        counted: tuple[Counted, ...],
+    ) -> AnySpan:
+        """Start the span of a permitted call that counts towards limits; no agent does."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        params = partial(self.params, args, kwargs, parent.run)
+        reservation = self.reserve(parent, counted, params)
+        try:
+            if not parent.run.recording:
+                return NullSpan(self, parent)
+            return self.open(parent, self.noting(reservation, params)(), parent.ceilings)
+        except Exception as error:
+            guard.contain(START, error)
+            return NullSpan(self, parent)
 
     def open(
         self,
@@ -290,10 +320,13 @@ class SpanRecorder(Struct, eq=False):
         if verdict is not None and verdict.violations:
             self._warn(verdict, recorder, "it ran before it was reported")
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> tuple[Counted, ...]:
         """Check that the step may run under *parent*; record a denial as a failed span.
 
         *params* returns the captured arguments for that span.
+
+        Returns:
+            The limits that the step counts towards, for `reserve`.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -305,7 +338,7 @@ class SpanRecorder(Struct, eq=False):
         try:
             check_terminated(parent)
             if not parent.ceilings:
-                return
+                return NOTHING
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:
@@ -313,10 +346,94 @@ class SpanRecorder(Struct, eq=False):
             self._contain(error, observing=observing)
         if verdict is None:
             self._react_to_unchecked(parent, params)
-        elif verdict.violations and observing:
-            self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
+            return NOTHING
+        if verdict.violations and observing:
+            self._warn(verdict, parent.run.recorder, RUNS)
         elif verdict.violations:
             self._deny(parent, verdict, params)
+        return verdict.counted
+
+    def reserve(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> Reservation | None:
+        """Count the step towards the limits *counted*; deny it if it is beyond one.
+
+        Returns:
+            What it counts for, for `counts.give_back` if its body does not run. Under `observe`,
+            it has the limits that the step is beyond. None after a fault.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        observing = parent.run.recorder.on_violation == OBSERVE
+        try:
+            reservation = counts.reserve(parent, counted, force=observing)
+        except Exception as error:
+            fault = error
+        else:
+            if reservation.exceeded:
+                self._react_to_exceeded(parent, reservation.exceeded, params)
+            return reservation
+        self.react_to_fault(fault, parent, params)
+        return None
+
+    def check_limits(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> None:
+        """Check that a limit of *counted* is not reached, for a step that counts at its own call.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        try:
+            exceeded = counts.reached(parent, counted)
+        except Exception as error:
+            fault = error
+        else:
+            if exceeded:
+                self._react_to_exceeded(parent, exceeded, params)
+            return
+        self.react_to_fault(fault, parent, params)
+
+    def count_unchecked(self, parent: SpanContext) -> Reservation | None:
+        """Count and log a step that cannot be stopped; return what it counts for."""
+        recorder = parent.run.recorder
+        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is None or not verdict.counted:
+            return None
+        reservation = counts.reserve(parent, verdict.counted, force=True)
+        if reservation.exceeded:
+            exceeded = self._beyond(parent, reservation.exceeded)
+            self._warn(exceeded, recorder, "it ran before it was reported")
+        return reservation
+
+    def _react_to_exceeded(
+        self, parent: SpanContext, exceeded: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> None:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict, recorder = self._beyond(parent, exceeded), parent.run.recorder
+        if recorder.on_violation == OBSERVE:
+            self._warn(verdict, recorder, RUNS)
+        else:
+            self._deny(parent, verdict, params)
+
+    def _beyond(self, parent: SpanContext, exceeded: tuple[Counted, ...]) -> Verdict:
+        """Return the verdict of a step that is beyond limits."""
+        agents = {limit.agent for limit in exceeded}
+        violated = tuple(ceiling for ceiling in parent.ceilings if ceiling.agent in agents)
+        return Verdict(maxima.beyond(self.name, exceeded), violated)
+
+    def noting(
+        self, reservation: Reservation | None, params: Callable[[], bytes]
+    ) -> Callable[[], bytes]:
+        """Return *params* with a note of the limits that the step is beyond."""
+        if reservation is None or not reservation.exceeded:
+            return params
+        violations = maxima.beyond(self.name, reservation.exceeded)
+        return lambda: add_violations(params(), violations)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -384,6 +501,8 @@ class SpanRecorder(Struct, eq=False):
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
         verdict = limits.verdict(ceilings, self.name, self.find_risk(), strict=strict)
+        if self.is_agent or self.kind in WITHOUT_EFFECT:
+            verdict = verdict._replace(counted=NOTHING)
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         self.verdicts[ceilings, strict] = verdict

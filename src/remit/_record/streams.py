@@ -335,8 +335,11 @@ class GeneratorSpan(StreamSpan):
             if parent is None:
                 return
             self._consumer = open_context()
-            params = partial(recorder.params, args, kwargs, parent.run)
-            recorder.permit(for_consumer(parent, self._consumer), params)
+            params: Callable[[], bytes] = partial(recorder.params, args, kwargs, parent.run)
+            consuming = for_consumer(parent, self._consumer)
+            if counted := recorder.permit(consuming, params):
+                reservation = recorder.reserve(consuming, counted, params)
+                params = recorder.noting(reservation, params)
             self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise

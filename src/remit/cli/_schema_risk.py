@@ -12,10 +12,11 @@ from msgspec.structs import asdict
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._declare.inference import Side, effective, inferred, places_of
+from remit._declare.limits import ceiling_of
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
-from remit._policy.limits import Ceiling, Ceilings, under, verdict
+from remit._policy.limits import Ceilings, under, verdict
 from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (
     ACTION,
@@ -66,7 +67,7 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
         remit, the `undeclared` words, and undeclared categories that a name suggests
         (`suggested`). `whole`: the same for all of them together.
     """
-    remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+    remit = ceiling_of(agent)
     steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
     return {
         "agent": agent.external_identifier,
