@@ -29,11 +29,11 @@ from remit._declare.registry import (
     display_name,
 )
 from remit._declare.schema.build import params_schema, quality_schema, result_schema
-from remit._declare.schema.canonical import LIMITS, OWNER, STEP_KIND, Redact, canonical
+from remit._declare.schema.canonical import OWNER, STEP_KIND, Redact, canonical
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN
-from remit._policy.maxima import maxima_of
+from remit._policy.maxima import KEYWORD, maxima_of
 from remit._policy.words import WITHOUT_EFFECT
 from remit.models._types import Purpose
 
@@ -174,7 +174,7 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
         | _present(
             **{
                 OWNER: free_of_secrets(span_type.owner, redact),
-                LIMITS: dict(maxima_of(span_type.limits)) or None,
+                KEYWORD: dict(maxima_of(span_type.limits)) or None,
             }
         ),
         result_schema=result_schema(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from remit.errors import AT_MOST, STEPS, Violation
 COUNTED: Final = (*ACTIONS, STEPS)
 """The names that may have a number, in order."""
 MAX_NUMBER: Final = 2**31 - 1
+KEYWORD: Final = "x-remit-limits"
+"""Keyword of the schema of an agent's payload, whose value has the numbers by name."""
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
@@ -69,6 +71,22 @@ def maxima_of(limits: Limits | None) -> tuple[Maximum, ...]:
         return ()
     numbers = ((name, getattr(limits, name)) for name in COUNTED)
     return tuple(Maximum(name, number) for name, number in numbers if number is not None)
+
+
+def numbers_in(schema: Mapping[str, object]) -> dict[str, int]:
+    """Return the numbers of an agent in the schema of its payload, in order.
+
+    A server returns what its clients registered: anything else than a number is left out.
+    """
+    value = schema.get(KEYWORD)
+    if not isinstance(value, dict):
+        return {}
+    numbers = cast("dict[str, object]", value)
+    return {
+        name: number
+        for name in COUNTED
+        if type(number := numbers.get(name)) is int and 0 < number <= MAX_NUMBER
+    }
 
 
 def counted_by(
