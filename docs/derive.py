@@ -238,6 +238,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.span",
         "remit.about",
         "remit.risk",
+        "remit.limits",
         "remit.Sensitive",
         "remit.Skip",
         "remit.configure",

@@ -118,7 +118,10 @@ from remit._policy.leaving import Leaves as Leaves
 from remit._policy.limits import Ceiling as Ceiling
 from remit._policy.limits import under as under
 from remit._policy.limits import verdict as verdict
+from remit._policy.maxima import Counted as Counted
+from remit._policy.maxima import beyond as beyond
 from remit._policy.violations import fields_of as fields_of
+from remit._policy.violations import violations_in as violations_in
 from remit._policy.widening import Effect as Effect
 from remit._policy.words import CATEGORIES as CATEGORIES
 from remit._record.blocks import Run as Run

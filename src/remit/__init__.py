@@ -5,6 +5,7 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 """
 
 from remit import errors
+from remit._declare.limits import limits
 from remit._declare.risk import risk
 from remit._decorators.about import about
 from remit._decorators.agent import agent
@@ -36,6 +37,7 @@ __all__ = [
     "current_span",
     "errors",
     "flush",
+    "limits",
     "risk",
     "shutdown",
     "span",

@@ -71,6 +71,11 @@ _LIMITS: Final = {
     "asked": "asks a person about",
 }
 
+AT_MOST: Final = "at_most"
+"""The `limit` of a violation by a step that is beyond a number of `remit.limits`."""
+STEPS: Final = "steps"
+"""The name, in `remit.limits`, of the number of all steps."""
+
 
 class Violation(Struct, frozen=True, omit_defaults=True):
     """An action or data category with which a step violates a remit. `str()` returns the sentence.
@@ -81,11 +86,15 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     Attributes:
         sentence: The violation as a sentence.
         part: The part of the data risk, such as `action_profile`.
-        name: The action or category.
-        word: The value that the step declares: `allowed`, `included` or `unknown`.
-        agent: The external identifier of the agent that forbids or excludes it, or asks about it.
+        name: The action or category; `steps` for the limit of all steps.
+        word: The value that the step declares: `allowed`, `included` or `unknown`. Empty for
+            `steps`.
+        agent: The external identifier of the agent that forbids, excludes or limits it, or asks
+            about it.
         limit: The value that the agent declares: `disallowed` or `excluded`; `asked` if a step runs
-            only after a person's yes, and got none.
+            only after a person's yes, and got none; `at_most` if the step is beyond a limit of
+            `remit.limits`.
+        number: How many steps of a run the limit allows; 0 if *limit* is not `at_most`.
     """
 
     sentence: str
@@ -94,6 +103,7 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     word: str = ""
     agent: str = ""
     limit: str = ""
+    number: int = 0
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -210,6 +220,9 @@ class DeniedError(RemitError):
         )
 
     def _why(self) -> str:
+        beyond = [violation.name for violation in self.violations if violation.limit == AT_MOST]
+        if beyond:
+            return f"the limit of this run for {_spoken(beyond)} is reached"
         named = [violation for violation in self.violations if violation.name]
         asked = [violation for violation in named if violation.limit == "asked"]
         limited = [violation for violation in named if violation.limit != "asked"]
@@ -260,6 +273,9 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
         if not violation.name:
             clauses.append(violation.sentence)
             continue
+        if violation.limit == AT_MOST:
+            clauses.append(_beyond(violation, places))
+            continue
         cause = (violation.agent, violation.limit, violation.word)
         words = words_by_cause.setdefault(cause, {})
         words.setdefault(violation.name, []).append(SIDES.get(violation.part, ""))
@@ -267,13 +283,26 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     for (agent, limit, word), words in words_by_cause.items():
         # If a category is on both sides, the sides add nothing.
         names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
-        who = f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
+        who = _agent(agent, places)
         clauses.append(
             f"it {_DOES[word].format(listed(names))}, "
             f"which {'the agent' if agent == named else who} {_LIMITS[limit]}"
         )
         named = agent
     return clauses
+
+
+def _agent(agent: str, places: Mapping[str, str]) -> str:
+    return f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
+
+
+def _beyond(violation: Violation, places: Mapping[str, str]) -> str:
+    """Return the clause of a step that is beyond a limit."""
+    may = " may be" if violation.word == "unknown" else " is"
+    return (
+        f"it{may} beyond the limit of {violation.number} {violation.name} a run, which "
+        f"{_agent(violation.agent, places)} sets"
+    )
 
 
 def listed(words: Iterable[str]) -> str:

@@ -36,6 +36,7 @@ FROZEN = {
     "current_span",
     "errors",
     "flush",
+    "limits",
     "risk",
     "shutdown",
     "span",

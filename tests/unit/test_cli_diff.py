@@ -30,6 +30,7 @@ LOCK: dict[str, Any] = {
     "agents": {
         "desk:agent": {
             "risk": {"allows": ["read_data"], "forbids": ["destroy_data"], "excludes": ["others"]},
+            "limits": {"financial_transactions": 1, "steps": 200},
             "registers": "schema-1",
             "steps": {
                 "allowed": ["desk:find"],
@@ -224,6 +225,26 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
     "the same leaves in another way": (
         lambda lock: agent(lock)["leaves"].update(minors_data={}),
         [("changes", "agent", "other leaves")],
+    ),
+    "a limit raised": (
+        lambda lock: agent(lock)["limits"].update(steps=201),
+        [("widens", "agent", "limit steps")],
+    ),
+    "a limit dropped": (
+        lambda lock: agent(lock)["limits"].pop("financial_transactions"),
+        [("widens", "agent", "limit financial_transactions")],
+    ),
+    "all limits dropped": (
+        lambda lock: agent(lock).pop("limits"),
+        [("widens", "agent", "limit financial_transactions"), ("widens", "agent", "limit steps")],
+    ),
+    "a limit lowered": (
+        lambda lock: agent(lock)["limits"].update(steps=199),
+        [("narrows", "agent", "limit steps")],
+    ),
+    "a limit added": (
+        lambda lock: agent(lock)["limits"].update(read_data=5),
+        [("narrows", "agent", "limit read_data")],
     ),
     "a category may leave": (
         lambda lock: agent(lock)["leaves"].update(minors_data={"desk:find": "not ruled out"}),

@@ -12,6 +12,7 @@ from remit._base.frames import caller
 from remit._base.guard import logger
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
+from remit._declare.limits import check_limits
 from remit._declare.registry import (
     AgentType,
     Registry,
@@ -26,6 +27,7 @@ from remit._decorators.span_type import recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
 from remit._policy.limits import Ceiling
+from remit._policy.maxima import Limits
 from remit._record.runs import contributed_interrupts
 from remit._record.spans import BlockPlan, SpanRecorder
 from remit._runtime import process
@@ -167,13 +169,14 @@ def _place_at(function: Any, place: str) -> None:
     function.__code__ = function.__code__.replace(**code)
 
 
-def declare_agent(
+def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     identifier: str,
     *,
     name: str | None = None,
     description: str | None = None,
     version: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: tuple[object, ...] = (),
     place: str | None = None,
 ) -> AgentRuns:
@@ -184,9 +187,10 @@ def declare_agent(
     registration includes the steps of the caller's program.
 
     Raises:
-        DeclarationError: The data risk is wrong.
+        DeclarationError: The data risk or the limits are wrong.
     """
-    risk = coerce(data_risk, f"the agent {identifier}")
+    where = f"the agent {identifier}"
+    risk, numbers = coerce(data_risk, where), check_limits(limits, where)
     declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
 
     def make() -> AgentType:
@@ -202,11 +206,12 @@ def declare_agent(
             data_risk=risk,
             description=description,
             declared_in=module,
+            limits=numbers,
             of_adapter="agent",
         )
         return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
 
-    content = (identifier, name, description, version, _comparable(risk), span_types)
+    content = (identifier, name, description, version, _comparable(risk), numbers, span_types)
     declared = process.registry().add_of_adapter(content, make, lasting=_in_module_body())
     runs = _agents.get(declared)
     if runs is None:
@@ -215,14 +220,18 @@ def declare_agent(
 
 
 def ceiling_of(
-    agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
+    agent: str,
+    data_risk: DataRisk | Mapping[str, object] | None,
+    place: str | None = None,
+    limits: Limits | None = None,
 ) -> Ceiling | None:
     """Return the ceiling of a framework's agent, for `start`; None if it has no limits.
 
     Raises:
-        DeclarationError: The data risk is wrong.
+        DeclarationError: The data risk or the limits are wrong.
     """
-    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+    risk, numbers = coerce(data_risk, agent), check_limits(limits, agent)
+    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, risk, numbers)
 
 
 def risks_by_name(value: object, where: str, what: str = "tools") -> dict[str, Any]:

@@ -50,9 +50,11 @@ from remit._record.context import (
     open_context,
     traceparent_of,
 )
+from remit._record.counts import give_back
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
+    Reservation,
     SpanContext,
     current_context,
     opened,
@@ -123,7 +125,8 @@ def permit(
     """Check whether a step may run; a denial is recorded as a failed span.
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
-    That call also asks a person, if the step needs a yes.
+    So is one that has a limit: here it is denied if a limit is reached, and does not count.
+    Its own call also asks a person, if the step needs a yes.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -136,7 +139,10 @@ def permit(
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
     else:
-        recorder.permit(context, _Call(recorder, payload, context.run), None)
+        call = _Call(recorder, payload, context.run)
+        verdict = recorder.judge(context, call)
+        if verdict is not None and verdict.counted:
+            recorder.check_limits(context, verdict.counted, call)
 
 
 async def ask(
@@ -158,21 +164,27 @@ async def ask(
     replaced = _replaced(recorder, payload, context)
     if replaced is not None:
         context = replaced.around or context
+        give_back(replaced.reservation)
     try:
-        recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
+        reservation = recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
     except ApprovalPending as pending:
         asking = pending.asking
     else:
-        return Admission(recorder)
+        return Admission(recorder, reservation)
     await asking.later()
-    return Admission(recorder)
+    return Admission(recorder, asking.reservation)
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A step that may run, because `ask` returned."""
+    """A step that may run, because `ask` returned.
+
+    Attributes:
+        reservation: What the step counts for towards limits.
+    """
 
     recorder: SpanRecorder
+    reservation: Reservation | None
 
 
 def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
@@ -259,6 +271,7 @@ class ManualSpan:
             span is not replaceable.
         replaced_by: The span of that integration. It has the same key.
         around: The context around a span that is or was replaceable.
+        reservation: What the step counts for towards limits; None if it counts for nothing.
         so_far: The result if the span is cancelled because no end was reported.
     """
 
@@ -274,6 +287,7 @@ class ManualSpan:
         "on_end",
         "on_replaced",
         "replaced_by",
+        "reservation",
         "so_far",
     )  # fmt: skip
 
@@ -302,6 +316,7 @@ class ManualSpan:
         self.on_replaced: Callable[[], object] | None = None
         self.replaced_by: ManualSpan | None = None
         self.around: SpanContext | None = None
+        self.reservation: Reservation | None = None
         self.so_far: Content | None = None
         self._classified = classified
         if context is not None:
@@ -385,10 +400,11 @@ class ManualSpan:
 
     @contextmanager
     def ended_by_errors(self) -> Generator[None]:
-        """End the span with the exception that leaves the block, if one does."""
+        """End the span with the exception that leaves the block before the step runs, if any."""
         try:
             yield
         except BaseException as error:
+            give_back(self.reservation)
             self.end(error=error)
             raise
 
@@ -652,34 +668,41 @@ def _start(
     owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    params = _Call(recorder, payload, parent.run)
+    call = _Call(recorder, payload, parent.run)
     replaceable, ceiling = options.get("replaceable", False), options.get("ceiling")
     replaced = None if replaceable else _replaced(recorder, payload, parent)
     if replaced is None and _is_repeated(recorder, parent):
         return ManualSpan()
     around = parent if replaced is None else replaced.around or parent
+    reservation: Reservation | None = None
     try:
-        if options.get("admission") is not None:
+        if replaced is not None:
+            give_back(replaced.reservation)
+        if (admission := options.get("admission")) is not None:
+            reservation = admission.reservation
             _check_terminated(around)
         elif options.get("deny", True):
-            recorder.permit(around, params, ask_now)
+            reservation = recorder.permit(around, call, ask_now)
         else:
             _warn_unchecked(recorder, around)
+            reservation = _count_unchecked(recorder, around)
     except DeniedError:
         if replaced is not None:
             replaced.discard()
         raise
+    params = recorder.noting(reservation, call)
     context = around if ceiling is None else recorder.within(around, ceiling, params)
     if replaced is None:
         span = _recorded(recorder, params, around, context.ceilings, options, owns_run=owns_run)
     else:
         span = _taken_over(replaced, recorder, params, context.ceilings, options)
-    if span is not None:
-        return span
-    # With a key, which tells whether the span is open.
-    run, key = parent.run, new_key(parent.run.now_ns())
-    context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
-    return ManualSpan(recorder, context, owns_run=owns_run)
+    if span is None:
+        # With a key, which tells whether the span is open.
+        run, key = parent.run, new_key(parent.run.now_ns())
+        context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
+        span = ManualSpan(recorder, context, owns_run=owns_run)
+    span.reservation = reservation
+    return span
 
 
 @guarded("the start of a span")
@@ -751,6 +774,11 @@ def reported_span(context: SpanContext | None) -> ManualSpan | None:
 @guarded("the log of a step that violates a remit")
 def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
     recorder.warn_unchecked(parent)
+
+
+@guarded("the count of a step")
+def _count_unchecked(recorder: SpanRecorder, parent: SpanContext) -> Reservation | None:
+    return recorder.count_unchecked(parent)
 
 
 @guarded("the start of a span", default=False)

@@ -35,6 +35,7 @@ from remit._declare.schema.canonical import ASKS, OWNER, STEP_KIND, Redact, cano
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN
+from remit._policy.maxima import KEYWORD, maxima_of
 from remit._policy.words import WITHOUT_EFFECT
 from remit.models._types import Purpose
 
@@ -215,7 +216,12 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             rules_off=off,
         )
         | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {})
-        | _present(**{OWNER: free_of_secrets(span_type.owner, redact)})
+        | _present(
+            **{
+                OWNER: free_of_secrets(span_type.owner, redact),
+                KEYWORD: dict(maxima_of(span_type.limits)) or None,
+            }
+        )
         | ({ASKS: list(risk.asks)} if risk is not None and risk.asks else {}),
         result_schema=result_schema(
             span_type.recorded_signature,

@@ -23,6 +23,7 @@ from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read
+from remit._policy.maxima import Limits
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
 
@@ -125,6 +126,7 @@ class SpanType:
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
         owner: The person or team that is responsible for it, if it is an agent.
+        limits: How many steps of one run may take an action, if it is an agent.
         step_kind: The kind of the step, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
@@ -144,6 +146,7 @@ class SpanType:
     description: str | None = None
     template: str | None = None
     owner: str | None = None
+    limits: Limits | None = None
     params: object = None
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
@@ -313,6 +316,11 @@ class AgentType:
     def data_risk(self) -> DataRisk | None:
         """The agent's remit: limits of the steps of its runs."""
         return self.span_type.data_risk
+
+    @property
+    def limits(self) -> Limits | None:
+        """How many steps of one run may take an action, None without a limit."""
+        return self.span_type.limits
 
     @_Cached
     def project(self) -> Project:

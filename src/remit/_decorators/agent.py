@@ -11,6 +11,7 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import is_key, is_pfid
 from remit._base.text import describe_value
 from remit._base.traceparent import known_part
+from remit._declare.limits import ceiling_of
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
 from remit._decorators.span_type import config_of, recorder_of
@@ -21,7 +22,8 @@ from remit._inspect.decorated import (
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
-from remit._policy.limits import Ceiling, under
+from remit._policy.limits import under
+from remit._policy.maxima import Limits
 from remit._record.about import (
     FIELDS,
     About,
@@ -59,6 +61,7 @@ def agent(
     external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
@@ -72,6 +75,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
@@ -94,6 +98,8 @@ def agent(  # noqa: PLR0913 - the frozen signature
         data_risk: The agent's remit, which limits what its steps may do and which data they may
             handle. The `on_violation` setting determines the reaction to a step that violates the
             remit.
+        limits: How many steps of one run may take an action, from `remit.limits(...)`. The
+            `on_violation` setting determines the reaction to a step beyond a limit.
         span_types: Further span types to register, given as functions, modules, or name prefixes.
             The agent always registers the span types of all modules under its source root, which is
             the directory on `sys.path` from which the agent's module was imported.
@@ -120,6 +126,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "external_identifier": external_identifier,
         "environment_id": environment_id,
         "data_risk": data_risk,
+        "limits": limits,
         "span_types": tuple(span_types),
         "quality": quality,
     }
@@ -237,7 +244,7 @@ class AgentRuns:
     def __init__(self, agent: AgentType) -> None:
         self._agent = agent
         self._unused_logged = self._malformed_logged = False
-        self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+        self.ceiling = ceiling_of(agent)
 
     @guarded("a call outside any run", nullcontext())
     def outside(self) -> RunBlock:

@@ -11,6 +11,7 @@ from remit._base.text import describe_literal, describe_value, did_you_mean
 from remit._capture.plan import Capture
 from remit._capture.rules.switches import SWITCHES, why_no_switch
 from remit._declare.inference import check_types
+from remit._declare.limits import check_limits
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import check_asks_nothing, coerce
 from remit._inspect.annotations import signature_of
@@ -59,6 +60,7 @@ def declare(
         data_risk=risk,
         capture=_capture_options(options.get("capture"), info.function, where),
         declared_in=declared_in or module_of_caller(),
+        limits=check_limits(options.get("limits"), where),
         **texts,
         **overrides,
     )

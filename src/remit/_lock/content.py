@@ -11,6 +11,7 @@ from remit._declare.risk import OTHERS
 from remit._declare.schema.canonical import STEP_KIND
 from remit._lock.difference import FORMAT
 from remit._lock.places import params_places, result_places
+from remit._policy.maxima import numbers_in
 from remit._policy.rehearsal import rehearse
 from remit._policy.words import (
     ACTIONS,
@@ -79,6 +80,7 @@ def _agent(
     rehearsal = rehearse(_risk(own), steps)
     return {
         **_words(own),
+        **({"limits": numbers} if (numbers := numbers_in(_params(own))) else {}),
         **({} if registers is None else {"registers": registers}),
         "steps": {
             "allowed": rehearsal.allowed,

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from remit._declare.risk import OTHERS
 from remit._policy.leaving import Leaves
-from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.widening import Effect, of_agent_word, of_number, of_step_word
 from remit._policy.words import (
     ACTIONS,
     CATEGORIES,
@@ -58,6 +58,7 @@ class AgentEntry(TypedDict, total=False):
     """An agent of a lock."""
 
     risk: RiskWords
+    limits: dict[str, int]
     registers: str
     steps: AgentSteps
     leaves: dict[str, dict[str, str]]
@@ -98,6 +99,7 @@ class What(StrEnum):
     PARAMS = "params"
     RESULT = "result"
     RISK = "risk"
+    LIMIT = "limit"
     MAY_TAKE = "may take"
     LEAVES = "leaves"
     REGISTERS = "registers"
@@ -199,8 +201,20 @@ def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
             if key == "risk":
                 judge = of_step_word if agent in inner else of_agent_word
                 yield from _of_risk(Kind.AGENT, agent, before, after, judge)
+            elif key == "limits":
+                yield from _of_limits(agent, before, after)
             elif key not in {"steps", "leaves", "registers"}:
                 yield _reported(Kind.AGENT, agent, What.OTHER, key, before, after)
+
+
+def _of_limits(agent: str, old: AgentEntry, new: AgentEntry) -> Iterator[Change]:
+    """Yield the limits that an agent raised, lowered, added or dropped."""
+    before, after = old.get("limits", {}), new.get("limits", {})
+    for name in {**before, **after}:
+        number, new_number = before.get(name), after.get(name)
+        if number != new_number:
+            effect = of_number(number, new_number)
+            yield Change(effect, Kind.AGENT, agent, What.LIMIT, name, old=number, new=new_number)
 
 
 def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from remit._base.markers import VIOLATIONS, add_note, is_unregistered, note_of, without_note
 from remit._policy.asks import ASKED, ASKED_BY
-from remit._policy.words import NAMES, UNKNOWN, VIOLATED_BY
-from remit.errors import Violation
+from remit._policy.maxima import MAX_NUMBER
+from remit._policy.words import ACTION, ACTIONS, NAMES, UNKNOWN, VIOLATED_BY
+from remit.errors import AT_MOST, STEPS, Violation
 
 Json: TypeAlias = dict[str, Any]
 
@@ -28,6 +29,10 @@ _WORDS: Final = frozenset(
     (limit, word) for limit, violating in VIOLATED_BY.items() for word in (violating, UNKNOWN)
 ) | {(ASKED, word) for word in ASKED_BY}
 """The limits of an agent, each with the words of a step that violate it."""
+_BEYOND: Final = frozenset(
+    {("", STEPS, "")} | {(ACTION, name, word) for name in ACTIONS for word in ("allowed", UNKNOWN)}
+)
+"""Part, name and word of a step that is beyond a number."""
 
 
 def add_violations(payload: bytes, violations: Sequence[Violation]) -> bytes:
@@ -76,5 +81,12 @@ def _violation(value: object) -> Violation | None:
     sentence, agent = violation.sentence[:MAX_SENTENCE_CHARS], violation.agent[:MAX_AGENT_CHARS]
     is_named = (violation.part, violation.name) in _NAMES
     if is_named and (violation.limit, violation.word) in _WORDS:
+        return replace(violation, sentence=sentence, agent=agent, number=0)
+    if violation.limit == AT_MOST and _is_beyond(violation):
         return replace(violation, sentence=sentence, agent=agent)
     return Violation(sentence)
+
+
+def _is_beyond(violation: Violation) -> bool:
+    named = (violation.part, violation.name, violation.word) in _BEYOND
+    return named and 0 < violation.number <= MAX_NUMBER

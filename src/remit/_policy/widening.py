@@ -1,4 +1,4 @@
-"""Whether the change of one declared word lets an agent or a step do more."""
+"""Whether the change of one declared word or limit lets an agent or a step do more."""
 
 from __future__ import annotations
 
@@ -38,3 +38,9 @@ def of_agent_word(name: str, old: str, new: str) -> Effect:
     """Return the effect of a changed word of an agent: its limits count, its other words do not."""
     limited = name != CLASSIFICATION and not LIMITS.isdisjoint((old, new))
     return of_step_word(name, old, new) if limited else Effect.CHANGES
+
+
+def of_number(old: int | None, new: int | None) -> Effect:
+    """Return the effect of a changed limit of an agent; None is no limit."""
+    widens = new is None or (old is not None and new > old)
+    return Effect.WIDENS if widens else Effect.NARROWS

@@ -40,7 +40,8 @@ from remit._record.approvals import (
     RunAsks,
 )
 from remit._record.context import SavedContext, use_context
-from remit._record.runs import OpenRun, SpanContext
+from remit._record.counts import give_back
+from remit._record.runs import OpenRun, Reservation, SpanContext
 from remit._record.stepping import await_stepwise
 from remit.errors import DeniedError, Violation
 
@@ -87,9 +88,12 @@ class Asking:
 
     Attributes:
         asked: The words for which it needs a yes, as violations.
+        reservation: What the step counts for towards limits, given back if it does not run.
     """
 
-    __slots__ = ("_call", "_judge_again", "_paused", "_refuse", "_step", "asked", "parent")
+    __slots__ = (
+        "_call", "_judge_again", "_paused", "_refuse", "_step", "asked", "parent", "reservation",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,8 +101,9 @@ class Asking:
         parent: SpanContext,
         asked: tuple[Violation, ...],
         call: Callable[[], bytes],
+        reservation: Reservation | None,
         *,
-        judge_again: Callable[[], None],
+        judge_again: Callable[[], object],
         refuse: Callable[[DeniedError], NoReturn],
     ) -> None:
         """Prepare the ask.
@@ -113,6 +118,7 @@ class Asking:
         self.parent = parent
         self.asked = asked
         self._call = call
+        self.reservation = reservation
         self._judge_again = judge_again
         self._refuse = refuse
         self._paused: BaseException | None = None
@@ -157,10 +163,10 @@ class Asking:
                 request = rounds.send(await self._awaited(request))
         except StopIteration:
             return
-        except (DeniedError, RecursionError):
-            raise
-        except Exception as error:
-            if error is self._paused:
+        except BaseException as error:
+            give_back(self.reservation)
+            expected = isinstance(error, DeniedError | RecursionError) or error is self._paused
+            if expected or not isinstance(error, Exception):
                 raise
             self.react_to_fault(error)
 

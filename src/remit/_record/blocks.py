@@ -25,7 +25,7 @@ from remit._record.context import (
     use_context,
 )
 from remit._record.items import AgentRef, Item, ItemKind, NoSink, RunFeed
-from remit._record.runs import OpenRun, Recorder, RunOptions, opened
+from remit._record.runs import OpenRun, Recorder, Reservation, RunOptions, opened
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit.errors import RunTerminated, UsageError
 
@@ -445,7 +445,7 @@ class SpanBlock:
     def __enter__(self) -> Span:
         return self._enter(ask_now)
 
-    def _enter(self, ask: Ask | None) -> Span:
+    def _enter(self, ask: Ask | None, reservation: Reservation | None = None) -> Span:
         if self._used and ask is not None:
             message = "a remit.span(...) block was entered twice: create a new one for each block"
             raise UsageError(message)
@@ -454,7 +454,7 @@ class SpanBlock:
         if parent is None:
             self._outside(recorder)
             return Span(_some_key(), self._name, None)
-        span = recorder.start(parent, (), self._payload, None, ask)
+        span = recorder.start(parent, (), self._payload, None, ask, reservation)
         if not isinstance(span, OpenSpan):
             return Span(_some_key(), self._name, None)
         self._span, context = span, span.context
@@ -481,7 +481,7 @@ class SpanBlock:
         except ApprovalPending as pending:
             asking = pending.asking
         await asking.later()
-        return self._enter(None)
+        return self._enter(None, asking.reservation)
 
     async def __aexit__(
         self, exc_type: object, error: BaseException | None, traceback: object

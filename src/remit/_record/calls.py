@@ -97,7 +97,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `dr
             asking = pending.asking
         if asking is not None:
             await asking.later()
-            span = start(parent, recorded, kwargs, owner, None)
+            span = start(parent, recorded, kwargs, owner, None, asking.reservation)
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
             if type(steps) is not _COROUTINE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class ItemKind:
@@ -117,6 +117,7 @@ class RunFeed(Struct, gc=False, eq=False):
         closed: Whether the end of the run was recorded.
         run: Returns the run (`remit._record.runs.OpenRun`) as long as it or one of its streams is
             open; None afterwards, or if nothing else refers to it.
+        counts: By agent and action, or `steps`, how many steps count (`remit._record.counts`).
     """
 
     key: str
@@ -130,6 +131,7 @@ class RunFeed(Struct, gc=False, eq=False):
     closed: bool = False
     run: Callable[[], Any] = nothing
     resumed_key: str | None = None
+    counts: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
     def __post_init__(self) -> None:
         """Note that a run that has the id or the key of another one resumes it."""

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
 from contextvars_extras import ContextVarsRegistry
@@ -42,6 +42,7 @@ from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
 from remit._policy.limits import Ceilings
+from remit._policy.maxima import Counted
 from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
 from remit._record.approvals import Approver, AsksOfRuns
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
@@ -94,9 +95,27 @@ class ReportedSpan(CancellableSpan, Protocol):
 
     Attributes:
         denied: The denial of a step below it.
+        reservation: What it counts for; None if it counts for nothing.
     """
 
     denied: DeniedError | None
+    reservation: Reservation | None
+
+
+CountedIn: TypeAlias = tuple[RunFeed, tuple[str, str]]
+"""The run in which a step counts; the agent and the action, or `steps`, that it counts for."""
+
+
+class Reservation(Struct, eq=False):
+    """What one step counts for towards limits (`remit._record.counts`).
+
+    Attributes:
+        places: Where it counts; empty after it was given back, and if it did not get a place.
+        exceeded: The limits that it is beyond.
+    """
+
+    places: list[CountedIn] = field(default_factory=list[CountedIn])
+    exceeded: tuple[Counted, ...] = ()
 
 
 class Recorder(Struct, frozen=True):

@@ -25,12 +25,21 @@ from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._policy import limits
+from remit._policy import limits, maxima
 from remit._policy.asks import unasked
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
+from remit._policy.maxima import Counted
 from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
-from remit._record.asking import Ask, Asking, StepCall, ask_now, refuse_unasked
+from remit._record import counts
+from remit._record.asking import (
+    ApprovalPending,
+    Ask,
+    Asking,
+    StepCall,
+    ask_now,
+    refuse_unasked,
+)
 from remit._record.context import check_terminated, note_denial, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
@@ -39,6 +48,7 @@ from remit._record.runs import (
     TERMINATE,
     OpenRun,
     Recorder,
+    Reservation,
     SpanContext,
 )
 from remit.errors import DeniedError, RunTerminated, Violation, causes, denial
@@ -46,6 +56,10 @@ from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
+
+NOTHING: Final[tuple[Counted, ...]] = ()
+"""The limits that a step counts towards, or is beyond, if there are none."""
+RUNS: Final = "it runs, because on_violation is observe"
 
 START: Final = "the start of a call"
 POLICY: Final = "the policy"
@@ -102,7 +116,7 @@ class SpanRecorder(Struct, eq=False):
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
-        is_agent: Whether it is an agent's, whose own steps are asked about.
+        is_agent: Whether it is an agent's, whose own steps count and are asked about.
         agents: Identifiers of the agents in whose runs it was used and that register it.
     """
 
@@ -112,12 +126,12 @@ class SpanRecorder(Struct, eq=False):
     find_risk: Callable[[], DataRisk | None] = lambda: None
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
-    is_agent: bool = False
     agents: set[str] = field(default_factory=set[str])
     cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
     )
+    is_agent: bool = False
 
     def plan(self) -> Plan | BlockPlan:
         if self.cached_plan is None:
@@ -138,20 +152,22 @@ class SpanRecorder(Struct, eq=False):
         kwargs: Mapping[str, object],
         owner: object = None,
         ask: Ask | None = ask_now,
+        reservation: Reservation | None = None,
         /,
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
         In mode `off` and after a fault the span records nothing; an agent's remit still applies.
         *owner* is the object or class that a method is called on. Without *ask*, the step was
-        admitted before. Raises what `permit` raises.
+        admitted before, with this *reservation*. Raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
-        if (
-            parent.ceilings or parent.outer_runs or run.feed.terminated is not None
-        ) and ask is not None:
-            self.permit(parent, self.call(args, kwargs, run, owner), ask)
+        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+            if ask is not None:
+                reservation = self.permit(parent, self.call(args, kwargs, run, owner), ask)
+            if reservation is not None:
+                return self._start_counted(parent, args, kwargs, reservation)
         context = parent
         if self.ceiling is not None:
             params = partial(self.params, args, kwargs, run)
@@ -167,6 +183,23 @@ class SpanRecorder(Struct, eq=False):
         except Exception as error:
             guard.contain(START, error)
             return NullSpan(self, context)
+
+    def _start_counted(
+        self,
+        parent: SpanContext,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        reservation: Reservation,
+    ) -> AnySpan:
+        """Start the span of an admitted call that counts towards limits; no agent does."""
+        try:
+            if not parent.run.recording:
+                return NullSpan(self, parent)
+            params = partial(self.params, args, kwargs, parent.run)
+            return self.open(parent, self.noting(reservation, params)(), parent.ceilings)
+        except Exception as error:
+            guard.contain(START, error)
+            return NullSpan(self, parent)
 
     def open(
         self,
@@ -313,12 +346,16 @@ class SpanRecorder(Struct, eq=False):
         self,
         parent: SpanContext,
         params: Callable[[], bytes],
-        ask: Ask | None = refuse_unasked,
-    ) -> None:
+        ask: Ask = refuse_unasked,
+    ) -> Reservation | None:
         """Check that the step may run under *parent*; record a denial as a failed span.
 
         *params* returns the captured arguments for that span. *ask* asks a person, if the step
-        needs a yes; None leaves that to the step's own call.
+        needs a yes; before that, the step counts towards limits.
+
+        Returns:
+            What the step counts for, for `counts.give_back` if its body does not run; None if it
+            counts for nothing.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -327,11 +364,37 @@ class SpanRecorder(Struct, eq=False):
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict = self.judge(parent, params)
+        if verdict is None or not (verdict.counted or verdict.asked):
+            return None
+        return self._admit(parent, verdict, params, ask)
+
+    def permit_again(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check a running step as `permit` does; it is not counted, and nobody can be asked.
+
+        Raises:
+            RunTerminated, DeniedError, RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict = self.judge(parent, params)
+        if verdict is not None and verdict.asked and parent.run.recorder.on_violation != OBSERVE:
+            refuse_unasked(self._asking(parent, verdict.asked, params, None))
+
+    def judge(self, parent: SpanContext, params: Callable[[], bytes]) -> Verdict | None:
+        """Check the step as `permit` does, without counting it and without asking.
+
+        Returns:
+            What it counts towards, and what it needs a yes for; None for nothing.
+
+        Raises:
+            RunTerminated, DeniedError, RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         observing = parent.run.recorder.on_violation == OBSERVE
         try:
             check_terminated(parent)
             if not parent.ceilings:
-                return
+                return None
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:
@@ -340,21 +403,123 @@ class SpanRecorder(Struct, eq=False):
         if verdict is None:
             self._react_to_unchecked(parent, params)
         elif observing and (verdict.violations or verdict.asked):
-            self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
+            self._warn(verdict, parent.run.recorder, RUNS)
         elif verdict.violations:
             self._deny(parent, verdict, params)
-        elif verdict.asked and ask is not None:
-            ask(self._asking(parent, verdict.asked, params))
+        return verdict
+
+    def _admit(
+        self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes], ask: Ask
+    ) -> Reservation | None:
+        """Count a step that violates nothing, then ask a person if it needs a yes."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        reservation = self.reserve(parent, verdict.counted, params) if verdict.counted else None
+        if verdict.asked and parent.run.recorder.on_violation != OBSERVE:
+            try:
+                ask(self._asking(parent, verdict.asked, params, reservation))
+            except ApprovalPending:
+                raise
+            except BaseException:
+                counts.give_back(reservation)
+                raise
+        return reservation
+
+    def reserve(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> Reservation | None:
+        """Count the step towards the limits *counted*; deny it if it is beyond one.
+
+        Returns:
+            What it counts for, for `counts.give_back` if its body does not run. Under `observe`,
+            it has the limits that the step is beyond. None after a fault.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        observing = parent.run.recorder.on_violation == OBSERVE
+        try:
+            reservation = counts.reserve(parent, counted, force=observing)
+        except Exception as error:
+            fault = error
+        else:
+            if reservation.exceeded:
+                self._react_to_exceeded(parent, reservation.exceeded, params)
+            return reservation
+        self.react_to_fault(fault, parent, params)
+        return None
+
+    def check_limits(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> None:
+        """Check that a limit of *counted* is not reached, for a step that counts at its own call.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        try:
+            exceeded = counts.reached(parent, counted)
+        except Exception as error:
+            fault = error
+        else:
+            if exceeded:
+                self._react_to_exceeded(parent, exceeded, params)
+            return
+        self.react_to_fault(fault, parent, params)
+
+    def count_unchecked(self, parent: SpanContext) -> Reservation | None:
+        """Count and log a step that cannot be stopped; return what it counts for."""
+        recorder = parent.run.recorder
+        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is None or not verdict.counted:
+            return None
+        reservation = counts.reserve(parent, verdict.counted, force=True)
+        if reservation.exceeded:
+            exceeded = self._beyond(parent, reservation.exceeded)
+            self._warn(exceeded, recorder, "it ran before it was reported")
+        return reservation
+
+    def _react_to_exceeded(
+        self, parent: SpanContext, exceeded: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> None:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict, recorder = self._beyond(parent, exceeded), parent.run.recorder
+        if recorder.on_violation == OBSERVE:
+            self._warn(verdict, recorder, RUNS)
+        else:
+            self._deny(parent, verdict, params)
+
+    def _beyond(self, parent: SpanContext, exceeded: tuple[Counted, ...]) -> Verdict:
+        """Return the verdict of a step that is beyond limits."""
+        agents = {limit.agent for limit in exceeded}
+        violated = tuple(ceiling for ceiling in parent.ceilings if ceiling.agent in agents)
+        return Verdict(maxima.beyond(self.name, exceeded), violated)
+
+    def noting(
+        self, reservation: Reservation | None, params: Callable[[], bytes]
+    ) -> Callable[[], bytes]:
+        """Return *params* with a note of the limits that the step is beyond."""
+        if reservation is None or not reservation.exceeded:
+            return params
+        violations = maxima.beyond(self.name, reservation.exceeded)
+        return lambda: add_violations(params(), violations)
 
     def _asking(
-        self, parent: SpanContext, asked: tuple[Violation, ...], params: Callable[[], bytes]
+        self,
+        parent: SpanContext,
+        asked: tuple[Violation, ...],
+        params: Callable[[], bytes],
+        reservation: Reservation | None,
     ) -> Asking:
         return Asking(
             self.name,
             parent,
             asked,
             params,
-            judge_again=partial(self.permit, parent, params, None),
+            reservation,
+            judge_again=partial(self.judge, parent, params),
             refuse=partial(self._refuse, parent, params),
         )
 
@@ -457,6 +622,8 @@ class SpanRecorder(Struct, eq=False):
         verdict = limits.verdict(
             ceilings, self.name, self.find_risk(), strict=strict, is_agent=is_agent
         )
+        if self.kind in WITHOUT_EFFECT:
+            verdict = verdict._replace(counted=NOTHING)
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         self.verdicts[ceilings, strict] = verdict

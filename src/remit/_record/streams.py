@@ -28,7 +28,7 @@ from remit._record.context import (
     open_context,
     termination,
 )
-from remit._record.runs import OpenRun, SpanContext, opened
+from remit._record.runs import OpenRun, Reservation, SpanContext, opened
 from remit._record.spans import NullSpan, OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
@@ -344,7 +344,7 @@ class GeneratorSpan(StreamSpan):
                 asking = pending.asking
             if asking is not None:
                 await asking.later()
-                self._begin(args, kwargs, owner, None)
+                self._begin(args, kwargs, owner, None, asking.reservation)
         except BaseException as error:
             self._denied(error)
             raise
@@ -356,9 +356,14 @@ class GeneratorSpan(StreamSpan):
         return args, kwargs, owner
 
     def _begin(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], owner: object, ask: Ask | None
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        owner: object,
+        ask: Ask | None,
+        reservation: Reservation | None = None,
     ) -> None:
-        """Begin the span; without *ask*, the step was admitted before."""
+        """Begin the span; without *ask*, the step was admitted before, with this *reservation*."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         recorder = self._tracer.recorder
         try:
@@ -367,10 +372,11 @@ class GeneratorSpan(StreamSpan):
             parent = self.context
             if parent is None:
                 return
-            params = recorder.call(args, kwargs, parent.run, owner)
+            call = recorder.call(args, kwargs, parent.run, owner)
             if ask is not None:
                 self._consumer = open_context()
-                recorder.permit(for_consumer(parent, self._consumer), params, ask)
+                reservation = recorder.permit(for_consumer(parent, self._consumer), call, ask)
+            params = recorder.noting(reservation, call)
             self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
@@ -427,7 +433,7 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context, _no_params(context))
+            self._tracer.recorder.permit_again(context, _no_params(context))
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:

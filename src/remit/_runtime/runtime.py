@@ -21,6 +21,7 @@ from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture.encode import Rules
 from remit._capture.rules.switches import switched_off
 from remit._declare.inference import plan_of
+from remit._declare.limits import ceiling_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry, SpanType
@@ -28,7 +29,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
-from remit._policy.limits import Ceiling, Ceilings, not_compared
+from remit._policy.limits import Ceilings, not_compared
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.runs import (
@@ -220,10 +221,7 @@ class Runtime:
         """Return how *step* violates the data risks of the agents declared so far."""
         declared = registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
-            ceilings = (
-                Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
-                for agent in declared.agents()
-            )
+            ceilings = (ceiling_of(agent) for agent in declared.agents())
             self._ceilings = (declared.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations + verdict.asked
