@@ -42,7 +42,7 @@ class AskForCreate(WireModel):
     seal: str | None = None
     """Digest of what the answer is bound to."""
     after: str | None = None
-    """Id of the request that this one replaces, because the arguments changed after its answer."""
+    """Ticket of the request of the same run that this one replaces: its arguments changed."""
     changed: list[str] = Field(default_factory=list)
     """Arguments that differ from the request before, also among the redacted ones."""
 

@@ -545,7 +545,7 @@ ENDPOINTS: Final = (
         "GET",
         f"/{_ID}/answer",
         "wait",
-        asks.find,
+        asks.await_answer,
         AskState,
         view=asks.state_view,
         query=asks.AnswerQuery,

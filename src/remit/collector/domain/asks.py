@@ -22,7 +22,6 @@ from remit.collector.errors import (
     forbidden,
     invalid_action,
     invalid_field,
-    not_found,
     too_large,
 )
 from remit.collector.json_io import canonical, encode
@@ -146,8 +145,14 @@ def find(ctx: Context, ask_id: str, *_: object) -> AskRow:
     """
     row = ctx.tx.ask(ctx.caller.account_id, ask_id)
     if row is None or not _sees(ctx.caller, row):
-        raise not_found("ask")
+        raise RequestError(HTTPStatus.NOT_FOUND, "unknown_ask", "there is no such request")
     return row
+
+
+def await_answer(ctx: Context, ask_id: str, query: AnswerQuery) -> AskRow:
+    """Return the state of a request. With `wait_s`, a server responds when it is answered."""
+    del query
+    return find(ctx, ask_id)
 
 
 def withdraw(ctx: Context, ask_id: str, *_: object) -> AskRow:
@@ -445,9 +450,9 @@ def _before(ctx: Context, request: AskForCreate) -> str | None:
     """Return the id of the request that this one replaces, if it is one of the run."""
     if request.after is None:
         return None
-    before = ctx.tx.ask(ctx.caller.account_id, request.after)
-    if before is None or before.run != request.run or not _sees(ctx.caller, before):
-        raise invalid_field("after", "must be the id of an earlier request of the same run")
+    before = ctx.tx.ask_of_ticket(ctx.caller.account_id, request.run, request.after)
+    if before is None or not _sees(ctx.caller, before):
+        raise invalid_field("after", "must be the ticket of an earlier request of the same run")
     return before.id
 
 
