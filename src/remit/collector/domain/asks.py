@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NamedTuple, get_args
 import msgspec
 
 from remit._policy.words import ACTIONS
-from remit.collector.domain.context import Caller, Context
+from remit.collector.domain.context import Caller, Context, Permission
 from remit.collector.domain.params import Filter, Query, check_name, check_text, integer, one_of
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.errors import (
@@ -245,6 +245,11 @@ def barred(ctx: Context, row: AskRow, name: str) -> str | None:
     return None
 
 
+def may_answer(caller: Caller) -> bool:
+    """Return whether the caller may answer requests at all."""
+    return caller.may.permits(Permission.APPROVE)
+
+
 def works_for(ctx: Context, row: AskRow, name: str) -> bool:
     """Return whether the run of a request works for the person called *name*.
 
@@ -316,7 +321,7 @@ def status_of(row: AskRow, now_us: int) -> str:
     return EXPIRED if row.status == WAITING and row.expires_at <= now_us else row.status
 
 
-def view(ctx: Context, row: AskRow) -> dict[str, object]:
+def view(ctx: Context, row: AskRow) -> dict[str, Any]:
     """Return a request in full."""
     return views(ctx, [row])[0]
 
