@@ -26,7 +26,6 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector import Permission
 from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 from remit.collector.server.prometheus import COUNTERS, LATENCY, LATENCY_LABELS, LATENCY_TEXT
@@ -182,8 +181,7 @@ def endpoints() -> str:
         does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
         path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
-        needs = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
-        may = " or ".join(f"`{permission}`" for permission in needs)
+        may = " or ".join(f"`{permission}`" for permission in endpoint.permissions)
         token = "account" if endpoint.account and endpoint.operation != BULK else "any"
         if endpoint.operation == DOCUMENT:
             may, token = "", "none"
@@ -195,7 +193,10 @@ def endpoints() -> str:
 
 def group_of(path: str, prefix: str) -> str:
     """Return the heading of an endpoint: that of its resource."""
-    return RESOURCES.get(path.split("/")[1], "Service") if prefix == PREFIX else "Lists and erasure"
+    name = path.split("/")[1]
+    if prefix == PREFIX:
+        return RESOURCES.get(name, "Service")
+    return "Approval" if name in {"asks", "seals"} else "Lists and erasure"
 
 
 def metrics() -> str:

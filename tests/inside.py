@@ -144,6 +144,10 @@ from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
+from remit.client._approver import Approved as Approved
+from remit.client._approver import Question as Question
+from remit.client._approver import Refused as Refused
+from remit.client._approver import ServerApprover as ServerApprover
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
 from remit.client._library import httpx as httpx

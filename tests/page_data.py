@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from remit.collector import create_token
 from remit.testing import FakeClock
 from tests import run_pages, waterfalls
+from tests.asking import Asking
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
 from tests.conversing import complete_and_failed, conversation
@@ -59,6 +60,16 @@ SCREENS: Final = (
     Screen("reading", "/runs/{conversation}/spans/{call}/read"),
     Screen("reading-hidden", "/runs/{private_talk}/spans/{private_call}/read"),
     Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
+    Screen("waiting", "/waiting"),
+    Screen("ask", "/waiting/{ask}"),
+    Screen("ask-plain", "/waiting/{ask_plain}"),
+    Screen("ask-approved", "/waiting/{ask_approved}"),
+    Screen("ask-used", "/waiting/{ask_used}"),
+    Screen("ask-refused", "/waiting/{ask_refused}"),
+    Screen("ask-expired", "/waiting/{ask_expired}"),
+    Screen("ask-withdrawn", "/waiting/{ask_withdrawn}"),
+    Screen("ask-changed", "/waiting/{ask_changed}"),
+    Screen("ask-hostile", "/waiting/{ask_hostile}"),
     Screen("compare-form", "/runs/compare"),
     Screen("compare", "/runs/compare?a={older}&b={newer}"),
     Screen("agents", "/agents"),
@@ -104,6 +115,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
     private_talk, private_call = run_pages.confidential_call(api)
     return {
+        **Asking(world).all_states(),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),

@@ -26,10 +26,11 @@ from tests.subtests import each
 
 CANARY: Final = "canary-4711"
 PERMITTED: Final = {
-    "read record": "ping agents/show agent_instances/show",
+    "read record": "ping agents/show agent_instances/show remit/asks/wait",
     "record": """
         bulk agents/create agent_instances/register agent_instances/start agent_instances/finish
         agent_instances/record_quality agent_instances/update agent_spans/create agent_spans/finish
+        remit/asks/create remit/asks/withdraw remit/seals/use
     """,
     "read": """
         agent_instances/list agent_instances/risk agent_instances/agent_context agent_spans/list
@@ -41,6 +42,8 @@ PERMITTED: Final = {
         risk_profiles/list risk_profiles/show alerts/count remit/runs remit/spans remit/counts
         remit/changes remit/costs remit/collisions remit/redacted remit/erasures
     """,
+    "read approve": "remit/asks/list remit/asks/show",
+    "approve": "remit/asks/answer",
     "write": """
         pfids/generate agent_instances/terminate agent_spans/create_test_spans agents/update
         agents/delete agents/retire agents/reinstate agent_versions/create
@@ -55,6 +58,7 @@ PERMITTED: Final = {
 INCLUDES: Final = {
     "record": {"record"},
     "metrics": {"metrics"},
+    "approve": {"approve"},
     "read": {"read", "metrics"},
     "write": {"record", "read", "write", "metrics"},
     "erase": {"record", "read", "write", "erase", "metrics"},

@@ -362,6 +362,24 @@ ROWS: Final = [
         "POST //api/remit/v1/erasures",
         fields={"run_id": "<agent_instance 1>", "reason": "a request"},
     ),
+    Row(
+        "POST //api/remit/v1/asks",
+        fields={
+            "run": "asking",
+            "ticket": "ticket-1",
+            "agent": "desk",
+            "step": "desk:answer",
+            "words": ["financial_transactions"],
+            "arguments": {"order": "1021", "amount": 12.5},
+            "time_limit_s": 120,
+        },
+    ),
+    Row("GET //api/remit/v1/asks?status=waiting&limit=2"),
+    Row(f"GET //api/remit/v1/asks/{NOBODY}"),
+    Row(f"GET //api/remit/v1/asks/{NOBODY}/answer?wait_s=0"),
+    Row(f"POST //api/remit/v1/asks/{NOBODY}/answer", fields={"answer": "approved"}),
+    Row(f"POST //api/remit/v1/asks/{NOBODY}/withdraw", fields={}),
+    Row("POST //api/remit/v1/seals", fields={"seal": "seal-1", "use": "nonce-1"}),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
 DOCUMENTS: Final = ("GET /openapi", "GET /openapi.json")
@@ -372,6 +390,10 @@ NEVER_DONE: Final = (
     "POST /admin_user_invite/{id}/revoke",
     "GET /risk_profile/{id}",
     "POST /api/remit/v1/erasures",
+    "GET /api/remit/v1/asks/{id}",
+    "GET /api/remit/v1/asks/{id}/answer",
+    "POST /api/remit/v1/asks/{id}/answer",
+    "POST /api/remit/v1/asks/{id}/withdraw",
 )
 """Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -17,7 +18,8 @@ from remit._deliver.spool.folder import Folder, Identity
 from remit._policy.asks import NO_SERVER
 from remit._record.approvals import ApprovalRequest, Approver, Refused
 from remit._record.items import Sink
-from remit.client._http import HttpClient
+from remit.client._approver import ServerApprover
+from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport
 from remit.client.endpoints.endpoint import Call
 from remit.errors import DeclarationError, SettingsError, UnavailableError
@@ -48,6 +50,18 @@ def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
         transport=settings.transport,
         timeout_s=settings.request_timeout_s,
         clock=clock,
+    )
+
+
+def make_approver(settings: config.Settings, clock: Clock, spool: Path) -> ServerApprover:
+    """Return an approver that asks the server in the settings, or the collector in this process."""
+    client = make_client(settings, clock, spool)
+    if settings.resolved_mode == "local" or settings.transport is not None:
+        return ServerApprover(client, clock=clock)
+    token = settings.api_token
+    secret = token.get_secret_value() if token is not None else None
+    return ServerApprover(
+        client, partial(AsyncHttpClient, settings.api_url or "", secret), clock=clock
     )
 
 

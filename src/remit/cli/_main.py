@@ -64,6 +64,7 @@ class Commands(LazyGroup):
         "open": ("remit.cli._open:open_", "Open the web UI of a server in a browser."),
         "runs": ("remit.cli._runs:runs", "List, show, export, follow and terminate runs."),
         "spans": ("remit.cli._spans:spans", "List spans."),
+        "asks": ("remit.cli._asks:asks", "List, show and answer requests for approval."),
         "agents": ("remit.cli._agents:agents", "List and show agents."),
         "stats": ("remit.cli._stats:stats", "Count spans by type, category of data or agent."),
         "costs": ("remit.cli._costs:costs", "Show the total tokens and costs of model calls."),

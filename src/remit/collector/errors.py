@@ -2,7 +2,8 @@
 
 The published clients know the codes, except the collector's own: `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
-`too_many_requests`, `unavailable`, `unknown_schema_version`, `unsupported_media_type`.
+`seal_used`, `too_many_requests`, `unavailable`, `unknown_ask`, `unknown_schema_version`,
+`unsupported_media_type`.
 """
 
 from __future__ import annotations

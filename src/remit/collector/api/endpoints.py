@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from remit.collector.domain import (
     agents,
+    asks,
     collisions,
     erasure,
     lists,
@@ -69,6 +70,18 @@ from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
+from remit.models.asks import (
+    ASKS,
+    SEALS,
+    AnswerForCreate,
+    Ask,
+    AskAnswered,
+    AskForCreate,
+    AskList,
+    AskState,
+    SealForCreate,
+    SealUsed,
+)
 from remit.models.remit_api import (
     ChangeList,
     CollisionList,
@@ -123,6 +136,8 @@ class Endpoint(NamedTuple):
         records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
+        approves: Whether a person needs it in order to answer requests for approval.
+        waits: Whether a request with `wait_s` is held while the thing waits for an answer.
     """
 
     method: str
@@ -146,6 +161,8 @@ class Endpoint(NamedTuple):
     erases: bool = False
     records: bool = False
     ignored: tuple[str, ...] = ()
+    approves: bool = False
+    waits: bool = False
 
     @property
     def route(self) -> str:
@@ -157,9 +174,19 @@ class Endpoint(NamedTuple):
         """The permission that a token needs; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
+        if self.approves and self.writes:
+            return Permission.APPROVE
         if self.operation == BULK or (self.records and self.writes):
             return Permission.RECORD
         return Permission.WRITE if self.writes else Permission.READ
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """The permissions of which a token needs one, the usual one first."""
+        also = {Permission.RECORD: self.records, Permission.APPROVE: self.approves}
+        return tuple(
+            dict.fromkeys((self.needs, *(word for word, permits in also.items() if permits)))
+        )
 
     def check_permission(self, caller: Caller) -> None:
         """Reject a caller whose token does not permit this.
@@ -168,7 +195,7 @@ class Endpoint(NamedTuple):
             RequestError: 403.
         """
         may, needed = caller.may, self.needs
-        if may.permits(needed) or (self.records and may.permits(Permission.RECORD)):
+        if any(map(may.permits, self.permissions)):
             return
         raise forbidden(
             f"this token may only {may.in_words}, and this needs a token that may {needed}: create "
@@ -321,6 +348,22 @@ def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> En
         account=False,
         prefix=OWN_PREFIX,
     )
+
+
+def _ask(
+    method: str, tail: str, step: str, perform: Perform, answers: Model, **fields: Any
+) -> Endpoint:
+    defaults: dict[str, Any] = {
+        "view": _plain,
+        "account": False,
+        "prefix": OWN_PREFIX,
+        "writes": method == "POST",
+        "id_field": "ask_id" if _ID in tail else "",
+        "again": asks.find,
+    }
+    path = ASKS.removeprefix(OWN_PREFIX) + tail
+    fields = {**defaults, **fields}
+    return Endpoint(method, path, f"remit/asks/{step}", perform, answers, **fields)
 
 
 _RUN: Final = _Resource(
@@ -484,6 +527,67 @@ ENDPOINTS: Final = (
     _list("/collisions", collisions.list_collisions, CollisionList, collisions.CollisionsQuery),
     _list("/redacted", lists.count_redacted, RedactedList, lists.RedactedQuery),
     _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
+    _ask(
+        "GET", "", "list", asks.list_asks, AskList, query=asks.AsksQuery, bare=True, approves=True
+    ),
+    _ask("GET", f"/{_ID}", "show", asks.find, Ask, view=asks.view, approves=True),
+    _ask(
+        "POST",
+        "",
+        "create",
+        asks.create,
+        AskState,
+        view=asks.state_view,
+        body=AskForCreate,
+        records=True,
+    ),
+    _ask(
+        "GET",
+        f"/{_ID}/answer",
+        "wait",
+        asks.await_answer,
+        AskState,
+        view=asks.state_view,
+        query=asks.AnswerQuery,
+        records=True,
+        waits=True,
+    ),
+    _ask(
+        "POST",
+        f"/{_ID}/answer",
+        "answer",
+        asks.answer,
+        AskAnswered,
+        view=asks.answered_view,
+        body=AnswerForCreate,
+        bare=True,
+        approves=True,
+        again=None,
+    ),
+    _ask(
+        "POST",
+        f"/{_ID}/withdraw",
+        "withdraw",
+        asks.withdraw,
+        AskState,
+        view=asks.state_view,
+        body=StepRequest,
+        records=True,
+    ),
+    Endpoint(
+        "POST",
+        SEALS.removeprefix(OWN_PREFIX),
+        "remit/seals/use",
+        asks.use_seal,
+        SealUsed,
+        _plain,
+        SealForCreate,
+        bare=True,
+        writes=True,
+        account=False,
+        prefix=OWN_PREFIX,
+        records=True,
+    ),
     Endpoint(
         "POST",
         "/erasures",

@@ -31,12 +31,14 @@ class Permission(StrEnum):
     """Record runs, and read their state and agent, but not recorded values."""
     METRICS = "metrics"
     """Read `/metrics`."""
+    APPROVE = "approve"
+    """Read and answer requests for approval. No other permission includes it."""
 
 
 _INCLUDED: Final = {
     Permission.READ: {Permission.METRICS},
     Permission.WRITE: {Permission.READ, Permission.RECORD, Permission.METRICS},
-    Permission.ERASE: {*Permission} - {Permission.ERASE},
+    Permission.ERASE: {*Permission} - {Permission.ERASE, Permission.APPROVE},
 }
 
 

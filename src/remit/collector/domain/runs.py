@@ -317,6 +317,7 @@ def finish(ctx: Context, run_id: str, request: FinishInstanceRequest) -> RunRow:
     row = run_of(ctx, run_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
     ended = finish_run(row, request.status or COMPLETE, at_us, ctx.now_us)
+    ctx.tx.withdraw_asks_of(ended, f"the run is {ended.status}")
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
@@ -325,6 +326,7 @@ def terminate(ctx: Context, run_id: str, request: TerminateInstanceRequest) -> R
     row = run_of(ctx, run_id)
     check_text("reason", request.reason)
     ended = terminate_run(row, request.reason, _named_caller(ctx), ctx.now_us)
+    ctx.tx.withdraw_asks_of(ended, "the run was terminated")
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 

@@ -21,6 +21,7 @@ from remit._base.clock import NS_PER_US, Clock
 from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor
 from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
+from remit.collector.domain.asks import count_waiting
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
@@ -41,6 +42,8 @@ ZONE: Final = "remit_zone"
 """The cookie with the reader's time zone, which the script of the page sets."""
 THEME: Final = "remit_theme"
 """The cookie with the theme that the reader chose."""
+_WAITING: Final = "remit.waiting"
+"""Key of the scope: the number of requests that wait for an answer."""
 _THEMES: Final = ("light", "dark")
 _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -245,6 +248,8 @@ class Site:
             zone=_zone(request),
         )
         page = handler(visit)
+        if isinstance(page, Html):
+            request.scope[_WAITING] = visit.api.read(count_waiting)
         return page if isinstance(page, Pieces) else _response(request, page)
 
 
@@ -305,6 +310,7 @@ def _response(request: Request, page: Html | Redirect | Data) -> Response:
     theme = request.cookies.get(THEME)
     values = {
         "signed_in": request.scope.get(CALLER) is not None,
+        "waiting_count": request.scope.get(_WAITING, 0),
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,

@@ -318,6 +318,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def flush(self) -> None:
+        self._withdraw_asks()
         counts = self.counts
         parts: dict[str, Sequence[JsonRow]] = {
             **self._parts_of_runs(),

@@ -87,6 +87,8 @@ class _Deletion:
         key: KeyName | None = ("", "", "")
         while key is not None:
             key = self._keys(before_us, first_id, key)
+        while self._step(lambda tx: tx.forget_asks(before_us, most), 0):
+            pass
 
     def _runs(self, before_us: int, ids: tuple[str, str]) -> str | None:
         ended: tuple[int, int, str | None] = (0, 0, None)

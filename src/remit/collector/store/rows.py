@@ -349,3 +349,59 @@ class ErasureRow(Row, frozen=True, gc=False):
     spans: int
     responses: int
     inserted_at: int
+
+
+class AskRow(Row, frozen=True, gc=False):
+    """A request for a person's approval.
+
+    `run` is the key of the run, which may be registered later. `words`, `arguments`, `hidden`,
+    `unbound` and `changed` are JSON. `asked_by` is the id of the program's token. The answer is
+    the first one; `why` and `answered_at` may also be those of a withdrawal.
+    """
+
+    id: str
+    account_id: str
+    agent_id: str | None
+    environment_id: str | None
+    agent: str
+    run: str
+    ticket: str
+    step: str
+    words: str
+    arguments: str
+    hidden: str
+    unbound: str
+    changed: str
+    seal: str | None
+    after: str | None
+    body_hash: str
+    asked_by: str | None
+    asked_at: int
+    expires_at: int
+    status: str
+    answered_by: str | None = None
+    answered_how: str | None = None
+    why: str | None = None
+    answered_at: int | None = None
+
+
+class LateAnswerRow(Row, frozen=True, gc=False):
+    """An answer that came after the first one, or too late."""
+
+    id: str
+    account_id: str
+    ask_id: str
+    answer: str
+    answered_by: str
+    answered_how: str
+    why: str | None
+    answered_at: int
+
+
+class SealRow(Row, frozen=True, gc=False):
+    """A used seal; `nonce` is random text of the use."""
+
+    account_id: str
+    seal: str
+    nonce: str
+    used_at: int

@@ -16,13 +16,16 @@ import msgspec
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
+    AskRow,
     DeploymentRow,
     EnvironmentRow,
     ErasureRow,
     KeyRow,
+    LateAnswerRow,
     Row,
     RunRow,
     SchemaVersionRow,
+    SealRow,
     SessionRow,
     SpanRow,
     TokenRow,
@@ -74,6 +77,9 @@ TABLES: Final[dict[type[Row], str]] = {
     KeyRow: "idempotency_keys",
     ErasureRow: "erasures",
     SessionRow: "page_sessions",
+    AskRow: "asks",
+    LateAnswerRow: "late_answers",
+    SealRow: "used_seals",
 }
 MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AccountRow: ("name", "updated_at"),
