@@ -534,3 +534,29 @@ def test_a_reader_of_a_record_has_the_violation_as_the_policy_made_it() -> None:
 def note(violation: dict[str, Any]) -> dict[str, object]:
     """Return the payload of a step that ran in spite of a violation."""
     return {"$remit": {"violations": [violation]}}
+
+
+def test_a_test_can_assert_how_many_steps_of_a_run_did_something() -> None:
+    """Each run by itself, with the runs inside it."""
+    with isolated() as recorder:
+        for _ in range(3):
+            with free.run():
+                pay()
+        recorder.at_most("financial_transactions", 1)
+        with free.run():
+            pay()
+            with free.run():
+                pay()
+        with pytest.raises(AssertionError, match=r"violated: .* 2 steps of one run did it"):
+            recorder.at_most("financial_transactions", 1)
+
+
+def test_an_assertion_on_a_number_needs_declared_steps() -> None:
+    """A step that says nothing may do it; without any step, the assertion cannot fail."""
+    with isolated() as recorder:
+        with pytest.raises(AssertionError, match="vacuous"):
+            recorder.at_most("financial_transactions", 1)
+        with free.run():
+            undeclared()
+        with pytest.raises(AssertionError, match="undecided"):
+            recorder.at_most("financial_transactions", 1)
