@@ -269,7 +269,7 @@ PARTS: dict[str, Callable[[], str]] = {
         reference,
         "remit.testing.isolated",
         "remit.testing.pytest_plugin.remit_recorder=remit_recorder",
-        "remit.testing.RecordingSink:spans,tree,effects,asked,never,only,no_flow",
+        "remit.testing.RecordingSink:spans,tree,effects,asked,never,at_most,only,no_flow",
         "remit.testing.RecordedRun",
         "remit.testing.RecordedSpan",
         "remit.testing.FakeClock",

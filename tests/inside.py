@@ -128,6 +128,8 @@ from remit._record.blocks import Run as Run
 from remit._record.blocks import RunBlock as RunBlock
 from remit._record.blocks import Span as Span
 from remit._record.blocks import null_run as null_run
+from remit._record.counts import give_back as give_back
+from remit._record.counts import reserve as reserve
 from remit._record.items import AgentRef as AgentRef
 from remit._record.items import Item as Item
 from remit._record.items import ItemKind as ItemKind

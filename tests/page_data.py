@@ -14,6 +14,7 @@ from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
 from tests.conversing import complete_and_failed, conversation
 from tests.declared_agents import filled
+from tests.limited import limited_agent, limited_run
 from tests.versioned_agents import versioned_agent
 
 
@@ -42,6 +43,8 @@ SCREENS: Final = (
     Screen("group", "/runs/{grouped}"),
     Screen("handled", "/runs/{handled}"),
     Screen("denial", "/runs/{denied}"),
+    Screen("limit", "/runs/{limited_run}"),
+    Screen("limit-ended", "/runs/{ended_by_limit}"),
     Screen("process-ended", "/runs/{ended_process}"),
     Screen("cancelled", "/runs/{cancelled}"),
     Screen("running", "/runs/{running}"),
@@ -78,6 +81,7 @@ SCREENS: Final = (
     Screen("agent-categories", "/agents/{agent}?categories=all"),
     Screen("agent-activity", "/agents/{agent}?view=activity"),
     Screen("agent-versions", "/agents/{agent}?view=versions"),
+    Screen("agent-limits", "/agents/{limited}"),
     Screen("agent-undeclared", "/agents/{undeclared}"),
     Screen("agent-undeclared-activity", "/agents/{undeclared}?view=activity"),
     Screen("agent-one-version", "/agents/{undeclared}?view=versions"),
@@ -113,6 +117,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     talk, calls = conversation(api)
     older, newer = complete_and_failed(api)
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
+    limited = limited_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
     return {
         **Asking(world).all_states(),
@@ -124,6 +129,9 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "grouped": run_pages.grouped(api),
         "handled": run_pages.handled(api),
         "denied": run_pages.denied(api),
+        "limited": limited,
+        "limited_run": limited_run(api, limited),
+        "ended_by_limit": limited_run(api, limited, ended=True),
         "ended_process": run_pages.ended_process(api),
         "cancelled": run_pages.cancelled(api),
         "running": run_pages.running(api),

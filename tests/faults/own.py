@@ -128,7 +128,9 @@ class Program:
                 return f"Dear {name}"
 
         @remit.agent(
-            data_risk=remit.risk(forbids="destroy_data"), quality={"score": {"type": "object"}}
+            data_risk=remit.risk(forbids="destroy_data"),
+            limits=remit.limits(steps=1_000_000),
+            quality={"score": {"type": "object"}},
         )
         def answer(question: str) -> list[object]:
             found: list[object] = [add(1), add(1, other=3), count(["a"], b=1)]

@@ -110,6 +110,7 @@ class HandWritten:
             "outside_any_run": "MCP has no model, nor agents in clients",
             "results_are_the_same": "MCP has no model",
             "refused_decorated": "a client does not see the functions of the server",
+            "limited_decorated": "a client does not see the functions of the server",
         }
     )
 

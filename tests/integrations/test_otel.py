@@ -103,6 +103,8 @@ class PydanticAi:
         "refused_decorated": ANSWERS_ONLY,
         "refused_declared": ANSWERS_ONLY,
         "refused_beneath": ANSWERS_ONLY,
+        "limited_decorated": ANSWERS_ONLY,
+        "limited_declared": ANSWERS_ONLY,
     }
 
     async def run(

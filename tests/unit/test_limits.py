@@ -16,7 +16,16 @@ import remit
 from remit.config import OnViolation, Settings
 from remit.errors import DeclarationError, DeniedError, RunTerminated, Violation
 from remit.testing import isolated
-from tests.inside import Counted, beyond, fields_of, setup, violations_in
+from tests.inside import (
+    Counted,
+    beyond,
+    current_context,
+    fields_of,
+    give_back,
+    reserve,
+    setup,
+    violations_in,
+)
 from tests.subtests import each
 
 PAYS: Final = remit.risk(allows="financial_transactions", forbids="others")
@@ -534,3 +543,51 @@ def test_a_reader_of_a_record_has_the_violation_as_the_policy_made_it() -> None:
 def note(violation: dict[str, Any]) -> dict[str, object]:
     """Return the payload of a step that ran in spite of a violation."""
     return {"$remit": {"violations": [violation]}}
+
+
+def test_a_test_can_assert_how_many_steps_of_a_run_did_something() -> None:
+    """Each run by itself, with the runs inside it."""
+    with isolated() as recorder:
+        for _ in range(3):
+            with free.run():
+                pay()
+        recorder.at_most("financial_transactions", 1)
+        with free.run():
+            pay()
+            with free.run():
+                pay()
+        with pytest.raises(AssertionError, match=r"violated: .* 2 steps of one run did it"):
+            recorder.at_most("financial_transactions", 1)
+
+
+def test_an_assertion_on_a_number_needs_declared_steps() -> None:
+    """A step that says nothing may do it; without any step, the assertion cannot fail."""
+    with isolated() as recorder:
+        with pytest.raises(AssertionError, match="vacuous"):
+            recorder.at_most("financial_transactions", 1)
+        with free.run():
+            undeclared()
+        with pytest.raises(AssertionError, match="undecided"):
+            recorder.at_most("financial_transactions", 1)
+
+
+# The seam of steps that are asked about after they were admitted
+
+
+def test_a_place_is_given_back_once_from_any_thread() -> None:
+    """Another step may take it; a second return has no effect."""
+    counted = (Counted(f"{__name__}:desk", "financial_transactions", 1, "allowed"),)
+    with isolated(on_violation="deny"), desk.run():
+        context = current_context()
+        assert context is not None
+        reservation = reserve(context, counted, force=False)
+        assert reserve(context, counted, force=False).exceeded == counted
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: give_back(reservation), range(64)))
+        assert context.run.feed.counts == {counted[0][:2]: 0}
+        pay()
+        with pytest.raises(DeniedError):
+            pay()
+        give_back(reservation)
+        with pytest.raises(DeniedError):
+            pay()

@@ -233,3 +233,19 @@ def test_changed_fields_and_owners_are_listed() -> None:
         ("days", "integer or null, optional", None, ""),
         ("owner", None, "payments team", ""),
     ]
+
+
+def test_raised_and_dropped_limits_widen() -> None:
+    """Lowered and added ones narrow."""
+    before = {"financial_transactions": 1, "read_data": 5, "steps": 200}
+    after = {"financial_transactions": 2, "destroy_data": 1, "steps": 100}
+    old, new = (of(None, **{"x-remit-limits": limits}) for limits in (before, after))
+
+    listed = [(str(one.group), one.what, one.old.text, one.new.text) for one in changes(old, new)]
+
+    assert listed == [
+        ("widens", "read data a run", "at most 5", "no limit"),
+        ("widens", "financial transactions a run", "at most 1", "at most 2"),
+        ("narrows", "destroy data a run", "no limit", "at most 1"),
+        ("narrows", "steps a run", "at most 200", "at most 100"),
+    ]

@@ -31,6 +31,7 @@ from remit.models.data_risk import Action, Category, DataRisk
 from remit.testing._effects import (
     History,
     Step,
+    at_most_failure,
     check_word,
     effects_failure,
     flow_failure,
@@ -393,6 +394,27 @@ class RecordingSink:
         __tracebackhide__ = True
         check_word("never", word, (*ACTIONS, *CATEGORIES), "an action or category")
         if failure := never_failure(word, self._history()):
+            raise AssertionError(failure)
+
+    def at_most(self, word: Action | Category, times: int) -> None:
+        """Check that in each run at most *times* steps that ran declare *word*; see `effects`.
+
+        Steps of runs that are opened inside another run count for the outer run. Use it to test
+        the limits of `remit.limits`.
+
+        Args:
+            word: An action or data category, as in `remit.risk`.
+            times: How many steps of one run may do it.
+
+        Raises:
+            AssertionError: `violated`: more steps of one run declare *word*. `undecided`: a step
+                that ran does not declare whether *word* applies. `vacuous`: no step ran, or no step
+                can do it.
+            UsageError: If *word* does not exist.
+        """
+        __tracebackhide__ = True
+        check_word("at_most", word, (*ACTIONS, *CATEGORIES), "an action or category")
+        if failure := at_most_failure(word, times, self._history()):
             raise AssertionError(failure)
 
     def only(self, *actions: Action) -> None:

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from remit._policy.leaving import declared_categories
 from remit._policy.limits import Limit, limits_in
+from remit._policy.maxima import KEYWORD, numbers_in
 from remit._policy.words import (
     ACTION,
     ACTIONS,
@@ -60,6 +61,7 @@ Json: TypeAlias = Mapping[str, Any]
 class _Keywords(msgspec.Struct):
     kind: Any = msgspec.field(name="x-remit-kind", default=None)
     owner: Any = msgspec.field(name="x-remit-owner", default=None)
+    limits: Any = msgspec.field(name="x-remit-limits", default=None)
 
 
 _read_keywords: Final = msgspec.json.Decoder(_Keywords | bool).decode
@@ -136,6 +138,11 @@ class Declared(msgspec.Struct, dict=True):
         """The person or team that is responsible for it."""
         owner = self._keywords.owner
         return owner if isinstance(owner, str) and owner.strip() else None
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """By action, or `steps`: how many steps of one run of it may take the action."""
+        return numbers_in({KEYWORD: self._keywords.limits})
 
     @property
     def params(self) -> Json:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, PARAMS, RESULT, UNKNOWN
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
-from remit.errors import Violation
+from remit.errors import AT_MOST, STEPS, Violation
 
 _DOING: Final = {
     "create_data": "creating data",
@@ -53,6 +53,11 @@ def of_one_agent(violations: Sequence[Violation]) -> list[Violation]:
     return [violation for violation in named if violation.agent == named[0].agent]
 
 
+def limit_of(violations: Sequence[Violation]) -> Violation | None:
+    """Return the first violation that is beyond a number of the agent."""
+    return next((violation for violation in violations if violation.limit == AT_MOST), None)
+
+
 def sides_of(
     step: Declared | None, agent: Declared | None, violations: Sequence[Violation]
 ) -> Sides:
@@ -65,6 +70,8 @@ def sides_of(
     """
     by_name = {word.name: word for word in _words(step, agent)}
     violated: list[Word] = []
+    if limit_of(violations) is not None:
+        violations = ()  # both declarations allow the step
     for name in dict.fromkeys(violation.name for violation in violations):
         of_name = [violation for violation in violations if violation.name == name]
         declared = by_name.pop(name)
@@ -79,6 +86,8 @@ def sides_of(
 def summary_of(violation: Violation, *, agent: str) -> str:
     """Return a violation after the name of its step: `may move money, but Desk forbids it`."""
     name = violation.name
+    if violation.limit == AT_MOST:
+        return f"{_beyond(violation)}; {agent} declares at most {violation.number:,}"
     if violation.part == ACTION:
         subject, does, limits = _DOING[name], f"may {VERBS[name]}", "forbids"
     else:
@@ -90,6 +99,9 @@ def summary_of(violation: Violation, *, agent: str) -> str:
 
 def reason_of(violations: Sequence[Violation]) -> str:
     """Return in two sentences how a step violates the words of its agent; empty without any."""
+    limit = limit_of(violations)
+    if limit is not None:
+        return f"It {_beyond(limit)}. The agent declares at most {limit.number:,}."
     names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
         return ""
@@ -107,6 +119,13 @@ def reason_of(violations: Sequence[Violation]) -> str:
     else:
         says = "declares some of this and leaves the rest undeclared"
     return f"The agent {' and '.join(limits)}. The step {says}."
+
+
+def _beyond(violation: Violation) -> str:
+    """Return how a step is beyond a number: `would have been step 2 of this run that may ...`."""
+    would = "may" if violation.word == UNKNOWN else "would"
+    doing = "" if violation.name == STEPS else f" that may {VERBS[violation.name]}"
+    return f"{would} have been step {violation.number + 1:,} of this run{doing}"
 
 
 def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:

@@ -71,6 +71,7 @@ def remit(visit: Visit, subject: Subject) -> Html:
         {
             "own": declared.own and _row(declared.own, short, columns, None, None),
             "rows": rows,
+            "numbers": {} if declared.own is None else declared.own.numbers,
             "actions": ACTIONS,
             "columns": columns,
             "folded": len(CATEGORIES) - len(columns),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
-from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.maxima import COUNTED
+from remit._policy.widening import Effect, of_agent_word, of_number, of_step_word
 from remit._policy.words import (
     ACTION,
     CLASSIFICATION,
@@ -106,6 +107,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
         # A version that does not declare the agent has no limits.
         own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
         listed += _together(_own_words(own, new_own))
+        listed += _numbers(own, new_own)
         listed += _fields(own, new_own)
         listed += _owner(own, new_own)
     groups = list(Group)
@@ -196,6 +198,19 @@ def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
             "its steps may do this" if effect is Effect.WIDENS else "none of its steps may do this"
         )
         yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
+
+
+def _numbers(old: Declared, new: Declared) -> Iterator[Change]:
+    """Yield the changed numbers of the agent: how many steps of a run may take an action."""
+    for name in COUNTED:
+        before, after = old.numbers.get(name), new.numbers.get(name)
+        if before != after:
+            group = _GROUPS[of_number(before, after)]
+            was, is_ = (
+                Said("no limit" if number is None else f"at most {number:,}")
+                for number in (before, after)
+            )
+            yield Change(group, Kind.WORD, old.name, f"{words(name)} a run", was, is_)
 
 
 def _word(

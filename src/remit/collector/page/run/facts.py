@@ -53,6 +53,7 @@ class RunFacts:
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span.
+        denied: Its first denied step.
     """
 
     row: RunRow
@@ -67,6 +68,7 @@ class RunFacts:
     recorded: int | None
     after: str | None
     root: ReadSpan | None
+    denied: ReadSpan | None = None
 
     @cached_property
     def known(self) -> Mapping[str, StepRecord]:
@@ -185,6 +187,33 @@ class RunFacts:
         return self.types.get(step.schema_name) or Declared(step.schema_name)
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """One limit.
+
+    Attributes:
+        name: The action, or `steps`.
+        used: How many steps that take the action ran.
+        undeclared: How many steps ran that do not declare whether they take it.
+        number: The limit.
+    """
+
+    name: str
+    used: int
+    undeclared: int
+    number: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.used >= self.number
+
+    @property
+    def percent(self) -> float:
+        """How much of the limit is used, in percent."""
+        return min(100.0, round(100 * self.used / self.number, 1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -198,6 +227,7 @@ class SpanFacts:
         cancelled: The cancelled ones, if this one failed.
         quality: The quality payloads of the run by name, of a root span that a panel shows.
         call: The model call that a panel shows.
+        gauges: The limits of the run, in the panel of its root and of a step beyond one.
     """
 
     run: RunRow
@@ -211,6 +241,7 @@ class SpanFacts:
     hidden_types: frozenset[str]
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
     call: Conversation | None = None
+    gauges: Sequence[Gauge] = ()
 
     @property
     def declared(self) -> Declared | None:
@@ -358,6 +389,7 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None)),
+        denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
     )
 
 

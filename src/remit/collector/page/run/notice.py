@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit._base.step_names import AGENT
+from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.context import Context
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
@@ -16,6 +17,7 @@ from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_name
 from remit.collector.page.scope import scope_in
+from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
@@ -103,11 +105,34 @@ def _quiet(facts: RunFacts) -> Notice | None:
     row = facts.row
     if facts.is_cancelled:
         return _cancelled(facts)
+    limit = _limit(facts)
+    if limit is not None:
+        return limit
     if row.denied:
         denied = [step for step in facts.steps.values() if step.flags & DENIED]
         names = _counted(facts, denied)
         return Notice("bad", "denied", values={"count": row.denied, "names": names})
     return _handled(facts) if row.handled and row.status == COMPLETE else None
+
+
+def _limit(facts: RunFacts) -> Notice | None:
+    """Return the notice of a run whose first denied step was beyond a limit."""
+    span = facts.denied
+    violations = None if span is None else denied_by(span.result)
+    violation = limit_of(violations or ())
+    if span is None or violation is None:
+        return None
+    step = facts.known[span.row.id]
+    return Notice(
+        "warn",
+        "limit",
+        step=facts.name(step),
+        values={
+            "violation": violation,
+            "ended": facts.result.get("status") == TERMINATED,
+            "denied": facts.row.denied,
+        },
+    )
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:

@@ -26,6 +26,7 @@ from remit.collector.page.run.facts import (
     run_facts,
     span_facts,
 )
+from remit.collector.page.run.limits import gauges_of
 from remit.collector.page.run.model_calls import shown_in_panel
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
@@ -153,6 +154,7 @@ def for_panel(
             for name, payload in run["quality_payloads"].items()
         }
         facts = replace(facts, quality=quality)
+    facts = replace(facts, gauges=gauges_of(rows, facts))
     if facts.run.erased_at is not None or (facts.hidden.values and not opened):
         return facts
     span = facts.span.listed
