@@ -15,6 +15,7 @@ from remit._declare.inference import Side, effective, inferred, places_of
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
+from remit._policy.asks import ASKED
 from remit._policy.limits import Ceiling, Ceilings, under, verdict
 from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (
@@ -116,6 +117,7 @@ def _words_in(risk: DataRisk | None) -> Json:
         part: {name: word for name, word in members[member].items() if word != UNKNOWN}
         for part, (member, _) in PARTS.items()
     }
+    words[ACTIONS] |= dict.fromkeys(risk.asks, ASKED)
     return {part: declared for part, declared in words.items() if declared}
 
 
@@ -196,7 +198,7 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     emit()
     emit("  under deny")
     _row("allowed", [named(under_deny["allowed"])])
-    for label in ("undeclared", "denied"):
+    for label in ("asked", "undeclared", "denied"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
     _row(
