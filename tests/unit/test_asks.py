@@ -574,9 +574,13 @@ def test_a_step_of_the_approver_that_would_ask_is_refused_and_others_run() -> No
 def test_a_run_that_is_terminated_while_the_person_decides_runs_nothing() -> None:
     """The step is judged again after the answer."""
 
+    @remit.span_type(data_risk=remit.risk(allows="financial_transactions", forbids="others"))
+    def send() -> None:
+        BODIES.append("sent")
+
     @remit.agent(data_risk=remit.risk(forbids="destroy_data", allows="read_data", asks="others"))
     def strict() -> None:
-        pay()
+        send()
 
     @remit.span_type(data_risk=remit.risk(allows="destroy_data"))
     def wipe() -> None:

@@ -136,9 +136,10 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
 
 
 def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
-    """Each step but the agent is in one of three lists; a refused step brings in nothing."""
+    """Each step but the agent is in one of four lists; a refused step brings in nothing."""
     assert report["under_deny"] == {
         "allowed": [],
+        "asked": {},
         "undeclared": {
             "find": ["destroy_data", "minors_data"],
             "think": ["destroy_data", "minors_data"],

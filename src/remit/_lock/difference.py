@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 from msgspec import Struct
 
 from remit._declare.risk import OTHERS
+from remit._policy.asks import ASKED
 from remit._policy.leaving import Leaves
 from remit._policy.widening import Effect, of_agent_word, of_number, of_step_word
 from remit._policy.words import (
@@ -35,6 +36,7 @@ class RiskWords(TypedDict, total=False):
 
     allows: list[str]
     forbids: list[str]
+    asks: list[str]
     takes: list[str]
     gives: list[str]
     excludes: list[str]
@@ -47,9 +49,10 @@ class RiskWords(TypedDict, total=False):
 
 
 class AgentSteps(TypedDict, total=False):
-    """The steps of an agent: those it may take, those with undeclared words, those denied."""
+    """The steps of an agent: those it may take, those asked about, undeclared, and denied ones."""
 
     allowed: list[str]
+    asked: dict[str, list[str]]
     undeclared: dict[str, list[str]]
     denied: dict[str, list[str]]
 
@@ -139,7 +142,7 @@ WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
 """Ways in which a category leaves by a step, in ascending order; None for not at all."""
-_STATES: Final = ("denied", "undeclared", "allowed")
+_STATES: Final = ("denied", "undeclared", "asked", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
 REDACTED: Final = 2
@@ -273,9 +276,11 @@ def words(risk: RiskWords | None) -> dict[tuple[What, str], str]:
         What.RESULT: risk.get("classification_result", classification),
     }
     return (
-        _limits(What.ACTION, "disallowed", risk.get("forbids", []), ACTIONS)
+        _limits(What.ACTION, ASKED, risk.get("asks", []), ACTIONS)
+        | _limits(What.ACTION, "disallowed", risk.get("forbids", []), ACTIONS)
         | _limits(What.PARAMS, "excluded", excludes, CATEGORIES)
         | _limits(What.RESULT, "excluded", excludes_result, CATEGORIES)
+        | {(What.ACTION, name): ASKED for name in risk.get("asks", []) if name != OTHERS}
         | {(What.ACTION, name): "allowed" for name in risk.get("allows", [])}
         | {(What.PARAMS, name): "included" for name in risk.get("takes", [])}
         | {(What.RESULT, name): "included" for name in risk.get("gives", [])}
@@ -360,6 +365,7 @@ def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
     return (
         {step: {"denied": names} for step, names in steps.get("denied", {}).items()}
         | {step: {"undeclared": names} for step, names in steps.get("undeclared", {}).items()}
+        | {step: {"asked": names} for step, names in steps.get("asked", {}).items()}
         | {step: {"allowed": []} for step in steps.get("allowed", [])}
     )
 

@@ -34,20 +34,23 @@ FAULT: Final = "it could not be asked about because of a fault inside remit"
 NO_REASON: Final = "the approver refused it"
 
 
-def asked_violations(
-    asks: Iterable[str], step: str, words: Words, agent: str, *, strict: bool
-) -> Iterator[Violation]:
-    """Yield a violation for each action in *asks* for which a step with *words* needs a yes.
+def asked_words(asks: Iterable[str], words: Words, *, strict: bool) -> tuple[str, ...]:
+    """Return the actions in *asks* for which a step with *words* needs a person's yes.
 
     If *strict*, as with `deny` and `terminate`, an undeclared action needs a yes as well.
     """
-    for name in asks:
+    needed = ASKED_BY if strict else ASKED_BY[:1]
+    return tuple(name for name in asks if word_of(words, ACTION, name) in needed)
+
+
+def asked_violations(
+    asks: Iterable[str], step: str, words: Words, agent: str, *, strict: bool
+) -> Iterator[Violation]:
+    """Yield a violation for each of `asked_words`."""
+    for name in asked_words(asks, words, strict=strict):
         word = word_of(words, ACTION, name)
-        if word == "allowed" or (strict and word == UNKNOWN):
-            sentence = (
-                f"{name}: {step} declares {word}, and the agent {agent} asks a person about it"
-            )
-            yield Violation(sentence, ACTION, name, word, agent, ASKED)
+        sentence = f"{name}: {step} declares {word}, and the agent {agent} asks a person about it"
+        yield Violation(sentence, ACTION, name, word, agent, ASKED)
 
 
 def unasked(violation: Violation) -> Violation:

@@ -210,17 +210,18 @@ class _Reader:
         elif is_one_of(cls, bytes, bytearray, memoryview):
             self._bytes(cls, value)
         elif is_one_of(cls, dict):
-            items = snapshot(dict.items(value), self._left + 1)
+            items = self._items(path, value, dict.items(value), dict.__len__(value))
             self._members(b"{", path, cls, [part for item in items for part in item], depth)
             self._attributes(path, value, cls, depth)
         elif is_one_of(cls, list, tuple, deque):
             base: Any = next(each for each in (list, tuple, deque) if is_one_of(cls, each))
-            items = snapshot(base.__iter__(value), self._left + 1)
+            items = self._items(path, value, base.__iter__(value), base.__len__(value))
             self._members(b"[", path, cls, items, depth)
             self._attributes(path, value, cls, depth)
         elif is_one_of(cls, set, frozenset):
             base = set if is_one_of(cls, set) else frozenset
-            self._unordered(path, cls, snapshot(base.__iter__(value), self._left + 1), depth)
+            items = self._items(path, value, base.__iter__(value), base.__len__(value))
+            self._unordered(path, cls, items, depth)
         elif ("numpy", "ndarray") in classes_of(cls) and not value.dtype.hasobject:
             self._tag(b"a", cls)
             self.text(f"{value.dtype.str}{value.shape}")
@@ -230,6 +231,17 @@ class _Reader:
             self._attributes(path, value, cls, depth)
         else:
             self.leave_out(path, value)
+
+    def _items(self, path: str, value: object, items: Iterable[Any], size: int) -> tuple[Any, ...]:
+        """Return the items of a container; if there are too many, it is listed and some are left.
+
+        Its items may also change in another thread, and then there are none.
+        """
+        read_items = snapshot(items, self._left + 1)
+        self.hash.update(b"#%d:" % size)
+        if len(read_items) < size:
+            self.leave_out(path, value)
+        return read_items
 
     def _scalar(self, path: str, value: Any, cls: type, depth: int) -> None:
         """Read a value of a subclass of a builtin scalar, and its attributes."""

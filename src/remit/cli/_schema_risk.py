@@ -16,7 +16,8 @@ from remit._declare.limits import ceiling_of
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
-from remit._policy.limits import Ceilings, under, verdict
+from remit._policy.asks import ASKED
+from remit._policy.limits import Ceiling, Ceilings, under, verdict
 from remit._policy.maxima import maxima_of
 from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (
@@ -120,6 +121,7 @@ def _words_in(risk: DataRisk | None) -> Json:
         part: {name: word for name, word in members[member].items() if word != UNKNOWN}
         for part, (member, _) in PARTS.items()
     }
+    words[ACTIONS] |= dict.fromkeys(risk.asks, ASKED)
     return {part: declared for part, declared in words.items() if declared}
 
 
@@ -209,7 +211,7 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     emit()
     emit("  under deny")
     _row("allowed", [named(under_deny["allowed"])])
-    for label in ("undeclared", "denied"):
+    for label in ("asked", "undeclared", "denied"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
     _row(
