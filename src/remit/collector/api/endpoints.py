@@ -70,10 +70,12 @@ from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
 from remit.models.remit_api import (
+    AgentForIdentify,
     ChangeList,
     CollisionList,
     CostList,
     CountList,
+    IdentifiedAgent,
     RedactedList,
     RunList,
     SpanList,
@@ -82,7 +84,7 @@ from remit.models.risk import Risk
 from remit.models.routes import Route
 
 PREFIX: Final = routes.API
-OWN_PREFIX: Final = "/api/remit/v1"
+OWN_PREFIX: Final = routes.OWN_API
 """Prefix of remit's own endpoints, which a bulk request cannot have."""
 PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
@@ -484,6 +486,19 @@ ENDPOINTS: Final = (
     _list("/collisions", collisions.list_collisions, CollisionList, collisions.CollisionsQuery),
     _list("/redacted", lists.count_redacted, RedactedList, lists.RedactedQuery),
     _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
+    Endpoint(
+        "POST",
+        routes.IDENTIFY_AGENT,
+        "remit/agents/identify",
+        agents.identify,
+        IdentifiedAgent,
+        _plain,
+        AgentForIdentify,
+        bare=True,
+        writes=True,
+        records=True,
+        prefix=OWN_PREFIX,
+    ),
     Endpoint(
         "POST",
         "/erasures",
