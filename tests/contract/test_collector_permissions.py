@@ -31,6 +31,7 @@ PERMITTED: Final = {
         bulk agents/create agent_instances/register agent_instances/start agent_instances/finish
         agent_instances/record_quality agent_instances/update agent_spans/create agent_spans/finish
         remit/asks/create remit/asks/withdraw remit/seals/use
+        remit/agents/identify
     """,
     "read": """
         agent_instances/list agent_instances/risk agent_instances/agent_context agent_spans/list

@@ -356,6 +356,10 @@ ROWS: Final = [
     Row("GET //api/remit/v1/changes?run_id=<agent_instance 1>&after=0-0"),
     Row("GET //api/remit/v1/costs?agent_id=<agent 1>&by=model"),
     Row("GET //api/remit/v1/collisions?agent_id=<agent 1>"),
+    Row(
+        "POST //api/remit/v1/agents/identify",
+        fields={"external_identifier": "shop/unknown", "agent_schema_version": {}},
+    ),
     Row("GET //api/remit/v1/redacted?agent_id=<agent 1>"),
     Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
     Row(

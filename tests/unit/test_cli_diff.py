@@ -393,7 +393,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         ],
     ),
     "how the lock was made": (
-        lambda lock: lock.update(made_with={}, modules=["desk", "other"]),
+        lambda lock: lock.update(made_with={}, modules=["desk", "other"], project="shop"),
         [],
     ),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Hashable, Mapping
-from typing import Any, Final, cast, get_args
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast, get_args
 from weakref import WeakKeyDictionary
 
 from remit._base.frames import caller
@@ -22,7 +23,7 @@ from remit._declare.registry import (
 )
 from remit._declare.risk import check_asks_nothing, coerce, redacting
 from remit._decorators.agent import AgentRuns
-from remit._decorators.checks import checked_name
+from remit._decorators.checks import check_texts, checked_name
 from remit._decorators.span_type import recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
@@ -169,6 +170,56 @@ def _place_at(function: Any, place: str) -> None:
     function.__code__ = function.__code__.replace(**code)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentIdentity:
+    """Identifies the agents of one object of an integration, such as a callback handler.
+
+    A named agent is identified by the framework and its name. An unnamed agent is identified by the
+    module that made the object, because the unnamed agents of all programs have the same name.
+
+    Attributes:
+        framework: The prefix of the identifiers of named agents: `langchain` for
+            `langchain.agents:desk`.
+        unnamed: The name that the framework gives to an agent without a name; "" if all agents
+            have names.
+        module: The module that made the object.
+        place: File and line of the call that made the object.
+        agent_id: As in `remit.agent`, like the next one.
+    """
+
+    framework: str
+    unnamed: str
+    module: str
+    place: str
+    agent_id: str | None = None
+    external_identifier: str | None = None
+
+    @classmethod
+    def of_caller(
+        cls,
+        framework: str,
+        unnamed: str = "",
+        *,
+        where: str,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
+    ) -> Self:
+        """Return the identity for an object that the caller of remit makes.
+
+        Raises:
+            DeclarationError: An identifier is not a text. The message begins with *where*.
+        """
+        check_texts(where, agent_id=agent_id, external_identifier=external_identifier)
+        place = caller() or UNKNOWN_PLACE
+        return cls(framework, unnamed, module_of_caller(), place, agent_id, external_identifier)
+
+    def of(self, name: str) -> str:
+        """Return the identifier of the agent *name* in this process."""
+        if name == self.unnamed:
+            return f"{self.module}:{name}"
+        return f"{self.framework}.agents:{name}"
+
+
 def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     identifier: str,
     *,
@@ -178,25 +229,26 @@ def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     data_risk: DataRisk | Mapping[str, object] | None = None,
     limits: Limits | None = None,
     span_types: tuple[object, ...] = (),
-    place: str | None = None,
+    identity: AgentIdentity | None = None,
 ) -> AgentRuns:
     """Declare an agent without a function; the returned object opens its runs.
 
     An equal declaration returns the same object. *identifier* is `module:name`, by which a server
-    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
-    registration includes the steps of the caller's program.
+    recognises it; *identity* is that of the integration's object, by default without ids and of the
+    caller's module; the other arguments are those of `remit.agent`. The registration includes the
+    steps of the program that made the object.
 
     Raises:
         DeclarationError: The data risk or the limits are wrong.
     """
     where = f"the agent {identifier}"
     risk, numbers = coerce(data_risk, where), check_limits(limits, where)
-    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
+    identity = identity or AgentIdentity.of_caller("", where=identifier)
 
     def make() -> AgentType:
         def answer(inputs: object) -> object: ...
 
-        _place_at(answer, declared_at)
+        _place_at(answer, identity.place)
         answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
         span_type = SpanType(
             answer,
@@ -205,13 +257,23 @@ def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
             explicit_name=identifier,
             data_risk=risk,
             description=description,
-            declared_in=module,
+            declared_in=identity.module,
             limits=numbers,
             of_adapter="agent",
         )
-        return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
+        return AgentType(
+            span_type,
+            explicit_name=name,
+            version=version,
+            agent_id=identity.agent_id,
+            given_identifier=identity.external_identifier,
+            span_types=span_types,
+        )
 
-    content = (identifier, name, description, version, _comparable(risk), numbers, span_types)
+    ids = (identity.module, identity.agent_id, identity.external_identifier)
+    content = (
+        identifier, *ids, name, description, version, _comparable(risk), numbers, span_types,
+    )  # fmt: skip
     declared = process.registry().add_of_adapter(content, make, lasting=_in_module_body())
     runs = _agents.get(declared)
     if runs is None:

@@ -202,7 +202,11 @@ class SpanType:
     @_Cached
     def source_roots(self) -> frozenset[str]:
         """The source roots of the modules where the function is defined and decorated."""
-        homes = ((self.declared_in, UNKNOWN_FILE), (self.module, self.file))
+        homes = (
+            ((self.declared_in, self.file),)
+            if self.of_adapter  # its file is that of the call of the integration
+            else ((self.declared_in, UNKNOWN_FILE), (self.module, self.file))
+        )
         roots = [attempt(partial(_source_root, *home)) for home in homes]
         # Without symbolic links: Python follows them in the path of a script, not in `__file__`.
         # An exception says that the current folder is gone.
@@ -329,7 +333,8 @@ class AgentType:
         It may take 50 ms to find, so that delivery asks for it on its own thread.
         """
         own = self.span_type
-        module, file = (own.declared_in, UNKNOWN_FILE) if own.of_adapter else (own.module, own.file)
+        # The file is needed after the end of a script, when `__main__` has none.
+        module, file = own.declared_in if own.of_adapter else own.module, own.file
         root = attempt(lambda: _source_root(module, file))
         imported = getattr(sys.modules.get(module), "__file__", None)
         return project_at(root if isinstance(root, str) else None, str(imported or file))
@@ -358,12 +363,15 @@ class AgentType:
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the registration of the agent includes *span_type*.
 
-        It includes the steps of the agent's top-level package and those of adapters. It
-        also includes what `span_types` names; if it names nothing, the steps of all modules that
-        have the source root of the agent's module.
+        It includes the steps of the agent's top-level package and those of adapters, but no other
+        agent of a framework. It also includes what `span_types` names; if it names nothing, the
+        steps of all modules that have the source root of the agent's module.
         """
-        top = self.span_type.module.partition(".")[0]
-        if span_type.of_adapter == "step" or span_type.is_within(top):
+        if span_type.of_adapter:
+            # No span has the type of a framework's agent. A framework declares it at its first run,
+            # so that it would change the registrations of the program's other agents.
+            return span_type.of_adapter == "step"
+        if span_type.is_within(self.span_type.module.partition(".")[0]):
             return True
         if not self.span_types:
             return not self.source_roots.isdisjoint(span_type.source_roots)

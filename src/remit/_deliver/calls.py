@@ -39,6 +39,7 @@ from remit.client.endpoints.table import (
     START_INSTANCE,
 )
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
+from remit.models.routes import IDENTIFY_AGENT, OWN_API
 
 T = TypeVar("T")
 
@@ -231,6 +232,10 @@ class _AgentAnswer(msgspec.Struct):
     details: Agent
 
 
+class _IdentifiedAnswer(msgspec.Struct):
+    agent: Agent | None = None
+
+
 class _SchemaVersion(msgspec.Struct):
     external_identifier: str
 
@@ -359,6 +364,20 @@ def find_agent(identifier: str) -> Call[Agent]:
     return SHOW_AGENT.raw(read=_agent, query=query)
 
 
+def identify_agent(registration: Registration) -> Call[Agent | None]:
+    """Return the call that finds the agent of an identifier with a project.
+
+    remit's collector gives the identifier to the agent without the project if their programs agree.
+    """
+    body = _encode(
+        {
+            "external_identifier": registration.external_identifier,
+            "agent_schema_version": Raw(registration.schema),
+        }
+    )
+    return Call("POST", OWN_API + IDENTIFY_AGENT, _identified, body)
+
+
 def create_agent(registration: Registration) -> Call[Agent]:
     """Return the call that creates an agent; equal agents have equal idempotency keys."""
     name = registration.external_identifier
@@ -381,6 +400,7 @@ def _body(**fields: object) -> bytes:
 _read_instance: Final = lenient(_InstanceAnswer)
 _read_bulk: Final = lenient(_BulkAnswer)
 _read_agent: Final = lenient(_AgentAnswer)
+_read_identified: Final = lenient(_IdentifiedAnswer)
 _read_any: Final = lenient(_AnyAnswer)
 
 
@@ -408,6 +428,10 @@ def _instances(body: bytes) -> Instances:
 
 def _agent(body: bytes) -> Agent:
     return _read_agent(body).details
+
+
+def _identified(body: bytes) -> Agent | None:
+    return _read_identified(body).agent
 
 
 def _nothing(body: bytes) -> None:

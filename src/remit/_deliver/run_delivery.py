@@ -516,18 +516,13 @@ class RunRegistrar:
         """Return the id of the agent of a registration, for a server that needs it."""
         name, bare = registration.external_identifier, registration.bare_identifier
         find = calls.find_agent(name)
-        # An agent that was created without the project keeps its runs.
-        known_as = dict.fromkeys(filter(None, (name, bare)))
         try:
             if name not in self._unknown:
-                for identifier in known_as:
-                    try:
-                        return self._client.call(calls.find_agent(identifier)).id
-                    except ApiError as error:
-                        # Also a 404 without an error code: the registration was answered, so the
-                        # URL is right.
-                        if error.status != HTTPStatus.NOT_FOUND:
-                            raise
+                known_id = self._find_agent(name)
+                if known_id is None and bare:
+                    known_id = self._find_without_project(registration)
+                if known_id is not None:
+                    return known_id
                 self._unknown.add(name)
             try:
                 return self._client.call(calls.create_agent(registration)).id
@@ -541,6 +536,26 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
+
+    def _find_agent(self, identifier: str) -> str | None:
+        try:
+            return self._client.call(calls.find_agent(identifier)).id
+        except ApiError as error:
+            # Also a 404 without an error code: the registration was answered, so the URL is right.
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+
+    def _find_without_project(self, registration: Registration) -> str | None:
+        """Return the id of an agent that was created without the project, which keeps its runs.
+
+        remit's collector decides whether it is the same program. Other servers do not compare.
+        """
+        try:
+            agent = self._client.call(calls.identify_agent(registration))
+        except (RejectedError, UnauthorizedError, ContractError):
+            return self._find_agent(registration.bare_identifier)
+        return None if agent is None else agent.id
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
         """Count a run that the server records as another agent's; log it once for each agent.

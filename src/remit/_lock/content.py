@@ -31,14 +31,16 @@ def lock_of(
     *,
     other_agents: Iterable[str] = (),
     modules: Iterable[str] = (),
+    projects: Iterable[str | None] = (),
     made_with: Mapping[str, str] | None = None,
 ) -> Json:
     """Return the lock of some agents.
 
     *schema_versions* has by agent the `agent_schema_version` of its registration. The later of two
     span types of one name counts. *other_agents* are not in the lock, but may be steps of those
-    that are.
+    that are. *projects* are those of the agents.
     """
+    project = ", ".join(sorted(set(filter(None, projects))))
     known = {*schema_versions, *other_agents}
     agents: Json = {}
     steps: Json = {}
@@ -54,6 +56,7 @@ def lock_of(
         "remit_lock": FORMAT,
         **({} if made_with is None else {"made_with": dict(made_with)}),
         "modules": sorted(set(modules)),
+        **({"project": project} if project else {}),
         "agents": agents,
         "steps": steps,
     }

@@ -82,6 +82,7 @@ class Lock(TypedDict):
     remit_lock: int
     made_with: NotRequired[dict[str, str]]
     modules: NotRequired[list[str]]
+    project: NotRequired[str]
     agents: dict[str, AgentEntry]
     steps: dict[str, StepEntry]
 
@@ -153,7 +154,7 @@ _REDACTION: Final = re.compile(r", (?=redacted|off: )")
 def changes(old: Lock, new: Lock) -> list[Change]:
     """Return all differences between two locks, agents first; empty if there is none.
 
-    Differences of `made_with` and `modules` are left out: they say how a lock was made.
+    Differences of `made_with`, `modules` and `project` are left out: they say how a lock was made.
     """
     own = [
         *_presence(old, new),
@@ -244,7 +245,7 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
 def _other_changes(old: Lock, new: Lock) -> Iterator[Change]:
     """Yield other changes than those of agents and steps."""
     for key in _differing(old, new):
-        if key not in {"made_with", "modules", "agents", "steps"}:
+        if key not in {"made_with", "modules", "project", "agents", "steps"}:
             yield _reported(Kind.LOCK, "", What.OTHER, key, old, new)
 
 

@@ -96,8 +96,8 @@ class Runtime:
         self.started = False
         self._exit: Deadline | None = None
         self._clock = clock or SystemClock()
-        # By identifier: version of the declarations, the reference, and a copy of them.
-        self._agents: dict[str, tuple[int, AgentRef, Registry]] = {}
+        # By identifier: version of the declarations, the agent, its reference, and a copy of them.
+        self._agents: dict[str, tuple[int, AgentType, AgentRef, Registry]] = {}
         # Version of the declarations, and agent and span type of steps that it does not register.
         self._unregistered: tuple[int, set[tuple[str, str]]] = (-1, set())
         self._ceilings: tuple[int, Ceilings] | None = None
@@ -301,9 +301,12 @@ class Runtime:
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
         declared = registry()
-        version, ref, _ = self._agents.get(agent.external_identifier, (None, None, None))
-        if ref is not None and version == declared.version:
-            return ref
+        known_ref = self._agents.get(agent.external_identifier)
+        if known_ref is not None:
+            version, referred, ref, _ = known_ref
+            # Two handlers of a framework may give ids of their own to agents of one name.
+            if version == declared.version and (referred is agent or referred.repeats(agent)):
+                return ref
         local = self.mode == "local" and self.delivery is not None
         # A copy, because later declarations belong to the registration of the next run.
         known = declared.copy()
@@ -319,7 +322,7 @@ class Runtime:
             cache(lambda: Qualities(agent, redact=REDACT).errors),
             lambda: plan_of(agent.span_type).error_rule,
         )
-        self._agents[agent.external_identifier] = (declared.version, ref, known)
+        self._agents[agent.external_identifier] = (declared.version, agent, ref, known)
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
@@ -366,8 +369,8 @@ class Runtime:
                 self._unregistered = (registry().version, unregistered := set())
             unregistered.add((agent, name))
             return False
-        _, _, known = self._agents.get(agent, (0, None, None))
-        if known is not None and known.span_type(name) is None:
+        registered_from = self._agents.get(agent)
+        if registered_from is not None and registered_from[-1].span_type(name) is None:
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are still "
                 "sent, and the next run registers it",

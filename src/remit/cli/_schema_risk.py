@@ -17,7 +17,7 @@ from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
 from remit._policy.asks import ASKED
-from remit._policy.limits import Ceiling, Ceilings, under, verdict
+from remit._policy.limits import Ceilings, under, verdict
 from remit._policy.maxima import maxima_of
 from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (

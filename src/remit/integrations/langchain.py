@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     declare,
     declare_agent,
@@ -86,7 +87,10 @@ FIRST: Final = "seq:step:1"
 """Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
-IDENTIFIER: Final = "langchain.agents:"
+FRAMEWORK: Final = "langchain"
+IDENTIFIER: Final = f"{FRAMEWORK}.agents:"
+UNNAMED: Final = "LangGraph"
+"""Name of a graph or agent without one."""
 AGENT: Final = declare(f"{PREFIX}agent", "agent")
 CHAIN: Final = declare(f"{PREFIX}chain", "agent")
 LLM: Final = declare(f"{PREFIX}llm", "llm")
@@ -169,7 +173,8 @@ class RemitHandler(GraphCallbackHandler):
     """A callback handler that records agents, graphs, models, retrievers and tools.
 
     Pass it in `callbacks=`. Outside any run, the outermost agent opens a run of the agent
-    `langchain.agents:<its name>`. If there are several handlers, each event is still recorded only
+    `langchain.agents:<its name>`. An agent without a name belongs to the module that made the
+    handler: `payments:LangGraph`. If there are several handlers, each event is still recorded only
     once.
 
     Attributes:
@@ -186,6 +191,8 @@ class RemitHandler(GraphCallbackHandler):
         remits: Mapping[str, Risk] | None = None,
         capture_messages: CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Check the arguments.
 
@@ -196,6 +203,9 @@ class RemitHandler(GraphCallbackHandler):
                 messages that the previous call under the same parent did not contain, `all` records
                 all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this handler opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong.
@@ -208,7 +218,13 @@ class RemitHandler(GraphCallbackHandler):
         history = _llm.history(where, capture_messages, capture_reasoning)
         self._capture: Final = history.capture
         self._history: Final = _histories.setdefault((history.capture, history.reasoning), history)
-        self._place: Final = caller()
+        self._identity: Final = AgentIdentity.of_caller(
+            FRAMEWORK,
+            UNNAMED,
+            where=where,
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
             for name, risk in risks_by_name(remits, f"{where}: remits", "agents").items()
@@ -221,11 +237,16 @@ class RemitHandler(GraphCallbackHandler):
             isinstance(other, RemitHandler)
             and self._history is other._history
             and self._remits == other._remits
+            and self._ids == other._ids
         )
 
     def __hash__(self) -> int:
         """Return the hash of the compared fields."""
-        return hash((id(self._history), *sorted(self._remits)))
+        return hash((id(self._history), self._ids, *sorted(self._remits)))
+
+    @property
+    def _ids(self) -> tuple[str | None, str | None]:
+        return self._identity.agent_id, self._identity.external_identifier
 
     def _opened_for(self, name: str) -> AgentRuns:
         """Return the runs of an outermost agent.
@@ -242,7 +263,8 @@ class RemitHandler(GraphCallbackHandler):
         return self._runs.get(name) or self._runs_of(name)
 
     def _runs_of(self, name: str, risk: Risk | None = None) -> AgentRuns:
-        return declare_agent(f"{IDENTIFIER}{name}", name=name, data_risk=risk, place=self._place)
+        identity = self._identity
+        return declare_agent(identity.of(name), name=name, data_risk=risk, identity=identity)
 
     # Chains and agents
 
@@ -308,7 +330,7 @@ class RemitHandler(GraphCallbackHandler):
         if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
-        is_graph = FIRST in tags or parent_run_id is None or name == "LangGraph"
+        is_graph = FIRST in tags or parent_run_id is None or name == UNNAMED
         return AGENT if is_graph else CHAIN
 
     @guarded("the end of a chain of LangChain")
@@ -495,7 +517,9 @@ class RemitHandler(GraphCallbackHandler):
             if call.span is not None:
                 _table.alias(run_id, call)
             return
-        recorder = _declared(name, description=fields.get("description") or None, place=self._place)
+        recorder = _declared(
+            name, description=fields.get("description") or None, place=self._identity.place
+        )
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
         _start(run_id, parent_run_id, recorder, payload)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     declarations,
     declare,
@@ -372,6 +373,8 @@ class Recorded(Extension):
         data_risk: DataRisk | Mapping[str, object] | None = None,
         risks: Risks | None = None,
         idle_s: float = 600.0,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Declare the agent.
 
@@ -380,6 +383,9 @@ class Recorded(Extension):
             data_risk: The server's remit, which limits what its tools may do.
             risks: Risk declarations for tools, by name. They replace the tools' annotations.
             idle_s: Number of seconds without a call after which a trace's run ends.
+            agent_id: ID of the agent on the server. It overrides *external_identifier* and the
+                setting `agent_id`.
+            external_identifier: Identifier by which the server finds the agent.
 
         Raises:
             DeclarationError: If an argument is wrong. Calls raise the same error if *risks*
@@ -388,12 +394,11 @@ class Recorded(Extension):
         missing = _llm.lacks(Extension, "intercept_tool_call")
         _llm.check_relied_on("Recorded", "mcp", missing)
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
+        identity = AgentIdentity.of_caller(
+            "mcp", where="Recorded", agent_id=agent_id, external_identifier=external_identifier
+        )
         self._declared = partial(
-            declare_agent,
-            f"mcp.agents:{name}",
-            name=name,
-            data_risk=data_risk,
-            place=caller(),
+            declare_agent, identity.of(name), name=name, data_risk=data_risk, identity=identity
         )
         self._agent = self._declared()
         self._runs: SessionTable[object] = SessionTable(idle_s)

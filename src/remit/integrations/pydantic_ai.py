@@ -25,6 +25,7 @@ from weakref import WeakKeyDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declarations,
@@ -35,7 +36,6 @@ from remit._adapters.declare import (
     step_of,
 )
 from remit._adapters.spans import ManualSpan, Status
-from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -161,6 +161,8 @@ class Remit(AbstractCapability[Any]):
         data_risk: DataRisk | None = None,
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Take the declarations of an agent.
 
@@ -171,16 +173,25 @@ class Remit(AbstractCapability[Any]):
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this object opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong. A run of the agent raises the same error if a
                 name in *risks* is not a tool of the agent.
         """
         _llm.check_relied_on("Remit", PACKAGE, _llm.lacks(AbstractCapability, *HOOKS))
-        place = caller()
-        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
+        identity = AgentIdentity.of_caller(
+            "pydantic-ai",
+            UNNAMED,
+            where="Remit",
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
+        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, identity.place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
-        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, place)
+        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, identity)
         self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
     @classmethod
@@ -369,13 +380,15 @@ class _Declared:
 
     Attributes:
         remits: The remits of the agent; the first is registered, and all hold.
-        place: File and line that messages name.
+        identity: That of the capability, for the agents that it declares.
     """
 
-    def __init__(self, risks: Mapping[str, DataRisk], remits: _Remits, place: str | None) -> None:
+    def __init__(
+        self, risks: Mapping[str, DataRisk], remits: _Remits, identity: AgentIdentity
+    ) -> None:
         self.risks = risks
         self.remits = remits
-        self.place = place
+        self.identity = identity
         self.outputs: Sequence[Callable[..., object]] = ()
         self._checked = False
         self._forget()
@@ -388,12 +401,12 @@ class _Declared:
 
     def fresh(self) -> _Declared:
         """Return the same for another agent."""
-        return _Declared(self.risks, self.remits, self.place)
+        return _Declared(self.risks, self.remits, self.identity)
 
     def over(self, other: _Declared) -> _Declared:
         """Return the declarations of both; for a tool in both, these count."""
         added = tuple(each for each in other.remits if each not in self.remits)
-        merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.place)
+        merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.identity)
         merged.outputs = self.outputs or other.outputs
         return merged
 
@@ -408,12 +421,12 @@ class _Declared:
     def _agent(self, name: str) -> _Agent:
         known = self._agents.get(name)
         if known is None:
-            identifier, (risk, *more) = f"pydantic-ai.agents:{name}", self.remits or (None,)
+            identifier, (risk, *more) = self.identity.of(name), self.remits or (None,)
             runs = declare_agent(
                 identifier,
                 name=name,
                 data_risk=risk and risk[0],
-                place=self.place,
+                identity=self.identity,
             )
             ceilings = [
                 ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
@@ -462,7 +475,7 @@ class _Declared:
                 params=tool.parameters_json_schema,
                 description=tool.description,
                 data_risk=self.risks.get(name),
-                place=self.place,
+                place=self.identity.place,
             )
             known = self._tools[name] = (content, recorder)
         return known[1]
@@ -485,7 +498,7 @@ class _Declared:
             params=None if definition is None else definition.parameters_json_schema,
             description=None if definition is None else definition.description,
             data_risk=self.risks.get(name),
-            place=self.place,
+            place=self.identity.place,
         )
 
     def check(self, names: set[str] | None) -> None:
@@ -500,7 +513,8 @@ class _Declared:
         unknown = sorted(self.risks.keys() - known)
         if unknown:
             raise DeclarationError(
-                f"Remit at {self.place}: risks names {', '.join(map(describe_value, unknown))}; "
+                f"Remit at {self.identity.place}: risks names "
+                f"{', '.join(map(describe_value, unknown))}; "
                 f"expected names of tools, which are {', '.join(sorted(known)) or 'none'}"
             )
         self._checked = True

@@ -6,7 +6,12 @@ from typing import Literal, TypeAlias
 from pydantic import ConfigDict, Field
 
 from remit.models._types import WireModel
-from remit.models.agent_instance import AgentInstance, RegisteredAgent
+from remit.models.agent import Agent
+from remit.models.agent_instance import (
+    AgentInstance,
+    AgentSchemaVersionForRegister,
+    RegisteredAgent,
+)
 from remit.models.agent_span import AgentSpan
 
 Flag: TypeAlias = Literal[
@@ -300,3 +305,21 @@ class ChangeList(WireModel):
     """The runs in their current state."""
     cursor: str
     """Value of `after` for the next request."""
+
+
+class AgentForIdentify(WireModel):
+    """An agent to find by its identifier, with the declarations of its program."""
+
+    external_identifier: str
+    """The identifier, such as `shop/main:answer`."""
+    agent_schema_version: AgentSchemaVersionForRegister
+    """The schema version that the program registers."""
+
+
+class IdentifiedAgent(WireModel):
+    """The agent of an identifier."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    agent: Agent | None = None
+    """The agent. Null if the server does not know it."""

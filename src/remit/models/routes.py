@@ -23,6 +23,10 @@ M = TypeVar("M", bound=BaseModel)
 
 API: Final = "/api/v1"
 """Path of the API, before the paths of all routes."""
+OWN_API: Final = "/api/remit/v1"
+"""Path of the endpoints that only remit provides."""
+IDENTIFY_AGENT: Final = "/agents/identify"
+"""Path after `OWN_API` of the endpoint that finds the agent of an identifier with a project."""
 
 
 class Route(NamedTuple, Generic[M]):

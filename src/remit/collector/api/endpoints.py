@@ -83,10 +83,12 @@ from remit.models.asks import (
     SealUsed,
 )
 from remit.models.remit_api import (
+    AgentForIdentify,
     ChangeList,
     CollisionList,
     CostList,
     CountList,
+    IdentifiedAgent,
     RedactedList,
     RunList,
     SpanList,
@@ -95,7 +97,7 @@ from remit.models.risk import Risk
 from remit.models.routes import Route
 
 PREFIX: Final = routes.API
-OWN_PREFIX: Final = "/api/remit/v1"
+OWN_PREFIX: Final = routes.OWN_API
 """Prefix of remit's own endpoints, which a bulk request cannot have."""
 PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
@@ -587,6 +589,19 @@ ENDPOINTS: Final = (
         account=False,
         prefix=OWN_PREFIX,
         records=True,
+    ),
+    Endpoint(
+        "POST",
+        routes.IDENTIFY_AGENT,
+        "remit/agents/identify",
+        agents.identify,
+        IdentifiedAgent,
+        _plain,
+        AgentForIdentify,
+        bare=True,
+        writes=True,
+        records=True,
+        prefix=OWN_PREFIX,
     ),
     Endpoint(
         "POST",

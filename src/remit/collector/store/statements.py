@@ -87,6 +87,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AgentRow: (
         "name",
         "description",
+        "external_identifier",
         "status",
         "owner_person_id",
         "risk_profile_id",
