@@ -188,7 +188,7 @@ def test_an_expired_request_has_no_buttons(world: World, asking: Asking, clock: 
     clock.advance(61)
     assert answered(ada, ask_id, "approve").status_code == 303
     text = text_of(ada.get(f"/waiting/{ask_id}"))
-    assert "Nobody answered in 1 min 0 s: it was denied" in text
+    assert "No answer in 1 min 0 s: it was denied" in text
     assert "The answer of ada came" in text
     assert FORM not in text
 
