@@ -324,6 +324,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.models.agent",
         "remit.models.agent_instance",
         "remit.models.agent_span",
+        "remit.models.asks",
         "remit.models.bulk",
         "remit.models.envelope",
     ),

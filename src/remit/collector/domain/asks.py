@@ -97,6 +97,8 @@ def create(ctx: Context, request: AskForCreate) -> AskRow:
     run = _run_of(ctx, request)
     if run is not None and run.status not in UNFINISHED:
         raise invalid_action(f"the run is {run.status}: nothing can be asked in it")
+    if run is not None and run.erased_at is not None:
+        raise invalid_action("the run was erased: nothing can be asked in it")
     ctx.tx.expire_asks(ctx.caller.account_id, ctx.now_us)
     row = AskRow(
         id=ctx.new_id(),
@@ -150,7 +152,7 @@ def find(ctx: Context, ask_id: str, *_: object) -> AskRow:
 
 
 def await_answer(ctx: Context, ask_id: str, query: AnswerQuery) -> AskRow:
-    """Return the state of a request. With `wait_s`, a server responds when it is answered."""
+    """Return the state of a request. With `wait_s`, a server waits for an answer."""
     del query
     return find(ctx, ask_id)
 
