@@ -42,13 +42,14 @@ PERMITTED: Final = {
         remit/changes remit/costs remit/collisions remit/redacted remit/erasures
     """,
     "write": """
-        pfids/generate agent_instances/terminate agent_spans/create_test_spans agents/update
+        pfids/generate agent_spans/create_test_spans agents/update
         agents/delete agents/retire agents/reinstate agent_versions/create
         agent_schema_versions/create accounts/update environments/create environments/update
         environments/delete agent_deployments/create agent_deployments/update
         agent_deployments/delete api_tokens/create api_tokens/suspend api_tokens/activate
         api_tokens/revoke api_tokens/delete
     """,
+    "stop": "agent_instances/terminate",
     "erase": "remit/erasures/create",
 }
 """The operations that a token may use, by the words of which it must have one."""
@@ -56,8 +57,10 @@ INCLUDES: Final = {
     "record": {"record"},
     "metrics": {"metrics"},
     "read": {"read", "metrics"},
-    "write": {"record", "read", "write", "metrics"},
-    "erase": {"record", "read", "write", "erase", "metrics"},
+    "write": {"record", "read", "write", "metrics", "stop"},
+    "erase": {"record", "read", "write", "erase", "metrics", "stop"},
+    "stop": {"stop"},
+    "read,stop": {"read", "stop", "metrics"},
     "metrics,record": {"record", "metrics"},
     "read,record": {"record", "read", "metrics"},
 }

@@ -120,6 +120,7 @@ class Endpoint(NamedTuple):
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the response to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
+        stops: Whether it terminates a run, or holds an action.
         records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
@@ -144,6 +145,7 @@ class Endpoint(NamedTuple):
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
     erases: bool = False
+    stops: bool = False
     records: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -157,6 +159,8 @@ class Endpoint(NamedTuple):
         """The permission that a token needs; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
+        if self.stops:
+            return Permission.STOP
         if self.operation == BULK or (self.records and self.writes):
             return Permission.RECORD
         return Permission.WRITE if self.writes else Permission.READ
@@ -389,7 +393,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, records=True),
     _RUN.at(routes.START_INSTANCE, runs.start, records=True),
     _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
-    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
+    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate, stops=True),
     _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
