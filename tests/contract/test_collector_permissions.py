@@ -26,10 +26,11 @@ from tests.subtests import each
 
 CANARY: Final = "canary-4711"
 PERMITTED: Final = {
-    "read record": "ping agents/show agent_instances/show",
+    "read record": "ping agents/show agent_instances/show remit/holds",
     "record": """
         bulk agents/create agent_instances/register agent_instances/start agent_instances/finish
         agent_instances/record_quality agent_instances/update agent_spans/create agent_spans/finish
+        remit/holds/known
     """,
     "read": """
         agent_instances/list agent_instances/risk agent_instances/agent_context agent_spans/list
@@ -49,7 +50,7 @@ PERMITTED: Final = {
         agent_deployments/delete api_tokens/create api_tokens/suspend api_tokens/activate
         api_tokens/revoke api_tokens/delete
     """,
-    "stop": "agent_instances/terminate",
+    "stop": "agent_instances/terminate remit/holds/create remit/holds/lift",
     "erase": "remit/erasures/create",
 }
 """The operations that a token may use, by the words of which it must have one."""

@@ -362,6 +362,20 @@ ROWS: Final = [
         "POST //api/remit/v1/erasures",
         fields={"run_id": "<agent_instance 1>", "reason": "a request"},
     ),
+    Row("GET //api/remit/v1/holds?counts=true"),
+    Row(
+        "POST //api/remit/v1/holds",
+        fields={
+            "actions": ["external_communication"],
+            "reason": "wrong prices",
+            "until": "2100-01-01T00:00:00Z",
+        },
+    ),
+    Row(f"POST //api/remit/v1/holds/{NOBODY}/lift", fields={}),
+    Row(
+        "POST //api/remit/v1/holds/known",
+        fields={"process": "p1", "host": "mail-2", "agents": ["shop:desk"], "number": 1},
+    ),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
 DOCUMENTS: Final = ("GET /openapi", "GET /openapi.json")
@@ -372,6 +386,7 @@ NEVER_DONE: Final = (
     "POST /admin_user_invite/{id}/revoke",
     "GET /risk_profile/{id}",
     "POST /api/remit/v1/erasures",
+    "POST /api/remit/v1/holds/{id}/lift",
 )
 """Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {

@@ -17,6 +17,7 @@ from remit.collector.domain import (
     agents,
     collisions,
     erasure,
+    holds,
     lists,
     places,
     risk,
@@ -53,6 +54,12 @@ from remit.collector.models.deployment import (
     AgentVersionForCreate,
 )
 from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
+from remit.collector.models.hold import (
+    HoldForCreate,
+    HoldResponse,
+    KnownHolds,
+    KnownHoldsResponse,
+)
 from remit.collector.models.service import (
     AgentContextResponse,
     AlertCountResponse,
@@ -74,6 +81,7 @@ from remit.models.remit_api import (
     CollisionList,
     CostList,
     CountList,
+    HoldList,
     RedactedList,
     RunList,
     SpanList,
@@ -327,6 +335,15 @@ def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> En
     )
 
 
+def _own(
+    method: str, path: str, step: str, perform: Perform, answers: Model, body: Model, **fields: Any
+) -> Endpoint:
+    """Return the row of a write of remit's own API."""
+    operation = f"remit{path.partition('/{')[0].removesuffix(f'/{step}')}/{step}"
+    endpoint = Endpoint(method, path, operation, perform, answers, _plain, body, prefix=OWN_PREFIX)
+    return endpoint._replace(bare=True, writes=True, **fields)
+
+
 _RUN: Final = _Resource(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
@@ -500,6 +517,28 @@ ENDPOINTS: Final = (
         account=False,
         prefix=OWN_PREFIX,
         erases=True,
+    ),
+    _list("/holds", holds.list_holds, HoldList, holds.HoldsQuery)._replace(records=True),
+    _own("POST", "/holds", "create", holds.create, HoldResponse, HoldForCreate, stops=True),
+    _own(
+        "POST",
+        f"/holds/{_ID}/lift",
+        "lift",
+        holds.lift,
+        HoldResponse,
+        StepRequest,
+        id_field="hold_id",
+        stops=True,
+    ),
+    _own(
+        "POST",
+        "/holds/known",
+        "known",
+        holds.note_known,
+        KnownHoldsResponse,
+        KnownHolds,
+        account=False,
+        records=True,
     ),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {
