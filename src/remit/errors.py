@@ -80,7 +80,11 @@ class Violation(Struct, frozen=True, omit_defaults=True):
         name: The action or category.
         word: The value that the step declares: `allowed`, `included` or `unknown`.
         agent: The external identifier of the agent that forbids or excludes it.
-        limit: The value that the agent declares: `disallowed` or `excluded`.
+        limit: The value that the agent declares: `disallowed` or `excluded`. If a hold denied the
+            step, whatever the agent declares, `held`.
+        hold: For `held`, the id of the hold.
+        held_by: For `held`, who made the hold.
+        reason: For `held`, why it was made.
     """
 
     sentence: str
@@ -89,6 +93,9 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     word: str = ""
     agent: str = ""
     limit: str = ""
+    hold: str = ""
+    held_by: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -175,12 +182,14 @@ class DeniedError(RemitError):
         )
 
     def _why(self) -> str:
-        named = [violation for violation in self.violations if violation.name]
+        on_hold = [violation for violation in self.violations if violation.hold]
+        named = [each for each in self.violations if each.name and not each.hold]
         involved = [violation for violation in named if violation.word != "unknown"]
         unknown = [violation for violation in named if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
         reasons += [f"involves {_not_allowed(involved)}"] if involved else []
         reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
+        reasons += [_held(on_hold)] if on_hold else []
         if not reasons:
             return "it could not be checked against this agent's limits"
         return f"it {' and '.join(reasons)}"
@@ -216,6 +225,9 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     clauses: list[str] = []
     words_by_cause: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for violation in violations:
+        if violation.hold:
+            clauses.append(_hold_clause(violation))
+            continue
         if not violation.name:
             clauses.append(violation.sentence)
             continue
@@ -235,6 +247,11 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     return clauses
 
 
+def _hold_clause(violation: Violation) -> str:
+    does = _DOES[violation.word].format(violation.name)
+    return f"it {does}, which hold {violation.hold} denies ({violation.held_by})"
+
+
 def listed(words: Iterable[str]) -> str:
     """Return *words* as an enumeration, each once: `read_data, destroy_data and health_data`."""
     *most, last = dict.fromkeys(words)
@@ -249,6 +266,16 @@ def _not_allowed(violations: Sequence[Violation]) -> str:
     kinds = [f"{one_or_more} that this agent may not take ({_spoken(actions)})"] if actions else []
     kinds += [f"data that this agent may not handle ({_spoken(data)})"] if data else []
     return " and ".join(kinds)
+
+
+def _held(violations: Sequence[Violation]) -> str:
+    """Return the held actions of *violations*, and why they are held."""
+    is_known = all(violation.word != "unknown" for violation in violations)
+    actions = dict.fromkeys(violation.name for violation in violations)
+    are = "is" if len(actions) == 1 else "are"
+    reasons = dict.fromkeys(violation.reason.strip().rstrip(".") for violation in violations)
+    held = f"{'involves' if is_known else 'may involve'} {_spoken(actions)}, which {are} on hold"
+    return f"{held}. The reason is: {'; '.join(filter(None, reasons))}" if any(reasons) else held
 
 
 def _spoken(words: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Holds at the collector: made, listed, lifted, ended; the number by which a program hears of it."""
+"""Holds at the collector: made, listed, lifted, ended; the number that a program gets."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _decorate(
     runs = AgentRuns(declared)
     tracer = StepTracer(
         info.function,
-        recorder_of(declared.span_type, runs.ceiling),
+        recorder_of(declared.span_type, runs.ceiling, declared),
         info.self_parameter,
         outside=runs.outside,
         open_run=runs.open,

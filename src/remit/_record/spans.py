@@ -23,13 +23,21 @@ from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
 from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
-from remit._declare.registry import SpanType, StepKind
+from remit._declare.registry import AgentType, SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._policy import limits
+from remit._policy import holds, limits
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
 from remit._policy.violations import add_violations
-from remit._policy.words import WITHOUT_EFFECT
-from remit._record.context import check_terminated, note_denial, open_context, terminate
+from remit._policy.words import WITHOUT_EFFECT, declared_words
+from remit._record.context import (
+    AGENT_STEP,
+    agents_around,
+    check_terminated,
+    note_denial,
+    open_context,
+    terminate,
+)
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
     MAX_LOGGED,
@@ -101,6 +109,7 @@ class SpanRecorder(Struct, eq=False):
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
+        agent: The agent that its declaration declares, if any.
     """
 
     name: str
@@ -110,6 +119,7 @@ class SpanRecorder(Struct, eq=False):
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
     agents: set[str] = field(default_factory=set[str])
+    agent: AgentType | None = None
     cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
@@ -141,7 +151,12 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
-        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+        if (
+            parent.ceilings
+            or parent.outer_runs
+            or run.feed.terminated is not None
+            or run.recorder.holds
+        ):
             self.permit(parent, partial(self.params, args, kwargs, run))
         context = parent
         if self.ceiling is not None:
@@ -290,33 +305,86 @@ class SpanRecorder(Struct, eq=False):
         if verdict is not None and verdict.violations:
             self._warn(verdict, recorder, "it ran before it was reported")
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+    def permit(
+        self, parent: SpanContext, params: Callable[[], bytes], *, begun: bool = False
+    ) -> None:
         """Check that the step may run under *parent*; record a denial as a failed span.
 
-        *params* returns the captured arguments for that span.
+        Args:
+            params: Returns the captured arguments for that span.
+            begun: Whether its body has begun, which a hold does not stop.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny.
+            DeniedError: The step violates the agent's remit, and the setting says to deny; or it is
+                on hold.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         observing = parent.run.recorder.on_violation == OBSERVE
+        held: tuple[Violation, ...] = ()
         try:
             check_terminated(parent)
-            if not parent.ceilings:
+            if parent.run.recorder.holds and not begun:
+                held = self.held(parent)
+            if not parent.ceilings and not held:
                 return
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
-        if verdict is None:
+        if held:
+            self._deny_held(parent, held, None if observing else verdict, params)
+        elif verdict is None:
             self._react_to_unchecked(parent, params)
         elif verdict.violations and observing:
             self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
         elif verdict.violations:
             self._deny(parent, verdict, params)
+
+    def check_held(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check that no hold denies the step under *parent*; *params* is that of `permit`.
+
+        Raises:
+            DeniedError: A hold denies it.
+            RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        held = self.held(parent) if parent.run.recorder.holds else ()
+        if held:
+            self._deny_held(parent, held, None, params)
+
+    def held(self, parent: SpanContext | None, known: Sequence[Hold] = ()) -> tuple[Violation, ...]:
+        """Return how the holds in force deny the step under *parent*; after a fault, that one did.
+
+        An agent is not denied, because its words are limits of its steps, which are.
+
+        Args:
+            parent: None is outside any run.
+            known: Outside any run, the holds that count there.
+
+        Raises:
+            RecursionError: The program is too deep in a recursion to decide.
+        """
+        if self.agent is not None or self.kind == AGENT_STEP:
+            return ()
+        try:
+            if parent is not None:
+                run = parent.run
+                now_ns, agents = run.monotonic_ns(), agents_around(parent)
+                known = [
+                    hold
+                    for hold in tuple(run.recorder.holds)
+                    if not hold.is_over(now_ns) and (not hold.agents or hold.is_about(agents()))
+                ]
+            words, has_effect = declared_words(self.find_risk()), self.kind not in WITHOUT_EFFECT
+            return holds.held(known, self.name, words, has_effect=has_effect)
+        except RecursionError:
+            raise
+        except Exception as error:
+            guard.contain(POLICY, error)
+            return (holds.not_compared(self.name),)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -362,13 +430,46 @@ class SpanRecorder(Struct, eq=False):
             verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
             self._deny(parent, verdict, params)
 
+    def _deny_held(
+        self,
+        parent: SpanContext,
+        held: tuple[Violation, ...],
+        verdict: Verdict | None,
+        params: Callable[[], bytes],
+    ) -> None:
+        """Deny a step on hold; *verdict* is that of the remit, if it counts.
+
+        Raises:
+            RunTerminated: The step violates a remit as well, and the setting says to terminate.
+            DeniedError: In any other case.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if verdict is not None and verdict.violations:
+            verdict = Verdict((*verdict.violations, *held), verdict.violated)
+            self._deny(parent, verdict, params)
+        denied = DeniedError(self.name, held)
+        self._note_denied(parent, denied, params)
+        self._log_held(denied, parent.run.recorder)
+        raise denied
+
+    @guarded("the log of a step on hold")
+    def _log_held(self, denied: DeniedError, recorder: Recorder) -> None:
+        why = "; ".join(causes(denied.violations))
+        if recorder.is_first(f"{self.name}: {why}"):
+            logger.warning("%s (%s) is on hold: %s; it was denied", self.name, self.place, why)
+
+    def _note_denied(
+        self, parent: SpanContext, denied: DeniedError, params: Callable[[], bytes]
+    ) -> None:
+        if parent.run.recording:
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
+
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
-        if run.recording:
-            self._record_denial(parent, denied, params)
-        note_denial(parent, denied)
+        self._note_denied(parent, denied, params)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied

@@ -393,7 +393,7 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context, _no_params(context))
+            self._tracer.recorder.permit(context, _no_params(context), begun=True)
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:

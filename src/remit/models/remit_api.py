@@ -339,3 +339,14 @@ class HoldList(WireModel):
     """Number that grows with each change of the holds. The header `Remit-Holds` contains it too."""
     holds: list[Hold]
     """The holds, newest first."""
+
+
+class HoldResponse(WireModel):
+    """Response to a request that creates or lifts a hold."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    number: int
+    """Number of the holds after the request."""
+    hold: Hold
+    """The hold."""

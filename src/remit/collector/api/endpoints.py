@@ -56,7 +56,6 @@ from remit.collector.models.deployment import (
 from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
 from remit.collector.models.hold import (
     HoldForCreate,
-    HoldResponse,
     KnownHolds,
     KnownHoldsResponse,
 )
@@ -82,6 +81,7 @@ from remit.models.remit_api import (
     CostList,
     CountList,
     HoldList,
+    HoldResponse,
     RedactedList,
     RunList,
     SpanList,

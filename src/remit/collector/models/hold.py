@@ -6,7 +6,6 @@ from pydantic import Field
 
 from remit.models._types import WireModel
 from remit.models.data_risk import Action
-from remit.models.remit_api import Hold
 
 MAX_REASON_CHARS = 500
 MAX_AGENTS = 100
@@ -30,17 +29,6 @@ class HoldForCreate(WireModel):
     """Time in ISO 8601 at which the hold ends by itself. By default somebody has to lift it."""
     idempotency_key: str | None = None
     """Key of 1 to 64 characters that makes it safe to repeat the request."""
-
-
-class HoldResponse(WireModel):
-    """Response to a request that creates or lifts a hold."""
-
-    status: Literal["success"] = "success"
-    """Always `success`."""
-    number: int
-    """Number of the holds after the request."""
-    hold: Hold
-    """The hold."""
 
 
 class KnownHolds(WireModel):

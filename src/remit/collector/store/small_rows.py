@@ -121,9 +121,16 @@ class SmallRows(Execution):
         return self._one(AgentRow, where, account_id, external_identifier)
 
     def agents_named(self, account_id: str, name: str) -> list[AgentRow]:
-        """Return the agents with this id, external identifier or display name, oldest first."""
+        """Return the agents with this id, identifier, display name or end of an identifier."""
         where = "account_id = ? AND (id = ? OR external_identifier = ? OR name = ?)"
-        return self._oldest_first(AgentRow, where, account_id, name, name, name)
+        exact = self._oldest_first(AgentRow, where, account_id, name, name, name)
+        if exact:
+            return exact
+        where = "account_id = ? AND external_identifier LIKE ?"
+        end = f"/{name}"
+        rows = self._oldest_first(AgentRow, where, account_id, f"%{end}")
+        # LIKE has wildcards, which a name may contain.
+        return [row for row in rows if (row.external_identifier or "").endswith(end)]
 
     def deployments(self, agent_id: str) -> list[DeploymentRow]:
         """Return the deployments of an agent, oldest first."""
