@@ -93,8 +93,11 @@ class Violation(Struct, frozen=True, omit_defaults=True):
             about it.
         limit: The value that the agent declares: `disallowed` or `excluded`; `asked` if a step runs
             only after a person's yes, and got none; `at_most` if the step is beyond a limit of
-            `remit.limits`.
+            `remit.limits`; `held` if a hold denied the step, whatever the agent declares.
         number: How many steps of a run the limit allows; 0 if *limit* is not `at_most`.
+        hold: For `held`, the id of the hold.
+        held_by: For `held`, who made the hold.
+        reason: For `held`, why it was made.
     """
 
     sentence: str
@@ -104,6 +107,9 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     agent: str = ""
     limit: str = ""
     number: int = 0
+    hold: str = ""
+    held_by: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -223,7 +229,8 @@ class DeniedError(RemitError):
         beyond = [violation.name for violation in self.violations if violation.limit == AT_MOST]
         if beyond:
             return f"the limit of this run for {_spoken(beyond)} is reached"
-        named = [violation for violation in self.violations if violation.name]
+        on_hold = [violation for violation in self.violations if violation.hold]
+        named = [each for each in self.violations if each.name and not each.hold]
         asked = [violation for violation in named if violation.limit == "asked"]
         limited = [violation for violation in named if violation.limit != "asked"]
         involved = [violation for violation in limited if violation.word != "unknown"]
@@ -234,6 +241,7 @@ class DeniedError(RemitError):
             reasons.append(f"needs a person's yes ({names})")
         reasons += [f"involves {_not_allowed(involved)}"] if involved else []
         reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
+        reasons += [_held(on_hold)] if on_hold else []
         if not reasons:
             return "it could not be checked against this agent's limits"
         return f"it {' and '.join(reasons)}"
@@ -270,6 +278,9 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     clauses: list[str] = []
     words_by_cause: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for violation in violations:
+        if violation.hold:
+            clauses.append(_hold_clause(violation))
+            continue
         if not violation.name:
             clauses.append(violation.sentence)
             continue
@@ -305,6 +316,11 @@ def _beyond(violation: Violation, places: Mapping[str, str]) -> str:
     )
 
 
+def _hold_clause(violation: Violation) -> str:
+    does = _DOES[violation.word].format(violation.name)
+    return f"it {does}, which hold {violation.hold} denies ({violation.held_by})"
+
+
 def listed(words: Iterable[str]) -> str:
     """Return *words* as an enumeration, each once: `read_data, destroy_data and health_data`."""
     *most, last = dict.fromkeys(words)
@@ -319,6 +335,16 @@ def _not_allowed(violations: Sequence[Violation]) -> str:
     kinds = [f"{one_or_more} that this agent may not take ({_spoken(actions)})"] if actions else []
     kinds += [f"data that this agent may not handle ({_spoken(data)})"] if data else []
     return " and ".join(kinds)
+
+
+def _held(violations: Sequence[Violation]) -> str:
+    """Return the held actions of *violations*, and why they are held."""
+    is_known = all(violation.word != "unknown" for violation in violations)
+    actions = dict.fromkeys(violation.name for violation in violations)
+    are = "is" if len(actions) == 1 else "are"
+    reasons = dict.fromkeys(violation.reason.strip().rstrip(".") for violation in violations)
+    held = f"{'involves' if is_known else 'may involve'} {_spoken(actions)}, which {are} on hold"
+    return f"{held}. The reason is: {'; '.join(filter(None, reasons))}" if any(reasons) else held
 
 
 def _spoken(words: Iterable[str]) -> str:

@@ -384,6 +384,20 @@ ROWS: Final = [
     Row(f"POST //api/remit/v1/asks/{NOBODY}/answer", fields={"answer": "approved"}),
     Row(f"POST //api/remit/v1/asks/{NOBODY}/withdraw", fields={}),
     Row("POST //api/remit/v1/seals", fields={"seal": "seal-1", "use": "nonce-1"}),
+    Row("GET //api/remit/v1/holds?counts=true"),
+    Row(
+        "POST //api/remit/v1/holds",
+        fields={
+            "actions": ["external_communication"],
+            "reason": "wrong prices",
+            "until": "2100-01-01T00:00:00Z",
+        },
+    ),
+    Row(f"POST //api/remit/v1/holds/{NOBODY}/lift", fields={}),
+    Row(
+        "POST //api/remit/v1/holds/known",
+        fields={"process": "p1", "host": "mail-2", "agents": ["shop:desk"], "number": 1},
+    ),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
 DOCUMENTS: Final = ("GET /openapi", "GET /openapi.json")
@@ -398,6 +412,7 @@ NEVER_DONE: Final = (
     "GET /api/remit/v1/asks/{id}/answer",
     "POST /api/remit/v1/asks/{id}/answer",
     "POST /api/remit/v1/asks/{id}/withdraw",
+    "POST /api/remit/v1/holds/{id}/lift",
 )
 """Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {

@@ -138,6 +138,7 @@ def permit(
         outside(recorder)
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
+        recorder.check_held(context, _Call(recorder, payload, context.run))
     else:
         call = _Call(recorder, payload, context.run)
         verdict = recorder.judge(context, call)
@@ -205,6 +206,8 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
     context, runtime = open_context(), process.current()
     if context is None and not ceilings:
         return runtime.denies_outside(recorder)
+    if context is not None and context.run.recorder.holds and recorder.held(context):
+        return True
     source = runtime.settings if context is None else context.run.recorder
     if source.on_violation == OBSERVE:
         return False

@@ -157,7 +157,7 @@ def _decorate(
     runs = AgentRuns(declared)
     tracer = StepTracer(
         info.function,
-        recorder_of(declared.span_type, runs.ceiling, is_agent=True),
+        recorder_of(declared.span_type, runs.ceiling, declared),
         info.self_parameter,
         outside=runs.outside,
         open_run=runs.open,

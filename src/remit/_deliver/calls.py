@@ -47,6 +47,7 @@ Instances: TypeAlias = "Mapping[str, Instance | ApiError]"
 """By idempotency key: the instance, or the rejection of the first operation that was rejected."""
 
 LIVE: Final = "live"
+HOLDS: Final = "/api/remit/v1/holds"
 BUSY: Final = "unavailable"
 """Error code of an item for which the server had no time; it may take such items in bulk."""
 NAMES_NONE: Final = "the bulk response has none of the items that were sent; check the api_url"
@@ -61,6 +62,11 @@ class Client(Protocol):
     @property
     def holds_locks(self) -> bool:
         """Whether a call may hold locks that the child of a fork needs."""
+        ...
+
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
         ...
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
@@ -109,6 +115,11 @@ class DeadlineClient:
         self._client = client
         self._timeout_s = timeout_s
         self._counting = threading.Lock()
+
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
+        return self._client.hold_number
 
     def call(self, call: Call[T]) -> T:
         """Return the API's answer to *call*.
@@ -226,6 +237,32 @@ class _InstanceOutput(msgspec.Struct, gc=False):
 
 class _BulkAnswer(msgspec.Struct):
     outputs: dict[str, _InstanceOutput]
+
+
+class HeldAgent(msgspec.Struct, gc=False):
+    """An agent that a hold is about."""
+
+    name: str
+    external_identifier: str | None = None
+
+
+class ListedHold(msgspec.Struct, gc=False):
+    """A hold of remit's collector, as far as the sender reads it."""
+
+    id: str
+    actions: list[str]
+    agents: list[HeldAgent]
+    declared_only: bool
+    reason: str
+    held_by: str
+    ends_in_s: float | None = None
+
+
+class ListedHolds(msgspec.Struct, gc=False):
+    """The holds in force, and their number."""
+
+    number: int
+    holds: list[ListedHold]
 
 
 class _AgentAnswer(msgspec.Struct):
@@ -358,6 +395,16 @@ def in_bulk(operations: Sequence[InstanceOperation]) -> Call[Instances]:
     return BULK.raw(read=_instances, body=body, minimal=True)
 
 
+def holds_in_force() -> Call[ListedHolds]:
+    """Return the call that lists the holds in force at remit's collector."""
+    return Call("GET", HOLDS, _read_holds, query=(("in_force", "true"),))
+
+
+def report_holds(body: Mapping[str, object]) -> Call[None]:
+    """Return the call that says which holds this process knows."""
+    return Call("POST", f"{HOLDS}/known", _nothing, _encode(body))
+
+
 def find_agent(identifier: str) -> Call[Agent]:
     """Return the call that looks up an agent by its external identifier."""
     query = (("external_identifier", identifier),)
@@ -401,6 +448,7 @@ _read_instance: Final = lenient(_InstanceAnswer)
 _read_bulk: Final = lenient(_BulkAnswer)
 _read_agent: Final = lenient(_AgentAnswer)
 _read_identified: Final = lenient(_IdentifiedAnswer)
+_read_holds: Final = lenient(ListedHolds)
 _read_any: Final = lenient(_AnyAnswer)
 
 

@@ -231,6 +231,10 @@ class RunDeliveries:
         """Return the runs that are still recorded, and may be terminated."""
         return [run for run in self._open.values() if run.running]
 
+    def any_running(self) -> bool:
+        """Return whether there are any of `running`."""
+        return any(run.running for run in self._open.values())
+
     def end(self, run: RunDelivery) -> None:
         """End a run whose own end was delivered or rejected."""
         key = run.stored.key

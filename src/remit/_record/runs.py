@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import msgspec
 from contextvars_extras import ContextVarsRegistry
@@ -41,6 +41,7 @@ from remit._base.version import SDK
 from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceilings
 from remit._policy.maxima import Counted
 from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
@@ -77,9 +78,14 @@ class CancellableSpan(Protocol):
 
 
 class StartedSpan(Protocol):
-    """A span that has started (`remit._record.spans.OpenSpan`)."""
+    """A span that has started (`remit._record.spans.OpenSpan`).
+
+    Attributes:
+        recorder: Its `remit._record.spans.SpanRecorder`.
+    """
 
     start: Item
+    recorder: Any
 
 
 class OutlivingSpan(CancellableSpan, Protocol):
@@ -136,6 +142,7 @@ class Recorder(Struct, frozen=True):
             only reference to a run whose block has ended. No set: CPython fills one that cannot
             grow for lack of memory, and then searches it without end.
         terminated: Feeds of the latest terminated runs, which are not resumed.
+        holds: The holds in force that this process knows; delivery replaces them in place.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -155,6 +162,7 @@ class Recorder(Struct, frozen=True):
     violations: Counter[str] = field(default_factory=Counter[str])
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
+    holds: list[Hold] = field(default_factory=list[Hold])
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )

@@ -23,14 +23,15 @@ from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
 from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
-from remit._declare.registry import SpanType, StepKind
+from remit._declare.registry import AgentType, SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._policy import limits, maxima
+from remit._policy import holds, limits, maxima
 from remit._policy.asks import unasked
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
 from remit._policy.maxima import Counted
 from remit._policy.violations import add_violations
-from remit._policy.words import WITHOUT_EFFECT
+from remit._policy.words import WITHOUT_EFFECT, declared_words
 from remit._record import counts
 from remit._record.asking import (
     ApprovalPending,
@@ -40,7 +41,14 @@ from remit._record.asking import (
     ask_now,
     refuse_unasked,
 )
-from remit._record.context import check_terminated, note_denial, open_context, terminate
+from remit._record.context import (
+    AGENT_STEP,
+    agents_around,
+    check_terminated,
+    note_denial,
+    open_context,
+    terminate,
+)
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
     MAX_LOGGED,
@@ -116,8 +124,8 @@ class SpanRecorder(Struct, eq=False):
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
-        is_agent: Whether it is an agent's, whose own steps count and are asked about.
         agents: Identifiers of the agents in whose runs it was used and that register it.
+        agent: The agent that its declaration declares, if any.
     """
 
     name: str
@@ -127,11 +135,11 @@ class SpanRecorder(Struct, eq=False):
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
     agents: set[str] = field(default_factory=set[str])
+    agent: AgentType | None = None
     cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
     )
-    is_agent: bool = False
 
     def plan(self) -> Plan | BlockPlan:
         if self.cached_plan is None:
@@ -163,7 +171,12 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
-        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+        if (
+            parent.ceilings
+            or parent.outer_runs
+            or run.feed.terminated is not None
+            or run.recorder.holds
+        ):
             if ask is not None:
                 reservation = self.permit(parent, self.call(args, kwargs, run, owner), ask)
             if reservation is not None:
@@ -359,8 +372,8 @@ class SpanRecorder(Struct, eq=False):
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny, or a
-                person was to be asked and did not say yes.
+            DeniedError: The step violates the agent's remit, and the setting says to deny; it
+                is on hold; or a person was to be asked and did not say yes.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -372,16 +385,23 @@ class SpanRecorder(Struct, eq=False):
     def permit_again(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check a running step as `permit` does; it is not counted, and nobody can be asked.
 
+        A hold does not stop a body that has begun.
+
         Raises:
             RunTerminated, DeniedError, RecursionError: As `permit`.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        verdict = self.judge(parent, params)
+        verdict = self.judge(parent, params, begun=True)
         if verdict is not None and verdict.asked and parent.run.recorder.on_violation != OBSERVE:
             refuse_unasked(self._asking(parent, verdict.asked, params, None))
 
-    def judge(self, parent: SpanContext, params: Callable[[], bytes]) -> Verdict | None:
+    def judge(
+        self, parent: SpanContext, params: Callable[[], bytes], *, begun: bool = False
+    ) -> Verdict | None:
         """Check the step as `permit` does, without counting it and without asking.
+
+        Args:
+            begun: Whether its body has begun, which a hold does not stop.
 
         Returns:
             What it counts towards, and what it needs a yes for; None for nothing.
@@ -391,16 +411,21 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         observing = parent.run.recorder.on_violation == OBSERVE
+        held: tuple[Violation, ...] = ()
         try:
             check_terminated(parent)
-            if not parent.ceilings:
+            if parent.run.recorder.holds and not begun:
+                held = self.held(parent)
+            if not parent.ceilings and not held:
                 return None
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
-        if verdict is None:
+        if held:
+            self._deny_held(parent, held, None if observing else verdict, params)
+        elif verdict is None:
             self._react_to_unchecked(parent, params)
         elif observing and (verdict.violations or verdict.asked):
             self._warn(verdict, parent.run.recorder, RUNS)
@@ -528,9 +553,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> NoReturn:
         """Deny a step that got no yes; its run goes on."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        if parent.run.recording:
-            self._record_denial(parent, denied, params)
-        note_denial(parent, denied)
+        self._note_denied(parent, denied, params)
         if denied.refused_by is None:
             self._warn_refused(parent.run.recorder, denied)
         raise denied
@@ -549,6 +572,49 @@ class SpanRecorder(Struct, eq=False):
     ) -> StepCall:
         """Return a call of the step, for `permit`."""
         return StepCall(self.params, self.declared, run, owner, args, kwargs)
+
+    def check_held(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check that no hold denies the step under *parent*; *params* is that of `permit`.
+
+        Raises:
+            DeniedError: A hold denies it.
+            RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        held = self.held(parent) if parent.run.recorder.holds else ()
+        if held:
+            self._deny_held(parent, held, None, params)
+
+    def held(self, parent: SpanContext | None, known: Sequence[Hold] = ()) -> tuple[Violation, ...]:
+        """Return how the holds in force deny the step under *parent*; after a fault, that one did.
+
+        An agent is not denied, because its words are limits of its steps, which are.
+
+        Args:
+            parent: None is outside any run.
+            known: Outside any run, the holds that count there.
+
+        Raises:
+            RecursionError: The program is too deep in a recursion to decide.
+        """
+        if self.agent is not None or self.kind == AGENT_STEP:
+            return ()
+        try:
+            if parent is not None:
+                run = parent.run
+                now_ns, agents = run.monotonic_ns(), agents_around(parent)
+                known = [
+                    hold
+                    for hold in tuple(run.recorder.holds)
+                    if not hold.is_over(now_ns) and (not hold.agents or hold.is_about(agents()))
+                ]
+            words, has_effect = declared_words(self.find_risk()), self.kind not in WITHOUT_EFFECT
+            return holds.held(known, self.name, words, has_effect=has_effect)
+        except RecursionError:
+            raise
+        except Exception as error:
+            guard.contain(POLICY, error)
+            return (holds.not_compared(self.name),)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -597,13 +663,46 @@ class SpanRecorder(Struct, eq=False):
             verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
             self._deny(parent, verdict, params)
 
+    def _deny_held(
+        self,
+        parent: SpanContext,
+        held: tuple[Violation, ...],
+        verdict: Verdict | None,
+        params: Callable[[], bytes],
+    ) -> None:
+        """Deny a step on hold; *verdict* is that of the remit, if it counts.
+
+        Raises:
+            RunTerminated: The step violates a remit as well, and the setting says to terminate.
+            DeniedError: In any other case.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if verdict is not None and verdict.violations:
+            verdict = Verdict((*verdict.violations, *held), verdict.violated)
+            self._deny(parent, verdict, params)
+        denied = DeniedError(self.name, held)
+        self._note_denied(parent, denied, params)
+        self._log_held(denied, parent.run.recorder)
+        raise denied
+
+    @guarded("the log of a step on hold")
+    def _log_held(self, denied: DeniedError, recorder: Recorder) -> None:
+        why = "; ".join(causes(denied.violations))
+        if recorder.is_first(f"{self.name}: {why}"):
+            logger.warning("%s (%s) is on hold: %s; it was denied", self.name, self.place, why)
+
+    def _note_denied(
+        self, parent: SpanContext, denied: DeniedError, params: Callable[[], bytes]
+    ) -> None:
+        if parent.run.recording:
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
+
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
-        if run.recording:
-            self._record_denial(parent, denied, params)
-        note_denial(parent, denied)
+        self._note_denied(parent, denied, params)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied
@@ -618,7 +717,7 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        is_agent = self.is_agent or self.kind == "agent"
+        is_agent = self.agent is not None or self.kind == AGENT_STEP
         verdict = limits.verdict(
             ceilings, self.name, self.find_risk(), strict=strict, is_agent=is_agent
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Final
@@ -29,6 +29,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceilings, not_compared
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
@@ -57,6 +58,7 @@ from remit.errors import (
     RunTerminated,
     SettingsError,
     Violation,
+    causes,
     denial,
 )
 
@@ -176,17 +178,43 @@ class Runtime:
         Raises:
             DeniedError: The `outside_run` setting denies the call, and *deny* allows it to.
         """
-        violations = self._denied_outside(step) if deny else None
+        held = self._held_outside(step) if deny else ()
+        violations = self._denied_outside(step) if deny and not held else None
         error = None
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
+        elif held:
+            error = DeniedError(step.name, held)
         self._note_outside(step, error)
         if error is not None:
             raise error
 
     def denies_outside(self, step: SpanRecorder) -> bool:
         """Return whether calls of *step* outside any run are denied."""
-        return self._denied_outside(step) is not None
+        return bool(self._held_outside(step)) or self._denied_outside(step) is not None
+
+    def _held_outside(self, step: SpanRecorder) -> tuple[Violation, ...]:
+        """Return how the holds deny a step outside any run, where those of all agents count."""
+        holds = tuple(self.recorder.holds)
+        if not holds:
+            return ()
+        now_ns = self._clock.monotonic_ns()
+        names = self._names_of_agents()
+        known = [
+            hold
+            for hold in holds
+            if not hold.is_over(now_ns) and (names is None or hold.is_about(names))
+        ]
+        return step.held(None, known)
+
+    @guarded(POLICY)
+    def _names_of_agents(self) -> frozenset[str] | None:
+        """Return identifiers and names of the agents declared so far; None after a fault."""
+        agents = registry().agents()
+        identifiers = {agent.identifier_in(self.settings.project) for agent in agents}
+        return frozenset(
+            identifiers.union(*((agent.external_identifier, agent.name) for agent in agents))
+        )
 
     @guarded("the log of a call outside any run")
     def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
@@ -196,7 +224,10 @@ class Runtime:
             if first and len(self._outside) >= MAX_LOGGED:
                 return
             self._outside[step.name] += 1
-        if first and error is not None:
+        if first and error is not None and error.outside_run is None:
+            why = "; ".join(causes(error.violations))
+            logger.warning("%s is on hold, also outside any run: %s; it was denied", step.name, why)
+        elif first and error is not None:
             message = denial(step.name, error.violations, error.outside_run)
             logger.warning("%s; outside_run='record' lets such calls run, unrecorded", message)
         elif first and self.mode != "off":
@@ -283,6 +314,10 @@ class Runtime:
         self.recorder.end_collected()
         for run in list(self.recorder.runs):
             run.tick()
+
+    def hold(self, holds: Sequence[Hold]) -> None:
+        """Deny the steps that *holds* name from now on, and no others; any thread may call it."""
+        self.recorder.holds[:] = holds
 
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
@@ -408,6 +443,7 @@ class Runtime:
             others=others,
             on_start_threads=on_start,
             ticks=(self.tick,),
+            set_holds=self.hold,
         )
 
 

@@ -87,6 +87,11 @@ class LocalClient:
         except ImportError as error:
             self._missing = (error.name or str(error)).partition(".")[0]
 
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
+        return None if self._http is None else self._http.hold_number
+
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return the answer of the collector.
 

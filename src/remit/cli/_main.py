@@ -63,6 +63,7 @@ class Commands(LazyGroup):
         "serve": ("remit.cli._serve:serve", "Start the collector: web UI and API."),
         "open": ("remit.cli._open:open_", "Open the web UI of a server in a browser."),
         "runs": ("remit.cli._runs:runs", "List, show, export, follow and terminate runs."),
+        "hold": ("remit.cli._hold:hold", "Hold actions: deny them in all running programs."),
         "spans": ("remit.cli._spans:spans", "List spans."),
         "asks": ("remit.cli._asks:asks", "List, show and answer requests for approval."),
         "agents": ("remit.cli._agents:agents", "List and show agents."),

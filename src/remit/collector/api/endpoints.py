@@ -18,6 +18,7 @@ from remit.collector.domain import (
     asks,
     collisions,
     erasure,
+    holds,
     lists,
     places,
     risk,
@@ -54,6 +55,11 @@ from remit.collector.models.deployment import (
     AgentVersionForCreate,
 )
 from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
+from remit.collector.models.hold import (
+    HoldForCreate,
+    KnownHolds,
+    KnownHoldsResponse,
+)
 from remit.collector.models.service import (
     AgentContextResponse,
     AlertCountResponse,
@@ -88,6 +94,8 @@ from remit.models.remit_api import (
     CollisionList,
     CostList,
     CountList,
+    HoldList,
+    HoldResponse,
     IdentifiedAgent,
     RedactedList,
     RunList,
@@ -135,6 +143,7 @@ class Endpoint(NamedTuple):
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the response to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
+        stops: Whether it terminates a run, or holds an action.
         records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
@@ -161,6 +170,7 @@ class Endpoint(NamedTuple):
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
     erases: bool = False
+    stops: bool = False
     records: bool = False
     ignored: tuple[str, ...] = ()
     approves: bool = False
@@ -178,6 +188,8 @@ class Endpoint(NamedTuple):
             return Permission.ERASE
         if self.approves and self.writes:
             return Permission.APPROVE
+        if self.stops:
+            return Permission.STOP
         if self.operation == BULK or (self.records and self.writes):
             return Permission.RECORD
         return Permission.WRITE if self.writes else Permission.READ
@@ -368,6 +380,15 @@ def _ask(
     return Endpoint(method, path, f"remit/asks/{step}", perform, answers, **fields)
 
 
+def _own(
+    method: str, path: str, step: str, perform: Perform, answers: Model, body: Model, **fields: Any
+) -> Endpoint:
+    """Return the row of a write of remit's own API."""
+    operation = f"remit{path.partition('/{')[0].removesuffix(f'/{step}')}/{step}"
+    endpoint = Endpoint(method, path, operation, perform, answers, _plain, body, prefix=OWN_PREFIX)
+    return endpoint._replace(bare=True, writes=True, **fields)
+
+
 _RUN: Final = _Resource(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
@@ -434,7 +455,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, records=True),
     _RUN.at(routes.START_INSTANCE, runs.start, records=True),
     _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
-    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
+    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate, stops=True),
     _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
@@ -615,6 +636,28 @@ ENDPOINTS: Final = (
         account=False,
         prefix=OWN_PREFIX,
         erases=True,
+    ),
+    _list("/holds", holds.list_holds, HoldList, holds.HoldsQuery)._replace(records=True),
+    _own("POST", "/holds", "create", holds.create, HoldResponse, HoldForCreate, stops=True),
+    _own(
+        "POST",
+        f"/holds/{_ID}/lift",
+        "lift",
+        holds.lift,
+        HoldResponse,
+        StepRequest,
+        id_field="hold_id",
+        stops=True,
+    ),
+    _own(
+        "POST",
+        "/holds/known",
+        "known",
+        holds.note_known,
+        KnownHoldsResponse,
+        KnownHolds,
+        account=False,
+        records=True,
     ),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {

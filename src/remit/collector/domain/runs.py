@@ -325,12 +325,12 @@ def terminate(ctx: Context, run_id: str, request: TerminateInstanceRequest) -> R
     """Terminate a run."""
     row = run_of(ctx, run_id)
     check_text("reason", request.reason)
-    ended = terminate_run(row, request.reason, _named_caller(ctx), ctx.now_us)
+    ended = terminate_run(row, request.reason, named_caller(ctx), ctx.now_us)
     ctx.tx.withdraw_asks_of(ended, "the run was terminated")
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
-def _named_caller(ctx: Context) -> str:
+def named_caller(ctx: Context) -> str:
     """Return who makes the request, in words: by which way, and with which token."""
     caller = ctx.caller
     token = None

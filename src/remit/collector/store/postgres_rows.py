@@ -35,6 +35,7 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     FindingRow,
+    HoldRow,
     KeyRow,
     Row,
     RunRow,
@@ -42,6 +43,7 @@ from remit.collector.store.rows import (
     SpanRow,
     TokenRow,
 )
+from remit.collector.store.small_rows import ChangeableRow
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import US_PER_DAY, Transaction
 
@@ -55,6 +57,7 @@ _LOCKS: Final[dict[type[Row], str]] = {
     RunRow: " FOR NO KEY UPDATE OF r",
     TokenRow: " FOR NO KEY UPDATE",
     SessionRow: " FOR UPDATE",
+    HoldRow: " FOR NO KEY UPDATE",
 }
 _NUL: Final = "\x00"
 _QUOTED: Final = re.compile(r'["\\]')
@@ -110,9 +113,7 @@ class PostgresTransaction(Transaction):
         self._add(sqls.INSERT[type(row)], values_of(row), 1)
 
     @override
-    def change(
-        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
-    ) -> None:
+    def change(self, row: ChangeableRow) -> None:
         if isinstance(row, AgentRow):
             self._check_unchanged(row.id)
             self._agents[row.id] = row

@@ -337,6 +337,50 @@ class KeyRow(Row, frozen=True, gc=False):
     request_hash: str | None = None
 
 
+class HoldRow(Row, frozen=True, gc=False):
+    """A hold: actions that are denied from `inserted_at` on, until `ends_at` or `lifted_at`.
+
+    `actions` and `agent_ids` are lists with commas between their items; without agents the hold is
+    about all.
+    """
+
+    id: str
+    account_id: str
+    actions: str
+    agent_ids: str
+    declared_only: int
+    reason: str
+    held_by: str
+    inserted_at: int
+    ends_at: int | None = None
+    lifted_at: int | None = None
+    lifted_by: str | None = None
+
+    def is_in_force(self, now_us: int) -> bool:
+        """Return whether it denies steps now."""
+        return self.lifted_at is None and (self.ends_at is None or self.ends_at > now_us)
+
+
+class HoldProcessRow(Row, frozen=True, gc=False):
+    """A process that knows the holds of an account.
+
+    Attributes:
+        id: Made by the process.
+        agents: Identifiers of its agents, with commas between them.
+        number: Number of the holds that it knows.
+        known_at: When it first said that it knows them.
+        seen_at: When it last said so, to half a minute.
+    """
+
+    account_id: str
+    id: str
+    host: str
+    agents: str
+    number: int
+    known_at: int
+    seen_at: int
+
+
 class ErasureRow(Row, frozen=True, gc=False):
     """An erasure of a run's payloads; `asked_for` is the run, agent or subject of the request."""
 

@@ -20,6 +20,7 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     ErasureRow,
+    HoldRow,
     KeyRow,
     LateAnswerRow,
     Row,
@@ -80,6 +81,7 @@ TABLES: Final[dict[type[Row], str]] = {
     AskRow: "asks",
     LateAnswerRow: "late_answers",
     SealRow: "used_seals",
+    HoldRow: "holds",
 }
 MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AccountRow: ("name", "updated_at"),
@@ -97,6 +99,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     DeploymentRow: ("current_version_id", "updated_at"),
     TokenRow: ("status", "updated_at"),
     SessionRow: ("last_used_at",),
+    HoldRow: ("lifted_at", "lifted_by"),
     SpanRow: (
         "status",
         "flags",
@@ -250,6 +253,14 @@ ADD_PROBE: Final = (
 DELETE_PROBE: Final = (
     "DELETE FROM idempotency_keys WHERE account_id = '' AND operation = '' AND key = ?"
 )
+NOTE_PROCESS: Final = (
+    "INSERT INTO hold_processes (account_id, id, host, agents, number, known_at, seen_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, id) DO UPDATE SET "
+    "host = excluded.host, agents = excluded.agents, number = excluded.number, known_at = CASE "
+    "WHEN hold_processes.number = excluded.number THEN hold_processes.known_at "
+    "ELSE excluded.known_at END, seen_at = excluded.seen_at"
+)
+FORGET_PROCESSES: Final = "DELETE FROM hold_processes WHERE account_id = ? AND seen_at < ?"
 ERASED: Final = "erased"
 """Replaces an erased reason."""
 EMPTY: Final = "{}"

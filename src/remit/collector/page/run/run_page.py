@@ -122,7 +122,7 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
         "run": facts,
         "row": row,
         "cost": _cost(visit, row),
-        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.WRITE),
+        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.STOP),
         "iso": format_us,
         "most_steps": MOST_STEPS,
     }
