@@ -927,6 +927,101 @@ def test_an_agent_that_hands_over_is_complete() -> None:
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
 
 
+# What a call says of its run
+
+
+def about(recorder: RecordingSink) -> list[tuple[str | None, str | None, str | None]]:
+    """Return conversation, on_behalf_of and subject of each run."""
+    return [(run.conversation, run.on_behalf_of, run.subject) for run in recorder.runs]
+
+
+def asked_with(config: Anything, **handler: Anything) -> list[tuple[Anything, ...]]:
+    """Call a graph with a configuration; return conversation, person and subject of its runs."""
+    graph = graph_of(lambda _: {"messages": []})
+    with isolated() as recorder:
+        graph.invoke(QUESTION, {"callbacks": [RemitHandler(**handler)], **config})
+    return about(recorder)
+
+
+def test_the_thread_of_a_graph_is_the_conversation_of_its_run() -> None:
+    """Its own metadata name the person; the tags are labels."""
+    graph = graph_of(lambda _: {"messages": []})
+    thread: Anything = {
+        **handled(thread="thread-9"),
+        "metadata": {"user_id": "user-42", "session_id": "other"},
+        "tags": ["vip", "seq:step:9"],
+    }
+    with isolated() as recorder:
+        graph.invoke(QUESTION, thread)
+    assert about(recorder) == [("thread-9", "user-42", None)]
+    assert recorder.runs[0].root.payload["labels"] == ["vip"]
+    assert "conversation" not in recorder.spans("langchain:agent")[0].payload
+
+
+@pytest.mark.parametrize(
+    ("metadata", "conversation"),
+    [
+        ({"session_id": "session-1", "conversation_id": "other"}, "session-1"),
+        ({"conversation_id": "conversation-1"}, "conversation-1"),
+        ({"thread_id": "x" * 201}, None),
+        ({"thread_id": "sk-proj-" + "a1B2" * 12}, None),
+        ({"thread_id": ["a list"]}, None),
+        ({}, None),
+    ],
+)
+def test_metadata_name_a_conversation(metadata: Anything, conversation: str | None) -> None:
+    """What is not valid is left out, and raises nothing."""
+    assert asked_with({"metadata": metadata}) == [(conversation, None, None)]
+
+
+def test_a_handler_says_what_its_runs_are_about() -> None:
+    """By a text, or by a function of the metadata; one that returns None says nothing."""
+    metadata = {"tenant": "acme", "thread_id": "thread-9", "user_id": "user-42"}
+    handler: Anything = {
+        "conversation": lambda given: f"{given['tenant']}/{given['thread_id']}",
+        "on_behalf_of": lambda _: None,
+        "subject": "customer-17",
+    }
+    said = [("acme/thread-9", "user-42", "customer-17")]
+    assert asked_with({"metadata": metadata}, **handler) == said
+
+
+def test_a_function_of_a_handler_that_fails_loses_its_value() -> None:
+    """It is counted as a fault."""
+    graph = graph_of(lambda _: {"messages": []})
+    handler = RemitHandler(conversation=lambda given: given["nothing"], labels={"channel": "chat"})
+    with isolated() as recorder, counting(Faults()) as faults:
+        graph.invoke(QUESTION, {"callbacks": [handler]})
+    assert about(recorder) == [(None, None, None)]
+    assert recorder.runs[0].root.payload["labels"] == {"channel": "chat"}
+    assert dict(faults.counts) == {"a function of RemitHandler": 1}
+
+
+def test_the_thread_inside_a_run_of_the_programs_is_in_the_agents_span() -> None:
+    """The root span is sent before the graph begins."""
+    graph = graph_of(lambda _: {"messages": []})
+    with isolated() as recorder:
+        with desk.run(on_behalf_of="user-1"):
+            graph.invoke(QUESTION, handled(thread="thread-9"))
+        assert about(recorder) == [(None, "user-1", None)]
+        payloads = [span.payload.get("conversation") for span in recorder.spans()]
+    assert payloads.count("thread-9") == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"conversation": 7}, "conversation=...\\): saw an object of type int; expected a string"),
+        ({"subject": ""}, "subject=...\\): saw a string of 0 characters"),
+        ({"labels": "vip"}, "labels=...\\): saw .*; expected a list of strings"),
+    ],
+)
+def test_a_wrong_text_about_runs_is_named(argument: Anything, message: str) -> None:
+    """At the handler, not at its calls."""
+    with pytest.raises(DeclarationError, match=message):
+        RemitHandler(**argument)
+
+
 # Interrupts
 
 

@@ -220,6 +220,7 @@ class ManualSpan:
         replaced_by: The span of that integration. It has the same key.
         around: The context around a span that is or was replaceable.
         so_far: The result if the span is cancelled because no end was reported.
+        suggested: What the framework knows of the run, which is in the payload of an agent's span.
     """
 
     __slots__ = (
@@ -235,6 +236,7 @@ class ManualSpan:
         "on_replaced",
         "replaced_by",
         "so_far",
+        "suggested",
     )  # fmt: skip
 
     def __init__(
@@ -263,6 +265,7 @@ class ManualSpan:
         self.replaced_by: ManualSpan | None = None
         self.around: SpanContext | None = None
         self.so_far: Content | None = None
+        self.suggested: Mapping[str, object] = NOTHING
         self._classified = classified
         if context is not None:
             run, key = context.run, context.key
@@ -334,6 +337,8 @@ class ManualSpan:
         span = self._span
         if span is not None and self.is_open:
             recorder = recorder or span.recorder
+            if self.suggested:
+                payload = partial(_with_suggested, payload, self.suggested, span.context.run)
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     def leave_open(self, *, leave: bool = True) -> None:
@@ -573,6 +578,9 @@ def start(
     if context is not None:
         if suggested and recorder.kind == "agent":
             payload = partial(_with_suggested, payload, suggested, context.run)
+            span = _start(recorder, payload, context, options)
+            span.suggested = suggested
+            return span
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:

@@ -32,17 +32,19 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.spans import Content, ManualSpan, SpanEnd, StartOptions, Status
+from remit._adapters.spans import NOTHING, Content, ManualSpan, SpanEnd, StartOptions, Status
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, are_labels
 from remit._policy.limits import Ceiling
+from remit._record.about import checked_text
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError, RemitError
+from remit._runtime import process
+from remit.errors import DeclarationError, DeniedError, RemitError, UsageError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
 from remit.integrations._providers import provider_named
@@ -69,6 +71,8 @@ except ImportError:
 
 Risk: TypeAlias = DataRisk | Mapping[str, object]
 Answer: TypeAlias = ToolMessage | Command[Any]
+OfRun: TypeAlias = str | Callable[[Mapping[str, Any]], object] | None
+"""A text about a run, or a function of the metadata of a call that returns it."""
 
 PREFIX: Final = "langchain:"
 INPUTS: Final = "inputs"
@@ -107,6 +111,8 @@ CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 """Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
+CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
+"""Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
 
 
 @dataclass(slots=True)
@@ -186,8 +192,16 @@ class RemitHandler(GraphCallbackHandler):
         remits: Mapping[str, Risk] | None = None,
         capture_messages: CaptureMessages = "new",
         capture_reasoning: bool = False,
+        conversation: OfRun = None,
+        on_behalf_of: OfRun = None,
+        subject: OfRun = None,
+        labels: object = None,
     ) -> None:
         """Check the arguments.
+
+        The last four say what the runs are about that the handler opens. Each is a value, or a
+        function that takes the `metadata` of a call and returns the value or None. What such a
+        function raises is counted in `remit.status().faults`, and the value is left out.
 
         Args:
             remits: Remits by agent name. Each remit applies to all steps under the agent. If you
@@ -196,11 +210,19 @@ class RemitHandler(GraphCallbackHandler):
                 messages that the previous call under the same parent did not contain, `all` records
                 all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            conversation: Which runs belong together. The default is `thread_id`, `session_id` or
+                `conversation_id` in the metadata; LangGraph adds `thread_id`.
+            on_behalf_of: Who asked. The default is `user_id` in the metadata.
+            subject: Whose data a run handles.
+            labels: Labels of a run. The default is the tags without a colon.
 
         Raises:
             DeclarationError: If an argument is wrong.
         """
         where = "RemitHandler"
+        about = {"conversation": conversation, "on_behalf_of": on_behalf_of, "subject": subject}
+        _check_about(about, labels)
+        self._about: Final[Mapping[str, object]] = {**about, "labels": labels}
         hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
         more = ("on_llm_start", "on_tool_start")
         missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
@@ -221,6 +243,7 @@ class RemitHandler(GraphCallbackHandler):
             isinstance(other, RemitHandler)
             and self._history is other._history
             and self._remits == other._remits
+            and self._about == other._about
         )
 
     def __hash__(self) -> int:
@@ -284,11 +307,27 @@ class RemitHandler(GraphCallbackHandler):
         if kind is AGENT:
             start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
+            if not around.parents:
+                start_options["suggested"] = self._suggested(options)
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
+
+    @guarded("what LangChain knows of a run", NOTHING)
+    def _suggested(self, options: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return what the arguments of the handler, metadata and tags of a call say of its run."""
+        metadata = _fields(options.get("metadata"))
+        known: dict[str, object] = {
+            "conversation": next(filter(None, map(metadata.get, CONVERSATION)), None),
+            "on_behalf_of": metadata.get("user_id"),
+            "labels": [tag for tag in options.get("tags") or () if ":" not in tag] or None,
+        }
+        for name, value in self._about.items():
+            said = _value_in(value, metadata) if callable(value) else value
+            known[name] = known.get(name) if said is None else said
+        return known
 
     def _kind(
         self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
@@ -1006,6 +1045,30 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
+
+
+def _check_about(texts: Mapping[str, object], labels: object) -> None:
+    """Check the arguments that say what a run is about.
+
+    Raises:
+        DeclarationError: One is neither a valid value nor a function.
+    """
+    for name, value in texts.items():
+        if not callable(value):
+            try:
+                checked_text(name, value, "RemitHandler({}=...)", process.redact_off())
+            except UsageError as error:
+                raise DeclarationError(f"{error}, or a function of the metadata") from None
+    if not (labels is None or callable(labels) or are_labels(labels)):
+        raise DeclarationError(
+            f"RemitHandler(labels=...): saw {describe_value(labels)}; expected a list of strings, "
+            "a mapping of strings, or a function of the metadata"
+        )
+
+
+@guarded("a function of RemitHandler")
+def _value_in(function: Callable[[Mapping[str, Any]], object], metadata: Mapping[str, Any]) -> Any:
+    return function(metadata)
 
 
 def _declared(
