@@ -8,6 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.costs import Cost as Cost
 from remit._base.files import make_private_file as make_private_file
+from remit._base.ids import hash_of_subject as hash_of_subject
 from remit._base.ids import pfid as pfid
 from remit._base.sqlite import COLLECTOR as COLLECTOR
 from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
@@ -23,7 +24,7 @@ from remit.collector.domain.context import IdSource as IdSource
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
-from remit.collector.domain.erasure import runs_about as runs_about
+from remit.collector.domain.erasure import runs_of_person as runs_of_person
 from remit.collector.domain.risk import PAGE_SPANS as PAGE_SPANS
 from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
@@ -108,7 +109,7 @@ from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
-from remit.collector.store.subjects import hash_of_subject as hash_of_subject
+from remit.collector.store.subjects import root_id as root_id
 from remit.collector.store.transaction import Transaction as Transaction
 from remit.collector.store.version import VERSION as VERSION
 from remit.collector.store.version import Change as Change

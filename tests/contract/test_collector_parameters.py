@@ -14,11 +14,11 @@ def test_a_misspelt_filter_is_refused_with_the_one_that_was_meant(world: World) 
     api = world.account()
     api.instance("active")
 
-    refused = refusal(api.http.get(RUNS, params={"subject": "customer-17"}), 422)
+    refused = refusal(api.http.get(RUNS, params={"subjekt": "customer-17"}), 422)
 
     assert refused["code"] == "validation_errors"
-    (message,) = refused["errors"]["subject"]
-    assert "did you mean subject_hash?" in message
+    (message,) = refused["errors"]["subjekt"]
+    assert "did you mean subject?" in message
     assert "fingerprint, flag, key, label" in message
 
 

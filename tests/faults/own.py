@@ -151,7 +151,8 @@ class Program:
             met: Tells whether it is no longer of interest that all is delivered.
         """
         found: list[object] = [self.answer("Ada")]
-        with self.answer.run(subject="Ada", labels=["a"]) as run:
+        about = remit.about(conversation="thread", on_behalf_of="Bob")
+        with about, self.answer.run(subject="Ada", labels=["a"]) as run:
             found.append(self.answer("Ada"))
             with remit.span("plan", {"goal": "x"}) as span:
                 span.set_result({"steps": 1})

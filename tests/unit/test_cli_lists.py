@@ -82,7 +82,8 @@ class Place:
 def record(settings: Settings) -> None:
     """Record a run with a denied step, one that fails, and one that ends well."""
     with setup.isolated(settings) as runtime:
-        with careful.run(labels={"channel": "chat", "tier": "gold"}, subject="customer 7"):
+        about = remit.about(conversation="thread-9", on_behalf_of="user-42")
+        with about, careful.run(labels={"channel": "chat", "tier": "gold"}, subject="customer 7"):
             careful()
         with suppress(ZeroDivisionError), divider.run(labels={"channel": "mail"}):
             divider(0)
@@ -141,6 +142,11 @@ both = each("there", [False, True], ids=["a database", "a server"])
         ("--label channel=fax", []),
         ("--subject 'customer 8'", ["Divider"]),
         ("--subject nobody", []),
+        ("--conversation thread-9", ["Careful"]),
+        ("--conversation thread", []),
+        ("--on-behalf-of user-42", ["Careful"]),
+        ("--on-behalf-of 'customer 8'", []),
+        ("--on-behalf-of user-42 --subject 'customer 7' --conversation thread-9", ["Careful"]),
         ("--purpose eval", ["Divider"]),
         ("--purpose smoke_test", []),
         ("--since 1h", ["Divider", "Divider", "Careful", "Desk"]),

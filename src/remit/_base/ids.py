@@ -142,3 +142,20 @@ def decode(text: str) -> int:
 def is_pfid(identifier: str) -> bool:
     """Return whether *identifier* is a PFID as the API writes it (lower case)."""
     return _PFID.fullmatch(identifier) is not None
+
+
+def hash_of_subject(subject: str) -> str:
+    """Return the hash by which runs about *subject* are stored."""
+    return hashlib.sha256(subject.encode()).hexdigest()
+
+
+def hash_of_on_behalf_of(person: str) -> str:
+    """Return the hash by which runs on behalf of *person* are stored.
+
+    The prefix keeps it apart from the hash of a subject of the same name.
+    """
+    return hashlib.sha256(f"on_behalf_of\0{person}".encode()).hexdigest()
+
+
+HASHES: Final = {"subject": hash_of_subject, "on_behalf_of": hash_of_on_behalf_of}
+"""How the people of a run are hashed, by the argument that names them."""

@@ -80,6 +80,10 @@ class ListedRun:
         counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
         return sum(counted) if counted else None
 
+    def said(self, member: str) -> str | None:
+        """Return what the program said of it: `conversation`, `on_behalf_of`, or None."""
+        return getattr(self.instance, member) if isinstance(self.instance, Run) else None
+
     @property
     def costs(self) -> CostBreakdown:
         """Costs of its model calls; none from a server that describes them otherwise."""

@@ -61,9 +61,13 @@ SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
 # Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
-COLUMNS_OF: Final = {"TOOK": 8, "TOKENS": 7, "COST": 12}
-"""Width of a duration, of tokens, and of a cost."""
+COLUMNS_OF: Final = {"FOR": 12, "CONVERSATION": 16, "TOOK": 8, "TOKENS": 7, "COST": 12}
+"""Width of what is said of a run, of a duration, of tokens, and of a cost."""
+SAID: Final = {"FOR": "on_behalf_of", "CONVERSATION": "conversation"}
+"""Columns of texts, which are cut, with the member of a run."""
 MIN_AGENT_COLUMNS: Final = 9
+ROOM_FOR_AGENT: Final = 16
+"""Columns that an agent keeps if columns of texts are shown."""
 POLL_S: Final = 1.0
 
 
@@ -83,7 +87,13 @@ def runs() -> None:
     since_option(),
     until_option,
     click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="List runs with this label."),
+    click.option(
+        "--conversation", type=TEXT, metavar="VALUE", help="List runs of this conversation."
+    ),
     click.option("--subject", type=TEXT, metavar="VALUE", help="List runs with this subject."),
+    click.option(
+        "--on-behalf-of", type=TEXT, metavar="VALUE", help="List runs on behalf of this person."
+    ),
     click.option(
         "--purpose", type=click.Choice(get_args(Purpose)), help="List runs with this purpose."
     ),
@@ -110,6 +120,8 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
     wanted = {"TOOK": True, "TOKENS": any(run.tokens is not None for run in found)}
     wanted["COST"] = any(run.costs.costs for run in found)
     shown = [name for name, is_wanted in wanted.items() if is_wanted]
+    texts = [name for name, member in SAID.items() if any(run.said(member) for run in found)]
+    shown = [*_fitting(texts, shown, chars), *shown]
     head = dict(zip(shown, shown, strict=True))
     emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", head, "SPANS", chars)))
     for run in found:
@@ -307,6 +319,10 @@ def _listed(run: ListedRun, agent: str, chars: int, shown: Sequence[str]) -> str
         "TOOK": took(instance.started_at, instance.finished_at),
         "TOKENS": "" if run.tokens is None else str(run.tokens),
         "COST": total(costs_in(run.costs)),
+        **{
+            name: cut(printable(run.said(member) or ""), COLUMNS_OF[name])
+            for name, member in SAID.items()
+        },
     }
     return _line(
         bold(run.handle[:chars]),
@@ -340,12 +356,27 @@ def _line(
     chars: int,
 ) -> str:
     """Return a line of the list; *numbers* are in the columns of `COLUMNS_OF`."""
-    counted = "".join(f"{number:>{COLUMNS_OF[name]}}  " for name, number in numbers.items())
+    counted = "".join(
+        f"{padded(number, COLUMNS_OF[name]) if name in SAID else number.rjust(COLUMNS_OF[name])}  "
+        for name, number in numbers.items()
+    )
     taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
     room = max(MIN_AGENT_COLUMNS, columns() - taken)
     run += " " * (chars - len(click.unstyle(run)))
     head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{when_columns()}}"
     return f"{head}  {counted}{steps}".rstrip()
+
+
+def _fitting(texts: Sequence[str], shown: Sequence[str], chars: int) -> list[str]:
+    """Return the columns of texts for which there is room beside the others."""
+    room = columns() - chars - when_columns() - OTHER_COLUMNS - ROOM_FOR_AGENT
+    room -= sum(COLUMNS_OF[name] + 2 for name in shown)
+    fitting: list[str] = []
+    for name in texts:
+        room -= COLUMNS_OF[name] + 2
+        if room >= 0:
+            fitting.append(name)
+    return fitting
 
 
 def _unique_chars(handles: list[str]) -> int:

@@ -65,6 +65,14 @@ class Run(AgentInstance):
     """Tokens of its spans."""
     summary: str | None = None
     """Summary of its root span."""
+    conversation: str | None = None
+    """The conversation that it belongs to, as the program said."""
+    on_behalf_of: str | None = None
+    """The person who asked, as the program said in its root span. Null if payloads were deleted."""
+    question: str | None = None
+    """First line of its first question, or null."""
+    answer: str | None = None
+    """First line of its answer, or null."""
     terminated_by: str | None = None
     """Author of the termination, with the token. Null if the run was not terminated."""
     erased_at: datetime | None = None

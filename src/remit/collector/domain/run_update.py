@@ -8,6 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from remit._base.first_failure import FailedSpan, first_failed
+from remit._base.ids import HASHES
 from remit._base.traceparent import trace_id
 from remit.collector.domain.failures import (
     MOST_FAILED,
@@ -36,7 +37,13 @@ from remit.collector.store.rows import (
     all_spans,
 )
 from remit.collector.store.statements import SPANS_OF_RUN
-from remit.collector.store.subjects import ROOT_SPAN, labels, subject_hash
+from remit.collector.store.subjects import (
+    ROOT_SPAN,
+    conversation,
+    labels,
+    person_hashes,
+    root_id,
+)
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import CompiledSpanType
 
@@ -47,6 +54,10 @@ _SIDES: Final = {
     "params_data_categories": ("params", "included"),
     "result_data_categories": ("result", "included"),
 }
+
+
+_SAID: Final = frozenset((*HASHES, "conversation"))
+"""Members of a payload that say something of the run."""
 
 
 class RunUpdate:
@@ -61,7 +72,9 @@ class RunUpdate:
         "_model_calls",
         "_recorded",
         "_root",
+        "_root_id",
         "_roots",
+        "_suggested",
         "_summary",
         "_tokens",
         "_tx",
@@ -84,6 +97,8 @@ class RunUpdate:
         self._summary: str | None = None
         self._failed: list[SpanRow] = []
         self._roots: list[dict[str, object]] = []
+        self._suggested: list[Mapping[str, object]] = []
+        self._root_id = root_id(run.id)
         self._root: SpanRow | None = None
         self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
@@ -128,14 +143,22 @@ class RunUpdate:
                 counted.redact(run, after, rule, times)
         if "token_usage" in result or "cost" in result:
             self._take_usage(after, result)
-        is_root = after.schema_name == ROOT_SPAN
-        if is_root:
+        if after.schema_name == ROOT_SPAN:
             self._take_root(after, result)
-            if isinstance(fields, SpanToCreate) and run.erased_at is None:
-                self._roots.append(fields.params.value)
+        if isinstance(fields, SpanToCreate) and run.erased_at is None:
+            self._take_said(after, fields.params.value)
         if after.status == FAILED:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
+
+    def _take_said(self, span: SpanRow, payload: dict[str, object]) -> None:
+        """Take what the root span says of the run, or the agent of a framework directly below."""
+        if span.schema_name == ROOT_SPAN:
+            self._roots.append(payload)
+        elif span.parent_span_id is not None and span.parent_span_id == self._root_id:
+            span_type = self.types.get(span.schema_name)
+            if span_type is not None and span_type.is_agent and not _SAID.isdisjoint(payload):
+                self._suggested.append(payload)
 
     def _take_usage(self, after: SpanRow, result: Mapping[str, object]) -> None:
         call = usage_of_call(after.payload, result)
@@ -176,15 +199,32 @@ class RunUpdate:
             changes["model_usage"] = with_usage(run.model_usage, self._model_calls)
         for root in self._roots:
             changes["caused_by"] = trace_id(root.get("traceparent")) or run.caused_by
-            hashed = subject_hash(root)
-            if hashed is not None:
+            changes["conversation"] = conversation(root) or run.conversation
+            for hashed in person_hashes(root):
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root))
+        if self._suggested:
+            suggested = self._unsaid_by_root()
+            known = changes.get("conversation") or run.conversation
+            changes["conversation"] = known or conversation(suggested)
+            for hashed in person_hashes(suggested):
+                tx.add_subject(run, hashed)
         changed = msgspec.structs.replace(run, **changes)
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.count_handled(run.id))
         return self._with_hole(changed)
+
+    def _unsaid_by_root(self) -> dict[str, object]:
+        """Return what agents of frameworks say of the run and its root does not."""
+        root: Mapping[str, object] = self._roots[0] if self._roots else {}
+        if not self._roots and self._root_id is not None:
+            row = self._tx.spans(self.run.account_id, [self._root_id]).get(self._root_id)
+            root = {} if row is None else msgspec.json.decode(row.payload)
+        suggested: dict[str, object] = {}
+        for payload in self._suggested:
+            suggested = {**{name: payload[name] for name in _SAID if name in payload}, **suggested}
+        return {name: value for name, value in suggested.items() if root.get(name) is None}
 
     def _with_hole(self, run: RunRow) -> RunRow:
         """Return a run marked if its end says that more spans were recorded than are here.

@@ -192,7 +192,8 @@ class RunRow(Row, frozen=True, gc=False):
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
     of the root span. `terminated_by` is who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal
-    failures share, and the id of the span where it began.
+    failures share, and the id of the span where it began. `conversation` is as the program said;
+    `question` and `answer` are the first question and the answer, one line each.
 
     The database sets the references.
     """
@@ -237,6 +238,9 @@ class RunRow(Row, frozen=True, gc=False):
     failure_text: str | None = None
     fingerprint: int | None = None
     failure_span: str | None = None
+    conversation: str | None = None
+    question: str | None = None
+    answer: str | None = None
     ref: int = 0
     place_ref: int = 0
     account_ref: int = 0

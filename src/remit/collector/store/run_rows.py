@@ -108,13 +108,16 @@ class RunRows(Execution):
         sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id DESC LIMIT ?"
         return self._runs(sql, (*wanted.values(), most))
 
-    def runs_of_subject(
-        self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    def runs_of_person(
+        self, person_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
-        """Return the ids of the runs about a subject, as `runs_of_agent` does."""
+        """Return the ids of the runs about a subject, or on behalf of somebody, by the hash.
+
+        As `runs_of_agent` does.
+        """
         with_run = self.with_run.replace("s.", "u.")
         source = f"FROM run_subjects AS u {with_run} WHERE u.subject_hash = ?"
-        return self._run_ids(source, subject_hash, equal, most)
+        return self._run_ids(source, person_hash, equal, most)
 
     def runs_of_agent(
         self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
@@ -224,7 +227,7 @@ class RunRows(Execution):
 
     @abstractmethod
     def add_subject(self, run: RunRow, subject_hash: str) -> None:
-        """Record a subject of a run; one recorded already stays."""
+        """Record the hash of a person of a run; one recorded already stays."""
 
     def _runs(self, sql: str, values: Sequence[Value] = ()) -> list[RunRow]:
         return [RunRow(to_text(row_id), *rest) for row_id, *rest in self.rows(sql, values)]

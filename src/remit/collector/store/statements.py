@@ -254,7 +254,8 @@ HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
 ERASE_RUN: Final = (
     f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
-    "failure_text = NULL, erased_at = ? WHERE "
+    "failure_text = NULL, conversation = NULL, question = NULL, answer = NULL, "
+    "erased_at = ? WHERE "
 )
 ERASE_RESPONSES: Final = (
     "UPDATE idempotency_keys SET response = ?, request_hash = NULL WHERE agent_instance_id = ? "

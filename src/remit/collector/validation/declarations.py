@@ -31,6 +31,7 @@ DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
 
 _NO_SCHEMA: Final = Raw(b"{}")
 _MODEL_CALL: Final = b'"x-remit-kind":"llm"'
+_AGENT: Final = b'"x-remit-kind":"agent"'
 
 
 class StoredSpanType(msgspec.Struct):
@@ -85,11 +86,13 @@ class CompiledSpanType:
 
     Attributes:
         hash: Hash of the title and the data risk.
+        is_agent: Whether it is the agent of a framework.
     """
 
     __slots__ = (
         "data_risk",
         "hash",
+        "is_agent",
         "is_model_call",
         "name",
         "params",
@@ -109,7 +112,9 @@ class CompiledSpanType:
         self.result = checkers.of(described.result_schema)
         self.template = Template(described.template)
         # The schema was encoded without white space.
-        self.is_model_call = _MODEL_CALL in bytes(described.params_schema)
+        params_schema = bytes(described.params_schema)
+        self.is_model_call = _MODEL_CALL in params_schema
+        self.is_agent = _AGENT in params_schema
 
 
 class Quality(NamedTuple):

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from remit._base.ids import is_pfid
+from remit._base.ids import hash_of_subject, is_pfid
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.filters import API_NAMES, FilterLine, Filters, messages
 from remit.collector.page.marks import MARKS
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import ANY, BEGINS, LAST_DAY, NOW, Window, local, window_of
-from remit.collector.store.questions.run_lists import subjects_from
-from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store.questions.run_lists import person_hashes_from
 
 PAGE_ROWS: Final = 100
 """Runs of a page, the most that one request returns."""
@@ -53,7 +52,7 @@ def _subject_hash(visit: Visit, text: str) -> str:
     if not text or _HASH.fullmatch(text):
         return text
     if _SHOWN_HASH.fullmatch(text):
-        hashes = visit.api.read(lambda ctx: subjects_from(ctx.tx, scope_in(ctx), text))
+        hashes = visit.api.read(lambda ctx: person_hashes_from(ctx.tx, scope_in(ctx), text))
         if len(hashes) > 1:
             raise invalid_field("subject", "matches several hashes: enter more characters")
         if hashes:
