@@ -35,7 +35,7 @@ from remit._capture.errors import error_payload
 from remit._capture.follow import count_classified, follow, follow_run
 from remit._capture.walk import decode
 from remit._declare.registry import StepKind
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, RunArguments
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
@@ -534,6 +534,7 @@ class StartOptions(TypedDict, total=False):
     started_ns: float | None
     replaceable: bool
     suggested: Mapping[str, object]
+    goes_on: bool | None
 
 
 def start(
@@ -568,6 +569,8 @@ def start(
             and `labels`, of any type; what is not valid is left out. A run that the span opens
             takes what the program does not say. In a run of the program's own, the three texts
             become members of the payload of an agent's span.
+        goes_on: Whether a run that the span opens goes on with the one that waits for an answer in
+            the conversation. False ends that wait, None leaves it.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -586,7 +589,11 @@ def start(
     if agent is None:
         outside(recorder, deny=options.get("deny", True))
         return ManualSpan()
-    run = opened(partial(agent.open, suggested=suggested) if suggested else agent.open)
+    goes_on = options.get("goes_on")
+    arguments = RunArguments() if not suggested else RunArguments(suggested=suggested)
+    if goes_on is not None:
+        arguments["goes_on"] = goes_on
+    run = opened(partial(agent.open, **arguments))
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not process.is_permissive():

@@ -34,6 +34,15 @@ RUN_TYPE: Final = "remit:run"
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
 
+ASKED_TYPE: Final = "remit:asked"
+"""Type of the spans that record a question to a person."""
+
+ANSWERED_TYPE: Final = "remit:answered"
+"""Type of the spans that record the answer to a question."""
+
+OWN_TYPES: Final = frozenset({RUN_TYPE, LOSS_TYPE, ASKED_TYPE, ANSWERED_TYPE})
+"""The span types of remit itself, which are no steps."""
+
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 """Kind of a step, which only adapters set; all other steps are `step`."""
 
@@ -394,7 +403,7 @@ class Registry:
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
         """
-        if span_type.name in {RUN_TYPE, LOSS_TYPE}:
+        if span_type.name in OWN_TYPES:
             raise DeclarationError(
                 f"{span_type.qualname} ({span_type.place}) has the name {span_type.name!r}, "
                 "which is remit's own; give it another"

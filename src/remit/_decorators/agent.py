@@ -214,6 +214,7 @@ class RunArguments(TypedDict, total=False):
     Attributes:
         suggested: Conversation, on_behalf_of, subject and labels as a framework knows them, of any
             type. They count where the program says nothing; what is not valid is left out.
+        goes_on: Whether the agent goes on with what waits for an answer, as `RunOptions.goes_on`.
     """
 
     purpose: str | None
@@ -224,6 +225,7 @@ class RunArguments(TypedDict, total=False):
     resume: str
     traceparent: str | None
     suggested: Mapping[str, object]
+    goes_on: bool | None
 
 
 class AgentRuns:
@@ -365,6 +367,7 @@ class AgentRuns:
             labels,
             resume,
             self._link(arguments.get("traceparent")),
+            arguments.get("goes_on"),
         )
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

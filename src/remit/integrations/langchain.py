@@ -11,17 +11,18 @@ answers a denied call, which a callback cannot.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit._adapters import spans
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
     add_to_header,
     declare,
@@ -111,6 +112,10 @@ CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 """Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
+INTERRUPT: Final = re.compile(r"[0-9a-f]{32}")
+"""Id of an interrupt."""
+SUSPENDED: Final[Mapping[str, object]] = {"suspended": True}
+"""Result of a step that goes on after the answer."""
 CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
 """Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
 
@@ -123,6 +128,10 @@ class _Node:
         parent: The LangChain run around it.
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
+        conversation: The conversation of an outermost agent, as far as the call says it.
+        answers: The answers with which an outermost agent goes on, by the ids of interrupts; None
+            is the only one that is open.
+        by: Who goes on, as far as the call says it.
         node_name: Its name, if it is a node of a graph with a span.
         has_children: Whether a LangChain run began inside it.
         shared: The run with whose span it is recorded: the node that the agent is.
@@ -136,6 +145,9 @@ class _Node:
     began: float
     first_token_ms: float | None = None
     chunks: int = 0
+    conversation: object = None
+    answers: Mapping[str | None, object] = field(default_factory=dict[str | None, object])
+    by: object = None
     node_name: str | None = None
     has_children: bool = False
     shared: UUID | None = None
@@ -303,17 +315,21 @@ class RemitHandler(GraphCallbackHandler):
         if kind is AGENT and _is_node_of_agent(parent_run_id, name):
             _share(run_id, parent_run_id, payload, ceiling)
             return
-        around, start_options = _Around.of(parent_run_id), StartOptions()
+        around, start_options, suggested = _Around.of(parent_run_id), StartOptions(), NOTHING
         if kind is AGENT:
             start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
             if not around.parents:
-                start_options["suggested"] = self._suggested(options)
+                suggested = self._suggested(options)
+                start_options["suggested"] = suggested
+                start_options["goes_on"] = _goes_on(inputs, options)
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
+            node.conversation = suggested.get("conversation")
+            node.by, node.answers = suggested.get("on_behalf_of"), _answers(inputs)
 
     @guarded("what LangChain knows of a run", NOTHING)
     def _suggested(self, options: Mapping[str, Any]) -> Mapping[str, object]:
@@ -367,25 +383,51 @@ class RemitHandler(GraphCallbackHandler):
 
     @guarded("an interrupt of LangGraph")
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
-        """Cancel the span of the graph and leave the run open; one that it opened itself ends."""
+        """Record what is asked, cancel the span of the graph, and leave the run open.
+
+        LangGraph reports the interrupt of a graph, and in some versions of those around it.
+        """
         span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
         if span is None or span.context is None or node is None:
             return
         if not node.in_own_run:
             span.leave_open()
             _interrupted.setdefault(span.context.run, set()).add(event.checkpoint_id)
-        span.end(status="cancelled")
+        if not event.checkpoint_ns:
+            interrupts = event.interrupts
+            asked = {each.id: self._told(each.value) for each in interrupts}
+            how = "interrupt" if interrupts else "breakpoint"
+            asked = asked or {event.checkpoint_id: None}
+            questions.ask(span, node.conversation, asked, how)
+        span.end(SUSPENDED, status="cancelled")
 
     @guarded("an interrupt of LangGraph")
     def on_resume(self, event: GraphResumeEvent) -> None:
         """End the run with its block after all, if its graphs go on inside the block."""
-        span = _span_of(event.run_id)
+        span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
+        if span is not None and node is not None and not event.checkpoint_ns:
+            self._answered(span, node, event.checkpoint_id)
         waiting = None
         if span is not None and span.context is not None:
             waiting = _interrupted.get(span.context.run)
         if span is not None and waiting:
             waiting.discard(event.checkpoint_id)
             span.leave_open(leave=bool(waiting))
+
+    def _answered(self, span: ManualSpan, node: _Node, checkpoint_id: str) -> None:
+        """Record the answers with which a graph goes on; that it goes back answers nothing."""
+        answers: Mapping[str | None, object] = node.answers
+        open_tickets = questions.tickets(span, node.conversation)
+        if not answers and checkpoint_id in open_tickets:
+            answers = {checkpoint_id: None}
+        elif set(answers) == {None} and len(open_tickets) == 1:
+            answers = {open_tickets[0]: answers[None]}
+        told = {ticket: self._told(value) for ticket, value in answers.items()}
+        questions.answer(span, node.conversation, told, node.by)
+
+    def _told(self, value: object) -> object:
+        """Return a question or an answer as it is recorded."""
+        return None if self._capture == "none" else _plain(value)
 
     # Models
 
@@ -853,6 +895,27 @@ def _share(
 
 
 # Recorded contents
+
+
+def _goes_on(inputs: object, options: Mapping[str, Any]) -> bool | None:
+    """Return whether a call goes on after an interrupt; None if it goes back to a checkpoint."""
+    if "checkpoint_id" in _fields(options.get("metadata")):
+        return None
+    return inputs is None or (isinstance(inputs, Command) and _resume_of(inputs) is not None)
+
+
+def _answers(inputs: object) -> Mapping[str | None, object]:
+    """Return the answers in the input of a graph, by the ids of the interrupts."""
+    resume = _resume_of(inputs)
+    if resume is None:
+        return {}
+    if _is_dict(resume) and resume and all(INTERRUPT.fullmatch(str(key)) for key in resume):
+        return {str(key): value for key, value in _fields(resume).items()}
+    return {None: resume}
+
+
+def _resume_of(inputs: object) -> Any:
+    return cast("Any", inputs).resume if isinstance(inputs, Command) else None
 
 
 def _is_node(options: Mapping[str, Any]) -> bool:
