@@ -224,9 +224,10 @@ def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> N
 def test_an_agent_has_its_prompt_and_its_output(recorder: RecordingSink) -> None:
     """Inputs and outputs, where the redaction that follows the run looks."""
     with desk.run():
-        ask(agent_of([DONE]), "Where is A-1?")
+        ask(agent_of([DONE]), "Where is A-1?", conversation_id="1")
     (span,) = recorder.spans(AGENT)
-    assert span.payload == {"agent_name": "clerk", "inputs": {"prompt": "Where is A-1?"}}
+    asked = {"agent_name": "clerk", "inputs": {"prompt": "Where is A-1?"}}
+    assert span.payload == {**asked, "conversation": "1"}
     assert span.result == {"outputs": {"output": TOLD}}
 
 
@@ -1002,3 +1003,28 @@ def test_a_risk_is_not_judged_where_the_tools_are_not_known() -> None:
         agent = agent_of([DONE], look_up, risks={"spend": PAYS})
         agent.toolset(lambda _ctx: FunctionToolset([spend]))
         assert ask(agent, "?").output == TOLD
+
+
+# Conversations
+
+
+def test_the_conversation_of_an_agent_is_that_of_its_run() -> None:
+    """A second turn has it from the messages; pydantic-ai makes one if none is given."""
+    agent = agent_of([DONE, DONE, DONE])
+    with isolated() as sink:
+        first = ask(agent, "Where is A-1?", conversation_id="thread-9")
+        ask(agent, "And A-2?", message_history=first.all_messages())
+        ask(agent, "And A-3?")
+    *known, made = [run.conversation for run in sink.runs]
+    assert known == ["thread-9", "thread-9"]
+    assert made
+
+
+def test_the_conversation_inside_a_run_of_the_programs_is_in_the_agents_span(
+    recorder: RecordingSink,
+) -> None:
+    """The run itself keeps what the program says."""
+    with remit.about(conversation="mine"), desk.run():
+        ask(agent_of([DONE]), "Where is A-1?", conversation_id="thread-9")
+    assert [run.conversation for run in recorder.runs][-1] == "mine"
+    assert recorder.spans("pydantic-ai:agent")[0].payload["conversation"] == "thread-9"

@@ -36,7 +36,7 @@ from remit._capture.errors import error_payload
 from remit._capture.follow import count_classified, follow, follow_run
 from remit._capture.walk import decode
 from remit._declare.registry import StepKind
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, RunArguments
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
@@ -276,6 +276,7 @@ class ManualSpan:
         around: The context around a span that is or was replaceable.
         reservation: What the step counts for towards limits; None if it counts for nothing.
         so_far: The result if the span is cancelled because no end was reported.
+        suggested: What the framework knows of the run, which is in the payload of an agent's span.
     """
 
     __slots__ = (
@@ -292,6 +293,7 @@ class ManualSpan:
         "replaced_by",
         "reservation",
         "so_far",
+        "suggested",
     )  # fmt: skip
 
     def __init__(
@@ -321,6 +323,7 @@ class ManualSpan:
         self.around: SpanContext | None = None
         self.reservation: Reservation | None = None
         self.so_far: Content | None = None
+        self.suggested: Mapping[str, object] = NOTHING
         self._classified = classified
         if context is not None:
             run, key = context.run, context.key
@@ -392,6 +395,8 @@ class ManualSpan:
         span = self._span
         if span is not None and self.is_open:
             recorder = recorder or span.recorder
+            if self.suggested:
+                payload = partial(_with_suggested, payload, self.suggested, span.context.run)
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     def leave_open(self, *, leave: bool = True) -> None:
@@ -589,6 +594,7 @@ class StartOptions(TypedDict, total=False):
     replaceable: bool
     suggested: Mapping[str, object]
     admission: Admission | None
+    goes_on: bool | None
 
 
 def start(
@@ -625,6 +631,8 @@ def start(
             become members of the payload of an agent's span.
         admission: The result of `ask` for the same step. Without it, a step that needs a yes is
             asked about here, which blocks an event loop.
+        goes_on: Whether a run that the span opens goes on with the one that waits for an answer in
+            the conversation. False ends that wait, None leaves it.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
@@ -635,12 +643,19 @@ def start(
     if context is not None:
         if suggested and recorder.kind == "agent":
             payload = partial(_with_suggested, payload, suggested, context.run)
+            span = _start(recorder, payload, context, options)
+            span.suggested = suggested
+            return span
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
         outside(recorder, deny=options.get("deny", True))
         return ManualSpan()
-    run = opened(partial(agent.open, suggested=suggested) if suggested else agent.open)
+    goes_on = options.get("goes_on")
+    arguments = RunArguments() if not suggested else RunArguments(suggested=suggested)
+    if goes_on is not None:
+        arguments["goes_on"] = goes_on
+    run = opened(partial(agent.open, **arguments))
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not process.is_permissive():

@@ -210,7 +210,8 @@ def _log_shared_name(declared: AgentType) -> None:
         )
 
 
-def _are_labels(value: object) -> bool:
+def are_labels(value: object) -> bool:
+    """Return whether *value* has the type of labels."""
     return is_mapping(value) or is_a(value, *COLLECTIONS)
 
 
@@ -220,6 +221,7 @@ class RunArguments(TypedDict, total=False):
     Attributes:
         suggested: Conversation, on_behalf_of, subject and labels as a framework knows them, of any
             type. They count where the program says nothing; what is not valid is left out.
+        goes_on: Whether the agent goes on with what waits for an answer, as `RunOptions.goes_on`.
     """
 
     purpose: str | None
@@ -230,6 +232,7 @@ class RunArguments(TypedDict, total=False):
     resume: str
     traceparent: str | None
     suggested: Mapping[str, object]
+    goes_on: bool | None
 
 
 class AgentRuns:
@@ -286,7 +289,7 @@ class AgentRuns:
         resume = arguments.get("resume")
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
-        if labels is not None and not _are_labels(labels):
+        if labels is not None and not are_labels(labels):
             expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
         if "resume" in arguments and not (
@@ -364,13 +367,14 @@ class AgentRuns:
         labels = arguments.get("labels")
         if labels is None and "suggested" in arguments:
             suggested = arguments["suggested"].get("labels")
-            labels = suggested if _are_labels(suggested) else None
+            labels = suggested if are_labels(suggested) else None
         options = RunOptions(
             arguments.get("purpose") or runtime.settings.purpose,
             self._about(arguments, outer) if arguments else about_within(outer),
             labels,
             resume,
             self._link(arguments.get("traceparent")),
+            arguments.get("goes_on"),
         )
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

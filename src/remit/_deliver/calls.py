@@ -51,6 +51,7 @@ HOLDS: Final = "/api/remit/v1/holds"
 BUSY: Final = "unavailable"
 """Error code of an item for which the server had no time; it may take such items in bulk."""
 NAMES_NONE: Final = "the bulk response has none of the items that were sent; check the api_url"
+WAITING_PATH: Final = "/api/remit/v1/waiting"
 AGENT_KEY_CHARS: Final = 32
 # Requests of different runs that are sent at the same time.
 SIDE_BY_SIDE: Final = 4
@@ -382,6 +383,15 @@ def quality(item: Item, instance_id: str) -> InstanceOperation:
 def get_instance(instance_id: str) -> Call[Instance]:
     """Return the call that reads an instance."""
     return GET_INSTANCE.raw(instance_id, read=_instance)
+
+
+def find_waiting(run: StoredRun) -> Call[Instance]:
+    """Return the call that finds the run which waits for an answer in a conversation."""
+    registration = run.registration
+    query = [("agent", registration.external_identifier), ("conversation", run.conversation or "")]
+    if registration.agent_id is not None:
+        query[0] = ("agent_id", registration.agent_id)
+    return Call("GET", WAITING_PATH, _instance, None, tuple(query))
 
 
 def show(run_key: str, instance_id: str) -> InstanceOperation:

@@ -44,6 +44,9 @@ REGISTRATION_BYTES: Final = 512
 FORGOTTEN: Final = NotFoundError(
     "the server no longer knows the run, which may have been deleted there", code="not_found"
 )
+NOT_THERE: Final = (
+    HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN
+)  # fmt: skip
 FINISHED: Final = ("complete", "failed", "cancelled")
 
 
@@ -88,6 +91,8 @@ class Registrations:
             RunState.STARTED if opened else RunState.NEW,
             inherited=inherited,
             resumed=feed.resumed,
+            continues=feed.continues,
+            conversation=feed.conversation,
         )
 
     def _registration(self, agent: AgentRef) -> Registration:
@@ -324,7 +329,7 @@ class RunRegistrar:
         stored = run.stored
         return (
             self._support.registrations is not False
-            and not (stored.alone or stored.resumed)
+            and not (stored.alone or stored.resumed or stored.continues is not None)
             and stored.registration.complete
             and not self._lacks_agent(stored.registration)
         )
@@ -368,6 +373,8 @@ class RunRegistrar:
         """Make the lookups that a run needs first; return whether it is to be registered then."""
         registration = run.stored.registration
         try:
+            if run.stored.continues is not None:
+                self._look_for_waiting(run)
             if run.stored.resumed:
                 self._find(run)
                 self._save(run, RunState.STARTED)
@@ -491,6 +498,28 @@ class RunRegistrar:
         self.advanced += 1
         run.answered_ns = self._clock.monotonic_ns()
         self._outbox.save_run(run.stored)
+
+    def _look_for_waiting(self, run: RunDelivery) -> None:
+        """Find the waiting run with which *run* goes on; without one, it is a run of its own."""
+        stored = run.stored
+        first = self._outbox.run(stored.continues or "")
+        instance_id = None if first is None else first.instance_id
+        if instance_id is None:
+            instance_id = self._waiting_instance(stored)
+        stored.continues = None
+        if instance_id is not None:
+            stored.resumed = True
+            run.identify(instance_id)
+        self._outbox.save_run(stored)
+
+    def _waiting_instance(self, stored: StoredRun) -> str | None:
+        try:
+            return self._client.call(calls.find_waiting(stored)).id
+        except ApiError as error:
+            # A server without this request answers 404, or 405.
+            if error.status in NOT_THERE:
+                return None
+            raise
 
     def _find(self, run: RunDelivery) -> None:
         """Check that the instance exists which a run resumes."""

@@ -21,6 +21,7 @@ from remit._deliver.batches import (
     describe,
     describe_losses,
     is_silent,
+    root_span,
     send_bulk,
 )
 from remit._deliver.calls import SEND_ERRORS, OutOfTimeError
@@ -239,6 +240,7 @@ class Sender:
 
     def _add(self, batch: Batch, row: Row, run: RunDelivery) -> bool:
         """Add a row to a batch, after the start of its run; return whether it fits."""
+        row = root_span(row, run)
         item = row.item
         started = not run.needs_start or item.run_key in self._starting
         if not started and not batch.add_start(run):

@@ -12,7 +12,7 @@ from typing import Final, cast
 import msgspec
 
 from remit._base.guard import guarded
-from remit._base.ids import derived_key, new_key
+from remit._base.ids import TIME_BYTES, derived_key, new_key
 from remit._base.markers import cut_whole
 from remit._base.outcomes import ACTIVE, COMPLETE
 from remit._capture.cut import encode
@@ -40,6 +40,25 @@ WAITED_MS: Final = "waited_ms"
 NO_FIELDS: Final[Mapping[str, msgspec.Raw]] = {}
 
 
+NO_TIME: Final = bytes(TIME_BYTES)
+"""The time of a key that a server's id of the run replaces, so that all processes derive it."""
+
+
+def portable_key(ticket: str) -> bytes:
+    """Return the key of a question that may be asked again by another process.
+
+    That process knows the run only by what the server answers, so delivery adds the time.
+    """
+    return derived_key(NO_TIME, f"{ASKED_TYPE}/{ticket}")
+
+
+def may_wait(item: Item) -> bool:
+    """Return whether *item* asks a question that outlasts the process, or answers one."""
+    if item.name == ANSWERED_TYPE:
+        return True
+    return item.name == ASKED_TYPE and item.key.startswith(NO_TIME)
+
+
 def asked_key(run: OpenRun, ticket: str) -> bytes:
     """Return the key of the question with this *ticket*, the same in every process."""
     return derived_key(run.feed.root, f"{ASKED_TYPE}/{ticket}")
@@ -52,22 +71,28 @@ def record_asked(
     ticket: str,
     payload: Mapping[str, object],
     captured: Mapping[str, msgspec.Raw] = NO_FIELDS,
+    *,
+    key: bytes | None = None,
 ) -> None:
     """Record that a question was asked below the span *parent*.
 
     Args:
         payload: `ASKED`, `HOW` and further fields; it is captured, so its values are redacted.
         captured: Further fields that were captured before.
+        key: `portable_key`, for a question that outlasts the process; None is `asked_key`.
     """
     fields = {ASKED: None, HOW: None, TICKET: ticket} | dict(payload)
-    _record(run, parent, ASKED_TYPE, asked_key(run, ticket), fields, captured)
+    _record(run, parent, ASKED_TYPE, key or asked_key(run, ticket), fields, captured)
 
 
 @guarded("the record of an answer")
 def record_answered(
-    run: OpenRun, parent: bytes, ticket: str, payload: Mapping[str, object]
+    run: OpenRun, parent: bytes, ticket: str | None, payload: Mapping[str, object]
 ) -> None:
-    """Record the answer to the question with this *ticket*; the arguments as `record_asked`."""
+    """Record the answer to the question with this *ticket*; the arguments as `record_asked`.
+
+    The ticket is None if only one question is open, and the process does not know it.
+    """
     fields = {ANSWER: None, BY: None, TICKET: ticket, AS_CLAIMED: True} | dict(payload)
     _record(run, parent, ANSWERED_TYPE, new_key(run.now_ns()), fields)
 

@@ -47,6 +47,7 @@ from remit._policy.maxima import Counted
 from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
 from remit._record.approvals import Approver, AsksOfRuns
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
+from remit._record.waiting import WaitingRun, WaitingRuns
 from remit.errors import DeniedError, SettingsError, UsageError
 
 OBSERVE: Final = "observe"
@@ -143,6 +144,7 @@ class Recorder(Struct, frozen=True):
             grow for lack of memory, and then searches it without end.
         terminated: Feeds of the latest terminated runs, which are not resumed.
         holds: The holds in force that this process knows; delivery replaces them in place.
+        waiting: The runs of the process that wait for a person's answer.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -163,6 +165,7 @@ class Recorder(Struct, frozen=True):
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     holds: list[Hold] = field(default_factory=list[Hold])
+    waiting: WaitingRuns = field(default_factory=WaitingRuns)
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -278,6 +281,8 @@ class RunOptions(Struct, frozen=True):
         labels: Words, or pairs of words, to find the run by.
         resume: Id or key of the instance to resume, if any.
         traceparent: The W3C header of the surrounding trace, to link it.
+        goes_on: Whether it goes on with the run of its agent and conversation that waits for an
+            answer. False ends the wait: the conversation goes on without an answer.
     """
 
     purpose: str
@@ -285,6 +290,7 @@ class RunOptions(Struct, frozen=True):
     labels: object = None
     resume: str | None = None
     traceparent: str | None = None
+    goes_on: bool | None = None
 
 
 def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
@@ -391,7 +397,8 @@ class OpenRun:
         # resumes the instance of this key.
         resume = options.resume or ""
         resumed_key = key_from_text(resume)
-        root = resumed_key or key_of(resume) or key
+        waiting = _waiting_run(recorder, agent, options)
+        root = resumed_key or key_of(resume) or (waiting and waiting.root) or key
         self.feed: Final = RunFeed(
             key_text(key),
             agent,
@@ -399,6 +406,8 @@ class OpenRun:
             root=root,
             instance_id=options.resume if resumed_key is None else None,
             resumed_key=options.resume if resumed_key is not None else None,
+            continues=None if waiting is None else waiting.key,
+            conversation=options.about.conversation,
         )
         self.feed.run = weakref.ref(self)
         self._ceilings = ceilings
@@ -461,6 +470,10 @@ class OpenRun:
                     "run(resume=...) got arguments of a new run, such as a subject or labels; the "
                     "run keeps the earlier ones"
                 )
+            sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
+            return
+        if self.feed.continues is not None:
+            # If the server does not know the waiting run, delivery makes the root span of it.
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return
         sink.open_run(self._item(ItemKind.RUN), self.feed)
@@ -690,6 +703,17 @@ class OpenRun:
             kind, self.feed.key, self.feed.root, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
+
+
+def _waiting_run(recorder: Recorder, agent: AgentRef, options: RunOptions) -> WaitingRun | None:
+    """Return the waiting run with which a run goes on, without keys if the process has none."""
+    conversation, name = options.about.conversation, agent.external_identifier
+    if conversation is None or options.goes_on is None or options.resume is not None:
+        return None
+    if not options.goes_on:
+        recorder.waiting.discard(name, conversation)
+        return None
+    return recorder.waiting.get(name, conversation) or WaitingRun("", b"")
 
 
 @guarded("the start of a run", passes=(DeniedError, SettingsError, UsageError))

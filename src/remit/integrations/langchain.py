@@ -11,17 +11,18 @@ answers a denied call, which a callback cannot.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit._adapters import spans
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
@@ -33,17 +34,19 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.spans import Content, ManualSpan, SpanEnd, StartOptions, Status
+from remit._adapters.spans import NOTHING, Content, ManualSpan, SpanEnd, StartOptions, Status
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, are_labels
 from remit._policy.limits import Ceiling
+from remit._record.about import checked_text
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError, RemitError
+from remit._runtime import process
+from remit.errors import DeclarationError, DeniedError, RemitError, UsageError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
 from remit.integrations._providers import provider_named
@@ -70,6 +73,8 @@ except ImportError:
 
 Risk: TypeAlias = DataRisk | Mapping[str, object]
 Answer: TypeAlias = ToolMessage | Command[Any]
+OfRun: TypeAlias = str | Callable[[Mapping[str, Any]], object] | None
+"""A text about a run, or a function of the metadata of a call that returns it."""
 
 PREFIX: Final = "langchain:"
 INPUTS: Final = "inputs"
@@ -111,6 +116,12 @@ CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 """Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
+INTERRUPT: Final = re.compile(r"[0-9a-f]{32}")
+"""Id of an interrupt."""
+SUSPENDED: Final[Mapping[str, object]] = {"suspended": True}
+"""Result of a step that goes on after the answer."""
+CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
+"""Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
 
 
 @dataclass(slots=True)
@@ -121,6 +132,10 @@ class _Node:
         parent: The LangChain run around it.
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
+        conversation: The conversation of an outermost agent, as far as the call says it.
+        answers: The answers with which an outermost agent goes on, by the ids of interrupts; None
+            is the only one that is open.
+        by: Who goes on, as far as the call says it.
         node_name: Its name, if it is a node of a graph with a span.
         has_children: Whether a LangChain run began inside it.
         shared: The run with whose span it is recorded: the node that the agent is.
@@ -134,6 +149,9 @@ class _Node:
     began: float
     first_token_ms: float | None = None
     chunks: int = 0
+    conversation: object = None
+    answers: Mapping[str | None, object] = field(default_factory=dict[str | None, object])
+    by: object = None
     node_name: str | None = None
     has_children: bool = False
     shared: UUID | None = None
@@ -185,7 +203,7 @@ class RemitHandler(GraphCallbackHandler):
     run_inline = True
     raise_error = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the handler
         self,
         *,
         remits: Mapping[str, Risk] | None = None,
@@ -193,8 +211,16 @@ class RemitHandler(GraphCallbackHandler):
         capture_reasoning: bool = False,
         agent_id: str | None = None,
         external_identifier: str | None = None,
+        conversation: OfRun = None,
+        on_behalf_of: OfRun = None,
+        subject: OfRun = None,
+        labels: object = None,
     ) -> None:
         """Check the arguments.
+
+        The last four say what the runs are about that the handler opens. Each is a value, or a
+        function that takes the `metadata` of a call and returns the value or None. What such a
+        function raises is counted in `remit.status().faults`, and the value is left out.
 
         Args:
             remits: Remits by agent name. Each remit applies to all steps under the agent. If you
@@ -206,11 +232,19 @@ class RemitHandler(GraphCallbackHandler):
             agent_id: ID on the server of the agent whose runs this handler opens. It overrides
                 *external_identifier* and the setting `agent_id`.
             external_identifier: Identifier by which the server finds that agent.
+            conversation: Which runs belong together. The default is `thread_id`, `session_id` or
+                `conversation_id` in the metadata; LangGraph adds `thread_id`.
+            on_behalf_of: Who asked. The default is `user_id` in the metadata.
+            subject: Whose data a run handles.
+            labels: Labels of a run. The default is the tags without a colon.
 
         Raises:
             DeclarationError: If an argument is wrong.
         """
         where = "RemitHandler"
+        about = {"conversation": conversation, "on_behalf_of": on_behalf_of, "subject": subject}
+        _check_about(about, labels)
+        self._about: Final[Mapping[str, object]] = {**about, "labels": labels}
         hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
         more = ("on_llm_start", "on_tool_start")
         missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
@@ -238,6 +272,7 @@ class RemitHandler(GraphCallbackHandler):
             and self._history is other._history
             and self._remits == other._remits
             and self._ids == other._ids
+            and self._about == other._about
         )
 
     def __hash__(self) -> int:
@@ -302,15 +337,35 @@ class RemitHandler(GraphCallbackHandler):
         if kind is AGENT and _is_node_of_agent(parent_run_id, name):
             _share(run_id, parent_run_id, payload, ceiling)
             return
-        around, start_options = _Around.of(parent_run_id), StartOptions()
+        around, start_options, suggested = _Around.of(parent_run_id), StartOptions(), NOTHING
         if kind is AGENT:
             start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
+            if not around.parents:
+                suggested = self._suggested(options)
+                start_options["suggested"] = suggested
+                start_options["goes_on"] = _goes_on(inputs, options)
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
+            node.conversation = suggested.get("conversation")
+            node.by, node.answers = suggested.get("on_behalf_of"), _answers(inputs)
+
+    @guarded("what LangChain knows of a run", NOTHING)
+    def _suggested(self, options: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return what the arguments of the handler, metadata and tags of a call say of its run."""
+        metadata = _fields(options.get("metadata"))
+        known: dict[str, object] = {
+            "conversation": next(filter(None, map(metadata.get, CONVERSATION)), None),
+            "on_behalf_of": metadata.get("user_id"),
+            "labels": [tag for tag in options.get("tags") or () if ":" not in tag] or None,
+        }
+        for name, value in self._about.items():
+            said = _value_in(value, metadata) if callable(value) else value
+            known[name] = known.get(name) if said is None else said
+        return known
 
     def _kind(
         self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
@@ -350,25 +405,51 @@ class RemitHandler(GraphCallbackHandler):
 
     @guarded("an interrupt of LangGraph")
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
-        """Cancel the span of the graph and leave the run open; one that it opened itself ends."""
+        """Record what is asked, cancel the span of the graph, and leave the run open.
+
+        LangGraph reports the interrupt of a graph, and in some versions of those around it.
+        """
         span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
         if span is None or span.context is None or node is None:
             return
         if not node.in_own_run:
             span.leave_open()
             _interrupted.setdefault(span.context.run, set()).add(event.checkpoint_id)
-        span.end(status="cancelled")
+        if not event.checkpoint_ns:
+            interrupts = event.interrupts
+            asked = {each.id: self._told(each.value) for each in interrupts}
+            how = "interrupt" if interrupts else "breakpoint"
+            asked = asked or {event.checkpoint_id: None}
+            questions.ask(span, node.conversation, asked, how)
+        span.end(SUSPENDED, status="cancelled")
 
     @guarded("an interrupt of LangGraph")
     def on_resume(self, event: GraphResumeEvent) -> None:
         """End the run with its block after all, if its graphs go on inside the block."""
-        span = _span_of(event.run_id)
+        span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
+        if span is not None and node is not None and not event.checkpoint_ns:
+            self._answered(span, node, event.checkpoint_id)
         waiting = None
         if span is not None and span.context is not None:
             waiting = _interrupted.get(span.context.run)
         if span is not None and waiting:
             waiting.discard(event.checkpoint_id)
             span.leave_open(leave=bool(waiting))
+
+    def _answered(self, span: ManualSpan, node: _Node, checkpoint_id: str) -> None:
+        """Record the answers with which a graph goes on; that it goes back answers nothing."""
+        answers: Mapping[str | None, object] = node.answers
+        open_tickets = questions.tickets(span, node.conversation)
+        if not answers and checkpoint_id in open_tickets:
+            answers = {checkpoint_id: None}
+        elif set(answers) == {None} and len(open_tickets) == 1:
+            answers = {open_tickets[0]: answers[None]}
+        told = {ticket: self._told(value) for ticket, value in answers.items()}
+        questions.answer(span, node.conversation, told, node.by)
+
+    def _told(self, value: object) -> object:
+        """Return a question or an answer as it is recorded."""
+        return None if self._capture == "none" else _plain(value)
 
     # Models
 
@@ -840,6 +921,27 @@ def _share(
 # Recorded contents
 
 
+def _goes_on(inputs: object, options: Mapping[str, Any]) -> bool | None:
+    """Return whether a call goes on after an interrupt; None if it goes back to a checkpoint."""
+    if "checkpoint_id" in _fields(options.get("metadata")):
+        return None
+    return inputs is None or (isinstance(inputs, Command) and _resume_of(inputs) is not None)
+
+
+def _answers(inputs: object) -> Mapping[str | None, object]:
+    """Return the answers in the input of a graph, by the ids of the interrupts."""
+    resume = _resume_of(inputs)
+    if resume is None:
+        return {}
+    if _is_dict(resume) and resume and all(INTERRUPT.fullmatch(str(key)) for key in resume):
+        return {str(key): value for key, value in _fields(resume).items()}
+    return {None: resume}
+
+
+def _resume_of(inputs: object) -> Any:
+    return cast("Any", inputs).resume if isinstance(inputs, Command) else None
+
+
 def _is_node(options: Mapping[str, Any]) -> bool:
     return any(tag.startswith(NODE) for tag in options.get("tags") or ())
 
@@ -1030,6 +1132,30 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
+
+
+def _check_about(texts: Mapping[str, object], labels: object) -> None:
+    """Check the arguments that say what a run is about.
+
+    Raises:
+        DeclarationError: One is neither a valid value nor a function.
+    """
+    for name, value in texts.items():
+        if not callable(value):
+            try:
+                checked_text(name, value, "RemitHandler({}=...)", process.redact_off())
+            except UsageError as error:
+                raise DeclarationError(f"{error}, or a function of the metadata") from None
+    if not (labels is None or callable(labels) or are_labels(labels)):
+        raise DeclarationError(
+            f"RemitHandler(labels=...): saw {describe_value(labels)}; expected a list of strings, "
+            "a mapping of strings, or a function of the metadata"
+        )
+
+
+@guarded("a function of RemitHandler")
+def _value_in(function: Callable[[Mapping[str, Any]], object], metadata: Mapping[str, Any]) -> Any:
+    return function(metadata)
 
 
 def _declared(

@@ -84,6 +84,7 @@ from agents import (
     UserError,
     default_tool_error_function,
     get_current_span,
+    get_current_trace,
 )
 from agents.tool_context import ToolContext
 
@@ -189,9 +190,10 @@ class RemitProcessor(TracingProcessor):
         if recorder is AGENT and _spans.context() is None:
             agent = _agent_named(str(data.name), self._identity)
         payload = partial(_started, data)
-        started = _spans.start(
-            key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent
-        )
+        options = spans.StartOptions(announce=recorder is AGENT, agent=agent)
+        if recorder is AGENT and spans.reported_span(parent) is None:
+            options["suggested"] = _known_of_run()
+        started = _spans.start(key, recorder, payload, current=True, **options)
         if recorder is AGENT:
             _note_agent(started.context, str(data.name))
         handled = sys.exception()
@@ -230,6 +232,17 @@ class RemitProcessor(TracingProcessor):
 
     def force_flush(self) -> None:
         """Do nothing, as `shutdown`."""
+
+
+@guarded("what the SDK knows of a run", spans.NOTHING)
+def _known_of_run() -> Mapping[str, object]:
+    """Return the group of the current trace, and the user whom its metadata names."""
+    trace: Any = get_current_trace()  # only the SDK's own class has these attributes
+    metadata = getattr(trace, "metadata", None) or {}
+    return {
+        "conversation": getattr(trace, "group_id", None),
+        "on_behalf_of": metadata.get("user_id"),
+    }
 
 
 @guarded("the declaration of an agent", AGENTS)

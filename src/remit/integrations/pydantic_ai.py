@@ -236,7 +236,8 @@ class Remit(AbstractCapability[Any]):
         asked = partial(self._asked, name, ctx)
         resumable = spans.traceparent() is not None and _agent.get() is None
         first = ceilings[0] if ceilings else None
-        with spans.start(AGENT, asked, agent=runs, ceiling=first) as span:
+        known = _known_of_run(ctx) if _agent.get() is None else spans.NOTHING
+        with spans.start(AGENT, asked, agent=runs, ceiling=first, suggested=known) as span:
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
             reset = _agent.set(span)
@@ -366,6 +367,11 @@ class Remit(AbstractCapability[Any]):
             if ctx.partial_output or ctx.last_attempt:
                 raise
             raise ModelRetry(denial.for_model()) from denial
+
+
+def _known_of_run(ctx: RunContext[Any]) -> Mapping[str, object]:
+    """Return the conversation of an outermost agent; pydantic-ai makes an id if none is given."""
+    return {"conversation": getattr(ctx, "conversation_id", None)}
 
 
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]

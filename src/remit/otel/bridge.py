@@ -232,6 +232,7 @@ class Bridge(SpanProcessor):
             deny=self._enforce,
             started_ns=span.start_time,
             replaceable=True,
+            suggested={} if spans.reported_span(around) else _known_of_run(attributes),
         )
         with manual.ended_by_errors():
             asked = _asked(kind, attributes)
@@ -471,6 +472,14 @@ def _passes_exceptions_on() -> bool:
     except _ProbeError:
         return True
     return False
+
+
+def _known_of_run(attributes: Attributes) -> Mapping[str, object]:
+    """Return what the attributes with which an outermost span starts say of its run."""
+    return {
+        "conversation": read_text(attributes, "conversation"),
+        "on_behalf_of": read_text(attributes, "user"),
+    }
 
 
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:

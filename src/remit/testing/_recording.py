@@ -270,13 +270,13 @@ class RecordingSink:
         self._steps: dict[SpanRecorder, Step] = {}
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take a new run; the item of a resumed run is its root span."""
+        """Take a new run; the item of a run that goes on with another is its root span."""
         context = current_context()
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
         run.outer = None if context is None else context.run.feed.key
         self.runs.append(run)
         self._by_key[feed.key] = run
-        if feed.resumed:
+        if feed.resumed or feed.continues is not None:
             self._add(replace(item, status="active"))
 
     def start_span(self, start: Item) -> None:
