@@ -40,7 +40,7 @@ from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
-from remit._record.asking import ApprovalPending, ask_later, ask_now
+from remit._record.asking import ApprovalPending, ask_later, ask_now, refuse_unasked
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -122,7 +122,8 @@ def permit(
     """Check whether a step may run; a denial is recorded as a failed span.
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
-    That call also asks a person, if the step needs a yes.
+    The own call of a decorated function also asks a person, if the step needs a yes. A step of an
+    adapter is denied then, because nothing would ask.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -135,7 +136,9 @@ def permit(
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
     else:
-        recorder.permit(context, _Call(recorder, payload, context.run), None)
+        has_function = recorder.declared is not None and not recorder.declared.of_adapter
+        call = _Call(recorder, payload, context.run)
+        recorder.permit(context, call, None if has_function else refuse_unasked)
 
 
 async def ask(
