@@ -278,6 +278,7 @@ PARTS: dict[str, Callable[[], str]] = {
         reference,
         "remit.integrations.langchain.RemitHandler:",
         "remit.integrations.langchain.RemitTools:wrap_tool_call,awrap_tool_call",
+        "remit.integrations.langchain.by_interrupt",
         "remit.integrations.openai.watch",
         "remit.integrations.anthropic.watch",
         "remit.integrations.openai_agents.RemitProcessor:",

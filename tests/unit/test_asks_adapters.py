@@ -109,6 +109,18 @@ def test_ahead_of_a_decorated_function_an_adapter_only_judges() -> None:
     assert len(person.requests) == 1
 
 
+def test_ahead_of_a_step_without_a_function_an_adapter_denies() -> None:
+    """Nothing would ask later."""
+    person = Person()
+    with (
+        isolated(on_violation="deny", approver=person),
+        desk.run(),
+        pytest.raises(DeniedError, match="where nobody can be asked"),
+    ):
+        permit(tool(), {"inputs": {"euros": 5}})
+    assert not person.requests
+
+
 def test_a_step_whose_calls_run_elsewhere_is_ruled_out() -> None:
     """Nobody can be asked about a single call of it."""
     with isolated(on_violation="deny", approver=Person()), desk.run():

@@ -126,7 +126,8 @@ def permit(
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
     So is one that has a limit: here it is denied if a limit is reached, and does not count.
-    Its own call also asks a person, if the step needs a yes.
+    The own call of a decorated function also asks a person, if the step needs a yes. A step of an
+    adapter is denied then, because nothing would ask.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -142,8 +143,13 @@ def permit(
     else:
         call = _Call(recorder, payload, context.run)
         verdict = recorder.judge(context, call)
-        if verdict is not None and verdict.counted:
+        if verdict is None:
+            return
+        if verdict.counted:
             recorder.check_limits(context, verdict.counted, call)
+        has_function = recorder.declared is not None and not recorder.declared.of_adapter
+        if verdict.asked and not has_function:
+            recorder.refuse_unasked(context, verdict.asked, call)
 
 
 async def ask(

@@ -133,13 +133,17 @@ class ApprovalRequest:
         Args:
             seal: The text of an earlier `seal()`, also from another process.
         """
-        if not binding.is_sealed(self._digest, seal):
+        if not self.is_about(seal):
             return False
         text = cast("str", seal)
         if binding.is_used(text):
             return False
         self._seals.add(text)
         return True
+
+    def is_about(self, seal: object) -> bool:
+        """Return whether *seal* was made for the same step with equal arguments, used or not."""
+        return binding.is_sealed(self._digest, seal)
 
     def captured_arguments(self) -> bytes:
         """Return the arguments as JSON, redacted and cut, as they are recorded."""

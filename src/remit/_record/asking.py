@@ -402,9 +402,9 @@ class StepCall(Struct, eq=False):
 
     @property
     def by_type(self) -> frozenset[str]:
-        """Names of parameters that are never recorded: injected ones, and those with `Skip`."""
+        """Names of parameters that are not compared: those that frameworks inject, and `Skip`."""
         none: frozenset[str] = frozenset()
-        return none if self.declared is None else self.declared.declared_signature.skipped
+        return none if self.declared is None else binding.injected_in(self.declared)
 
     def arguments(self) -> Mapping[str, object]:
         """Return the arguments by name, as they are now."""

@@ -49,6 +49,19 @@ MAX_DEPTH: Final = 100
 MAX_UNBOUND: Final = 50
 """Entries of `unbound`; a longer list ends with `...`."""
 KEY_BYTES: Final = 16
+FRAMEWORK_CONTEXTS: Final = frozenset(
+    {
+        ("agents", "RunContextWrapper"),
+        ("fastmcp", "Context"),
+        ("google", "ReadonlyContext"),
+        ("langchain_core", "RunnableConfig"),
+        ("langgraph", "Runtime"),
+        ("langgraph", "ToolRuntime"),
+        ("mcp", "Context"),
+        ("pydantic_ai", "RunContext"),
+    }
+)
+"""Top-level package and name of objects that frameworks pass, which differ from call to call."""
 OWNER: Final = "self"
 """The name of the object or class that a method is called on."""
 
@@ -122,6 +135,17 @@ def _signature_of(declared: SpanType) -> inspect.Signature:
     if skips and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         return signature.replace(parameters=parameters[1:])
     return signature
+
+
+def injected_in(declared: SpanType) -> frozenset[str]:
+    """Return the names of the parameters that a framework injects, and of those with `Skip`."""
+    signature = declared.declared_signature
+    contexts = (
+        parameter.name
+        for parameter in signature.parameters
+        if is_class(parameter.annotation) and classes_of(parameter.annotation) & FRAMEWORK_CONTEXTS
+    )
+    return signature.skipped.union(contexts)
 
 
 def read(step: str, arguments: Mapping[str, object], by_type: Collection[str] = ()) -> Reading:
@@ -226,7 +250,7 @@ class _Reader:
             self._tag(b"a", cls)
             self.text(f"{value.dtype.str}{value.shape}")
             self._bytes(cls, value.tobytes())
-        elif fields_of(cls) is not None or is_secret(cls):
+        elif _has_fields(cls):
             self._tag(b"r", cls)
             self._attributes(path, value, cls, depth)
         else:
@@ -302,6 +326,13 @@ class _Reader:
             self.text(name)
             self.value(f"{path}.{name}", attribute, depth)
         self.hash.update(b"%d." % len(attributes))
+
+
+def _has_fields(cls: type) -> bool:
+    """Return whether the attributes of an object are all that it holds."""
+    if classes_of(cls) & FRAMEWORK_CONTEXTS:
+        return False
+    return fields_of(cls) is not None or is_secret(cls)
 
 
 # Seals

@@ -393,7 +393,18 @@ class SpanRecorder(Struct, eq=False):
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         verdict = self.judge(parent, params, begun=True)
         if verdict is not None and verdict.asked and parent.run.recorder.on_violation != OBSERVE:
-            refuse_unasked(self._asking(parent, verdict.asked, params, None))
+            self.refuse_unasked(parent, verdict.asked, params)
+
+    def refuse_unasked(
+        self, parent: SpanContext, asked: tuple[Violation, ...], params: Callable[[], bytes]
+    ) -> None:
+        """Deny a step that needs a yes where nobody can be asked.
+
+        Raises:
+            DeniedError: Always.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        refuse_unasked(self._asking(parent, asked, params, None))
 
     def judge(
         self, parent: SpanContext, params: Callable[[], bytes], *, begun: bool = False

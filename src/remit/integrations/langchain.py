@@ -22,6 +22,8 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from remit._adapters import questions, spans
 from remit._adapters.declare import (
     AgentIdentity,
@@ -34,15 +36,26 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.spans import NOTHING, Content, ManualSpan, SpanEnd, StartOptions, Status
+from remit._adapters.spans import (
+    NOTHING,
+    Admission,
+    Content,
+    ManualSpan,
+    SpanEnd,
+    StartOptions,
+    Status,
+)
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns, are_labels
+from remit._inspect.introspection import type_name
+from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
 from remit._record.about import checked_text
+from remit._record.approvals import ApprovalRequest, Approved, Refused
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
 from remit._runtime import process
@@ -63,7 +76,7 @@ try:
     from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
     from langgraph.errors import GraphBubbleUp, ParentCommand
     from langgraph.prebuilt.tool_node import ToolCallRequest
-    from langgraph.types import Command
+    from langgraph.types import Command, interrupt
 except ImportError:
     for package, lowest in (
         ("langchain", "1.2.11"), ("langgraph", "1.2.1"), ("langgraph-prebuilt", "1.1.3")
@@ -721,7 +734,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     ) -> Answer:
         """Call a tool. If the call is denied, return a message instead."""
         try:
-            call = self._begin(request)
+            call = self._begin(request, await self._ask(request))
             if call is None:
                 return await handler(request)
             with call:
@@ -729,25 +742,106 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         except DeniedError as error:
             return _denial(request, error)
 
+    async def _ask(self, request: ToolCallRequest) -> Admission | None:
+        """Await the answer of a person, if the call needs a yes and no function asks for it."""
+        known = self._known_tool(request)
+        if known is None or known.decorated:
+            return None
+        return await spans.ask(known.recorder, _payload_of(request))
+
     @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
-    def _begin(self, request: ToolCallRequest) -> _Call:
-        """Start the span of a call."""
-        tool, asked = request.tool, request.tool_call
-        # Only the name is known of a tool that later middleware adds at run time.
-        name = asked["name"] if tool is None else tool.name
-        call_id, arguments = asked.get("id"), asked["args"]
+    def _known_tool(self, request: ToolCallRequest) -> _Declared:
+        """Return how a tool is declared, which is at its first call if it was not known before."""
+        tool, name = request.tool, _tool_name(request)
         known = self._known.get(name)
         if known is None:
             known = self._declare(name, tool)
             if tool is not None:
                 self._known[name] = known
-        call = _Call(name, call_id)
+        return known
+
+    @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
+    def _begin(self, request: ToolCallRequest, admission: Admission | None = None) -> _Call | None:
+        """Start the span of a call."""
+        known = self._known_tool(request)
+        if known is None:
+            return None
+        call = _Call(_tool_name(request), request.tool_call.get("id"))
         if not known.decorated:
-            payload = _call_payload(name, call_id, arguments)
-            call.span = _table.start(call, known.recorder, payload)
+            payload = _payload_of(request)
+            call.span = _table.start(call, known.recorder, payload, admission=admission)
         elif _table.context() is not None:
-            spans.permit(known.recorder, arguments)
+            spans.permit(known.recorder, request.tool_call["args"])
         return call
+
+
+def _tool_name(request: ToolCallRequest) -> str:
+    # Only the name is known of a tool that later middleware adds at run time.
+    return request.tool_call["name"] if request.tool is None else request.tool.name
+
+
+def _payload_of(request: ToolCallRequest) -> Content:
+    call = request.tool_call
+    return _call_payload(_tool_name(request), call.get("id"), call["args"])
+
+
+MAX_INTERRUPTS: Final = 3
+"""Interrupts for one call whose arguments are changed while the graph is paused."""
+
+
+def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
+    """An approver that interrupts the LangGraph graph, and goes on when the graph is resumed.
+
+    Pass it as `remit.configure(approver=by_interrupt)`. The value of the interrupt is a mapping
+    with `step`, `words`, `agent`, `run`, `arguments`, `unbound`, `ticket` and `seal`. Resume the
+    graph with a mapping: `Command(resume={"approve": True, "by": "dana", "seal": value["seal"]})`,
+    or with `"approve": False` and `"why"`. Values that remit cannot read are in `arguments` as they
+    are recorded.
+
+    The graph needs a checkpointer. If the arguments were changed in the meantime, the graph is
+    interrupted again. LangGraph resumes a node from its beginning, with the old answers. Each
+    answer lets one call run, once in a process, so a tool should call one asked step.
+
+    Raises:
+        GraphInterrupt: The graph pauses.
+    """
+    arguments = _shown_arguments(request)
+    for _ in range(MAX_INTERRUPTS):
+        seal = request.seal()
+        value = {
+            "step": request.step,
+            "words": list(request.words),
+            "agent": request.agent,
+            "run": request.run,
+            "arguments": arguments,
+            "unbound": list(request.unbound),
+            "ticket": request.ticket,
+            "seal": seal,
+        }
+        answer = interrupt(value)
+        fields = cast("Mapping[str, Any]", answer) if isinstance(answer, Mapping) else {}
+        if not request.is_about(fields.get("seal")):
+            if "seal" not in fields:
+                return Refused(why="the answer has no seal: resume with the seal of the interrupt")
+            continue
+        if fields.get("approve") is not True:
+            return Refused(by=fields.get("by"), why=fields.get("why"))
+        if not request.matches(fields["seal"]):
+            return Refused(why=USED_SEAL)
+        return Approved(by=fields.get("by", ""))
+    return Refused(why="its arguments changed each time while the graph was paused")
+
+
+def _shown_arguments(request: ApprovalRequest) -> dict[str, object]:
+    """Return the arguments for a checkpoint: those that cannot be read as they are recorded."""
+    unreadable = {path.partition(".")[0].partition("[")[0] for path in request.unbound}
+    recorded: dict[str, object] = {}
+    if unreadable:
+        recorded = msgspec.json.decode(request.captured_arguments())
+    return {
+        name: recorded.get(name, type_name(type(value))) if name in unreadable else value
+        for name, value in request.arguments.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,9 @@ class Remit(AbstractCapability[Any]):
         try:
             if recorder is None:
                 return await handler(args)
-            with spans.start(recorder, lambda: _arguments(call, args)) as span:
+            given = partial(_arguments, call, args)
+            admission = await spans.ask(recorder, given)
+            with spans.start(recorder, given, admission=admission) as span:
                 try:
                     result = await handler(args)
                 except SkipToolExecution as skip:
@@ -359,7 +361,8 @@ class Remit(AbstractCapability[Any]):
             if ctx.partial_output:  # it is called again, with the rest
                 spans.permit(recorder, given)
                 return await handler(output)
-            with spans.start(recorder, given) as span:
+            admission = await spans.ask(recorder, given)
+            with spans.start(recorder, given, admission=admission) as span:
                 result = await handler(output)
                 span.end(partial(_output, result))
                 return result
