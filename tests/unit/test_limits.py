@@ -331,6 +331,19 @@ def test_a_nested_run_of_the_same_agent_counts_in_both() -> None:
         assert outer.key != inner.key
 
 
+def test_a_run_that_is_used_in_other_runs_of_its_agent_keeps_its_own_limit() -> None:
+    """The outer runs are new, and the inner one is not."""
+    with isolated(on_violation="deny"):
+        block = desk.run()
+        session = block.__enter__()
+        with desk.run(), session.use():
+            pay()
+        with desk.run(), session.use(), pytest.raises(DeniedError):
+            pay()
+        block.__exit__(None, None, None)
+    assert ran == ["pay"]
+
+
 def test_a_run_that_is_used_in_other_runs_counts_for_their_agents_there() -> None:
     """A session that many requests use has no limit of theirs."""
     with isolated(on_violation="deny"), free.run() as session:
@@ -365,36 +378,36 @@ def test_of_200_gathered_payments_one_runs() -> None:
     assert ran == ["pay_later"]
 
 
-def test_of_40_payments_in_each_of_16_threads_one_runs() -> None:
-    """The check and the count are one piece."""
-    before = sys.getswitchinterval()
+@each("limit", [1, 300])
+def test_of_payments_in_16_threads_as_many_run_as_the_limit_says(limit: int) -> None:
+    """The check and the count are one piece, of 640 payments."""
+    ran.clear()
+
+    @remit.agent(limits=remit.limits(financial_transactions=limit, steps=limit))
+    def till() -> None: ...
+
+    def attempt(run: Any) -> bool:
+        with run.use():
+            try:
+                pay()
+            except DeniedError:
+                return False
+        return True
+
+    def work(run: Any, start: threading.Barrier) -> int:
+        start.wait()
+        return sum(attempt(run) for _ in range(40))
+
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        with isolated(on_violation="deny"), desk.run() as run:
+        with isolated(on_violation="deny"), till.run() as run, ThreadPoolExecutor(16) as pool:
             start = threading.Barrier(16)
-
-            def work() -> list[BaseException | None]:
-                start.wait()
-                return [attempt() for _ in range(40)]
-
-            def attempt() -> BaseException | None:
-                with run.use():
-                    try:
-                        pay()
-                    except DeniedError as error:
-                        return error
-                return None
-
-            with ThreadPoolExecutor(16) as pool:
-                answers = [
-                    answer
-                    for future in [pool.submit(work) for _ in range(16)]
-                    for answer in future.result()
-                ]
+            admitted = list(pool.map(lambda _: work(run, start), range(16)))
     finally:
-        sys.setswitchinterval(before)
-    assert answers.count(None) == 1
-    assert ran == ["pay"]
+        sys.setswitchinterval(interval)
+    assert sum(admitted) == limit
+    assert len(ran) == limit
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
