@@ -604,3 +604,22 @@ def test_a_place_is_given_back_once_from_any_thread() -> None:
         give_back(reservation)
         with pytest.raises(DeniedError):
             pay()
+
+
+def test_no_other_step_is_counted_between_the_check_and_the_count() -> None:
+    """Also where every look at the counts lets other threads run."""
+
+    class Slow(dict[tuple[str, str], int]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            value = super().get(key, default)
+            threading.Event().wait(0.001)
+            return value
+
+    counted = (Counted(f"{__name__}:desk", "financial_transactions", 5, "allowed"),)
+    with isolated(on_violation="deny"), desk.run():
+        context = current_context()
+        assert context is not None
+        context.run.feed.counts = Slow()
+        with ThreadPoolExecutor(8) as pool:
+            tries = list(pool.map(lambda _: reserve(context, counted, force=False), range(16)))
+    assert sum(not reservation.exceeded for reservation in tries) == 5
