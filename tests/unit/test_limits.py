@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Final
 
 import pytest
@@ -18,12 +19,16 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated, Violation
 from remit.testing import isolated
 from tests.inside import (
     Counted,
+    Faults,
     beyond,
+    counting,
     current_context,
     fields_of,
     give_back,
+    permit,
     reserve,
     setup,
+    step_of,
     violations_in,
 )
 from tests.subtests import each
@@ -623,3 +628,25 @@ def test_no_other_step_is_counted_between_the_check_and_the_count() -> None:
         with ThreadPoolExecutor(8) as pool:
             tries = list(pool.map(lambda _: reserve(context, counted, force=False), range(16)))
     assert sum(not reservation.exceeded for reservation in tries) == 5
+
+
+@pytest.mark.parametrize("function", ["remit._record.counts._feeds", "remit._policy.maxima.beyond"])
+@pytest.mark.parametrize("rule", ["observe", "deny"])
+def test_a_step_that_cannot_be_counted_is_denied_unless_violations_are_observed(
+    monkeypatch: pytest.MonkeyPatch, function: str, rule: OnViolation
+) -> None:
+    """A fault inside remit reaches the program as a denial, or not at all."""
+
+    def broken(*_: object) -> object:
+        raise RuntimeError("a fault")
+
+    pay_step = step_of(pay)
+    assert pay_step is not None
+    settings = Settings(mode="off", on_violation=rule)
+    with setup.isolated(settings), counting(Faults()) as faults, desk.run():
+        pay()
+        monkeypatch.setattr(function, broken)
+        for call in (pay, lambda: list(pay_in_parts()), lambda: permit(pay_step)):
+            with nullcontext() if rule == "observe" else pytest.raises(DeniedError, match="fault"):
+                call()
+    assert faults.counts
