@@ -122,6 +122,10 @@ def check_words() -> None:
     remit.risk(gives="nonsense")  # type: ignore[arg-type]
     remit.risk(excludes="classification")  # type: ignore[arg-type]
     remit.risk(classification="top")  # type: ignore[arg-type]
+    remit.agent(limits=remit.limits(financial_transactions=1, steps=200))
+    remit.limits(steps="3")  # type: ignore[arg-type]
+    remit.limits(minors_data=3)  # type: ignore[call-arg]
+    remit.agent(limits={"steps": 3})  # type: ignore[call-overload]
 
 
 async def check_async() -> None:

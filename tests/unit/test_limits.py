@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Final
 
 import pytest
@@ -18,12 +19,16 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated, Violation
 from remit.testing import isolated
 from tests.inside import (
     Counted,
+    Faults,
     beyond,
+    counting,
     current_context,
     fields_of,
     give_back,
+    permit,
     reserve,
     setup,
+    step_of,
     violations_in,
 )
 from tests.subtests import each
@@ -331,6 +336,19 @@ def test_a_nested_run_of_the_same_agent_counts_in_both() -> None:
         assert outer.key != inner.key
 
 
+def test_a_run_that_is_used_in_other_runs_of_its_agent_keeps_its_own_limit() -> None:
+    """The outer runs are new, and the inner one is not."""
+    with isolated(on_violation="deny"):
+        block = desk.run()
+        session = block.__enter__()
+        with desk.run(), session.use():
+            pay()
+        with desk.run(), session.use(), pytest.raises(DeniedError):
+            pay()
+        block.__exit__(None, None, None)
+    assert ran == ["pay"]
+
+
 def test_a_run_that_is_used_in_other_runs_counts_for_their_agents_there() -> None:
     """A session that many requests use has no limit of theirs."""
     with isolated(on_violation="deny"), free.run() as session:
@@ -365,36 +383,36 @@ def test_of_200_gathered_payments_one_runs() -> None:
     assert ran == ["pay_later"]
 
 
-def test_of_40_payments_in_each_of_16_threads_one_runs() -> None:
-    """The check and the count are one piece."""
-    before = sys.getswitchinterval()
+@each("limit", [1, 300])
+def test_of_payments_in_16_threads_as_many_run_as_the_limit_says(limit: int) -> None:
+    """The check and the count are one piece, of 640 payments."""
+    ran.clear()
+
+    @remit.agent(limits=remit.limits(financial_transactions=limit, steps=limit))
+    def till() -> None: ...
+
+    def attempt(run: Any) -> bool:
+        with run.use():
+            try:
+                pay()
+            except DeniedError:
+                return False
+        return True
+
+    def work(run: Any, start: threading.Barrier) -> int:
+        start.wait()
+        return sum(attempt(run) for _ in range(40))
+
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        with isolated(on_violation="deny"), desk.run() as run:
+        with isolated(on_violation="deny"), till.run() as run, ThreadPoolExecutor(16) as pool:
             start = threading.Barrier(16)
-
-            def work() -> list[BaseException | None]:
-                start.wait()
-                return [attempt() for _ in range(40)]
-
-            def attempt() -> BaseException | None:
-                with run.use():
-                    try:
-                        pay()
-                    except DeniedError as error:
-                        return error
-                return None
-
-            with ThreadPoolExecutor(16) as pool:
-                answers = [
-                    answer
-                    for future in [pool.submit(work) for _ in range(16)]
-                    for answer in future.result()
-                ]
+            admitted = list(pool.map(lambda _: work(run, start), range(16)))
     finally:
-        sys.setswitchinterval(before)
-    assert answers.count(None) == 1
-    assert ran == ["pay"]
+        sys.setswitchinterval(interval)
+    assert sum(admitted) == limit
+    assert len(ran) == limit
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
@@ -591,3 +609,44 @@ def test_a_place_is_given_back_once_from_any_thread() -> None:
         give_back(reservation)
         with pytest.raises(DeniedError):
             pay()
+
+
+def test_no_other_step_is_counted_between_the_check_and_the_count() -> None:
+    """Also where every look at the counts lets other threads run."""
+
+    class Slow(dict[tuple[str, str], int]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            value = super().get(key, default)
+            threading.Event().wait(0.001)
+            return value
+
+    counted = (Counted(f"{__name__}:desk", "financial_transactions", 5, "allowed"),)
+    with isolated(on_violation="deny"), desk.run():
+        context = current_context()
+        assert context is not None
+        context.run.feed.counts = Slow()
+        with ThreadPoolExecutor(8) as pool:
+            tries = list(pool.map(lambda _: reserve(context, counted, force=False), range(16)))
+    assert sum(not reservation.exceeded for reservation in tries) == 5
+
+
+@pytest.mark.parametrize("function", ["remit._record.counts._feeds", "remit._policy.maxima.beyond"])
+@pytest.mark.parametrize("rule", ["observe", "deny"])
+def test_a_step_that_cannot_be_counted_is_denied_unless_violations_are_observed(
+    monkeypatch: pytest.MonkeyPatch, function: str, rule: OnViolation
+) -> None:
+    """A fault inside remit reaches the program as a denial, or not at all."""
+
+    def broken(*_: object) -> object:
+        raise RuntimeError("a fault")
+
+    pay_step = step_of(pay)
+    assert pay_step is not None
+    settings = Settings(mode="off", on_violation=rule)
+    with setup.isolated(settings), counting(Faults()) as faults, desk.run():
+        pay()
+        monkeypatch.setattr(function, broken)
+        for call in (pay, lambda: list(pay_in_parts()), lambda: permit(pay_step)):
+            with nullcontext() if rule == "observe" else pytest.raises(DeniedError, match="fault"):
+                call()
+    assert faults.counts

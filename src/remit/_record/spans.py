@@ -476,11 +476,11 @@ class SpanRecorder(Struct, eq=False):
         observing = parent.run.recorder.on_violation == OBSERVE
         try:
             reservation = counts.reserve(parent, counted, force=observing)
+            beyond = self._beyond(parent, reservation.exceeded)
         except Exception as error:
             fault = error
         else:
-            if reservation.exceeded:
-                self._react_to_exceeded(parent, reservation.exceeded, params)
+            self._react_to_exceeded(parent, beyond, params)
             return reservation
         self.react_to_fault(fault, parent, params)
         return None
@@ -495,12 +495,11 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            exceeded = counts.reached(parent, counted)
+            beyond = self._beyond(parent, counts.reached(parent, counted))
         except Exception as error:
             fault = error
         else:
-            if exceeded:
-                self._react_to_exceeded(parent, exceeded, params)
+            self._react_to_exceeded(parent, beyond, params)
             return
         self.react_to_fault(fault, parent, params)
 
@@ -512,23 +511,27 @@ class SpanRecorder(Struct, eq=False):
         if verdict is None or not verdict.counted:
             return None
         reservation = counts.reserve(parent, verdict.counted, force=True)
-        if reservation.exceeded:
-            exceeded = self._beyond(parent, reservation.exceeded)
-            self._warn(exceeded, recorder, "it ran before it was reported")
+        beyond = self._beyond(parent, reservation.exceeded)
+        if beyond is not None:
+            self._warn(beyond, recorder, "it ran before it was reported")
         return reservation
 
     def _react_to_exceeded(
-        self, parent: SpanContext, exceeded: tuple[Counted, ...], params: Callable[[], bytes]
+        self, parent: SpanContext, beyond: Verdict | None, params: Callable[[], bytes]
     ) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        verdict, recorder = self._beyond(parent, exceeded), parent.run.recorder
+        if beyond is None:
+            return
+        recorder = parent.run.recorder
         if recorder.on_violation == OBSERVE:
-            self._warn(verdict, recorder, RUNS)
+            self._warn(beyond, recorder, RUNS)
         else:
-            self._deny(parent, verdict, params)
+            self._deny(parent, beyond, params)
 
-    def _beyond(self, parent: SpanContext, exceeded: tuple[Counted, ...]) -> Verdict:
-        """Return the verdict of a step that is beyond limits."""
+    def _beyond(self, parent: SpanContext, exceeded: tuple[Counted, ...]) -> Verdict | None:
+        """Return the verdict of a step that is beyond limits; None if *exceeded* has none."""
+        if not exceeded:
+            return None
         agents = {limit.agent for limit in exceeded}
         violated = tuple(ceiling for ceiling in parent.ceilings if ceiling.agent in agents)
         return Verdict(maxima.beyond(self.name, exceeded), violated)
@@ -539,8 +542,8 @@ class SpanRecorder(Struct, eq=False):
         """Return *params* with a note of the limits that the step is beyond."""
         if reservation is None or not reservation.exceeded:
             return params
-        violations = maxima.beyond(self.name, reservation.exceeded)
-        return lambda: add_violations(params(), violations)
+        exceeded = reservation.exceeded
+        return lambda: add_violations(params(), maxima.beyond(self.name, exceeded))
 
     def _asking(
         self,
