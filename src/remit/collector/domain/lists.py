@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final, TypeAlias, get_args
 
+from remit._base.ids import is_short
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
@@ -156,6 +157,9 @@ def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
 
 
 def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
+    key, ids = query.key, None
+    if key is not None and is_short(key) and not ctx.tx.has_key(key):
+        ids = tuple(ctx.tx.runs_ending(ctx.caller.account_id, key, MAX_RUNS))
     return run_lists.RunCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         status=query.status,
@@ -164,7 +168,8 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
         until_us=query.until,
         label=_label(query.label),
         subject_hash=query.subject_hash,
-        key=query.key,
+        key=key if ids is None else None,
+        ids=ids,
         caused_by=query.caused_by,
         fingerprint=None if query.fingerprint is None else fingerprint_of(query.fingerprint),
         flag=query.flag,
