@@ -691,3 +691,21 @@ def test_names_are_short_only_if_they_name_one_thing(tmp_path: Path) -> None:
     write(tmp_path / "new.json", edit)
     lines = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json")).stdout.splitlines()
     assert {"step shop:find", "step Box.send"} <= set(lines)
+
+
+def test_the_first_declaration_of_a_step_does_not_widen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that was forbidden is allowed; what an agent may take is a change of its own."""
+    monkeypatch.chdir(tmp_path)
+    old, new = locks(lambda lock: agent(lock)["steps"]["allowed"].append("desk:wipe"))
+    del cast("Any", old)["steps"]["desk:wipe"]["risk"]
+    listed = [shown(change) for change in changes(old, new)]
+    assert ("declares", "wipe", "action destroy_data") in listed
+    assert ("widens", "agent", "may take wipe") in listed
+    write(Path("old.json"), lambda lock: step(lock, "wipe").pop("risk"))
+    write(Path("new.json"), lambda _: None)
+    result = diff("old.json", "new.json")
+    assert "  declares destroy_data: unknown -> allowed" in result.stdout
+    assert "1 declares for the first time." in result.stdout
+    assert result.exit_code == 0

@@ -15,7 +15,13 @@ from msgspec import Struct
 from remit._declare.risk import OTHERS
 from remit._policy.asks import ASKED
 from remit._policy.leaving import Leaves
-from remit._policy.widening import Effect, of_agent_word, of_number, of_step_word
+from remit._policy.widening import (
+    Effect,
+    of_agent_word,
+    of_first_word,
+    of_number,
+    of_step_word,
+)
 from remit._policy.words import (
     ACTIONS,
     CATEGORIES,
@@ -230,7 +236,8 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
         for key in _differing(before, after):
             if key == "risk":
                 if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
-                    yield from _of_risk(Kind.STEP, step, before, after, of_step_word)
+                    judge = of_step_word if words(before.get("risk")) else of_first_word
+                    yield from _of_risk(Kind.STEP, step, before, after, judge)
             elif key == "description":
                 yield _reported(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):

@@ -42,6 +42,7 @@ _COUNTED: Final = {
     Effect.WIDENS: ("widen", "widens"),
     Effect.WEAKENS: ("weaken", "weakens"),
     Effect.NARROWS: ("narrow", "narrows"),
+    Effect.DECLARES: ("declare for the first time", "declares for the first time"),
     Effect.CHANGES: ("change", "changes"),
 }
 

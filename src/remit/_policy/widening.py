@@ -17,6 +17,8 @@ class Effect(StrEnum):
     """Less is declared than before."""
     NARROWS = "narrows"
     """More is forbidden or excluded."""
+    DECLARES = "declares"
+    """A step without any declaration is declared for the first time."""
     CHANGES = "changes"
     """Neither."""
 
@@ -35,6 +37,16 @@ def of_step_word(name: str, old: str, new: str) -> Effect:
     if new in LIMITS:
         return Effect.NARROWS
     return Effect.WIDENS if old == UNKNOWN else Effect.WEAKENS
+
+
+def of_first_word(name: str, old: str, new: str) -> Effect:
+    """Return the effect of a changed word of a step that had none.
+
+    It allows nothing that was forbidden. Whether an agent may newly take the step is another
+    change.
+    """
+    effect = of_step_word(name, old, new)
+    return Effect.DECLARES if effect is Effect.WIDENS else effect
 
 
 def of_agent_word(name: str, old: str, new: str) -> Effect:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from remit._base.costs import Cost
 from remit._base.ids import (
     PARTITION_CHARS,
+    SHORT_CHARS,
     TIME_CHARS,
     key_from_text,
     key_of,
@@ -71,6 +72,11 @@ class ListedRun:
     def handle(self) -> str:
         """Its key, or its id if the key cannot be printed; commands accept it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
+
+    @property
+    def short(self) -> str:
+        """The last characters of its id, which the web UI shows too; commands accept them."""
+        return self.instance.id[-SHORT_CHARS:]
 
     @property
     def tokens(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 
 import msgspec
 
-from remit._base.ids import HASHES
+from remit._base.ids import HASHES, is_short
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
@@ -184,6 +184,9 @@ def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
 
 
 def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
+    key, ids = query.key, None
+    if key is not None and is_short(key) and not ctx.tx.has_key(key):
+        ids = tuple(ctx.tx.runs_ending(ctx.caller.account_id, key, MAX_RUNS))
     return run_lists.RunCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         status=query.status,
@@ -194,7 +197,8 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
         conversation=query.conversation,
         subject_hash=_person_hash(query, "subject"),
         on_behalf_of_hash=_person_hash(query, "on_behalf_of"),
-        key=query.key,
+        key=key if ids is None else None,
+        ids=ids,
         caused_by=query.caused_by,
         fingerprint=None if query.fingerprint is None else fingerprint_of(query.fingerprint),
         flag=query.flag,

@@ -140,6 +140,11 @@ class PostgresTransaction(Transaction):
     # Runs
 
     @override
+    def has_key(self, external_identifier: str) -> bool:
+        is_new = any(row.external_identifier == external_identifier for row in self._new_runs())
+        return is_new or super().has_key(external_identifier)
+
+    @override
     def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
@@ -147,9 +152,6 @@ class PostgresTransaction(Transaction):
         for row in self._new_runs():
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
                 return row.id
-        # Most are new. In a distributed database, a statement about several tables costs more.
-        if not list(self.rows(sqls.HAS_IDENTIFIER, (external_identifier,))):
-            return None
         return super().run_of_identifier(*wanted)
 
     @override

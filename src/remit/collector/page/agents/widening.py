@@ -7,7 +7,13 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
 from remit._policy.maxima import COUNTED
-from remit._policy.widening import Effect, of_agent_word, of_number, of_step_word
+from remit._policy.widening import (
+    Effect,
+    of_agent_word,
+    of_first_word,
+    of_number,
+    of_step_word,
+)
 from remit._policy.words import (
     ACTION,
     CLASSIFICATION,
@@ -37,6 +43,7 @@ class Group(StrEnum):
     WIDENS = "widens"
     NARROWS = "narrows"
     WEAKENS = "weakens"
+    DECLARES = "first declared"
     SCHEMA = "schema"
 
 
@@ -44,6 +51,7 @@ _GROUPS: Final = {
     Effect.WIDENS: Group.WIDENS,
     Effect.NARROWS: Group.NARROWS,
     Effect.WEAKENS: Group.WEAKENS,
+    Effect.DECLARES: Group.DECLARES,
 }
 
 
@@ -162,11 +170,12 @@ def _summary(step: Declared) -> Said:
 
 
 def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterator[Change]:
+    judge = of_step_word if _is_declared(old) else of_first_word
     for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
             continue
-        group = _GROUPS[of_step_word(name, before, after)]
+        group = _GROUPS[judge(name, before, after)]
         follows = ""
         if reason is not None and name in (*reason.does, *reason.undeclared):
             follows = "would be denied: the agent forbids or excludes it"
@@ -174,6 +183,12 @@ def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterat
             follows = "none yet: the agent does not forbid or exclude it"
         yield _word(group, old.name, part, name, (before, after), follows)
     yield from _class(old, new)
+
+
+def _is_declared(step: Declared) -> bool:
+    """Return whether a step has any word or a classification."""
+    known = any(step.word(part, name) != UNKNOWN for part, name in NAMES)
+    return known or step.classification != UNKNOWN
 
 
 def _together(listed: Iterable[Change]) -> Iterator[Change]:
@@ -225,7 +240,8 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     before, after = old.classification, new.classification
     if before == after:
         return
-    effect = of_step_word(CLASSIFICATION, before, after)
+    judge = of_step_word if _is_declared(old) else of_first_word
+    effect = judge(CLASSIFICATION, before, after)
     follows = "handles more confidential data" if effect is Effect.WIDENS else ""
     if effect is Effect.WEAKENS and after != UNKNOWN:
         follows = "declared as less confidential"

@@ -33,6 +33,8 @@ KINDS: Final = {
     for name in (DENIED, VIOLATION, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
+TO_MODEL: Final = "Policy denied this step and it did not run"
+"""Beginning of the text for the model at the end of a denial's message."""
 _MOST_CHARS: Final = 300
 _PAGE: Final = 100
 """Runs or spans that one question asks for."""
@@ -277,10 +279,15 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
-        message=message if kind == DENIED and isinstance(message, str) else None,
+        message=_to_model(message) if kind == DENIED and isinstance(message, str) else None,
         differences=[] if hidden or kind != INVALID else span["schema_errors"],
         hidden=hidden and kind == INVALID,
     )
+
+
+def _to_model(message: str) -> str:
+    """Return the part of a denial's message that `DeniedError.for_model` gives to the model."""
+    return message[max(message.rfind(TO_MODEL), 0) :]
 
 
 def _kind_of(span: Mapping[str, Any]) -> str:

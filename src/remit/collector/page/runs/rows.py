@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
+from remit._base.ids import SHORT_CHARS
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
-from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.formats import missing, short_name
 from remit.collector.page.marks import MARKS
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
@@ -60,7 +61,7 @@ class ListedRow(NamedTuple):
     """
 
     id: str
-    tail: str
+    short: str
     status: str
     began: str
     agent_id: str
@@ -93,7 +94,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     costs = [Cost(**cost)._replace(amount=Decimal(cost["amount"])) for cost in breakdown["costs"]]
     return ListedRow(
         id=run["id"],
-        tail=tail(run["id"]),
+        short=run["id"][-SHORT_CHARS:],
         status=run["status"],
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],

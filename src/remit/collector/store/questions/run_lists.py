@@ -60,6 +60,7 @@ class RunCriteria:
     Attributes:
         label: Key and value of a label; a value of None matches any.
         subject_hash: Hash of the subject; `on_behalf_of_hash` is that of the person who asked.
+        ids: The ids of the runs.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
     """
@@ -74,6 +75,7 @@ class RunCriteria:
     on_behalf_of_hash: str | None = None
     conversation: str | None = None
     key: str | None = None
+    ids: tuple[str, ...] | None = None
     caused_by: str | None = None
     fingerprint: int | None = None
     flag: str | None = None
@@ -318,6 +320,9 @@ def _of_run(
     without: Sequence[str] = (),
 ) -> Where:
     where = of_scope(wanted.scope)
+    if wanted.ids is not None:
+        text, values = tx.among_ids("r.id", [to_bytes(each) for each in wanted.ids])
+        where.add(text, *values)
     where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)
     where.add_known("r.caused_by = ?", wanted.caused_by)
