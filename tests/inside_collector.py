@@ -8,6 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.costs import Cost as Cost
 from remit._base.files import make_private_file as make_private_file
+from remit._base.ids import hash_of_on_behalf_of as hash_of_on_behalf_of
 from remit._base.ids import hash_of_subject as hash_of_subject
 from remit._base.ids import pfid as pfid
 from remit._base.sqlite import COLLECTOR as COLLECTOR
