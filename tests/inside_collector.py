@@ -26,6 +26,8 @@ from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
 from remit.collector.domain.erasure import runs_of_person as runs_of_person
+from remit.collector.domain.first_exchange import answer_in as answer_in
+from remit.collector.domain.first_exchange import question_in as question_in
 from remit.collector.domain.risk import PAGE_SPANS as PAGE_SPANS
 from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
