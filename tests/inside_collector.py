@@ -8,6 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.costs import Cost as Cost
 from remit._base.files import make_private_file as make_private_file
+from remit._base.ids import hash_of_on_behalf_of as hash_of_on_behalf_of
 from remit._base.ids import hash_of_subject as hash_of_subject
 from remit._base.ids import pfid as pfid
 from remit._base.sqlite import COLLECTOR as COLLECTOR
@@ -25,6 +26,8 @@ from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
 from remit.collector.domain.erasure import runs_of_person as runs_of_person
+from remit.collector.domain.first_exchange import answer_in as answer_in
+from remit.collector.domain.first_exchange import question_in as question_in
 from remit.collector.domain.risk import PAGE_SPANS as PAGE_SPANS
 from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish

@@ -140,13 +140,15 @@ def test_a_complete_run_tells_which_steps_may_have_moved_money(
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:
-    """The head has the hash, and the payload of the first step the id."""
+    """The head has the id, and its link the hash, which the first step shows."""
     api = world.account()
     run_id = api.instance()["id"]
     api.span(run_id, schema_name="remit:run", payload={"subject": "ada"})
-    page, hashed = _words(http.get(f"/runs/{run_id}").text), hash_of_subject("ada")[:12]
-    assert f"subject {hashed}" in page
-    assert f"Lists and addresses show its hash, {hashed}" in page
+    html, hashed = http.get(f"/runs/{run_id}").text, hash_of_subject("ada")
+    assert "about adaas the program said" in _words(html)
+    assert f"/runs?subject={hashed}" in html
+    page, hashed = _words(html), hashed[:12]
+    assert f"Addresses contain its hash, {hashed}" in page
 
 
 def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:

@@ -149,6 +149,10 @@ def run(**members: object) -> dict[str, Any]:
         "tokens": {"in": None, "out": None},
         "cost_breakdown": {"total_cost": None, "costs": [], "calls_without_price": 0},
         "summary": None,
+        "conversation": None,
+        "on_behalf_of": None,
+        "question": None,
+        "answer": None,
         "failure": None,
         **members,
     }

@@ -46,6 +46,7 @@ from remit.cli._terminal import (
     emit_line,
     emit_paged,
     faint,
+    is_terminal,
     lines,
     padded,
     printable,
@@ -126,6 +127,8 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
         emit(_listed(run, names[run.agent.id], shown))
         if run.failure is not None:
             emit(_failure_line(run.failure, run))
+        if is_terminal() and run.said("question"):
+            emit(_exchange_line(run))
     emit(faint(f"\n{len(found)} of {reader.place}; show one: remit runs show RUN"))
 
 
@@ -342,6 +345,17 @@ def _failure_line(failure: Failure, run: ListedRun) -> str:
     kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)
+
+
+def _exchange_line(run: ListedRun) -> str:
+    """Return the line with the first question of a run and its answer."""
+    margin, strokes = " " * (SHORT_CHARS + 2), lines()
+    question, answer = (printable(run.said(name) or "") for name in ("question", "answer"))
+    room = columns() - len(margin)
+    if not answer:
+        return faint(margin + cut(f'"{question}"', room, strokes.cut))
+    asked = cut(f'"{question}"', max(room * 3 // 5, room - len(answer) - 4), strokes.cut)
+    return faint(margin + asked + cut(f" {strokes.arrow} {answer}", room - len(asked), strokes.cut))
 
 
 def _line(

@@ -22,8 +22,9 @@ from remit.collector.domain.failures import (
     without_hidden_text,
 )
 from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
+from remit.collector.domain.first_exchange import Exchange, answer_in, question_in
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
-from remit.collector.domain.states import FAILED, UNFINISHED
+from remit.collector.domain.states import COMPLETE, FAILED, UNFINISHED
 from remit.collector.model_usage import ModelUsage, usage_of_call, with_usage
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
@@ -67,6 +68,7 @@ class RunUpdate:
         "_counts",
         "_denied",
         "_ended",
+        "_exchange",
         "_failed",
         "_flags",
         "_model_calls",
@@ -99,6 +101,7 @@ class RunUpdate:
         self._roots: list[dict[str, object]] = []
         self._suggested: list[Mapping[str, object]] = []
         self._root_id = root_id(run.id)
+        self._exchange = Exchange(run.question, run.answer)
         self._root: SpanRow | None = None
         self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
@@ -145,17 +148,48 @@ class RunUpdate:
             self._take_usage(after, result)
         if after.schema_name == ROOT_SPAN:
             self._take_root(after, result)
-        if isinstance(fields, SpanToCreate) and run.erased_at is None:
-            self._take_said(after, fields.params.value)
+        if run.erased_at is None:
+            created = fields.params.value if isinstance(fields, SpanToCreate) else None
+            self._take_texts(after, created, result)
         if after.status == FAILED:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
+
+    def _take_texts(
+        self, span: SpanRow, created: dict[str, object] | None, result: Mapping[str, object]
+    ) -> None:
+        """Take what is kept of the texts of a span; *created* is the payload of a new one."""
+        if created is not None:
+            self._take_said(span, created)
+        if self._exchange.answer is None and self._is_first_level(span):
+            self._take_exchange(span, created, result)
+
+    def _take_exchange(
+        self, span: SpanRow, created: dict[str, object] | None, result: Mapping[str, object]
+    ) -> None:
+        """Take the first question, and the answer of the span that was asked.
+
+        Nothing is taken from a step whose values are shown only on request.
+        """
+        if not shows_text(self.types.get(span.schema_name)):
+            return
+        if self._exchange.question is None and created is not None:
+            self._exchange = Exchange(question_in(created))
+        question = self._exchange.question
+        answer = answer_in(result) if question and span.status == COMPLETE else None
+        if answer is not None:
+            payload = msgspec.json.decode(span.payload) if created is None else created
+            if question_in(payload) == question:
+                self._exchange = Exchange(question, answer)
+
+    def _is_first_level(self, span: SpanRow) -> bool:
+        return span.parent_span_id is not None and span.parent_span_id == self._root_id
 
     def _take_said(self, span: SpanRow, payload: dict[str, object]) -> None:
         """Take what the root span says of the run, or the agent of a framework directly below."""
         if span.schema_name == ROOT_SPAN:
             self._roots.append(payload)
-        elif span.parent_span_id is not None and span.parent_span_id == self._root_id:
+        elif self._is_first_level(span):
             span_type = self.types.get(span.schema_name)
             if span_type is not None and span_type.is_agent and not _SAID.isdisjoint(payload):
                 self._suggested.append(payload)
@@ -191,6 +225,8 @@ class RunUpdate:
             "flags": run.flags | self._flags,
             "denied": run.denied + self._denied,
             "summary": self._summary or run.summary,
+            "question": self._exchange.question,
+            "answer": self._exchange.answer,
         }
         if self._tokens is not None:
             changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]

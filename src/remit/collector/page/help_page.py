@@ -101,7 +101,15 @@ WORDS: Final = (
     ),
     (
         "subject",
-        "The person whose data a run handles. The program sets an id; pages show its hash.",
+        "The person whose data a run handles. The program sets an id; addresses have its hash.",
+    ),
+    (
+        "on behalf of",
+        "The person who asked. The program sets an id; addresses have its hash.",
+    ),
+    (
+        "conversation",
+        "Runs that belong together, such as the turns of a chat. The program sets an id.",
     ),
     (
         "access log",

@@ -113,6 +113,8 @@ class _Deletion:
                 lambda tx: tx.forget_payloads(first_id, self._most), (0, False)
             )
             self._count(payloads=count)
+        while self._step(lambda tx: tx.forget_exchanges(first_id, self._most), ended=False):
+            pass
 
     def _step(self, work: Callable[[Transaction], T], ended: T) -> T:
         if self._stopped:

@@ -92,6 +92,21 @@ class Transaction(SmallRows, RunRows, RiskCounts, AskRows):
             How many payloads were deleted, and whether a further call may delete more.
         """
 
+    def forget_exchanges(self, first_id: str, most: int) -> bool:
+        """Delete question and answer of the oldest runs whose id is less than *first_id*.
+
+        Returns:
+            Whether a further call may delete more.
+        """
+        bound = to_bytes(first_id)
+        sql = "SELECT id FROM runs WHERE question IS NOT NULL AND id < ? ORDER BY id LIMIT ?"
+        old = [to_text(row_id) for (row_id,) in self.rows(sql, (bound, most))]
+        self.hold(old, [])
+        for run_ids in self.together([to_bytes(each) for each in old]):
+            among, values = self.among_runs("", run_ids)
+            self.run(f"UPDATE runs SET question = NULL, answer = NULL WHERE {among}", values)
+        return len(old) == most
+
     def count_spans(self, first_id: str) -> int:
         """Return the number of spans whose id is less than *first_id*."""
         return self._count("FROM spans AS s WHERE s.id < ?", (to_bytes(first_id),))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
+from remit._base.ids import hash_of_on_behalf_of, hash_of_subject
 from remit._base.outcomes import StepCounts, step_counts
 from remit._base.step_names import StepName, step_name
 from remit.collector.domain.conformance import schema_errors
@@ -26,10 +27,11 @@ from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
 from remit.collector.store.rows import DENIED, RunRow, VersionRow, all_spans
-from remit.collector.store.subjects import ROOT_SPAN, subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, text_in
 
 T = TypeVar("T")
 MOST_STEPS: Final = 2000
@@ -38,6 +40,28 @@ PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
 _MOST_ANCESTORS: Final = 64
 _LISTED: Final = 100
+
+
+class Said(NamedTuple):
+    """The people of a run, as its program said."""
+
+    on_behalf_of: str | None = None
+    subject: str | None = None
+
+    @classmethod
+    def of(cls, payload: Mapping[str, object]) -> Said:
+        """Return the people whom a payload names."""
+        return cls(text_in(payload, "on_behalf_of"), text_in(payload, "subject"))
+
+    @property
+    def person_hash(self) -> str:
+        """The hash of the person who asked, for an address."""
+        return hash_of_on_behalf_of(self.on_behalf_of or "")
+
+    @property
+    def subject_hash(self) -> str:
+        """The hash of the subject, for an address."""
+        return hash_of_subject(self.subject or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +78,8 @@ class RunFacts:
         after: The step after which the page begins.
         root: Its root span.
         denied: Its first denied step.
+        said: Its people.
+        conversation_runs: Number of runs of its conversation; 0 without one.
     """
 
     row: RunRow
@@ -68,6 +94,8 @@ class RunFacts:
     recorded: int | None
     after: str | None
     root: ReadSpan | None
+    said: Said
+    conversation_runs: int
     denied: ReadSpan | None = None
 
     @cached_property
@@ -85,11 +113,6 @@ class RunFacts:
         """Whether steps have hidden values; for a run of several pages, whether they may."""
         used = {step.schema_name for step in self.steps.values()}
         return not self.hidden.isdisjoint(used) if self.is_whole else bool(self.hidden)
-
-    @property
-    def subject(self) -> str | None:
-        """The hash of its subject."""
-        return None if self.root is None else subject_hash(self.root.payload)
 
     @property
     def result(self) -> Mapping[str, object]:
@@ -276,6 +299,11 @@ class RunRows:
         self._spans: dict[str, ReadSpan | None] = {}
         self._by_status: dict[str, tuple[ReadSpan, ...]] = {}
 
+    def is_agent(self, schema_name: str) -> bool:
+        """Return whether a span type is the agent of a framework."""
+        span_type = self.version.types.get(schema_name)
+        return span_type is not None and span_type.is_agent
+
     def get(self, span_id: str | None) -> ReadSpan | None:
         """Return a span; None if the run has none with this id."""
         if span_id is None:
@@ -371,6 +399,7 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
     known = (*steps.values(), *far.values())
     agent = tx.agent(row.account_id, row.agent_id)
     recorded = tx.recorded(row)
+    root = rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None))
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
@@ -388,9 +417,35 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         total=ref.spans,
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
-        root=rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None)),
+        root=root,
+        said=_said(rows, root, known),
+        conversation_runs=_conversation_runs(rows),
         denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
     )
+
+
+def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> Said:
+    """Return the people of a run: as its root says, else the agent of a framework below it."""
+    if root is None:
+        return Said()
+    said = Said.of(root.payload)
+    if said.on_behalf_of is None or said.subject is None:
+        below = (step for step in steps if step.parent_id == root.row.id)
+        agents = (step for step in below if rows.is_agent(step.schema_name))
+        agent = rows.get(next((step.id for step in agents), None))
+        if agent is not None:
+            known = Said.of(agent.payload)
+            said = Said(said.on_behalf_of or known.on_behalf_of, said.subject or known.subject)
+    return said
+
+
+def _conversation_runs(rows: RunRows) -> int:
+    """Return the number of runs of the conversation; 0 without one."""
+    conversation = rows.run.conversation
+    if conversation is None:
+        return 0
+    wanted = RunCriteria(scope=scope_in(rows.ctx), conversation=conversation)
+    return count_runs(rows.ctx.tx, wanted)
 
 
 def _far(

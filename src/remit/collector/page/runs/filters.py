@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from remit._base.ids import hash_of_subject, is_pfid
+from remit._base.ids import HASHES, is_pfid
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.filters import API_NAMES, FilterLine, Filters, messages
 from remit.collector.page.marks import MARKS
@@ -43,8 +44,11 @@ _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHOWN_HASH: Final = re.compile("[0-9a-f]{8,63}")
 
 
-def _subject_hash(visit: Visit, text: str) -> str:
-    """Return the hash of a subject that was typed: whole, as pages show it, or the id.
+def _person_hash(visit: Visit, text: str, name: str) -> str:
+    """Return the hash of a person who was typed: whole, as pages show it, or the id.
+
+    Args:
+        name: `subject` or `on_behalf_of`.
 
     Raises:
         RequestError: 422, several hashes begin so.
@@ -54,10 +58,10 @@ def _subject_hash(visit: Visit, text: str) -> str:
     if _SHOWN_HASH.fullmatch(text):
         hashes = visit.api.read(lambda ctx: person_hashes_from(ctx.tx, scope_in(ctx), text))
         if len(hashes) > 1:
-            raise invalid_field("subject", "matches several hashes: enter more characters")
+            raise invalid_field(name, "matches several hashes: enter more characters")
         if hashes:
             return hashes[0]
-    return hash_of_subject(text)
+    return HASHES[name](text)
 
 
 FILTERS: Final = FilterLine(
@@ -66,22 +70,23 @@ FILTERS: Final = FilterLine(
     names=(*API_NAMES, "from", "to", "order", "before", "more"),
     options={"order": ORDERS},
     begin=LAST_DAY,
-    of_few=("subject", "key", "caused_by", "fingerprint"),
-    readers={"subject": _subject_hash},
+    of_few=("on_behalf_of", "conversation", "subject", "key", "caused_by", "fingerprint"),
+    readers={name: partial(_person_hash, name=name) for name in HASHES},
 )
 
 
 def of_address(visit: Visit) -> Filters:
-    """Return the filters of an address, in which a subject may be written as in a form.
+    """Return the filters of an address, in which a person may be written as in a form.
 
     Raises:
         RequestError: 422.
     """
     filters = FILTERS.of(visit.query)
-    subject = filters.get("subject").strip()
-    if not subject:
+    people = {name: text for name in HASHES if (text := filters.get(name).strip())}
+    if not people:
         return filters
-    return FILTERS.of({**filters.chosen, "subject": _subject_hash(visit, subject)})
+    hashes = {name: _person_hash(visit, text, name) for name, text in people.items()}
+    return FILTERS.of({**filters.chosen, **hashes})
 
 
 def narrowing(filters: Filters) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
-from remit._base.ids import SHORT_CHARS
+from remit._base.ids import SHORT_CHARS, hash_of_on_behalf_of
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
@@ -55,6 +55,8 @@ class ListedRow(NamedTuple):
 
     Attributes:
         began: When it began; when it was opened, if it has not.
+        on_behalf_of: Who asked, as the program said; `person_hash` is the hash for an address.
+        question: The first question, one line; `answer` is what was answered.
         cost: The sum of its costs; empty without one.
         cost_sources: Where they come from.
         took_us: How long it took, or has taken; None if that is not known.
@@ -67,6 +69,11 @@ class ListedRow(NamedTuple):
     agent_id: str
     agent: str
     outcome: Outcome | None
+    on_behalf_of: str | None
+    person_hash: str | None
+    conversation: str | None
+    question: str | None
+    answer: str | None
     marks: Sequence[RunMark]
     steps: StepCounts
     tokens: int | None
@@ -91,6 +98,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
+    person = run["on_behalf_of"]
     costs = [Cost(**cost)._replace(amount=Decimal(cost["amount"])) for cost in breakdown["costs"]]
     return ListedRow(
         id=run["id"],
@@ -100,6 +108,11 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
         outcome=Outcome("quiet", "", f"now in {step}") if step else outcome_of(run),
+        on_behalf_of=person,
+        person_hash=person and hash_of_on_behalf_of(person),
+        conversation=run["conversation"],
+        question=run["question"],
+        answer=run["answer"],
         marks=[
             RunMark(
                 name,

@@ -17,6 +17,8 @@ WORDS: Final = {
     "purpose": "purpose",
     "marked": "mark",
     "label": "label",
+    "on_behalf_of": "person who asked",
+    "conversation": "conversation",
     "subject": "subject",
     "environment": "environment",
     "key": "external identifier",
