@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow
+from remit.collector.store.ids import to_bytes
+from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow, RunRow
 from remit.collector.store.statements import SELECT
 from remit.collector.store.transaction import Transaction
 
@@ -55,6 +56,17 @@ def denied_by(tx: Transaction, row: HoldRow) -> DeniedSteps:
     values = (DENIED, row.inserted_at - _SKEW_US, row.account_id, f"%{row.id}%")
     counts = [int(count) for (count,) in tx.rows(_DENIED, values)]
     return DeniedSteps(sum(counts), len(counts))
+
+
+def denied_in_run(tx: Transaction, run: RunRow) -> int:
+    """Return how many steps of a run a hold denied."""
+    shard, values = tx.in_shard("", to_bytes(run.id))
+    sql = (
+        f"SELECT COUNT(DISTINCT span_id) FROM span_findings WHERE {shard}run_ref = ? "
+        "AND kind = ? AND sentence LIKE ?"
+    )
+    ((count,),) = tx.rows(sql, (*values, run.ref, DENIED, "%: hold % denies %"))
+    return int(count)
 
 
 def processes(tx: Transaction, account_id: str) -> list[HoldProcessRow]:
