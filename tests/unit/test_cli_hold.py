@@ -13,6 +13,8 @@ import remit
 from remit._runtime import setup
 from remit.cli import main
 from remit.config import Settings
+from tests.doctored import api
+from tests.loopback import serving
 from tests.subtests import each
 
 
@@ -72,6 +74,16 @@ def test_a_time_of_the_day_is_the_next_one(db: Path) -> None:
     ends = datetime.fromisoformat(json.loads(run("read_data", *words).stdout)["until"])
     assert timedelta() < ends - datetime.now(UTC) <= timedelta(days=1)
     assert (ends.astimezone().hour, ends.astimezone().minute) == (9, 0)
+
+
+def test_another_server_has_no_holds() -> None:
+    """The command says so, and makes none."""
+    with serving(api({})) as url:
+        for words in (("read_data", "--reason", "why"), ("list",), ("lift", "some-id")):
+            env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": "token"}
+            result = CliRunner().invoke(main, ["hold", *words], env=env)
+            assert result.exit_code != 0
+            assert "does not have holds: it is not a remit collector" in result.output
 
 
 @each(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Final
+from typing import Final, Literal
 
 import pytest
 
 import remit
+from remit._adapters import spans
 from remit._policy.holds import Hold
 from remit._policy.violations import denied_by
+from remit._record.spans import BlockPlan, SpanRecorder
 from remit._runtime import process
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import FakeClock, RecordingSink, isolated
@@ -77,7 +79,9 @@ def denied(step: object) -> bool:
 
 
 @each("setting", ["observe", "deny", "terminate"])
-def test_a_hold_denies_declared_and_undeclared_steps(setting: Any) -> None:
+def test_a_hold_denies_declared_and_undeclared_steps(
+    setting: Literal["observe", "deny", "terminate"],
+) -> None:
     """And no run ends by it; a step that forbids the action runs."""
     with isolated(on_violation=setting) as recorder:
         hold()
@@ -128,6 +132,25 @@ def test_a_hold_is_about_some_agents(agent: str, *, by_desk: bool, by_mailer: bo
     with isolated(project="remit"):
         hold(agents=[agent])
         assert (denied(desk), denied(mailer)) == (by_desk, by_mailer)
+
+
+def test_a_step_of_a_framework_is_denied() -> None:
+    """Before it is reported: an integration asks whether it may run."""
+    tool = SpanRecorder("crm:tool:send", BlockPlan, kind="tool")
+    with isolated(on_violation="observe") as recorder:
+        with mailer.run():
+            spans.permit(tool)
+            hold()
+            with pytest.raises(DeniedError):
+                spans.permit(tool)
+            assert spans.is_ruled_out(tool)
+            hold(declared_only=True)
+            spans.permit(tool)
+            assert not spans.is_ruled_out(tool)
+        hold()
+        assert spans.is_ruled_out(tool)
+    (step,) = recorder.spans("crm:tool:send")
+    assert step.denied
 
 
 def test_steps_outside_any_run_are_denied() -> None:

@@ -133,9 +133,8 @@ class HoldUpdates:
         now_ns = self._context.clock.monotonic_ns()
         known.number, known.rejected = listed.number, None
         known.answers, known.answered_ns = client.answered, now_ns
-        holds = [_hold(each, now_ns) for each in listed.holds]
-        if holds != self._holds:
-            self._use(holds)
+        # Also if they are the same: the child of a fork has those of its parent.
+        self._use([_hold(each, now_ns) for each in listed.holds])
 
     def _log_rejection(self, error: ApiError) -> None:
         logger.warning(

@@ -10,7 +10,7 @@ from msgspec import Struct
 from remit._policy.words import ACTION, HELD, UNKNOWN, Words, word_of
 from remit.errors import Violation
 
-DECLARES: Final = {"allowed": "declares that it takes it", UNKNOWN: "does not declare it"}
+DECLARES: Final = {"allowed": "declares it", UNKNOWN: "leaves it undeclared"}
 
 
 class Hold(Struct, frozen=True):
@@ -65,7 +65,9 @@ def not_compared(step: str) -> Violation:
 
 
 def _violation(hold: Hold, step: str, action: str, word: str) -> Violation:
-    sentence = f"{action}: {step} {DECLARES[word]}, and hold {hold.id} by {hold.held_by} denies it"
+    sentence = (
+        f"{action}: hold {hold.id} denies {step}, which {DECLARES[word]} (held by {hold.held_by})"
+    )
     return Violation(
         sentence, ACTION, action, word, limit=HELD,
         hold=hold.id, held_by=hold.held_by, reason=hold.reason,

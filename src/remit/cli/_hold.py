@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from remit._base.text import number_of
 from remit._policy.words import ACTIONS
 from remit.cli._ages import FutureType
 from remit.cli._failing import Failed
@@ -17,7 +18,7 @@ from remit.cli._reader import ApiReader
 from remit.cli._source import reader_of, say_place
 from remit.cli._terminal import bold, emit, emit_json, faint, printable, when
 from remit.cli._wire import get, post
-from remit.errors import ContractError, NotFoundError, RejectedError
+from remit.errors import ContractError, NotFoundError
 from remit.models.remit_api import Hold, HoldList, HoldResponse
 
 NEW: Final = "ACTION"
@@ -141,7 +142,8 @@ def list_holds(db: Database | None, *, with_earlier: bool, as_json: bool) -> Non
     for each in holds:
         emit(f"{bold(_what(each))}: {printable(each.reason)}")
         emit(f"  by {printable(each.held_by)}, {when(each.held_at)}. {_end(each)}")
-        emit(f"  {each.denied or 0} steps denied in {each.runs or 0} runs")
+        steps, runs = number_of(each.denied or 0, "step"), number_of(each.runs or 0, "run")
+        emit(f"  {steps} denied in {runs}")
         emit(faint(f"  {each.id}"))
     say_place(reader, err=False)
 
@@ -186,22 +188,15 @@ def _of_holds(reader: ApiReader) -> Generator[None]:
     """Replace the error of a server without holds by a sentence.
 
     Raises:
-        Failed: The server has none, or rejects the request.
+        Failed: The server has none.
     """
     try:
         yield
-    except RejectedError as error:
-        if isinstance(error, NotFoundError) and error.code != "not_found":
-            raise _without_holds(reader) from error
-        raise Failed(str(error)) from error
-    except ContractError as error:
-        raise _without_holds(reader) from error
-
-
-def _without_holds(reader: ApiReader) -> Failed:
-    return Failed(
-        f"{reader.place} does not have holds: it is not a remit collector, or of an earlier version"
-    )
+    except (NotFoundError, ContractError) as error:
+        raise Failed(
+            f"{reader.place} does not have holds: it is not a remit collector, or of an earlier "
+            "version"
+        ) from error
 
 
 def _what(each: Hold) -> str:

@@ -25,6 +25,7 @@ from remit.collector.domain.asks import count_waiting
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
+from remit.collector.page.agents.holds import in_force
 from remit.collector.page.guards import (
     SIGN_IN,
     can_sign_in,
@@ -38,6 +39,8 @@ from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.times import US_PER_S
 
 MAX_FORM_BYTES: Final = 64 * 1024
+HELD: Final = "remit.holds"
+"""Where the scope of a request keeps the holds in force."""
 ZONE: Final = "remit_zone"
 """The cookie with the reader's time zone, which the script of the page sets."""
 THEME: Final = "remit_theme"
@@ -250,6 +253,8 @@ class Site:
         page = handler(visit)
         if isinstance(page, Html):
             request.scope[_WAITING] = visit.api.read(count_waiting)
+            if caller.reads:
+                request.scope[HELD] = visit.api.read(in_force)
         return page if isinstance(page, Pieces) else _response(request, page)
 
 
@@ -315,6 +320,7 @@ def _response(request: Request, page: Html | Redirect | Data) -> Response:
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
         "logged": request.scope.get(LOGGED, False),
+        "holds": request.scope.get(HELD, ()),
         "origin": f"{request.url.scheme}://{request.url.netloc}",
         **page.values,
     }

@@ -49,13 +49,30 @@ class Sides(NamedTuple):
 
 def of_one_agent(violations: Sequence[Violation]) -> list[Violation]:
     """Return the violations that name a word of the first agent that they name."""
-    named = [violation for violation in violations if violation.name]
+    named = [violation for violation in violations if violation.name and not violation.hold]
     return [violation for violation in named if violation.agent == named[0].agent]
 
 
 def limit_of(violations: Sequence[Violation]) -> Violation | None:
     """Return the first violation that is beyond a number of the agent."""
     return next((violation for violation in violations if violation.limit == AT_MOST), None)
+
+
+def held_in(violations: Sequence[Violation]) -> list[Violation]:
+    """Return the violations that holds made."""
+    return [violation for violation in violations if violation.hold]
+
+
+def held_reason(violations: Sequence[Violation]) -> str:
+    """Return in two sentences what is on hold; empty without a hold."""
+    held = held_in(violations)
+    if not held:
+        return ""
+    names = listed([words(name) for name in dict.fromkeys(each.name for each in held)])
+    are = "is" if len({each.name for each in held}) == 1 else "are"
+    declares = all(each.word != UNKNOWN for each in held)
+    step = "declares that it does this" if declares else "does not declare whether it does this"
+    return f"{names.capitalize()} {are} on hold. The step {step}."
 
 
 def sides_of(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from remit.collector.domain.collisions import program_view, programs_of
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
-from remit.collector.page.agents import activity, matrix, versions
+from remit.collector.page.agents import activity, holds, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.page.windows import PERIODS
@@ -33,7 +33,12 @@ def agent(visit: Visit) -> Response:
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     programs = visit.api.read(lambda ctx: _programs(ctx, subject.id))
-    frame = {**_frame(subject, view), "programs": programs if len(programs) > 1 else ()}
+    on_hold = visit.api.read(lambda ctx: holds.about(ctx, subject.id))
+    frame = {
+        **_frame(subject, view),
+        "on_hold": on_hold,
+        "programs": programs if len(programs) > 1 else (),
+    }
     values = {**frame, "version_part": chosen, **page.values}
     return Html(page.template, values)
 

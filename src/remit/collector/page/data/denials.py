@@ -10,11 +10,20 @@ from remit._policy.violations import denied_by, violations_in
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
-from remit.collector.page.formats import short_name
+from remit.collector.page.formats import listed as listed_words
+from remit.collector.page.formats import short_name, words
 from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
 from remit.collector.page.scope import run_in
-from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of, summary_of
+from remit.collector.page.sides import (
+    Sides,
+    held_in,
+    held_reason,
+    of_one_agent,
+    reason_of,
+    sides_of,
+    summary_of,
+)
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions.span_lists import Position
@@ -233,6 +242,9 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     named = of_one_agent(violations)
     if named:
         text = summary_of(named[0], agent=agent)
+    elif held := held_in(violations):
+        actions = dict.fromkeys(words(violation.name) for violation in held)
+        text = f"denied by a hold on {listed_words(list(actions))}"
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
@@ -274,8 +286,8 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         case=case,
         version=registered.version,
         schema_name=span["schema_name"],
-        setting={DENIED: "deny", VIOLATION: "observe"}.get(kind),
-        reason=reason_of(named),
+        setting={DENIED: "deny", VIOLATION: "observe"}.get(kind) if named else None,
+        reason=reason_of(named) or held_reason(violations),
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",

@@ -19,6 +19,7 @@ from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_
 from remit.collector.page.scope import scope_in
 from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
+from remit.collector.store.questions.holds import denied_in_run
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, RunRow
@@ -97,10 +98,10 @@ def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice
     if row.status == FAILED and not (first is not None and first.flags & DENIED):
         notice = _failed(facts, origin)
         return notice._replace(elsewhere=visit.api.read(partial(_elsewhere, row=row)))
-    return _quiet(facts)
+    return _quiet(visit, facts)
 
 
-def _quiet(facts: RunFacts) -> Notice | None:
+def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
     """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_cancelled:
@@ -111,7 +112,9 @@ def _quiet(facts: RunFacts) -> Notice | None:
     if row.denied:
         denied = [step for step in facts.steps.values() if step.flags & DENIED]
         names = _counted(facts, denied)
-        return Notice("bad", "denied", values={"count": row.denied, "names": names})
+        held = visit.api.read(lambda ctx: denied_in_run(ctx.tx, row))
+        kind = "warn" if held >= row.denied else "bad"
+        return Notice(kind, "denied", values={"count": row.denied, "names": names, "held": held})
     return _handled(facts) if row.handled and row.status == COMPLETE else None
 
 
