@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from remit.collector import create_token
-from tests.collecting import Json, World, details
+from tests.collecting import Api, Json, World, details
 
 ASKS: Final = "/api/remit/v1/asks"
 HOSTILE: Final = (
@@ -58,6 +59,19 @@ class Asking:
         body = {"answer": answer, "why": why}
         self.ben.post(f"{ASKS}/{ask_id}/answer", json=body).raise_for_status()
         return ask_id
+
+    def with_messages(self, api: Api) -> str:
+        """Return the id of a request after a model call of its run."""
+        run = api.instance("active", external_identifier="run-key-2")
+        messages = [
+            {"role": "user", "content": f"Message {number}: pay it back. <b>\u202e</b>"}
+            for number in range(9)
+        ]
+        payload = {"messages": messages}
+        now = datetime.fromtimestamp(self.world.clock.wall_ns() / 1e9, UTC)
+        began = (now - timedelta(seconds=1)).isoformat()
+        api.span(run["id"], schema_name="llm", payload=payload, started_at=began)
+        return self.ask(run="run-key-2")
 
     def all_states(self) -> dict[str, str]:
         """Return the ids of a request in each state."""

@@ -65,6 +65,7 @@ SCREENS: Final = (
     Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
     Screen("waiting", "/waiting"),
     Screen("ask", "/waiting/{ask}"),
+    Screen("ask-messages", "/waiting/{ask_messages}"),
     Screen("ask-plain", "/waiting/{ask_plain}"),
     Screen("ask-approved", "/waiting/{ask_approved}"),
     Screen("ask-used", "/waiting/{ask_used}"),
@@ -109,7 +110,7 @@ _ORDERS: Final = ("Order desk", "Order desk", "Invoice clerk", "Parcel finder", 
 
 def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     """Fill a collector; return the ids that the addresses of the screens name."""
-    declared = filled(world.store, runs=1)
+    declared, asking = filled(world.store, runs=1), Asking(world)
     busy_day(world.store, runs, _ORDERS)
     long_ago = FakeClock(datetime.now(UTC) - timedelta(days=200))
     create_token(world.store, "account", name="ci-nightly", clock=long_ago)
@@ -120,7 +121,8 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     limited = limited_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
     return {
-        **Asking(world).all_states(),
+        **asking.all_states(),
+        "ask_messages": asking.with_messages(api),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),

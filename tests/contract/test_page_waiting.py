@@ -166,6 +166,19 @@ def test_a_request_that_replaces_another_shows_what_changed(world: World, asking
     assert "it asked again" in text_of(ada.get(f"/waiting/{ids['ask_approved']}"))
 
 
+def test_a_request_shows_the_messages_before_it(world: World, asking: Asking) -> None:
+    """The last ones of the model call before it; the others are counted."""
+    ada = person(world, "approve,read", "ada")
+    response = ada.get(f"/waiting/{asking.with_messages(world.account())}")
+    text = text_of(response)
+    assert "Written by users and by the model. No one has checked it." in text
+    assert "3 earlier messages" in text
+    assert "Message 8: pay it back." in text
+    assert "Message 2" not in text
+    assert "\u202e" not in response.text
+    assert "<b>[U+202E]" not in response.text
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

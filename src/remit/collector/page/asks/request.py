@@ -17,6 +17,9 @@ from remit.collector.errors import RequestError
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared, remits_of
 from remit.collector.page.payload_tree import Node, node_of
+from remit.collector.page.run.conversation import conversation
+from remit.collector.page.run.facts import RunRows
+from remit.collector.page.run.messages import Message
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.rows import AskRow
@@ -30,6 +33,8 @@ MOST_LINES: Final = 6
 """Lines of a long text that are shown before it is unfolded."""
 LINE_CHARS: Final = 80
 MOST_NAME_CHARS: Final = 60
+MOST_MESSAGES: Final = 6
+"""Messages before a request that its page shows."""
 NO_REASON: Final = "to refuse, say why. The model reads it."
 _CONTROL: Final = re.compile(r"\[U\+[0-9A-F]{4,6}\]")
 
@@ -70,6 +75,21 @@ class Pair(NamedTuple):
     is_changed: bool
 
 
+class Talk(NamedTuple):
+    """The last messages before a request, from the last model call of its run.
+
+    Attributes:
+        address: Address of the model call.
+        is_hidden: Whether its values are shown on request only.
+        earlier: Number of messages before those that are shown.
+    """
+
+    address: str
+    is_hidden: bool
+    messages: Sequence[Message]
+    earlier: int
+
+
 def show(visit: Visit) -> Response:
     """Show a request."""
     return _page(visit)
@@ -105,6 +125,7 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
             "values": given(view),
             "names": list(view["hidden"]),
             "declared": _declared(ctx, row),
+            "talk": _talk(ctx, row, view["run_id"]),
             "waits_us": ctx.now_us - row.asked_at,
             "limit_us": row.expires_at - row.asked_at,
             "expires_us": row.expires_at - ctx.now_us,
@@ -213,6 +234,22 @@ def _declared(ctx: Context, row: AskRow) -> Declared | None:
         return None
     remits = remits_of(ctx, row.agent_id)
     return next(filter(None, (remit.named(row.step) for remit in remits)), None)
+
+
+def _talk(ctx: Context, row: AskRow, run_id: str | None) -> Talk | None:
+    """Return the messages before a request; None if its run has no model call yet."""
+    if run_id is None:
+        return None
+    rows = RunRows(ctx, run_id)
+    for span in rows.listed(1, until_us=row.asked_at):
+        call = conversation(span)
+        if call is not None:
+            if span.schema_name in rows.hidden:
+                return Talk(span.address, is_hidden=True, messages=(), earlier=0)
+            messages = call.all[-MOST_MESSAGES:]
+            earlier = max(0, call.total - len(messages))
+            return Talk(span.address, is_hidden=False, messages=messages, earlier=earlier)
+    return None
 
 
 def _digest(seal: str | None) -> str | None:
