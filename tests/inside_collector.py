@@ -36,6 +36,7 @@ from remit.collector.model_usage import OTHER as OTHER
 from remit.collector.model_usage import ModelUsage as ModelUsage
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
+from remit.collector.page.agents.rehearsal import asked as asked
 from remit.collector.page.agents.rehearsal import denials as denials
 from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.widening import Group as Group
@@ -119,7 +120,9 @@ from remit.collector.times import format_us as format_us
 from remit.collector.upgrade.database import upgrade as upgrade
 from remit.collector.validation.budget import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
-from remit.collector.validation.summaries import Template as Template
+from remit.collector.validation.summaries import Template as Templatefrom remit.collector.page.sides import reason_of as reason_of
+from remit.collector.page.sides import summary_of as summary_of
+
 
 # Store
 
