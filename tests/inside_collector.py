@@ -61,6 +61,8 @@ from remit.collector.page.runs.sequences import without_the_same as without_the_
 from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
+from remit.collector.page.sides import reason_of as reason_of
+from remit.collector.page.sides import summary_of as summary_of
 from remit.collector.prices import Price as Price
 from remit.collector.prices import Prices as Prices
 from remit.collector.prices import costs_of as costs_of
@@ -120,9 +122,7 @@ from remit.collector.times import format_us as format_us
 from remit.collector.upgrade.database import upgrade as upgrade
 from remit.collector.validation.budget import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
-from remit.collector.validation.summaries import Template as Templatefrom remit.collector.page.sides import reason_of as reason_of
-from remit.collector.page.sides import summary_of as summary_of
-
+from remit.collector.validation.summaries import Template as Template
 
 # Store
 
