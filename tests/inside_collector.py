@@ -40,6 +40,7 @@ from remit.collector.model_usage import OTHER as OTHER
 from remit.collector.model_usage import ModelUsage as ModelUsage
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
+from remit.collector.page.agents.rehearsal import asked as asked
 from remit.collector.page.agents.rehearsal import denials as denials
 from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.widening import Group as Group
@@ -64,6 +65,8 @@ from remit.collector.page.runs.sequences import without_the_same as without_the_
 from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
+from remit.collector.page.sides import reason_of as reason_of
+from remit.collector.page.sides import summary_of as summary_of
 from remit.collector.prices import Price as Price
 from remit.collector.prices import Prices as Prices
 from remit.collector.prices import costs_of as costs_of

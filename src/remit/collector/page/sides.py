@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, PARAMS, RESULT, UNKNOWN
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
@@ -23,7 +24,7 @@ _GLOSSES: Final = {
     "external_communication": "whether something is sent",
 }
 _STEP: Final = {"allowed": "it does this", "disallowed": "never"}
-_AGENT: Final = {"allowed": "may", "disallowed": "never"}
+_AGENT: Final = {"allowed": "may", "disallowed": "never", ASKED: "asks"}
 
 
 class Word(NamedTuple):
@@ -111,6 +112,8 @@ def summary_of(violation: Violation, *, agent: str) -> str:
         subject, limits = words(name), "excludes"
         does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
     says = f"leaves {subject} undeclared" if violation.word == UNKNOWN else does
+    if violation.limit == ASKED:
+        return f"{says}, and {agent} asks a person about it"
     return f"{says}, but {agent} {limits} it"
 
 
@@ -122,13 +125,16 @@ def reason_of(violations: Sequence[Violation]) -> str:
     names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
         return ""
-    actions = [_DOING[name] for name in names if name in _DOING]
+    asked = {violation.name for violation in violations if violation.limit == ASKED}
+    asks = [_DOING[name] for name in names if name in asked]
+    actions = [_DOING[name] for name in names if name in _DOING and name not in asked]
     data = [words(name) for name in names if name not in _DOING]
-    limits = [f"forbids {listed(actions)}"] if actions else []
+    limits = [f"asks a person about {listed(asks)}"] if asks else []
+    limits += [f"forbids {listed(actions)}"] if actions else []
     limits += [f"excludes {listed(data)}"] if data else []
     undeclared = {violation.name for violation in violations if violation.word == UNKNOWN}
     pronoun = {1: "this", 2: "both"}.get(len(names), "all of this")
-    verb = "does" if not data else "involves" if actions else "handles"
+    verb = "does" if not data else "involves" if actions or asks else "handles"
     if not undeclared:
         says = f"declares that it {verb} {pronoun}"
     elif len(undeclared) == len(names):
@@ -148,7 +154,7 @@ def _beyond(violation: Violation) -> str:
 def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:
     for name in ACTIONS:
         of_step = None if step is None else _STEP.get(step.word(ACTION, name))
-        of_agent = None if agent is None else _AGENT.get(agent.word(ACTION, name))
+        of_agent = None if agent is None else _AGENT.get(agent.remit_word(ACTION, name))
         yield Word(name, _GLOSSES.get(name, ""), of_step, of_agent)
     for name in CATEGORIES:
         yield Word(name, "", _category(step, name, "goes "), _category(agent, name, ""))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
+from remit._policy.asks import ASKED
 from remit._policy.maxima import COUNTED
 from remit._policy.widening import (
     Effect,
@@ -30,6 +31,7 @@ from remit.collector.page.formats import words
 _WORDS: Final = {
     "allowed": "may",
     "disallowed": "never",
+    ASKED: "asks",
     "included": "yes",
     "excluded": "never",
     UNKNOWN: None,
@@ -205,13 +207,15 @@ def _together(listed: Iterable[Change]) -> Iterator[Change]:
 def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
     """Yield the changed limits of the agent; its other words limit nothing."""
     for part, name in NAMES:
-        before, after = old.word(part, name), new.word(part, name)
+        before, after = old.remit_word(part, name), new.remit_word(part, name)
         effect = of_agent_word(name, before, after)
         if before == after or effect is Effect.CHANGES:
             continue
-        follows = (
-            "its steps may do this" if effect is Effect.WIDENS else "none of its steps may do this"
-        )
+        if after == ASKED:
+            follows = "its steps ask a person before they do this"
+        else:
+            widens = effect is Effect.WIDENS
+            follows = "its steps may do this" if widens else "none of its steps may do this"
         yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
 
 
