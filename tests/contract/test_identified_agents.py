@@ -121,7 +121,7 @@ def run_program(settings: Settings, declare: Callable[[], Any]) -> None:
 def shop_bot() -> Any:
     """Declare the agent of the shop."""
 
-    @remit.span_type(name="desk:pay")
+    @remit.span_type(name="shop_bot:pay")
     def pay() -> None: ...
 
     @remit.agent

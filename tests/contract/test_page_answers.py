@@ -149,7 +149,7 @@ def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:
             sent = len(zlib.compress(answer.content, 9, 16 + zlib.MAX_WBITS))
         sizes[suffix] = sizes.get(suffix, 0) + sent
     assert sizes[".js"] <= 16 * KB
-    assert sizes[".css"] <= 8 * KB
+    assert sizes[".css"] <= 10 * KB
     assert sizes[".woff2"] <= 52 * KB
     assert http.get(f"/static/{static_version()}/../shell.py").status_code == HTTPStatus.NOT_FOUND
     assert http.get(f"/static/{static_version()}/routes.py").status_code == HTTPStatus.NOT_FOUND

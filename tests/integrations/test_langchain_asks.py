@@ -32,7 +32,7 @@ def desk() -> None:
 
 
 @tool
-@remit.span_type("asks:transfer", data_risk=PAYS)
+@remit.span_type("asking:transfer", data_risk=PAYS)
 def decorated(euros: int) -> str:
     """Move money."""
     PAID.append(euros)

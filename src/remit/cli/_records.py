@@ -200,7 +200,7 @@ def trace_of(record: Record[S]) -> str | None:
 def traces_of(instance: AgentInstance) -> list[str]:
     """Return the trace ids of the headers of a run, by its first process and by later ones."""
     keys = (key_from_text(instance.external_identifier or ""), key_of(instance.id))
-    return [key.hex() for key in keys if key is not None]
+    return list(dict.fromkeys(key.hex() for key in keys if key is not None))
 
 
 def names_of_trace(trace: str, near: AgentInstance) -> tuple[str, str]:

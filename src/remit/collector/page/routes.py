@@ -22,6 +22,7 @@ from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION, Execu
 from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
 from remit.collector.domain.asks import count_waiting
+from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
@@ -252,9 +253,8 @@ class Site:
         )
         page = handler(visit)
         if isinstance(page, Html):
-            request.scope[_WAITING] = visit.api.read(count_waiting)
-            if caller.reads:
-                request.scope[HELD] = visit.api.read(in_force)
+            shown = visit.api.read(partial(_in_the_menu, reads=caller.reads))
+            request.scope[_WAITING], request.scope[HELD] = shown
         return page if isinstance(page, Pieces) else _response(request, page)
 
 
@@ -300,6 +300,11 @@ def wants_page(request: Request) -> bool:
     accepts = "text/html" in request.headers.get("accept", "")
     reads = request.method in {"GET", "HEAD"}
     return reads and accepts and not request.url.path.startswith(PREFIXES)
+
+
+def _in_the_menu(ctx: Context, *, reads: bool) -> tuple[int, list[dict[str, object]]]:
+    """Return how many requests wait, and the holds in force; of these none without *reads*."""
+    return count_waiting(ctx), in_force(ctx) if reads else []
 
 
 def _response(request: Request, page: Html | Redirect | Data) -> Response:
