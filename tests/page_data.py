@@ -61,6 +61,7 @@ SCREENS: Final = (
     Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
     Screen("compare-form", "/runs/compare"),
     Screen("compare", "/runs/compare?a={older}&b={newer}"),
+    Screen("hold", "/hold"),
     Screen("agents", "/agents"),
     Screen("agents-none", "/agents?agent=nothing"),
     Screen("agent", "/agents/{agent}"),

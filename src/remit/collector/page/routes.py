@@ -248,7 +248,9 @@ class Site:
             zone=_zone(request),
         )
         page = handler(visit)
-        if isinstance(page, Html) and caller.reads:
+        shows_holds = isinstance(page, Html) and caller.reads
+        # Where there never was a hold, this is no further transaction.
+        if shows_holds and self._service.hold_number(caller.account_id):
             request.scope[HELD] = visit.api.read(in_force)
         return page if isinstance(page, Pieces) else _response(request, page)
 
