@@ -76,6 +76,7 @@ SCREENS: Final = (
     Screen("ask-hostile", "/waiting/{ask_hostile}"),
     Screen("compare-form", "/runs/compare"),
     Screen("compare", "/runs/compare?a={older}&b={newer}"),
+    Screen("hold", "/hold"),
     Screen("agents", "/agents"),
     Screen("agents-none", "/agents?agent=nothing"),
     Screen("agent", "/agents/{agent}"),

@@ -236,7 +236,7 @@ class Service:
         if endpoint.stops:
             self._holds.pop(caller.account_id, None)
         if endpoint.records or endpoint.operation == BULK:
-            number = self._hold_number(caller.account_id)
+            number = self.hold_number(caller.account_id)
             headers = headers if number is None else {**headers, HOLDS: str(number)}
         return Response(HTTPStatus.OK, response, headers, None, caller)
 
@@ -385,7 +385,7 @@ class Service:
                 logger.warning("the collector's database cannot be used now: %s", reason)
             raise
 
-    def _hold_number(self, account_id: str) -> int | None:
+    def hold_number(self, account_id: str) -> int | None:
         """Return the number of an account's holds, at most half a second old; None if unknown."""
         now_ns = self._clock.monotonic_ns()
         read_ns, number = self._holds.get(account_id, (0, None))

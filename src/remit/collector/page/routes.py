@@ -253,7 +253,9 @@ class Site:
         )
         page = handler(visit)
         if isinstance(page, Html):
-            shown = visit.api.read(partial(_in_the_menu, reads=caller.reads))
+            # Where there never was a hold, none is looked for.
+            holds = caller.reads and bool(self._service.hold_number(caller.account_id))
+            shown = visit.api.read(partial(_in_the_menu, holds=holds))
             request.scope[_WAITING], request.scope[HELD] = shown
         return page if isinstance(page, Pieces) else _response(request, page)
 
@@ -302,9 +304,9 @@ def wants_page(request: Request) -> bool:
     return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
-def _in_the_menu(ctx: Context, *, reads: bool) -> tuple[int, list[dict[str, object]]]:
-    """Return how many requests wait, and the holds in force; of these none without *reads*."""
-    return count_waiting(ctx), in_force(ctx) if reads else []
+def _in_the_menu(ctx: Context, *, holds: bool) -> tuple[int, list[dict[str, object]]]:
+    """Return how many requests wait, and the holds in force, if *holds* are looked for."""
+    return count_waiting(ctx), in_force(ctx) if holds else []
 
 
 def _response(request: Request, page: Html | Redirect | Data) -> Response:
