@@ -54,12 +54,6 @@ def divider(number: int) -> None:
     divide(number)
 
 
-@remit.agent("Clerk")
-def clerk(question: str) -> str:
-    """Answer a question."""
-    return "It is shipped." if question else ""
-
-
 @dataclass(frozen=True)
 class Place:
     """A server and the database that it serves."""
@@ -95,8 +89,6 @@ def record(settings: Settings) -> None:
             divider(0)
         with divider.run(subject="customer 8", purpose="eval"):
             divider(4)
-        with clerk.run(subject="customer 9", conversation="thread-10"):
-            assert clerk("Where is it?") == "It is shipped."
         assert runtime.flush(60)
 
 
@@ -314,16 +306,6 @@ def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
     for command in (["spans", "list"], ["stats"]):
         listed = CliRunner().invoke(main, [*command, "--db", str(path)])
         assert listed.stdout == f"No such spans in {path}.\n"
-
-
-def test_what_a_run_was_about_is_a_second_line_on_a_terminal(place: Place) -> None:
-    """A question and its answer; programs read them in the JSON."""
-    shown = on_a_terminal("runs", "list", "--subject", "customer 9", "--db", str(place.db))
-    assert re.search(r'\n +"Where is it\?" (→|->) It is shipped\.\r?\n', shown), shown
-    assert "Where is it" not in place.run("runs", "list", "--subject", "customer 9").stdout
-    (run,) = place.json("runs", "list", "--subject", "customer 9")
-    assert (run["question"], run["answer"]) == ("Where is it?", "It is shipped.")
-    assert (run["conversation"], run["on_behalf_of"]) == ("thread-10", None)
 
 
 def test_texts_are_columns_where_there_is_room(place: Place) -> None:
