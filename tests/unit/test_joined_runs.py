@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -211,6 +212,8 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
             for _ in range(22):
                 with worker.run(**headers) as run:
                     workers.append(run.key)
+                # The ids of one millisecond are in no order.
+                threading.Event().wait(0.002)
             with planner.run() as open_run:
                 open_run.leave_open()
             assert runtime.flush(60)
