@@ -220,7 +220,7 @@ def test_a_row_says_what_failed_or_how_it_went(
 def test_a_row_never_guesses() -> None:
     """A duration that is not known is none, and so are tokens that no step counted."""
     row = row_of(run(), NOW_US)
-    assert (row.tokens, row.took_us, row.short) == (None, 8_000_000, run()["id"][-8:])
+    assert (row.tokens, row.took_us, row.short) == (None, 8_000_000, "0000z7sn")
     assert [(mark.name, mark.number) for mark in row.marks] == [("denied", 2), ("redacted", None)]
     assert row_of(run(tokens={"in": 2, "out": None}), NOW_US).tokens == 2
     ended = run(status="failed", failure=failure("ProcessEnded"))

@@ -23,12 +23,14 @@ _VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Html]]] = {
 
 def agent(visit: Visit) -> Response:
     """Show one agent."""
-    view = visit.query.get("view") or "remit"
+    view = visit.query.get("view")
     if view == "runs":
         return Redirect(f"/runs?agent={quote(visit.named['id'], safe='')}")
-    if view not in _VIEWS:
+    if view and view not in _VIEWS:
         raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
     subject = subject_of(visit)
+    # Without declarations, the remit has nothing to show.
+    view = view or ("activity" if subject.is_undeclared else "remit")
     page = _VIEWS[view](visit, subject)
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
@@ -54,6 +56,7 @@ def _frame(subject: Subject, view: str) -> dict[str, object]:
     return {
         "agent": subject.agent,
         "view": view,
+        "is_undeclared": subject.is_undeclared,
         "title": subject.agent["name"],
         "owner": subject.declared.owner,
         "purpose": subject.agent["description"] or subject.declared.description,
