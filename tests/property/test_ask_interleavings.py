@@ -88,7 +88,8 @@ class World:
 
     async def approve(self, request: remit.ApprovalRequest) -> object:
         """Answer in some way, after some time."""
-        shown = dict(request.arguments["order"])["euros"]  # type: ignore[call-overload]
+        order: Any = request.arguments["order"]
+        shown: int = order["euros"]
         for seal, (_, answer) in list(self.sealed.items()):
             if request.matches(seal):
                 await self.wait()

@@ -40,7 +40,7 @@ def lock_with(risk: DataRisk) -> Lock:
 def test_a_lock_has_what_is_asked_and_which_steps() -> None:
     """The spans of the questions are no steps."""
     lock = lock_with(remit.risk(allows="read_data", forbids="destroy_data", asks="others"))
-    agent = lock["agents"][NAME]
+    agent: Any = lock["agents"][NAME]
     assert agent["risk"] == {
         "allows": ["read_data"],
         "forbids": ["destroy_data"],
@@ -49,9 +49,8 @@ def test_a_lock_has_what_is_asked_and_which_steps() -> None:
     # It leaves destroying data undeclared, which the agent forbids.
     assert agent["steps"]["undeclared"]["tests.governed:pay"] == ["destroy_data"]
     lock = lock_with(remit.risk(asks="financial_transactions"))
-    assert lock["agents"][NAME]["steps"]["asked"]["tests.governed:pay"] == [
-        "financial_transactions"
-    ]
+    agent = lock["agents"][NAME]
+    assert agent["steps"]["asked"]["tests.governed:pay"] == ["financial_transactions"]
     assert "remit:asked" not in str(lock)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from remit._declare.registry import OWN_TYPES
 from remit._declare.risk import OTHERS, in_order
@@ -114,8 +114,9 @@ def _risk(entry: Json) -> DataRisk | None:
     risk = entry.get("data_risk")
     if risk is None:
         return None
-    asks = _params(entry).get(ASKS)
-    return DataRisk.model_validate(risk).with_asks(in_order(asks if isinstance(asks, list) else ()))
+    asks: Any = _params(entry).get(ASKS)
+    named = cast("list[str]", asks) if isinstance(asks, list) else []
+    return DataRisk.model_validate(risk).with_asks(in_order(named))
 
 
 def _words(entry: Json) -> Json:

@@ -366,8 +366,9 @@ async def _within(answer: Awaitable[object], limit_s: float) -> object:
         with trio.move_on_after(limit_s):
             result = await answer
         return result  # noqa: RET504 - the scope may end the wait
+    timeout = asyncio.timeout(limit_s)
     try:
-        async with asyncio.timeout(limit_s) as timeout:
+        async with timeout:
             return await answer
     except TimeoutError:
         if timeout.expired():

@@ -31,10 +31,12 @@ from remit._declare.registry import SpanType
 from remit._inspect.annotations import is_secret, signature_of
 from remit._inspect.fields import fields_of
 from remit._inspect.introspection import (
+    DICT,
     classes_of,
     has_dict,
     is_class,
     is_one_of,
+    kind_of,
     module_of,
     mro,
     name_of,
@@ -194,7 +196,7 @@ class _Reader:
 
     def value(self, path: str, value: Any, depth: int) -> None:
         """Read *value*, which is at *path*."""
-        update, cls = self.hash.update, type(value)
+        update, cls = self.hash.update, kind_of(value)
         self._left -= 1
         if value is None:
             update(b"N")
@@ -234,7 +236,7 @@ class _Reader:
         elif is_one_of(cls, bytes, bytearray, memoryview):
             self._bytes(cls, value)
         elif is_one_of(cls, dict):
-            items = self._items(path, value, dict.items(value), dict.__len__(value))
+            items = self._items(path, value, DICT.items(value), DICT.__len__(value))
             self._members(b"{", path, cls, [part for item in items for part in item], depth)
             self._attributes(path, value, cls, depth)
         elif is_one_of(cls, list, tuple, deque):

@@ -75,6 +75,7 @@ def function_call(tracer: StepTracer) -> Wrapper:
 def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `drive`
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     start, is_agent = tracer.recorder.start, tracer.open_run is not None
+    unstarted: Any = None
 
     async def drive(  # noqa: C901 - a frame more costs every call
         wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
@@ -90,7 +91,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `dr
                 return await wrapped(*args, **kwargs)
         recorded = tracer.recorded(instance, args)
         owner = instance if recorded is args else args[0]
-        asking = None
+        asking, span = None, unstarted
         try:
             span = start(parent, recorded, kwargs, owner, ask_later)
         except ApprovalPending as pending:

@@ -818,8 +818,7 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
             "ticket": request.ticket,
             "seal": seal,
         }
-        answer = interrupt(value)
-        fields = cast("Mapping[str, Any]", answer) if isinstance(answer, Mapping) else {}
+        fields = _fields(interrupt(value))
         if not request.is_about(fields.get("seal")):
             if "seal" not in fields:
                 return Refused(why="the answer has no seal: resume with the seal of the interrupt")
