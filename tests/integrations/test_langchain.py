@@ -1157,7 +1157,7 @@ def test_a_run_that_an_agent_opened_waits_and_the_answer_goes_on_in_it() -> None
 def asking(*nodes: str, saver: InMemorySaver | None = None, **options: Anything) -> Anything:
     """Return a graph whose nodes each ask, side by side."""
 
-    def ask(name: str) -> Callable[[MessagesState], dict[str, object]]:
+    def ask(name: str) -> Anything:
         return lambda _: {"messages": [("assistant", f"{name}: {interrupt(name + '?')}")]}
 
     graph = StateGraph(MessagesState)

@@ -58,7 +58,7 @@ from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
-STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated", "waiting")
 # Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
 COLUMNS_OF: Final = {"FOR": 12, "CONVERSATION": 16, "TOOK": 8, "TOKENS": 7, "COST": 12}
