@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import pytest
 
-from remit.collector import Store
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside_collector import root_id
 from tests.stores import on_each_store
