@@ -278,6 +278,8 @@ def _add_run(data: Filled, dice: random.Random, number: int, at_us: int) -> None
         failure_text="no" if failed else None,
         fingerprint=-(number % 5) - 1 if failed else None,
         conversation=f"thread-{number % 5}" if number % 2 else None,
+        asked=number % 3,
+        answered=number % 2,
     )
     if number % 3 == 0:
         data.add(

@@ -26,7 +26,9 @@ from tests.subtests import each
 
 CANARY: Final = "canary-4711"
 PERMITTED: Final = {
-    "read record": "ping agents/show agent_instances/show remit/asks/wait remit/holds",
+    "read record": """
+        ping agents/show agent_instances/show remit/asks/wait remit/holds remit/waiting/show
+    """,
     "record": """
         bulk agents/create agent_instances/register agent_instances/start agent_instances/finish
         agent_instances/record_quality agent_instances/update agent_spans/create agent_spans/finish

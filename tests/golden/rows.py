@@ -160,6 +160,16 @@ THINGS: Final = [
     Call("a run to terminate", "POST /agent_instance/register", registration()),
     Call("the start of that", "POST /agent_instance/<agent_instance 4>/start", {}),
     Call("a span", "POST /agent_spans", details(**span())),
+    Call(
+        "its root span",
+        "POST /agent_spans",
+        details(**span(schema_name="remit:run", payload={"conversation": "thread-9"})),
+    ),
+    Call(
+        "a question to a person",
+        "POST /agent_spans",
+        details(**span(schema_name="remit:asked", status="complete", payload={"ticket": "1"})),
+    ),
     Call("a schema version", "GET /agent_schema_version"),
     Call(
         "an agent to delete",
@@ -360,6 +370,7 @@ ROWS: Final = [
         "POST //api/remit/v1/agents/identify",
         fields={"external_identifier": "shop/unknown", "agent_schema_version": {}},
     ),
+    Row("GET //api/remit/v1/waiting?agent_id=<agent 1>&conversation=thread-9"),
     Row("GET //api/remit/v1/redacted?agent_id=<agent 1>"),
     Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
     Row(

@@ -137,6 +137,10 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
         {"conversation": "thread-3"},
         lambda _, run: run["conversation"] == "thread-3",
     ),
+    "waiting": (
+        {"status": "waiting"},
+        lambda _, run: run["status"] == "active" and run["asked"] > run["answered"],
+    ),
     "conversation and on behalf of and times": (
         {"conversation": "thread-3", "on_behalf_of_hash": "person-1", "until_us": MIDDLE_US},
         lambda _, run: (

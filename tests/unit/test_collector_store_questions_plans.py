@@ -175,6 +175,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "runs_of_conversation (account_ref=? AND conversation=?)",
         "runs_of_conversation",
     ),
+    "waiting": (
+        listed(status="waiting"),
+        "runs_waiting (account_ref=? AND status=?)",
+        "runs_waiting",
+    ),
     "beginning of a subject": (
         lambda data: person_hashes_from(data.tx, of(data), "hash-1"),
         "SEARCH x USING PRIMARY KEY (subject_hash>? AND subject_hash<?)",

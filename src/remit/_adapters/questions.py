@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
+from remit._adapters.declare import classified_tools
 from remit._adapters.spans import ManualSpan
 from remit._base.clock import NS_PER_MS
 from remit._base.guard import guarded
+from remit._capture.encode import capture_mapping
+from remit._capture.follow import follow_run
 from remit._record import questions
 from remit._record.about import suggested_text
 from remit._record.runs import OpenRun
 from remit._record.waiting import WaitingRun
 
-NO_TICKETS: Final[Mapping[str, object]] = {}
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @guarded("the record of a question")
@@ -52,9 +57,9 @@ def ask(
                 run.feed.agent.external_identifier, text, waiting, ticket, run.now_ns()
             )
         if is_new:
-            payload = {questions.ASKED: question, questions.HOW: how}
-            key = questions.portable_key(ticket)
-            questions.record_asked(run, context.key, ticket, payload, key=key)
+            captured = _captured(run, questions.ASKED, question)
+            payload, key = {questions.HOW: how}, questions.portable_key(ticket)
+            questions.record_asked(run, context.key, ticket, payload, captured, key=key)
 
 
 def tickets(span: ManualSpan, conversation: object) -> list[str]:
@@ -89,12 +94,17 @@ def answer(
         if text is not None and ticket is not None:
             asked_ns = run.recorder.waiting.answer(agent, text, ticket)
         waited_ms = None if asked_ns is None else max(0, run.now_ns() - asked_ns) // NS_PER_MS
-        payload = {
-            questions.ANSWER: value,
-            questions.BY: person,
-            questions.WAITED_MS: waited_ms,
-        }
-        questions.record_answered(run, context.key, ticket, payload)
+        captured = _captured(run, questions.ANSWER, value)
+        payload = {questions.BY: person, questions.WAITED_MS: waited_ms}
+        questions.record_answered(run, context.key, ticket, payload, captured)
+
+
+def _captured(run: OpenRun, name: str, value: object) -> Mapping[str, msgspec.Raw]:
+    """Return a question or an answer as JSON, without values that the run redacted."""
+    if not run.recording:
+        return {}
+    data = capture_mapping({name: value}, run.rules)
+    return _members(follow_run(data, run.rules, classified_tools(), is_model_call=False))
 
 
 def _conversation(run: OpenRun, conversation: object) -> str | None:

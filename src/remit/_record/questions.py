@@ -87,14 +87,18 @@ def record_asked(
 
 @guarded("the record of an answer")
 def record_answered(
-    run: OpenRun, parent: bytes, ticket: str | None, payload: Mapping[str, object]
+    run: OpenRun,
+    parent: bytes,
+    ticket: str | None,
+    payload: Mapping[str, object],
+    captured: Mapping[str, msgspec.Raw] = NO_FIELDS,
 ) -> None:
     """Record the answer to the question with this *ticket*; the arguments as `record_asked`.
 
     The ticket is None if only one question is open, and the process does not know it.
     """
     fields = {ANSWER: None, BY: None, TICKET: ticket, AS_CLAIMED: True} | dict(payload)
-    _record(run, parent, ANSWERED_TYPE, new_key(run.now_ns()), fields)
+    _record(run, parent, ANSWERED_TYPE, new_key(run.now_ns()), fields, captured)
 
 
 def _record(

@@ -306,7 +306,14 @@ def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
     }
     if options.traceparent is not None:
         payload["traceparent"] = options.traceparent
+    if has_new_input(options):
+        payload["new_input"] = True
     return payload
+
+
+def has_new_input(options: RunOptions) -> bool:
+    """Return whether a run does not answer what waits in its conversation, which ends the wait."""
+    return options.goes_on is False and options.about.conversation is not None
 
 
 _NO_SUBJECT: Final = b'{"subject":null,'
@@ -327,6 +334,8 @@ def _captured_payload(options: RunOptions, pid: int, rules: Rules) -> bytes:
             return plain
         # Texts that recur, such as the id of a conversation, are captured once.
         members = captured_members(options.about, rules.off)
+        if members is not None and has_new_input(options):
+            members += b',"new_input":true'
         if members is not None:
             separator = b"," if members else b""
             rest = plain[1:] if options.about.subject is None else plain[len(_NO_SUBJECT) :]

@@ -65,8 +65,12 @@ class ListedRun:
 
     @property
     def status(self) -> str:
-        """Its status as shown, including `cancelled`."""
-        return "cancelled" if self.cancelled else self.instance.status
+        """Its status as shown, including `cancelled` and `waiting`."""
+        if self.cancelled:
+            return "cancelled"
+        run = self.instance
+        waits = run.status == "active" and (run.asked or 0) > (run.answered or 0)
+        return "waiting" if waits else run.status
 
     @property
     def handle(self) -> str:

@@ -58,7 +58,7 @@ from remit.models._types import Purpose
 from remit.models.agent_instance import Failure
 from remit.models.agent_span import AgentSpan
 
-STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated", "waiting")
 # Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
 COLUMNS_OF: Final = {"FOR": 12, "CONVERSATION": 16, "TOOK": 8, "TOKENS": 7, "COST": 12}

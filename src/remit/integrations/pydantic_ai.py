@@ -17,13 +17,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isfunction, ismethod
 from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from remit._adapters import spans
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
@@ -236,23 +236,45 @@ class Remit(AbstractCapability[Any]):
         asked = partial(self._asked, name, ctx)
         resumable = spans.traceparent() is not None and _agent.get() is None
         first = ceilings[0] if ceilings else None
-        known = _known_of_run(ctx) if _agent.get() is None else spans.NOTHING
-        with spans.start(AGENT, asked, agent=runs, ceiling=first, suggested=known) as span:
+        is_outermost = _agent.get() is None
+        known = _known_of_run(ctx) if is_outermost else spans.NOTHING
+        open_calls = _open_calls(ctx.messages) if is_outermost else set[str]()
+        options = spans.StartOptions(agent=runs, ceiling=first, suggested=known)
+        options["goes_on"] = bool(open_calls)
+        with spans.start(AGENT, asked, **options) as span:
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
-            reset = _agent.set(span)
+            reset, reset_answers = _agent.set(span), _answers.set(None)
             try:
                 if resumable:
                     _go_on(span, ctx)
+                if open_calls:
+                    _answers.set(_Answers(span, ctx.conversation_id, open_calls))
                 result: AgentRunResult[Any] = await handler()
+                if is_outermost:
+                    self._ask(span, ctx, result.output)
                 self._end_agent(span, result, resumable=resumable)
             finally:
                 _agent.reset(reset)
+                _answers.reset(reset_answers)
             return result
 
     def _asked(self, name: str, ctx: RunContext[Any]) -> dict[str, object]:
         prompt = None if self._history.capture == "none" else _content(ctx.prompt)
         return {"agent_name": name, "inputs": _llm.known_only(prompt=prompt)}
+
+    @guarded("the record of a question")
+    def _ask(self, span: ManualSpan, ctx: RunContext[Any], output: object) -> None:
+        """Record the calls that wait for a person's approval or for a result from elsewhere."""
+        if not isinstance(output, DeferredToolRequests):
+            return
+        calls = [*output.approvals, *output.calls]
+        withheld = self._history.capture == "none"
+        asked: dict[str, object] = {
+            call.tool_call_id: None if withheld else described
+            for call, described in zip(calls, _tool_calls(calls), strict=True)
+        }
+        questions.ask(span, ctx.conversation_id, asked, "deferred")
 
     @guarded("the end of an agent")
     def _end_agent(self, span: ManualSpan, result: AgentRunResult[Any], *, resumable: bool) -> None:
@@ -282,6 +304,7 @@ class Remit(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Record a model call."""
         self.declared.add_listed(request_context.model_request_parameters.function_tools)
+        _answer_by_results(request_context.messages, withheld=self._history.capture == "none")
         request = _Request(request_context, self._history)
         if request.streams and not WRAPS_MODELS:
             watched = _WatchedModel(request_context.model, request)
@@ -321,6 +344,8 @@ class Remit(AbstractCapability[Any]):
     ) -> Any:
         """Record a tool, or deny it: the model reads the denial as its result."""
         recorder = self.declared.tool(ctx, tool_def)
+        if ctx.tool_call_approved:
+            _record_answers({call.tool_call_id: "approved"})
         try:
             if recorder is None:
                 return await handler(args)
@@ -630,6 +655,56 @@ class _WatchedModel(WrapperModel):
 
 
 @guarded("the approvals of a run")
+def _open_calls(messages: Sequence[ModelMessage]) -> set[str]:
+    """Return the ids of the calls in the last answer of the model that have no result."""
+    calls: set[str] = set()
+    for message in messages:
+        if isinstance(message, ModelResponse):
+            calls = {call.tool_call_id for call in _calls_of(message)}
+        else:
+            calls -= {getattr(part, "tool_call_id", "") for part in message.parts}
+    return calls
+
+
+@dataclass
+class _Answers:
+    """The calls that an agent goes on with, until their answers are recorded."""
+
+    span: ManualSpan
+    conversation: object
+    open_calls: set[str]
+
+
+_answers: ContextVar[_Answers | None] = ContextVar("remit.pydantic_ai.answers", default=None)
+
+
+@guarded("the record of an answer")
+def _record_answers(by_call: Mapping[str, object]) -> None:
+    """Record the answers to open calls; pydantic-ai does not know who gave them."""
+    answers = _answers.get()
+    if answers is None:
+        return
+    known: dict[str | None, object] = {
+        call_id: value for call_id, value in by_call.items() if call_id in answers.open_calls
+    }
+    answers.open_calls -= set(by_call)
+    questions.answer(answers.span, answers.conversation, known, None)
+
+
+@guarded("the record of an answer")
+def _answer_by_results(messages: Sequence[ModelMessage], *, withheld: bool) -> None:
+    """Record the answers to open calls that did not run: denials, and results from elsewhere."""
+    answers = _answers.get()
+    if answers is None or not answers.open_calls or not messages:
+        return
+    results = {
+        str(part.tool_call_id): None if withheld else part.content
+        for part in messages[-1].parts
+        if part.part_kind == "tool-return"
+    }
+    _record_answers(results)
+
+
 def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
     """Let the run end as usual once an agent goes on with the calls that it waited for."""
     waiting = None if span.context is None else _waiting.get(span.context.run)

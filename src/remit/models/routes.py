@@ -98,4 +98,6 @@ FINISH_SPAN: Final = Route(
 )
 LIST_SPANS: Final = Route("agent_spans/list", "GET", "/agent_spans", AgentSpan)
 CREATE_AGENT: Final = Route("agents/create", "POST", "/agent", Agent, AgentForCreate, wrapped=True)
+FIND_WAITING: Final = Route("remit/waiting/show", "GET", "/waiting", AgentInstance)
+"""It is under `/api/remit/v1`."""
 SHOW_AGENT: Final = Route("agents/show", "GET", "/agent/show", Agent)

@@ -26,6 +26,7 @@ from remit.collector.domain import (
     span_operations,
     tokens,
     versions,
+    waiting,
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
@@ -543,6 +544,13 @@ ENDPOINTS: Final = (
         bare=True,
     ),
     _list("/runs", lists.list_runs, RunList, lists.RunsQuery),
+    _RUN.at(
+        routes.FIND_WAITING,
+        waiting.find,
+        query=waiting.WaitingQuery,
+        prefix=OWN_PREFIX,
+        records=True,
+    ),
     _list("/spans", lists.list_spans, SpanList, lists.SpansQuery),
     _list("/counts", lists.count, CountList, lists.CountsQuery),
     _list("/costs", lists.list_costs, CostList, lists.CostsQuery),

@@ -73,7 +73,7 @@ class ScopeQuery(Query):
 class RunsQuery(ScopeQuery):
     """Which runs to list."""
 
-    status: Annotated[str | None, one_of(*RUN_COUNTS)] = None
+    status: Annotated[str | None, one_of(*RUN_COUNTS, run_lists.WAITING)] = None
     purpose: Annotated[str | None, one_of(*_PURPOSES)] = None
     label: Filter = None
     conversation: Filter = None

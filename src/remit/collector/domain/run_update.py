@@ -21,10 +21,18 @@ from remit.collector.domain.failures import (
     with_failure,
     without_hidden_text,
 )
-from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
+from remit.collector.domain.findings import (
+    ANSWERED_SPAN,
+    ASKED_SPAN,
+    WITH_ROWS,
+    Findings,
+    finding_rows,
+    hole_row,
+)
 from remit.collector.domain.first_exchange import Exchange, answer_in, question_in
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE, FAILED, UNFINISHED
+from remit.collector.domain.waiting import NEW_INPUT
 from remit.collector.model_usage import ModelUsage, usage_of_call, with_usage
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
@@ -65,6 +73,8 @@ class RunUpdate:
     """The update of one run."""
 
     __slots__ = (
+        "_answered",
+        "_asked",
         "_counts",
         "_denied",
         "_ended",
@@ -82,6 +92,7 @@ class RunUpdate:
         "_tx",
         "_type_refs",
         "findings",
+        "has_new_input",
         "run",
         "types",
     )
@@ -93,7 +104,8 @@ class RunUpdate:
         self.findings: list[FindingRow] = []
         self._tx = tx
         self._counts: dict[str, int] = {}
-        self._denied = self._flags = 0
+        self._denied = self._flags = self._asked = self._answered = 0
+        self.has_new_input = False
         self._tokens: list[int] | None = None
         self._model_calls: list[ModelUsage] = []
         self._summary: str | None = None
@@ -134,6 +146,9 @@ class RunUpdate:
             counts[before.status] = counts.get(before.status, 0) - 1
             counted.span(run, before, -1)
             added &= ~before.flags
+        else:
+            self._asked += after.schema_name == ASKED_SPAN
+            self._answered += after.schema_name == ANSWERED_SPAN
         counts[after.status] = counts.get(after.status, 0) + 1
         counted.span(run, after)
         if added:
@@ -189,6 +204,7 @@ class RunUpdate:
         """Take what the root span says of the run, or the agent of a framework directly below."""
         if span.schema_name == ROOT_SPAN:
             self._roots.append(payload)
+            self.has_new_input = payload.get(NEW_INPUT) is True
         elif self._is_first_level(span):
             span_type = self.types.get(span.schema_name)
             if span_type is not None and span_type.is_agent and not _SAID.isdisjoint(payload):
@@ -224,6 +240,8 @@ class RunUpdate:
         changes |= {
             "flags": run.flags | self._flags,
             "denied": run.denied + self._denied,
+            "asked": run.asked + self._asked,
+            "answered": run.answered + self._answered,
             "summary": self._summary or run.summary,
             "question": self._exchange.question,
             "answer": self._exchange.answer,

@@ -193,7 +193,8 @@ class RunRow(Row, frozen=True, gc=False):
     of the root span. `terminated_by` is who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal
     failures share, and the id of the span where it began. `conversation` is as the program said;
-    `question` and `answer` are the first question and the answer, one line each.
+    `question` and `answer` are the first question and the answer, one line each. `asked` counts
+    its questions to a person, `answered` their answers.
 
     The database sets the references.
     """
@@ -241,6 +242,8 @@ class RunRow(Row, frozen=True, gc=False):
     conversation: str | None = None
     question: str | None = None
     answer: str | None = None
+    asked: int = 0
+    answered: int = 0
     ref: int = 0
     place_ref: int = 0
     account_ref: int = 0

@@ -53,6 +53,8 @@ def run_view(
         "summary": run.summary,
         "conversation": run.conversation,
         "on_behalf_of": on_behalf_of,
+        "asked": run.asked,
+        "answered": run.answered,
         "question": run.question,
         "answer": run.answer,
         "terminated_by": run.terminated_by,

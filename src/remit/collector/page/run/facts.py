@@ -15,6 +15,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
 from remit.collector.domain.step_names import names_of_steps
+from remit.collector.domain.waiting import waits
 from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
 from remit.collector.page import formats
@@ -135,6 +136,11 @@ class RunFacts:
     def is_running(self) -> bool:
         """Whether the run is running."""
         return self.row.status in UNFINISHED
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run waits for a person's answer."""
+        return waits(self.row)
 
     @property
     def open_steps(self) -> int:

@@ -34,6 +34,7 @@ MARKED: Final = {name: kind.words for name, kind in MARKS.items()} | {"failed": 
 STATUSES: Final = {
     "pending": "not started",
     "active": "running",
+    "waiting": "waiting",
     "complete": "complete",
     "failed": "failed",
     "terminated": "terminated",

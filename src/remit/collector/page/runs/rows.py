@@ -103,7 +103,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     return ListedRow(
         id=run["id"],
         short=run["id"][-SHORT_CHARS:],
-        status=run["status"],
+        status="waiting" if run_waits(run) else run["status"],
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
@@ -129,6 +129,11 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def run_waits(run: Run) -> bool:
+    """Return whether a run waits for a person's answer."""
+    return bool(run["status"] == "active" and run["asked"] > run["answered"])
 
 
 def steps_in(run: Run) -> StepCounts:

@@ -35,6 +35,8 @@ FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 MOST_RANKED: Final = 20_000
 """Number of newest runs among which those with the largest measures are found."""
+WAITING: Final = "waiting"
+"""The status of active runs that wait for a person's answer."""
 MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
@@ -58,6 +60,7 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
+        status: A status, or `WAITING`.
         label: Key and value of a label; a value of None matches any.
         subject_hash: Hash of the subject; `on_behalf_of_hash` is that of the person who asked.
         ids: The ids of the runs.
@@ -323,7 +326,10 @@ def _of_run(
     if wanted.ids is not None:
         text, values = tx.among_ids("r.id", [to_bytes(each) for each in wanted.ids])
         where.add(text, *values)
-    where.add_known("r.status = ?", wanted.status)
+    if wanted.status == WAITING:
+        where.add("r.status = 'active' AND r.asked > r.answered")
+    else:
+        where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)
     where.add_known("r.caused_by = ?", wanted.caused_by)
     where.add_known("r.fingerprint = ?", wanted.fingerprint)
