@@ -85,11 +85,13 @@ class ApprovalRequest:
             Only their types are compared before the step runs.
         ticket: Id of the request, 26 characters.
         time_limit_s: Seconds within which the answer has to come.
+        after: Ticket of the request before, if its arguments changed while the person decided.
+        changed: Names of the arguments that differ from that request.
     """
 
     __slots__ = (
-        "_capture", "_digest", "_seals", "agent", "arguments", "run", "step", "ticket",
-        "time_limit_s", "unbound", "words",
+        "_by_name", "_capture", "_digest", "_seals", "after", "agent", "arguments", "changed",
+        "run", "step", "ticket", "time_limit_s", "unbound", "words",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +111,12 @@ class ApprovalRequest:
         arguments = dict(call.arguments())
         self.arguments: Mapping[str, object] = binding.read_only(arguments)
         self._digest, self.unbound = binding.read(step, arguments, call.by_type)
+        self._by_name = {
+            name: binding.read(step, {name: value}, call.by_type).digest
+            for name, value in arguments.items()
+        }
+        self.after: str | None = None
+        self.changed: tuple[str, ...] = ()
         self.ticket = ticket
         self.time_limit_s = time_limit_s
         self._capture: Callable[[], bytes] = call
@@ -152,6 +160,13 @@ class ApprovalRequest:
     def equals(self, other: ApprovalRequest) -> bool:
         """Return whether both are about the same step with equal arguments."""
         return self._digest == other._digest
+
+    def follow(self, before: ApprovalRequest) -> None:
+        """Note that this request takes the place of *before*, whose arguments have changed."""
+        digests = (before._by_name, self._by_name)
+        names = dict.fromkeys(name for each in digests for name in each)
+        self.after = before.ticket
+        self.changed = tuple(name for name in names if digests[0].get(name) != digests[1].get(name))
 
     @property
     def digest(self) -> bytes:

@@ -210,6 +210,7 @@ class Asking:
                 if outcome.by is not None:
                     known.refused[request.digest] = outcome
                 self._deny(outcome)
+            following.follow(request)
             request = following
         self.refuse(asks.CHANGED)
 

@@ -42,11 +42,11 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import POLICY, SpanRecorder
+from remit._runtime.approving import approver_of
 from remit._runtime.process import registry
 from remit._runtime.targets import (
     LOCAL_FILE,
     Export,
-    approver_of,
     make_client,
     make_export,
     spool_of,
@@ -127,7 +127,7 @@ class Runtime:
             ),
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
-            approver=approver_of(settings),
+            approver=approver_of(settings, self._clock, has_target=self.delivery is not None),
             ask_timeout_s=settings.ask_timeout_s,
             run_linger_s=settings.run_linger_s,
             after_run=self._after_run or AfterRun(),

@@ -15,8 +15,6 @@ from remit._declare.registry import Registry
 from remit._deliver.calls import Client
 from remit._deliver.circuit import without_credentials
 from remit._deliver.spool.folder import Folder, Identity
-from remit._policy.asks import NO_SERVER
-from remit._record.approvals import ApprovalRequest, Approver, Refused
 from remit._record.items import Sink
 from remit.client._approver import ServerApprover
 from remit.client._http import AsyncHttpClient, HttpClient
@@ -159,19 +157,6 @@ def spool_of(settings: config.Settings) -> Folder:
         target = without_credentials(settings.api_url or "")
         identity = Identity.of(target, token.get_secret_value() if token is not None else None)
     return Folder(settings.data_dir, identity, settings.max_spool_bytes)
-
-
-def approver_of(settings: config.Settings) -> Approver | None:
-    """Return the approver of the settings; None if none is set."""
-    if settings.approver is None:
-        return None
-    if settings.approver == config.SERVER:
-        return Approver(_refuse_without_server)
-    return Approver.of(settings.approver)
-
-
-def _refuse_without_server(_request: ApprovalRequest) -> Refused:
-    return Refused(why=NO_SERVER)
 
 
 def check_target(settings: config.Settings) -> None:

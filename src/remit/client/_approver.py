@@ -92,6 +92,10 @@ class Sender(Protocol):
         """Return the API's response to *call*."""
         ...
 
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
 
 class _Send(NamedTuple):
     call: Call[Any]
@@ -180,6 +184,10 @@ class ServerApprover:
             raise
         finally:
             await client.aclose()
+
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
 
     def use(self, seal: str, nonce: str) -> bool:
         """Return whether this is the first use of a seal at the server.
