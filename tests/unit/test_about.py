@@ -334,14 +334,11 @@ def test_a_resumed_run_warns_of_arguments_and_not_of_a_block(
 # Frameworks
 
 
-AGENT = declare("about-test:agent", "agent")
-TOOL = declare("about-test:tool", "tool")
-RUNS = declare_agent("about.agents:Graph", name="Graph")
-
-
 def graph(**suggested: object) -> None:
     """Run the agent of a framework, which says something of its runs."""
-    with start(AGENT, {"agent_name": "Graph"}, agent=RUNS, suggested=suggested):
+    agent = declare("about-test:agent", "agent")
+    runs = declare_agent("about.agents:Graph", name="Graph")
+    with start(agent, {"agent_name": "Graph"}, agent=runs, suggested=suggested):
         pass
 
 
@@ -377,9 +374,10 @@ def test_what_a_framework_says_inside_a_run_is_in_the_payload_of_its_agent(
     """Where the run says nothing else, the collector reads it there."""
     with desk.run(subject="customer-17"):
         graph(conversation="thread-9", subject="customer-17", on_behalf_of=KEY)
-        with start(TOOL, {"city": "Rome"}, suggested={"conversation": "thread-9"}):
+        tool = declare("about-test:tool", "tool")
+        with start(tool, {"city": "Rome"}, suggested={"conversation": "thread-9"}):
             pass
     assert last(recorder) == {**NONE, "subject": "customer-17"}
-    (agent,), (tool,) = recorder.spans("about-test:agent"), recorder.spans("about-test:tool")
+    (agent,), (call,) = recorder.spans("about-test:agent"), recorder.spans("about-test:tool")
     assert agent.payload == {"agent_name": "Graph", "conversation": "thread-9"}
-    assert tool.payload == {"city": "Rome"}
+    assert call.payload == {"city": "Rome"}

@@ -310,7 +310,8 @@ class AgentRuns:
         Raises:
             UsageError: One is not valid.
         """
-        texts = {name: arguments[name] for name in FIELDS if name in arguments}
+        given = cast("Mapping[str, object]", arguments)
+        texts = {name: given[name] for name in FIELDS if name in given}
         if not texts:
             return None
         where = f"run({{}}=...) of {self._agent.external_identifier}"

@@ -146,7 +146,7 @@ def _on_violation() -> str:
     return settings.on_violation
 
 
-@guarded("reading the rules that are off", frozenset())
+@guarded("reading the rules that are off", frozenset[str]())
 def redact_off() -> frozenset[str]:
     """Return the rules of redaction that are off, as far as they are known without a runtime."""
     settings = _settings()

@@ -35,7 +35,7 @@ class Exchange(NamedTuple):
 def question_in(payload: _Fields) -> str | None:
     """Return the line of what a step was asked; None if that is not evident."""
     inputs = payload.get("inputs")
-    given = cast("_Fields", inputs) if isinstance(inputs, dict) else {}
+    given = _members(inputs)
     for fields in (payload, given):
         if "messages" in fields:
             return _last_message(fields["messages"], _USER)
@@ -56,12 +56,17 @@ def answer_in(result: _Fields) -> str | None:
         items = cast("list[object]", result["items"])
         texts = [item for item in items if isinstance(item, str)]
         return _line("".join(texts)) if len(texts) == len(items) else None
-    if isinstance(value, dict) and not is_marker(cast("object", value)):
-        fields = cast("_Fields", value)
+    fields: _Fields = {} if is_marker(value) else _members(value)
+    if fields:
         if "messages" in fields:
             return _last_message(fields["messages"], _ASSISTANT)
         return _line(_chosen(fields, _ANSWERED))
     return _line(_text(value))
+
+
+def _members(value: object) -> _Fields:
+    """Return the members of an object; none of another value."""
+    return cast("_Fields", value) if isinstance(value, dict) else {}
 
 
 def _last_message(messages: object, roles: frozenset[str]) -> str | None:
@@ -69,7 +74,7 @@ def _last_message(messages: object, roles: frozenset[str]) -> str | None:
     if not isinstance(messages, list):
         return None
     for message in reversed(cast("list[object]", messages)):
-        fields = cast("_Fields", message) if isinstance(message, dict) else {}
+        fields = _members(message)
         if fields.get("role", fields.get("type")) in roles:
             return _line(_text(fields.get("content")))
     return None
@@ -101,9 +106,9 @@ def _text(value: object) -> str | None:
         return None
     parts: list[str] = []
     for part in cast("list[object]", value):
-        if isinstance(part, dict) and not is_marker(cast("object", part)):
-            part = cast("_Fields", part).get("text", "")  # noqa: PLW2901 - of an image, none
-        text = _text(part) if not isinstance(part, list) else None
+        # The part of an image has no text.
+        held = _members(part).get("text", "")
+        text = _text(part if is_marker(part) or isinstance(part, str) else held)
         if text is None:
             return None
         parts.append(text)
