@@ -236,11 +236,11 @@ class DeniedError(RemitError):
         involved = [violation for violation in limited if violation.word != "unknown"]
         unknown = [violation for violation in limited if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
+        reasons += [f"involves {_not_allowed(involved)}"] if involved else []
+        reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
         if asked:
             names = _spoken(violation.name for violation in asked)
             reasons.append(f"needs a person's yes ({names})")
-        reasons += [f"involves {_not_allowed(involved)}"] if involved else []
-        reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
         reasons += [_held(on_hold)] if on_hold else []
         if not reasons:
             return "it could not be checked against this agent's limits"

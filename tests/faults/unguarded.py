@@ -24,6 +24,8 @@ UNGUARDED: Final = (
     "_record.context.SavedContext",
     "_record.context.open_context",
     "_record.context.use_context",
+    "_record.spans.SpanRecorder.call",
+    "_record.streams.GeneratorSpan._take_arguments",
     # Contains its own faults.
     "_record.results.end_with_result",
     "_record.spans.OpenSpan.complete",

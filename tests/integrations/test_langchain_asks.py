@@ -32,7 +32,7 @@ def desk() -> None:
 
 
 @tool
-@remit.span_type("asking:transfer", data_risk=PAYS)
+@remit.span_type("graph:transfer", data_risk=PAYS)
 def decorated(euros: int) -> str:
     """Move money."""
     PAID.append(euros)
@@ -47,14 +47,14 @@ def plain(euros: int) -> str:
 
 
 @tool
-@remit.span_type("asks:with_runtime", data_risk=PAYS)
+@remit.span_type("graph:with_runtime", data_risk=PAYS)
 def with_runtime(euros: int, runtime: ToolRuntime) -> str:
     """Move money, and look at the state."""
     PAID.append(euros)
     return f"paid {euros} after {len(runtime.state['messages'])} messages"
 
 
-@remit.span_type("asks:pay_part", data_risk=PAYS)
+@remit.span_type("graph:pay_part", data_risk=PAYS)
 def pay_part(euros: int) -> None:
     """Move money."""
     PAID.append(euros)
