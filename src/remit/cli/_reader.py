@@ -194,7 +194,7 @@ class ApiReader(AgentReader):
     def links(self, record: Record[StoredSpan]) -> Links:
         """Return the run that caused this one and the runs that it caused, as far as known."""
         trace, instance = trace_of(record), record.instance
-        caused = [row for each in traces_of(instance) for row in self._caused(each)]
+        caused = [row for each in dict.fromkeys(traces_of(instance)) for row in self._caused(each)]
         caused.sort(key=lambda run: run.instance.id)
         return Links(
             trace,
