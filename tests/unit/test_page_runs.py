@@ -145,6 +145,8 @@ def run(**members: object) -> dict[str, Any]:
         "span_counts": {"total": 13, "failed": 2},
         "flags": ["redacted", "denied", "failed"],
         "denied": 2,
+        "asked": 0,
+        "answered": 0,
         "handled": 1,
         "tokens": {"in": None, "out": None},
         "cost_breakdown": {"total_cost": None, "costs": [], "calls_without_price": 0},

@@ -53,6 +53,7 @@ STATUSES: Final = (
     ),
     ("cancelled", "cancelled by the program before it ended"),
     ("active", "has started and has not ended yet"),
+    ("waiting", "has asked a person, and goes on after the answer"),
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),

@@ -11,7 +11,9 @@ from remit._base.step_names import AGENT
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.context import Context
+from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
+from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
@@ -36,7 +38,7 @@ _EFFECTS: Final = (
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
 _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
 """Actions that cannot be taken back."""
-_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
+_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss", *OF_PERSONS})
 _MOST_NAMED: Final = 4
 
 
@@ -104,6 +106,10 @@ def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice
 def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
     """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
+    if facts.is_waiting:
+        return _waiting(facts)
+    if facts.is_cancelled and facts.result.get("reason") == WENT_ON:
+        return Notice("", "went_on")
     if facts.is_cancelled:
         return _cancelled(facts)
     limit = _limit(facts)
@@ -135,6 +141,18 @@ def _limit(facts: RunFacts) -> Notice | None:
             "ended": facts.result.get("status") == TERMINATED,
             "denied": facts.row.denied,
         },
+    )
+
+
+def _waiting(facts: RunFacts) -> Notice:
+    """Return the notice of a run that waits for a person's answer."""
+    asked = [step for step in facts.steps.values() if step.schema_name == ASKED_SPAN]
+    began = [step.started_at for step in asked if step.started_at is not None]
+    open_questions = facts.row.asked - facts.row.answered
+    return Notice(
+        "asks",
+        "waiting",
+        values={"count": open_questions, "since_us": max(began, default=None)},
     )
 
 
