@@ -6,7 +6,7 @@ wait may outlast the process. The run stays open, and the call with the answer g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -33,6 +33,7 @@ def ask(
     how: str,
     *,
     leave_open: bool = True,
+    approvals: Collection[str] = (),
 ) -> None:
     """Record the questions by which the agent of *span* pauses.
 
@@ -41,6 +42,7 @@ def ask(
         asked: The questions, by the framework's ids.
         how: By which means, such as `interrupt`.
         leave_open: Leave the run open if an answer can find it, by a conversation.
+        approvals: The ids of those that an approver asks, whose questions are recorded already.
     """
     context = span.context
     if context is None:
@@ -56,7 +58,7 @@ def ask(
             is_new = run.recorder.waiting.ask(
                 run.feed.agent.external_identifier, text, waiting, ticket, run.now_ns()
             )
-        if is_new:
+        if is_new and ticket not in approvals:
             captured = _captured(run, questions.ASKED, question)
             payload, key = {questions.HOW: how}, questions.portable_key(ticket)
             questions.record_asked(run, context.key, ticket, payload, captured, key=key)
@@ -74,7 +76,12 @@ def tickets(span: ManualSpan, conversation: object) -> list[str]:
 
 @guarded("the record of an answer")
 def answer(
-    span: ManualSpan, conversation: object, answers: Mapping[str | None, object], by: object
+    span: ManualSpan,
+    conversation: object,
+    answers: Mapping[str | None, object],
+    by: object,
+    *,
+    approvals: Collection[str | None] = (),
 ) -> None:
     """Record the answers with which the agent of *span* goes on.
 
@@ -82,6 +89,7 @@ def answer(
         answers: By the ids of the questions; None is the only open one, if this process does not
             know it.
         by: Who goes on, as the framework knows.
+        approvals: The ids of those that an approver gets, whose answers are recorded there.
     """
     context = span.context
     if context is None:
@@ -93,6 +101,8 @@ def answer(
         asked_ns = None
         if text is not None and ticket is not None:
             asked_ns = run.recorder.waiting.answer(agent, text, ticket)
+        if ticket in approvals:
+            continue
         waited_ms = None if asked_ns is None else max(0, run.now_ns() - asked_ns) // NS_PER_MS
         captured = _captured(run, questions.ANSWER, value)
         payload = {questions.BY: person, questions.WAITED_MS: waited_ms}

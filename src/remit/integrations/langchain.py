@@ -433,7 +433,8 @@ class RemitHandler(GraphCallbackHandler):
             asked = {each.id: self._told(each.value) for each in interrupts}
             how = "interrupt" if interrupts else "breakpoint"
             asked = asked or {event.checkpoint_id: None}
-            questions.ask(span, node.conversation, asked, how)
+            approvals = {each.id for each in interrupts if _is_of_approver(each.value)}
+            questions.ask(span, node.conversation, asked, how, approvals=approvals)
         span.end(SUSPENDED, status="cancelled")
 
     @guarded("an interrupt of LangGraph")
@@ -458,7 +459,8 @@ class RemitHandler(GraphCallbackHandler):
         elif set(answers) == {None} and len(open_tickets) == 1:
             answers = {open_tickets[0]: answers[None]}
         told = {ticket: self._told(value) for ticket, value in answers.items()}
-        questions.answer(span, node.conversation, told, node.by)
+        approvals = {ticket for ticket, value in answers.items() if _is_of_approver(value)}
+        questions.answer(span, node.conversation, told, node.by, approvals=approvals)
 
     def _told(self, value: object) -> object:
         """Return a question or an answer as it is recorded."""
@@ -785,8 +787,15 @@ def _payload_of(request: ToolCallRequest) -> Content:
     return _call_payload(_tool_name(request), call.get("id"), call["args"])
 
 
+SEAL: Final = "seal"
+"""In the value of an interrupt of `by_interrupt`, and in its answer."""
 MAX_INTERRUPTS: Final = 3
 """Interrupts for one call whose arguments are changed while the graph is paused."""
+
+
+def _is_of_approver(value: object) -> bool:
+    """Return whether `by_interrupt` made a question, or gets an answer: both have its seal."""
+    return isinstance(value, Mapping) and isinstance(value.get(SEAL), str)
 
 
 def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
@@ -816,16 +825,16 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
             "arguments": arguments,
             "unbound": list(request.unbound),
             "ticket": request.ticket,
-            "seal": seal,
+            SEAL: seal,
         }
         fields = _fields(interrupt(value))
-        if not request.is_about(fields.get("seal")):
-            if "seal" not in fields:
+        if not request.is_about(fields.get(SEAL)):
+            if SEAL not in fields:
                 return Refused(why="the answer has no seal: resume with the seal of the interrupt")
             continue
         if fields.get("approve") is not True:
             return Refused(by=fields.get("by"), why=fields.get("why"))
-        if not request.matches(fields["seal"]):
+        if not request.matches(fields[SEAL]):
             return Refused(why=USED_SEAL)
         return Approved(by=fields.get("by", ""))
     return Refused(why="its arguments changed each time while the graph was paused")
