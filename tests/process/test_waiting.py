@@ -12,8 +12,6 @@ import pytest
 from tests.processes import output_of, settings, start, told_by
 from tests.served import Served, collector
 
-pytest.importorskip("langgraph.checkpoint.sqlite")
-
 PROGRAM: Final = """
 import os, signal, sys
 
