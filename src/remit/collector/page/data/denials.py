@@ -42,8 +42,12 @@ KINDS: Final = {
     for name in (DENIED, VIOLATION, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
-TO_MODEL: Final = "Policy denied this step and it did not run"
-"""Beginning of the text for the model at the end of a denial's message."""
+TO_MODEL: Final = (
+    "Policy denied this step and it did not run",
+    "A person refused this step and it did not run",
+    "This step needs a person's yes and got no yes",
+)
+"""Beginnings of the text for the model at the end of a denial's message."""
 _MOST_CHARS: Final = 300
 _PAGE: Final = 100
 """Runs or spans that one question asks for."""
@@ -299,7 +303,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
 
 def _to_model(message: str) -> str:
     """Return the part of a denial's message that `DeniedError.for_model` gives to the model."""
-    return message[max(message.rfind(TO_MODEL), 0) :]
+    return message[max(0, *map(message.rfind, TO_MODEL)) :]
 
 
 def _kind_of(span: Mapping[str, Any]) -> str:
