@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
@@ -9,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from remit._base.ids import HASHES
 from remit.cli._ages import PAST
 from remit.cli._options import TEXT
 from remit.cli._reader import ApiReader
@@ -71,9 +71,10 @@ def query(
     until: datetime | None = None,
     failed: bool = False,
     denied: bool = False,
+    subject: str | None = None,
     **others: str | None,
 ) -> dict[str, str]:
-    """Return the parameters of a list; of *others*, people are sent as hashes.
+    """Return the parameters of a list; *others* are sent as they are.
 
     Raises:
         Failed: There is no such agent.
@@ -84,12 +85,8 @@ def query(
         "until": _text(until),
         # A denied step has failed, too.
         "flag": "denied" if denied else "failed" if failed else None,
-        # The server stores only the hashes, and its log may contain addresses.
-        **{
-            f"{name}_hash": hash_of(text)
-            for name, hash_of in HASHES.items()
-            if (text := others.pop(name, None))
-        },
+        # The server stores only the hash.
+        "subject_hash": subject and hashlib.sha256(subject.encode()).hexdigest(),
         **others,
     }
     return {name: value for name, value in found.items() if value}

@@ -102,9 +102,11 @@ def _of_program(modules: Sequence[str]) -> Json:
             raise LockFailed(
                 f"{module} declares no agent: decorate its entry point with @remit.agent"
             )
-    declared = {each.external_identifier: each for agents in of_module.values() for each in agents}
-    registrations = {name: process.registration(agent) for name, agent in declared.items()}
-    project = process.current().settings.project
+    registrations = {
+        agent.external_identifier: process.registration(agent)
+        for agents in of_module.values()
+        for agent in agents
+    }
     return lock_of(
         {
             agent: cast("Json", registration["agent_schema_version"])
@@ -112,7 +114,6 @@ def _of_program(modules: Sequence[str]) -> Json:
         },
         other_agents=(agent.external_identifier for agent in registry.agents()),
         modules=modules,
-        projects=(project or agent.project.name for agent in declared.values()),
         made_with={"pydantic": PYDANTIC_VERSION, "remit": __version__},
     )
 
@@ -137,8 +138,7 @@ def _of_server(names: Sequence[str]) -> Json:
         if not schema_versions:
             which = f" whose name begins with {' or '.join(names)}" if names else ""
             raise LockFailed(f"{reader.place} has no schema version of an agent{which}")
-    projects = (identifier.rpartition("/")[0] for identifier in identifiers.values())
-    return lock_of(schema_versions, other_agents=others, projects=projects)
+    return lock_of(schema_versions, other_agents=others)
 
 
 def _agent_name(identifier: str, version: Json) -> str:

@@ -40,7 +40,6 @@ STATUS_COLOURS: Final = {
     "complete": "green",
     "failed": "red",
     "terminated": "red",
-    "waiting": "magenta",
 }
 
 
