@@ -110,7 +110,7 @@ def test_it_listens_on_names_and_on_ipv6(host: str) -> None:
 
 
 def test_a_server_that_stops_closes_each_connection_with_its_answer() -> None:
-    """Else one that it accepts at that moment stays open, and a busy client uses it on."""
+    """Without that, a connection accepted at that moment stays open while its client is busy."""
     servers: list[Server] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -220,7 +220,10 @@ def _worker_app(
 
 
 def _note_sigterm() -> Callable[[], bool]:
-    """Return whether the process has received SIGTERM, which uvicorn handles as before."""
+    """Return a function that tells whether SIGTERM came after this call.
+
+    uvicorn handles the signal as before. It has set its handler when it makes the app of a worker.
+    """
     received = threading.Event()
     before = signal.getsignal(signal.SIGTERM)
 
@@ -229,17 +232,16 @@ def _note_sigterm() -> Callable[[], bool]:
         if callable(before):
             before(number, frame)
 
-    # uvicorn has set its handler by the time it makes the app of a worker.
     if callable(before):
         signal.signal(signal.SIGTERM, handle)
     return received.is_set
 
 
 class ClosingApp:
-    """An app whose responses close their connections once the server is stopping.
+    """An app whose responses close their connections when the server is stopping.
 
-    uvicorn closes the connections it has when it stops. One that it accepts at that moment would
-    stay open until its requests are cancelled after `GRACE_S`.
+    uvicorn closes the connections that it has when it stops. A connection that it accepts at that
+    moment would stay open until its requests are cancelled after `GRACE_S`.
     """
 
     def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool]) -> None:
