@@ -26,7 +26,6 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector import Permission
 from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 from remit.collector.server.prometheus import COUNTERS, LATENCY, LATENCY_LABELS, LATENCY_TEXT
@@ -182,8 +181,7 @@ def endpoints() -> str:
         does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
         path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
-        needs = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
-        may = " or ".join(f"`{permission}`" for permission in needs)
+        may = " or ".join(f"`{permission}`" for permission in endpoint.permissions)
         token = "account" if endpoint.account and endpoint.operation != BULK else "any"
         if endpoint.operation == DOCUMENT:
             may, token = "", "none"
@@ -195,7 +193,10 @@ def endpoints() -> str:
 
 def group_of(path: str, prefix: str) -> str:
     """Return the heading of an endpoint: that of its resource."""
-    return RESOURCES.get(path.split("/")[1], "Service") if prefix == PREFIX else "Lists and erasure"
+    name = path.split("/")[1]
+    if prefix == PREFIX:
+        return RESOURCES.get(name, "Service")
+    return "Approval" if name in {"asks", "seals"} else "Lists and erasure"
 
 
 def metrics() -> str:
@@ -236,7 +237,9 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit._record.wrappers.Agent=Agent:run,registration",
         "remit.span_type",
         "remit.span",
+        "remit.about",
         "remit.risk",
+        "remit.limits",
         "remit.Sensitive",
         "remit.Skip",
         "remit.configure",
@@ -255,6 +258,9 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit._deliver.status.FlushResult=FlushResult:",
         "remit._deliver.status.Status=Status:",
         "remit._deliver.status.Health=Health",
+        "remit.ApprovalRequest",
+        "remit.Approved",
+        "remit.Refused",
         "remit.DataRisk",
         "remit.ActionProfile",
         "remit.DataCategories",
@@ -263,7 +269,7 @@ PARTS: dict[str, Callable[[], str]] = {
         reference,
         "remit.testing.isolated",
         "remit.testing.pytest_plugin.remit_recorder=remit_recorder",
-        "remit.testing.RecordingSink:spans,tree,effects,never,only,no_flow",
+        "remit.testing.RecordingSink:spans,tree,effects,asked,never,at_most,only,no_flow",
         "remit.testing.RecordedRun",
         "remit.testing.RecordedSpan",
         "remit.testing.FakeClock",
@@ -272,6 +278,7 @@ PARTS: dict[str, Callable[[], str]] = {
         reference,
         "remit.integrations.langchain.RemitHandler:",
         "remit.integrations.langchain.RemitTools:wrap_tool_call,awrap_tool_call",
+        "remit.integrations.langchain.by_interrupt",
         "remit.integrations.openai.watch",
         "remit.integrations.anthropic.watch",
         "remit.integrations.openai_agents.RemitProcessor:",
@@ -318,6 +325,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.models.agent",
         "remit.models.agent_instance",
         "remit.models.agent_span",
+        "remit.models.asks",
         "remit.models.bulk",
         "remit.models.envelope",
     ),

@@ -90,7 +90,7 @@ def serving_page(store: Store, access_log: AccessLog | None = None) -> Generator
     """Serve a collector over *store* with its page, on a free port."""
     world = World(store)
     world.app = create_app(store, clock=world.clock, access_log=access_log, page_hosts=())
-    token = create_token(store, "account", clock=world.clock).secret
+    token = create_token(store, "account", may="approve,write", clock=world.clock).secret
     with on_a_port(world.app) as url:
         yield Desk(url, world, world.account(), token)
 

@@ -277,6 +277,9 @@ def _add_run(data: Filled, dice: random.Random, number: int, at_us: int) -> None
         failure_place="desk.py:1" if failed else None,
         failure_text="no" if failed else None,
         fingerprint=-(number % 5) - 1 if failed else None,
+        conversation=f"thread-{number % 5}" if number % 2 else None,
+        asked=number % 3,
+        answered=number % 2,
     )
     if number % 3 == 0:
         data.add(
@@ -295,6 +298,13 @@ def _add_run(data: Filled, dice: random.Random, number: int, at_us: int) -> None
         "run_subjects",
         **base,
         subject_hash=f"hash-{number % 6}",
+        run_id=to_bytes(run_id),
+        run_ref=ref,
+    )
+    data.add(
+        "run_subjects",
+        **base,
+        subject_hash=f"person-{number % 4}",
         run_id=to_bytes(run_id),
         run_ref=ref,
     )

@@ -8,6 +8,8 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.costs import Cost as Cost
 from remit._base.files import make_private_file as make_private_file
+from remit._base.ids import hash_of_on_behalf_of as hash_of_on_behalf_of
+from remit._base.ids import hash_of_subject as hash_of_subject
 from remit._base.ids import pfid as pfid
 from remit._base.sqlite import COLLECTOR as COLLECTOR
 from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
@@ -23,7 +25,9 @@ from remit.collector.domain.context import IdSource as IdSource
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
-from remit.collector.domain.erasure import runs_about as runs_about
+from remit.collector.domain.erasure import runs_of_person as runs_of_person
+from remit.collector.domain.first_exchange import answer_in as answer_in
+from remit.collector.domain.first_exchange import question_in as question_in
 from remit.collector.domain.risk import PAGE_SPANS as PAGE_SPANS
 from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
@@ -36,6 +40,7 @@ from remit.collector.model_usage import OTHER as OTHER
 from remit.collector.model_usage import ModelUsage as ModelUsage
 from remit.collector.page.account.sessions import Sessions as Sessions
 from remit.collector.page.account.sessions import create_code as create_code
+from remit.collector.page.agents.rehearsal import asked as asked
 from remit.collector.page.agents.rehearsal import denials as denials
 from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.widening import Group as Group
@@ -60,6 +65,8 @@ from remit.collector.page.runs.sequences import without_the_same as without_the_
 from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
+from remit.collector.page.sides import reason_of as reason_of
+from remit.collector.page.sides import summary_of as summary_of
 from remit.collector.prices import Price as Price
 from remit.collector.prices import Prices as Prices
 from remit.collector.prices import costs_of as costs_of
@@ -108,7 +115,7 @@ from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
-from remit.collector.store.subjects import hash_of_subject as hash_of_subject
+from remit.collector.store.subjects import root_id as root_id
 from remit.collector.store.transaction import Transaction as Transaction
 from remit.collector.store.version import VERSION as VERSION
 from remit.collector.store.version import Change as Change

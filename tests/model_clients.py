@@ -16,6 +16,7 @@ from tests.scenarios import Ran, Tool, Turn
 QUESTION: Final = "Where is order A-1?"
 LACKS: Final[Mapping[str, str]] = {
     "refused_declared": "an agent that is written by hand decorates its tools",
+    "limited_declared": "an agent that is written by hand decorates its tools",
 }
 
 

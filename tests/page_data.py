@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 from remit.collector import create_token
 from remit.testing import FakeClock
 from tests import run_pages, waterfalls
+from tests.asking import Asking
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
 from tests.conversing import complete_and_failed, conversation
 from tests.declared_agents import filled
+from tests.limited import limited_agent, limited_run
 from tests.versioned_agents import versioned_agent
 
 
@@ -41,6 +43,8 @@ SCREENS: Final = (
     Screen("group", "/runs/{grouped}"),
     Screen("handled", "/runs/{handled}"),
     Screen("denial", "/runs/{denied}"),
+    Screen("limit", "/runs/{limited_run}"),
+    Screen("limit-ended", "/runs/{ended_by_limit}"),
     Screen("process-ended", "/runs/{ended_process}"),
     Screen("cancelled", "/runs/{cancelled}"),
     Screen("running", "/runs/{running}"),
@@ -59,14 +63,27 @@ SCREENS: Final = (
     Screen("reading", "/runs/{conversation}/spans/{call}/read"),
     Screen("reading-hidden", "/runs/{private_talk}/spans/{private_call}/read"),
     Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
+    Screen("waiting", "/waiting"),
+    Screen("ask", "/waiting/{ask}"),
+    Screen("ask-messages", "/waiting/{ask_messages}"),
+    Screen("ask-plain", "/waiting/{ask_plain}"),
+    Screen("ask-approved", "/waiting/{ask_approved}"),
+    Screen("ask-used", "/waiting/{ask_used}"),
+    Screen("ask-refused", "/waiting/{ask_refused}"),
+    Screen("ask-expired", "/waiting/{ask_expired}"),
+    Screen("ask-withdrawn", "/waiting/{ask_withdrawn}"),
+    Screen("ask-changed", "/waiting/{ask_changed}"),
+    Screen("ask-hostile", "/waiting/{ask_hostile}"),
     Screen("compare-form", "/runs/compare"),
     Screen("compare", "/runs/compare?a={older}&b={newer}"),
+    Screen("hold", "/hold"),
     Screen("agents", "/agents"),
     Screen("agents-none", "/agents?agent=nothing"),
     Screen("agent", "/agents/{agent}"),
     Screen("agent-categories", "/agents/{agent}?categories=all"),
     Screen("agent-activity", "/agents/{agent}?view=activity"),
     Screen("agent-versions", "/agents/{agent}?view=versions"),
+    Screen("agent-limits", "/agents/{limited}"),
     Screen("agent-undeclared", "/agents/{undeclared}"),
     Screen("agent-undeclared-activity", "/agents/{undeclared}?view=activity"),
     Screen("agent-one-version", "/agents/{undeclared}?view=versions"),
@@ -94,7 +111,7 @@ _ORDERS: Final = ("Order desk", "Order desk", "Invoice clerk", "Parcel finder", 
 
 def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     """Fill a collector; return the ids that the addresses of the screens name."""
-    declared = filled(world.store, runs=1)
+    declared, asking = filled(world.store, runs=1), Asking(world)
     busy_day(world.store, runs, _ORDERS)
     long_ago = FakeClock(datetime.now(UTC) - timedelta(days=200))
     create_token(world.store, "account", name="ci-nightly", clock=long_ago)
@@ -102,8 +119,11 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     talk, calls = conversation(api)
     older, newer = complete_and_failed(api)
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
+    limited = limited_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
     return {
+        **asking.all_states(),
+        "ask_messages": asking.with_messages(api),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),
@@ -112,6 +132,9 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "grouped": run_pages.grouped(api),
         "handled": run_pages.handled(api),
         "denied": run_pages.denied(api),
+        "limited": limited,
+        "limited_run": limited_run(api, limited),
+        "ended_by_limit": limited_run(api, limited, ended=True),
         "ended_process": run_pages.ended_process(api),
         "cancelled": run_pages.cancelled(api),
         "running": run_pages.running(api),

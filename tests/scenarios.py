@@ -20,6 +20,7 @@ from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
 
 PAYS: Final = remit.risk(allows="financial_transactions")
+PAYS_ONLY: Final = remit.risk(allows="financial_transactions", forbids="others")
 PAYS_NOT: Final = remit.risk(forbids="financial_transactions")
 TOLD: Final = "It is shipped."
 CANARY: Final = "canary"
@@ -101,6 +102,11 @@ def desk() -> None:
 @remit.agent("Careful desk", data_risk=PAYS_NOT)
 def careful() -> None:
     """Hold runs in which nothing may be paid."""
+
+
+@remit.agent("Limited desk", limits=remit.limits(financial_transactions=2))
+def limited() -> None:
+    """Hold runs in which two steps may pay."""
 
 
 @remit.span_type("desk:find")
@@ -294,6 +300,41 @@ async def _refused(
         assert recorder.runs[0].status == "complete"
 
 
+async def limited_decorated(driver: Driver) -> None:
+    """A decorated tool counts once a call: one runs, the model reads why the second did not."""
+
+    @remit.span_type("scenarios:transfer", data_risk=PAYS_ONLY)
+    def transfer(amount: int) -> str:
+        """Transfer an amount."""
+        return f"{amount} transferred"
+
+    await _limited(driver, transfer, "scenarios:transfer", None)
+
+
+async def limited_declared(driver: Driver) -> None:
+    """So does one of which `risks=` declares the risk."""
+
+    def transfer(amount: int) -> str:
+        """Transfer an amount."""
+        return f"{amount} transferred"
+
+    await _limited(driver, transfer, tool_type(driver, "transfer"), {"transfer": PAYS_ONLY})
+
+
+async def _limited(
+    driver: Driver, tool: Tool, step: str, risks: Mapping[str, DataRisk] | None
+) -> None:
+    turns = [Turn(calls=(("transfer", {"amount": amount}),)) for amount in (1, 2, 3)]
+    with isolated(on_violation="deny") as recorder:
+        async with limited.run():
+            ran = await driver.run([*turns, DONE], [tool], risks=risks)
+        assert ran.answer == TOLD
+        first, second, third = ran.read
+        assert (first, second) == ("1 transferred", "2 transferred")
+        assert "the limit of this run for financial transactions is reached" in third
+        assert [span.denied for span in spans_of(recorder, step)] == [False, False, True]
+
+
 async def terminated_between(driver: Driver) -> None:
     """A run that is terminated between two model calls calls no model again."""
     with isolated() as recorder:
@@ -362,7 +403,10 @@ async def outside_any_run(driver: Driver) -> None:
         assert remit.current_run() is None
         if driver.has_agent:
             (run,) = recorder.runs
-            assert run.agent.startswith(f"{driver.prefix}.agents:")
+            # An agent without a name belongs to the module that made the integration's object.
+            unnamed = f"{type(driver).__module__.rpartition('.')[2]}:"
+            named = f"{driver.prefix}.agents:"
+            assert run.agent.startswith((named, unnamed, f"{type(driver).__module__}:"))
             assert run.status == "complete"
         else:
             assert recorder.runs == []
@@ -483,9 +527,9 @@ async def results_are_the_same(driver: Driver) -> None:
 Scenario: TypeAlias = Callable[[Driver], Awaitable[None]]
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     nesting, payload, parallel_tools, streaming, tool_error, cancelled, refused_decorated,
-    refused_declared, refused_beneath, terminated_between, terminated_beneath, registration,
-    outside_any_run, twenty_at_once, canary, canary_in_fields,
-    canary_in_a_later_tool, results_are_the_same,
+    refused_declared, refused_beneath, limited_decorated, limited_declared,
+    terminated_between, terminated_beneath, registration, outside_any_run, twenty_at_once, canary,
+    canary_in_fields, canary_in_a_later_tool, results_are_the_same,
 )  # fmt: skip
 
 

@@ -30,9 +30,10 @@ def violation(step: str, agent: str, action: Action, word: str = "allowed") -> V
     return violations_of(step, declared, agent, risk(forbids=action), strict=True)[0]
 
 
-def denial(step: str, *violations: Violation) -> dict[str, Any]:
-    """Return the result of a step that the policy denied."""
-    result: dict[str, Any] = decode(denial_payload(DeniedError(step, violations), Rules()))
+def denial(step: str, *violations: Violation, **refused: str) -> dict[str, Any]:
+    """Return the result of a step that the policy denied, or a person: *refused_by* and *why*."""
+    error = DeniedError(step, violations, **refused)
+    result: dict[str, Any] = decode(denial_payload(error, Rules()))
     return result
 
 

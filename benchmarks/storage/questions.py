@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, TypedDict
 
 from benchmarks.storage import synthetic
 from benchmarks.storage.population import AGENTS, MODEL
+from remit._base.ids import hash_of_subject
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
@@ -29,7 +30,6 @@ from remit.collector.store.questions.run_lists import (
 )
 from remit.collector.store.questions.scope import Scope, run_ref_of
 from remit.collector.store.questions.span_lists import SpanCriteria, spans
-from remit.collector.store.subjects import hash_of_subject
 from remit.collector.store.transaction import Transaction
 
 Question: TypeAlias = Callable[[Transaction], int]

@@ -36,6 +36,7 @@ from benchmarks.storage.population import (
     Row,
     type_ref,
 )
+from remit._base.ids import hash_of_subject
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -46,7 +47,6 @@ from remit.collector.store.rows import (
     VersionRow,
 )
 from remit.collector.store.statements import OF_RUN, TABLES, columns
-from remit.collector.store.subjects import hash_of_subject
 
 UNTIL_MS: Final = 1_795_910_400_000
 """End of the 60 days: 2026-11-29."""

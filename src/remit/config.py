@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias, TypedDict, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -76,10 +76,14 @@ SERVERLESS: Final = (
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
+Approver: TypeAlias = Callable[[Any], object] | Literal["server"]
 Mode: TypeAlias = Literal["auto", "remote", "local", "off"]
 FlushOn: TypeAlias = Literal["interval", "run"]
 OnViolation: TypeAlias = Literal["observe", "deny", "terminate"]
 OutsideRun: TypeAlias = Literal["record", "deny"]
+
+SERVER: Final = "server"
+"""The approver that asks the people who use remit's server."""
 
 NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 """Default data folder of a user without a home folder; it cannot be created."""
@@ -116,6 +120,12 @@ def _import_object(value: object) -> object:
     reason = imported if plain and shown == repr(value) else type(imported).__name__
     message = f"{shown} cannot be imported: {reason}"
     raise ValueError(message) from imported
+
+
+def _import_approver(value: object) -> object:
+    """Import the object of `module:name`; return the word `server` and other values unchanged."""
+    is_word = isinstance(value, str) and value.strip().lower() == SERVER
+    return SERVER if is_word else _import_object(value)
 
 
 def _import_objects(value: object) -> object:
@@ -214,6 +224,17 @@ class Settings(BaseModel):
     """Reaction to a step that violates the agent's remit. `observe` records the violation,
     `deny` denies the step, and `terminate` also ends the run. An invalid value is treated as
     `deny`.
+    """
+    approver: Annotated[Approver | None, BeforeValidator(_import_approver)] = None
+    """A callable, or its name as `module:function`, that asks a person whether a step may run, for
+    agents with `remit.risk(asks=...)`. It receives a `remit.ApprovalRequest` and returns
+    `remit.Approved` or `remit.Refused`. It may be a coroutine function. `server` asks the people
+    who use remit's server. Without an approver, such a step is denied, unless `on_violation` is
+    `observe`.
+    """
+    ask_timeout_s: PositiveFloat = 120.0
+    """Maximum seconds for the answer to one request. A later answer has no effect, and the step is
+    denied.
     """
     outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
     """Reaction to a step outside any run. `record` runs the step, counts it, and logs it once.
@@ -337,6 +358,8 @@ class SettingsArguments(TypedDict, total=False):
     run_linger_s: float
     purpose: Purpose
     on_violation: OnViolation
+    approver: str | Approver | None
+    ask_timeout_s: float
     outside_run: OutsideRun | None
     redact: str | RedactHook | None
     redact_off: str | Collection[str]

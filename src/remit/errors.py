@@ -8,7 +8,7 @@ BaseException
         ├── DeclarationError     correct the declaration that the message names
         ├── SettingsError        correct the setting that the message names
         ├── UsageError           correct the call that the message names
-        ├── DeniedError          choose another step: this one violates the agent's remit
+        ├── DeniedError          choose another step: this one violates the remit or got no yes
         └── ApiError             a call to the API failed
             ├── RejectedError        do not send the same request again
             │   ├── NotFoundError        create it first, or correct the id
@@ -65,7 +65,16 @@ SIDES: Final[Mapping[str, str]] = {
 """By part of a data risk, the words after a category in a sentence."""
 
 _DOES: Final = {"allowed": "allows {}", "included": "handles {}", "unknown": "does not declare {}"}
-_LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
+_LIMITS: Final = {
+    "disallowed": "forbids",
+    "excluded": "excludes",
+    "asked": "asks a person about",
+}
+
+AT_MOST: Final = "at_most"
+"""The `limit` of a violation by a step that is beyond a number of `remit.limits`."""
+STEPS: Final = "steps"
+"""The name, in `remit.limits`, of the number of all steps."""
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
@@ -77,10 +86,18 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     Attributes:
         sentence: The violation as a sentence.
         part: The part of the data risk, such as `action_profile`.
-        name: The action or category.
-        word: The value that the step declares: `allowed`, `included` or `unknown`.
-        agent: The external identifier of the agent that forbids or excludes it.
-        limit: The value that the agent declares: `disallowed` or `excluded`.
+        name: The action or category; `steps` for the limit of all steps.
+        word: The value that the step declares: `allowed`, `included` or `unknown`. Empty for
+            `steps`.
+        agent: The external identifier of the agent that forbids, excludes or limits it, or asks
+            about it.
+        limit: The value that the agent declares: `disallowed` or `excluded`; `asked` if a step runs
+            only after a person's yes, and got none; `at_most` if the step is beyond a limit of
+            `remit.limits`; `held` if a hold denied the step, whatever the agent declares.
+        number: How many steps of a run the limit allows; 0 if *limit* is not `at_most`.
+        hold: For `held`, the id of the hold.
+        held_by: For `held`, who made the hold.
+        reason: For `held`, why it was made.
     """
 
     sentence: str
@@ -89,6 +106,10 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     word: str = ""
     agent: str = ""
     limit: str = ""
+    number: int = 0
+    hold: str = ""
+    held_by: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -144,30 +165,60 @@ class UsageError(RemitError):
 
 
 class DeniedError(RemitError):
-    """The step violates the agent's declared remit, so its body did not run.
+    """The step violates the agent's declared remit, or got no yes, so its body did not run.
 
     Attributes:
         step: Name of the denied step's span type.
         violations: The violations that caused the denial, one for each action or data category.
         outside_run: If the step was called outside any run, the place of the call: file and line,
             or the thread.
+        refused_by: The person who refused the step, as the approver names them; None if the step
+            was denied for another reason.
+        why: Why the step got no yes: the person's reason, if they gave one, or else a sentence of
+            remit, for example about an approver that failed. None if no yes was needed.
     """
 
     def __init__(
-        self, step: str, violations: Sequence[Violation], outside_run: str | None = None
+        self,
+        step: str,
+        violations: Sequence[Violation],
+        outside_run: str | None = None,
+        refused_by: str | None = None,
+        why: str | None = None,
     ) -> None:
-        """Keep the step and the violations, and make the message."""
+        """Keep the step and the reasons, and make the message."""
         self.step = step
         self.violations = tuple(violations)
         self.outside_run = outside_run
-        super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
+        self.refused_by = refused_by
+        self.why = why
+        message = denial(step, violations, outside_run)
+        if refused_by is not None:
+            message += f"; {refused_by} refused it" + (f": {why}" if why else "")
+        elif why is not None:
+            message += f"; it got no yes: {why}"
+        super().__init__(f"{message.removesuffix('.')}. {self.for_model()}")
 
     def for_model(self) -> str:
         """Return the denial as a text for the language model that requested the step.
 
         It says that policy denied the step, that the step did not run, why, and what to do now. It
-        does not contain names of steps, agents or files. `str(error)` ends with it.
+        does not contain names of steps, agents, persons or files. If a person refused the step, it
+        contains their reason as they wrote it. `str(error)` ends with it.
         """
+        if self.refused_by is not None:
+            reason = f" The reason: {self.why}" if self.why else ""
+            stop = "" if reason.endswith((".", "!", "?")) else "."
+            return (
+                f"A person refused this step and it did not run.{reason}{stop} Do not call it "
+                "again with the same arguments. Follow the reason, answer without the step, or say "
+                "that it was refused."
+            )
+        if self.why is not None:
+            return (
+                f"This step needs a person's yes and got no yes, so it did not run: {self.why}. Do "
+                "not call it again. Answer without it, or say that a person has to do it."
+            )
         return (
             f"Policy denied this step and it did not run, because {self._why()}. Do not call it "
             "again, even with other arguments. Answer without it, or say that a person has to "
@@ -175,19 +226,30 @@ class DeniedError(RemitError):
         )
 
     def _why(self) -> str:
-        named = [violation for violation in self.violations if violation.name]
-        involved = [violation for violation in named if violation.word != "unknown"]
-        unknown = [violation for violation in named if violation.word == "unknown"]
+        beyond = [violation.name for violation in self.violations if violation.limit == AT_MOST]
+        if beyond:
+            return f"the limit of this run for {_spoken(beyond)} is reached"
+        on_hold = [violation for violation in self.violations if violation.hold]
+        named = [each for each in self.violations if each.name and not each.hold]
+        asked = [violation for violation in named if violation.limit == "asked"]
+        limited = [violation for violation in named if violation.limit != "asked"]
+        involved = [violation for violation in limited if violation.word != "unknown"]
+        unknown = [violation for violation in limited if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
         reasons += [f"involves {_not_allowed(involved)}"] if involved else []
         reasons += [f"may involve {_not_allowed(unknown)}"] if unknown else []
+        if asked:
+            names = _spoken(violation.name for violation in asked)
+            reasons.append(f"needs a person's yes ({names})")
+        reasons += [_held(on_hold)] if on_hold else []
         if not reasons:
             return "it could not be checked against this agent's limits"
         return f"it {' and '.join(reasons)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
-        return type(self), (self.step, self.violations, self.outside_run)
+        fields = (self.step, self.violations, self.outside_run, self.refused_by, self.why)
+        return type(self), fields
 
 
 def denial(step: str, violations: Sequence[Violation], outside_run: str | None = None) -> str:
@@ -216,8 +278,14 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     clauses: list[str] = []
     words_by_cause: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for violation in violations:
+        if violation.hold:
+            clauses.append(_hold_clause(violation))
+            continue
         if not violation.name:
             clauses.append(violation.sentence)
+            continue
+        if violation.limit == AT_MOST:
+            clauses.append(_beyond(violation, places))
             continue
         cause = (violation.agent, violation.limit, violation.word)
         words = words_by_cause.setdefault(cause, {})
@@ -226,13 +294,31 @@ def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> l
     for (agent, limit, word), words in words_by_cause.items():
         # If a category is on both sides, the sides add nothing.
         names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
-        who = f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
+        who = _agent(agent, places)
         clauses.append(
             f"it {_DOES[word].format(listed(names))}, "
             f"which {'the agent' if agent == named else who} {_LIMITS[limit]}"
         )
         named = agent
     return clauses
+
+
+def _agent(agent: str, places: Mapping[str, str]) -> str:
+    return f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
+
+
+def _beyond(violation: Violation, places: Mapping[str, str]) -> str:
+    """Return the clause of a step that is beyond a limit."""
+    may = " may be" if violation.word == "unknown" else " is"
+    return (
+        f"it{may} beyond the limit of {violation.number} {violation.name} a run, which "
+        f"{_agent(violation.agent, places)} sets"
+    )
+
+
+def _hold_clause(violation: Violation) -> str:
+    does = _DOES[violation.word].format(violation.name)
+    return f"it {does}, which hold {violation.hold} denies ({violation.held_by})"
 
 
 def listed(words: Iterable[str]) -> str:
@@ -249,6 +335,16 @@ def _not_allowed(violations: Sequence[Violation]) -> str:
     kinds = [f"{one_or_more} that this agent may not take ({_spoken(actions)})"] if actions else []
     kinds += [f"data that this agent may not handle ({_spoken(data)})"] if data else []
     return " and ".join(kinds)
+
+
+def _held(violations: Sequence[Violation]) -> str:
+    """Return the held actions of *violations*, and why they are held."""
+    is_known = all(violation.word != "unknown" for violation in violations)
+    actions = dict.fromkeys(violation.name for violation in violations)
+    are = "is" if len(actions) == 1 else "are"
+    reasons = dict.fromkeys(violation.reason.strip().rstrip(".") for violation in violations)
+    held = f"{'involves' if is_known else 'may involve'} {_spoken(actions)}, which {are} on hold"
+    return f"{held}. The reason is: {'; '.join(filter(None, reasons))}" if any(reasons) else held
 
 
 def _spoken(words: Iterable[str]) -> str:

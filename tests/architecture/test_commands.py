@@ -26,7 +26,7 @@ def typed() -> list[tuple[str, str]]:
 def mistakes(page: str, text: str) -> list[str]:
     """Return what is wrong with one command line of a document."""
     words = shlex.split(text)
-    paths = [" ".join(words[:n]) for n in (3, 2)]
+    paths = [" ".join(words[:3]), f"{' '.join(words[:2])} ACTION", " ".join(words[:2])]
     path = next((each for each in paths if each in COMMANDS), None)
     if path is None:
         return [] if text in GROUPS else [f"{page}: {text!r} is no command"]

@@ -19,11 +19,15 @@ import remit
 # These end up in people's programs; a name that goes breaks them.
 FROZEN = {
     "ActionProfile",
+    "ApprovalRequest",
+    "Approved",
     "ContextExecutor",
     "DataCategories",
     "DataRisk",
+    "Refused",
     "Sensitive",
     "Skip",
+    "about",
     "aflush",
     "agent",
     "configure",
@@ -32,6 +36,7 @@ FROZEN = {
     "current_span",
     "errors",
     "flush",
+    "limits",
     "risk",
     "shutdown",
     "span",

@@ -16,8 +16,11 @@ from tests.windows import missing
 # of the workers, and the drivers of generators, which throw it into the user's generator.
 MAY_CATCH_EVERYTHING = {
     PACKAGE / "_base" / "guard.py",
+    PACKAGE / "_base" / "loops.py",
     PACKAGE / "_deliver" / "worker.py",
+    PACKAGE / "_record" / "asking.py",
     PACKAGE / "_record" / "generators.py",
+    PACKAGE / "_record" / "stepping.py",
     PACKAGE / "collector" / "server" / "maintenance.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.

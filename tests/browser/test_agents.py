@@ -104,6 +104,23 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
     assert [seldom.locator(cell).inner_text() for cell in cells.values()] == ["70 ms", "too few"]
 
 
+def test_an_agent_without_declarations_says_where_to_begin(desk: Desk, tab: Tab) -> None:
+    """Its activity is the first tab; the code is made from the tools that ran."""
+    agent = agent_of(desk.api, "Finder", external_identifier="desk:finder")
+    run = desk.api.instance(agent_id=agent)["id"]
+    desk.api.span(run, schema_name="langchain:tool:find_order", status="failed")
+    page = tab.open(f"/agents/{agent}")
+    tabs = page.get_by_role("navigation", name="Views").get_by_role("link").all_inner_texts()
+    assert tabs == ["Activity", "Remit", "Versions", "Runs"]
+    expect(page.get_by_text("Nothing is declared for this agent")).to_be_visible()
+    assert page.locator(".begin pre").inner_text().splitlines() == [
+        'RISKS = {"find_order": remit.risk(allows="…")}  # ran 1 time',
+        "agent = create_agent(model, tools, middleware=[RemitTools(tools, risks=RISKS)])",
+    ]
+    page.locator(".begin").get_by_role("link", name="Remit").click()
+    page.wait_for_url(f"**/agents/{agent}?view=remit*")
+
+
 def test_two_versions_are_compared(tab: Tab, support: str) -> None:
     """The verdict first; the declarations of both as JSON."""
     page = tab.open(f"/agents/{support}?view=versions")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -15,7 +16,7 @@ from remit import risk
 from remit.collector import Store
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
-from tests.inside_collector import AskedFor, Erased, erase, runs_about
+from tests.inside_collector import AskedFor, Erased, erase, runs_of_person
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -166,7 +167,7 @@ def test_what_comes_later_for_an_erased_run_is_kept_without_payloads(
     assert CANARY not in json.dumps([api.spans(run["id"]), shown])
     assert CANARY not in content(store.path)
     with store.reading() as tx:
-        assert runs_about(tx, "customer-9") == []
+        assert runs_of_person(tx, AskedFor.SUBJECT, "customer-9") == []
 
 
 @on_each_store
@@ -190,14 +191,15 @@ def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World)
     api.bulk({"_type": "agent_spans/create", **body})
 
     with store.reading() as tx:
-        assert sorted(runs_about(tx, "customer-9")) == sorted([runs[0]["id"], runs[2]["id"]])
-        assert runs_about(tx, "customer-90") == runs_about(tx, "other") == [runs[1]["id"]]
-        assert runs_about(tx, "customer") == []
+        about = partial(runs_of_person, tx, AskedFor.SUBJECT)
+        assert sorted(about("customer-9")) == sorted([runs[0]["id"], runs[2]["id"]])
+        assert about("customer-90") == about("other") == [runs[1]["id"]]
+        assert about("customer") == []
         assert tx.runs_of_agent(str(api.agent_id)) == sorted(run["id"] for run in runs[:2])
 
     erased(store, runs[0]["id"], runs[2]["id"], asked_for=AskedFor.SUBJECT)
     with store.reading() as tx:
-        assert runs_about(tx, "customer-9") == []
+        assert runs_of_person(tx, AskedFor.SUBJECT, "customer-9") == []
 
 
 @on_each_store
@@ -210,7 +212,7 @@ def test_a_subject_may_be_anything(api: Api, store: Store, subject: Json) -> Non
     """A value that is no text is no subject."""
     run = told(api, subject)
     with store.reading() as tx:
-        found = runs_about(tx, subject) if isinstance(subject, str) else []
+        found = runs_of_person(tx, AskedFor.SUBJECT, subject) if isinstance(subject, str) else []
         assert found == ([run["id"]] if isinstance(subject, str) else [])
 
 
@@ -221,7 +223,7 @@ def test_two_spans_may_name_the_same_subject(api: Api, store: Store) -> None:
     api.span(run["id"], schema_name="remit:run", payload={"subject": "customer-9"})
 
     with store.reading() as tx:
-        assert runs_about(tx, "customer-9") == [run["id"]]
+        assert runs_of_person(tx, AskedFor.SUBJECT, "customer-9") == [run["id"]]
 
 
 def test_a_run_that_is_gone_is_passed_over(store: Store) -> None:

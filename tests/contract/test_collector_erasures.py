@@ -186,8 +186,12 @@ def test_a_token_that_may_not_erase_is_refused(world: World, may: str) -> None:
 @each(
     ("body", "status", "fields"),
     [
-        ({}, 422, {"run_id", "agent_id", "subject"}),
-        ({"run_id": NOBODY, "subject": "ann"}, 422, {"run_id", "agent_id", "subject"}),
+        ({}, 422, {"run_id", "agent_id", "subject", "on_behalf_of"}),
+        (
+            {"run_id": NOBODY, "subject": "ann"},
+            422,
+            {"run_id", "agent_id", "subject", "on_behalf_of"},
+        ),
         ({"subject": 5}, 422, {"subject"}),
         ({"subject": "ann", "reason": " "}, 422, {"reason"}),
         ({"subject": "ann", "reason": None}, 422, {"reason"}),

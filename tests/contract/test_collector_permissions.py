@@ -26,10 +26,15 @@ from tests.subtests import each
 
 CANARY: Final = "canary-4711"
 PERMITTED: Final = {
-    "read record": "ping agents/show agent_instances/show",
+    "read record": """
+        ping agents/show agent_instances/show remit/asks/wait remit/holds remit/waiting/show
+    """,
     "record": """
         bulk agents/create agent_instances/register agent_instances/start agent_instances/finish
         agent_instances/record_quality agent_instances/update agent_spans/create agent_spans/finish
+        remit/asks/create remit/asks/withdraw remit/seals/use
+        remit/agents/identify
+        remit/holds/known
     """,
     "read": """
         agent_instances/list agent_instances/risk agent_instances/agent_context agent_spans/list
@@ -41,23 +46,29 @@ PERMITTED: Final = {
         risk_profiles/list risk_profiles/show alerts/count remit/runs remit/spans remit/counts
         remit/changes remit/costs remit/collisions remit/redacted remit/erasures
     """,
+    "read approve": "remit/asks/list remit/asks/show",
+    "approve": "remit/asks/answer",
     "write": """
-        pfids/generate agent_instances/terminate agent_spans/create_test_spans agents/update
+        pfids/generate agent_spans/create_test_spans agents/update
         agents/delete agents/retire agents/reinstate agent_versions/create
         agent_schema_versions/create accounts/update environments/create environments/update
         environments/delete agent_deployments/create agent_deployments/update
         agent_deployments/delete api_tokens/create api_tokens/suspend api_tokens/activate
         api_tokens/revoke api_tokens/delete
     """,
+    "stop": "agent_instances/terminate remit/holds/create remit/holds/lift",
     "erase": "remit/erasures/create",
 }
 """The operations that a token may use, by the words of which it must have one."""
 INCLUDES: Final = {
     "record": {"record"},
     "metrics": {"metrics"},
+    "approve": {"approve"},
     "read": {"read", "metrics"},
-    "write": {"record", "read", "write", "metrics"},
-    "erase": {"record", "read", "write", "erase", "metrics"},
+    "write": {"record", "read", "write", "metrics", "stop"},
+    "erase": {"record", "read", "write", "erase", "metrics", "stop"},
+    "stop": {"stop"},
+    "read,stop": {"read", "stop", "metrics"},
     "metrics,record": {"record", "metrics"},
     "read,record": {"record", "read", "metrics"},
 }

@@ -37,7 +37,7 @@ def plain(text: str) -> str:
     """Return *text* without keys, times and directories."""
     for pattern, word in (
         (r"\b[0-9a-hjkmnp-tv-z]{26}\b", "KEY"),
-        (r"^01[0-9a-hjkmnp-tv-z]{10}\b", "KEY"),
+        (r"^[0-9a-hjkmnp-tv-z]{8}(?=  )", "KEY"),
         (r"started .*", "started TIME"),
         (r"\d{4}-\d\d-\d\dT[\d:]+Z +[\d.]+ m?s", "TIMES"),
         (r"(Read from|\d of) /\S+\.db", r"\1 PLACE"),

@@ -159,8 +159,7 @@ def test_in_local_mode_the_database_is_read(desk: Any, tmp_path: Path) -> None:
 def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) -> None:
     """Both have an agent of the same name."""
     data_dir = tmp_path / "local"
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "first"\n')
-    record(desk, Settings(mode="local", data_dir=data_dir))
+    record(desk, Settings(mode="local", data_dir=data_dir, project="first"))
     local = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(data_dir)}
     with isolated():
         other = tmp_path / "other"

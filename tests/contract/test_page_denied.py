@@ -54,6 +54,38 @@ def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, na
     assert "it allows financial_transactions, which the agent shop:careful forbids" in text
 
 
+def test_the_message_to_the_model_is_what_the_model_got(store: Store, http: httpx.Client) -> None:
+    """The beginning of the recorded message is for people: it names step, agent and files."""
+    denied = denial("shop:pay", violation("shop:pay", "shop:careful", "financial_transactions"))
+    History(store).run(minutes(5), steps={"shop:pay": denied})
+    text = html.unescape(http.get("/denied?from=all").text)
+    message = text.partition("<h3><span>Message to the model</span></h3>")[2]
+    message = message.partition("</blockquote>")[0]
+    assert message.startswith(
+        "<blockquote><bdi>Policy denied this step and it did not run, because "
+    )
+    assert "shop:careful" not in message
+
+
+def test_the_message_to_the_model_has_the_reason_of_a_person(
+    store: Store, http: httpx.Client
+) -> None:
+    """Not who refused, and not what the agent declares."""
+    denied = denial(
+        "shop:pay",
+        violation("shop:pay", "shop:careful", "financial_transactions"),
+        refused_by="dana",
+        why="at most 50 euros",
+    )
+    History(store).run(minutes(5), steps={"shop:pay": denied})
+    text = html.unescape(http.get("/denied?from=all").text)
+    message = text.partition("<h3><span>Message to the model</span></h3>")[2]
+    message = message.partition("</blockquote>")[0]
+    assert message.startswith("<blockquote><bdi>A person refused this step and it did not run. ")
+    assert "The reason: at most 50 euros." in message
+    assert "dana" not in message
+
+
 AT = datetime.now(UTC).replace(microsecond=123_000)
 
 

@@ -74,7 +74,7 @@ class CountingStore:
 
 @pytest.mark.parametrize("made", [run_pages.failed, run_pages.grouped, run_pages.ended_process])
 def test_a_failed_run_is_read_in_one_state(world: World, made: Callable[..., str]) -> None:
-    """The session in one transaction, all else in another, and no step twice."""
+    """The session in one transaction, the run in another, the menu in a third; no step twice."""
     run_id = made(world.account())
     counting = CountingStore(world.store)
     http = signed_in(cast("Store", counting))
@@ -83,7 +83,7 @@ def test_a_failed_run_is_read_in_one_state(world: World, made: Callable[..., str
 
     assert http.get(f"/runs/{run_id}").status_code == HTTPStatus.OK
 
-    assert counting.transactions == 2
+    assert counting.transactions == 3
     assert set(counting.spans.values()) == {1}
 
 

@@ -183,5 +183,67 @@ def test_the_map_claims_nothing_where_nothing_is_declared(reader: Visitor) -> No
     _agent(reader.api, types, {"openai:llm": {}})
     lead = _text(reader, "/map?from=all", '<p class="lead">', "</p>")
     assert "Nothing is declared, so the map cannot show which data leaves." in lead
-    assert "1 model call received messages" in lead
+    assert "1 model call received messages at any time: openai:llm ." in lead
     assert "no category may leave" not in lead
+    page = reader.http.get("/map?from=all").text
+    assert "hatched" not in page.partition("<main")[2]
+    assert '<div class="map' not in page
+
+
+def test_the_register_claims_nothing_where_nothing_is_declared(reader: Visitor) -> None:
+    """One sentence says so, and nothing is hatched."""
+    types = [
+        {"name": "desk:support", "params_schema": {}},
+        {"name": "openai:llm", "params_schema": {}},
+    ]
+    _agent(reader.api, types, {"openai:llm": {}})
+    lead = _text(reader, "/register?from=all", '<p class="lead">', "</p>")
+    assert lead == (
+        "Nothing is declared, so the register cannot show which data is processed. "
+        "1 model call received messages at any time: openai:llm ."
+    )
+    assert "hatched" not in reader.http.get("/register?from=all").text.partition("<main")[2]
+
+
+def test_an_agent_that_declares_nothing_opens_its_activity(reader: Visitor) -> None:
+    """With the first declarations as code, made from the tools that ran; nothing is guessed."""
+    tools = ["langchain:tool:find_order", "langchain:tool:track <b>", "langchain:tool:refund"]
+    types = [{"name": name, "params_schema": {}} for name in ("desk:support", *tools)]
+    agent = _agent(reader.api, types, {name: {} for name in tools})
+    address = f"/agents/{agent}"
+    page = reader.http.get(address).text
+    assert re.findall(r'<a href="[^"]*view=(\w+)&from', page)[:2] == ["activity", "remit"]
+    assert '&from=24h" aria-current="page">Activity</a>' in page
+    assert "Nothing is declared for this agent: remit records it and limits nothing." in page
+    assert "hatched" not in page.partition('<nav class="tabs"')[2]
+    code = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<pre")[2].partition("</pre>")[0]))
+    assert code.partition(">")[2].splitlines() == [
+        'RISKS = {"find_order": remit.risk(allows="…"),  # ran 1 time',
+        '         "refund":     remit.risk(allows="…"),  # ran 1 time',
+        '         "track <b>":  remit.risk(allows="…")}  # ran 1 time',
+        "agent = create_agent(model, tools, middleware=[RemitTools(tools, risks=RISKS)])",
+    ]
+
+
+def test_decorated_steps_are_the_first_declarations_without_tools(reader: Visitor) -> None:
+    """An agent and a model call are none."""
+    names = ("desk:support", "desk:find_order", "openai:llm")
+    types = [{"name": name, "params_schema": {}} for name in names]
+    agent = _agent(reader.api, types, {name: {} for name in names})
+    page = reader.http.get(f"/agents/{agent}").text
+    code = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<pre")[2].partition("</pre>")[0]))
+    assert code.partition(">")[2].splitlines() == [
+        '@remit.span_type(data_risk=remit.risk(allows="…"))  # ran 1 time',
+        "def find_order(...): ...",
+    ]
+
+
+def test_an_agent_that_declares_something_opens_its_remit(reader: Visitor) -> None:
+    """One word of one step suffices; the code for beginners goes."""
+    types = [_type("desk:pay", {}), {"name": "desk:support", "params_schema": {}}]
+    agent = _agent(reader.api, types, {"desk:pay": {}})
+    page = reader.http.get(f"/agents/{agent}").text
+    assert '&from=24h" aria-current="page">Remit</a>' in page
+    activity = reader.http.get(f"/agents/{agent}?view=activity").text
+    assert "Begin here" not in activity
+    assert "Redacted values" in activity

@@ -15,7 +15,7 @@ from remit.collector import Store, create_token
 from tests import run_pages
 from tests.collecting import NOBODY, Api, World
 from tests.inside import httpx
-from tests.inside_collector import SqliteStore, hash_of_subject
+from tests.inside_collector import SqliteStore, hash_of_subject, root_id
 from tests.signing_in import signed_in
 
 
@@ -140,13 +140,15 @@ def test_a_complete_run_tells_which_steps_may_have_moved_money(
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:
-    """The head has the hash, and the payload of the first step the id."""
+    """The head has the id, and its link the hash, which the first step shows."""
     api = world.account()
     run_id = api.instance()["id"]
     api.span(run_id, schema_name="remit:run", payload={"subject": "ada"})
-    page, hashed = _words(http.get(f"/runs/{run_id}").text), hash_of_subject("ada")[:12]
-    assert f"subject {hashed}" in page
-    assert f"Lists and addresses show its hash, {hashed}" in page
+    html, hashed = http.get(f"/runs/{run_id}").text, hash_of_subject("ada")
+    assert "about adaas the program said" in _words(html)
+    assert f"/runs?subject={hashed}" in html
+    page, hashed = _words(html), hashed[:12]
+    assert f"Addresses contain its hash, {hashed}" in page
 
 
 def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
@@ -369,3 +371,49 @@ def test_the_list_the_head_the_table_and_the_command_count_steps_alike(
     assert (cells["steps"], cells["failed_steps"]) == ("2", "1")
     assert re.search(r"  2, 1 failed$", listed, re.MULTILINE)
     assert re.search(r"  spans +2, 1 failed$", shown, re.MULTILINE)
+
+
+def _interrupted(api: Api, *answers: str) -> str:
+    """Return a run whose agent and node a question interrupted."""
+    run_id = str(api.instance("active")["id"])
+    root = api.span(run_id, schema_name="remit:run", id=root_id(run_id), status="active")["id"]
+    agent = api.span(
+        run_id, schema_name="langchain:agent", parent_span_id=root, status="cancelled"
+    )["id"]
+    for name in ("langchain:chain", "remit:asked"):
+        status = "complete" if name == "remit:asked" else "cancelled"
+        api.span(run_id, schema_name=name, parent_span_id=agent, status=status)
+    api.span(run_id, schema_name="desk:other", parent_span_id=root, status="cancelled")
+    for answer in answers:
+        payload = {"answer": answer}
+        api.span(
+            run_id,
+            schema_name="remit:answered",
+            parent_span_id=root,
+            status="complete",
+            payload=payload,
+        )
+    return run_id
+
+
+def test_a_run_that_waits_for_a_person_says_so(api: Api, http: httpx.Client) -> None:
+    """In the list, above its steps, and at the steps that the question passed through."""
+    run_id = _interrupted(api)
+    assert _notice(http, run_id).startswith("It waits for a person's answer. Nothing runs")
+    page = http.get(f"/runs/{run_id}").text
+    assert '<span class="s waiting">' in page
+    assert page.count("<i>suspended</i>") == 2
+    assert page.count("<i>cancelled</i>") == 1
+    listed = http.get("/runs?status=waiting&from=all").text
+    assert run_id in listed
+    assert '<span class="s waiting">' in listed
+    assert run_id not in http.get("/runs?status=complete&from=all").text
+
+
+def test_a_run_with_its_answer_does_not_wait(api: Api, http: httpx.Client) -> None:
+    """It is running; the steps before the answer stay suspended."""
+    run_id = _interrupted(api, "yes")
+    page = http.get(f"/runs/{run_id}").text
+    assert '<span class="s waiting">' not in page
+    assert page.count("<i>suspended</i>") == 2
+    assert run_id not in http.get("/runs?status=waiting&from=all").text

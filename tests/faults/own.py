@@ -128,7 +128,9 @@ class Program:
                 return f"Dear {name}"
 
         @remit.agent(
-            data_risk=remit.risk(forbids="destroy_data"), quality={"score": {"type": "object"}}
+            data_risk=remit.risk(forbids="destroy_data"),
+            limits=remit.limits(steps=1_000_000),
+            quality={"score": {"type": "object"}},
         )
         def answer(question: str) -> list[object]:
             found: list[object] = [add(1), add(1, other=3), count(["a"], b=1)]
@@ -151,7 +153,8 @@ class Program:
             met: Tells whether it is no longer of interest that all is delivered.
         """
         found: list[object] = [self.answer("Ada")]
-        with self.answer.run(subject="Ada", labels=["a"]) as run:
+        about = remit.about(conversation="thread", on_behalf_of="Bob")
+        with about, self.answer.run(subject="Ada", labels=["a"]) as run:
             found.append(self.answer("Ada"))
             with remit.span("plan", {"goal": "x"}) as span:
                 span.set_result({"steps": 1})

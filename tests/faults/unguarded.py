@@ -24,12 +24,16 @@ UNGUARDED: Final = (
     "_record.context.SavedContext",
     "_record.context.open_context",
     "_record.context.use_context",
+    "_record.spans.SpanRecorder.call",
+    "_record.streams.GeneratorSpan._take_arguments",
     # Contains its own faults.
     "_record.results.end_with_result",
     "_record.spans.OpenSpan.complete",
     "_record.spans.OpenSpan.end",
     "_record.spans.OpenSpan.fail",
+    "_record.spans.SpanRecorder._start_counted",
     "_record.spans.SpanRecorder.permit",
+    "_record.spans.SpanRecorder.reserve",
     "_record.spans.SpanRecorder.start",
     "_record.spans.SpanRecorder.within",
     "_record.spans.StepTracer.recorded",
@@ -45,8 +49,8 @@ UNGUARDED: Final = (
     "_record.blocks.RunBlock",
     # A step of the user's generator, coroutine or iterator.
     "_record.generators._first_asend",
-    "_record.generators._step",
-    "_record.generators.await_stepwise",
+    "_record.stepping.step",
+    "_record.stepping.await_stepwise",
     "_record.results._run",
     # Does nothing, or returns an attribute or itself.
     "_record.blocks.handle_of",

@@ -160,6 +160,16 @@ THINGS: Final = [
     Call("a run to terminate", "POST /agent_instance/register", registration()),
     Call("the start of that", "POST /agent_instance/<agent_instance 4>/start", {}),
     Call("a span", "POST /agent_spans", details(**span())),
+    Call(
+        "its root span",
+        "POST /agent_spans",
+        details(**span(schema_name="remit:run", payload={"conversation": "thread-9"})),
+    ),
+    Call(
+        "a question to a person",
+        "POST /agent_spans",
+        details(**span(schema_name="remit:asked", status="complete", payload={"ticket": "1"})),
+    ),
     Call("a schema version", "GET /agent_schema_version"),
     Call(
         "an agent to delete",
@@ -356,11 +366,48 @@ ROWS: Final = [
     Row("GET //api/remit/v1/changes?run_id=<agent_instance 1>&after=0-0"),
     Row("GET //api/remit/v1/costs?agent_id=<agent 1>&by=model"),
     Row("GET //api/remit/v1/collisions?agent_id=<agent 1>"),
+    Row(
+        "POST //api/remit/v1/agents/identify",
+        fields={"external_identifier": "shop/unknown", "agent_schema_version": {}},
+    ),
+    Row("GET //api/remit/v1/waiting?agent_id=<agent 1>&conversation=thread-9"),
     Row("GET //api/remit/v1/redacted?agent_id=<agent 1>"),
     Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
     Row(
         "POST //api/remit/v1/erasures",
         fields={"run_id": "<agent_instance 1>", "reason": "a request"},
+    ),
+    Row(
+        "POST //api/remit/v1/asks",
+        fields={
+            "run": "asking",
+            "ticket": "ticket-1",
+            "agent": "desk",
+            "step": "desk:answer",
+            "words": ["financial_transactions"],
+            "arguments": {"order": "1021", "amount": 12.5},
+            "time_limit_s": 120,
+        },
+    ),
+    Row("GET //api/remit/v1/asks?status=waiting&limit=2"),
+    Row(f"GET //api/remit/v1/asks/{NOBODY}"),
+    Row(f"GET //api/remit/v1/asks/{NOBODY}/answer?wait_s=0"),
+    Row(f"POST //api/remit/v1/asks/{NOBODY}/answer", fields={"answer": "approved"}),
+    Row(f"POST //api/remit/v1/asks/{NOBODY}/withdraw", fields={}),
+    Row("POST //api/remit/v1/seals", fields={"seal": "seal-1", "use": "nonce-1"}),
+    Row("GET //api/remit/v1/holds?counts=true"),
+    Row(
+        "POST //api/remit/v1/holds",
+        fields={
+            "actions": ["external_communication"],
+            "reason": "wrong prices",
+            "until": "2100-01-01T00:00:00Z",
+        },
+    ),
+    Row(f"POST //api/remit/v1/holds/{NOBODY}/lift", fields={}),
+    Row(
+        "POST //api/remit/v1/holds/known",
+        fields={"process": "p1", "host": "mail-2", "agents": ["shop:desk"], "number": 1},
     ),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
@@ -372,6 +419,11 @@ NEVER_DONE: Final = (
     "POST /admin_user_invite/{id}/revoke",
     "GET /risk_profile/{id}",
     "POST /api/remit/v1/erasures",
+    "GET /api/remit/v1/asks/{id}",
+    "GET /api/remit/v1/asks/{id}/answer",
+    "POST /api/remit/v1/asks/{id}/answer",
+    "POST /api/remit/v1/asks/{id}/withdraw",
+    "POST /api/remit/v1/holds/{id}/lift",
 )
 """Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {

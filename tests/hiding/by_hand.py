@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import remit
+from remit.errors import UsageError
 from tests.hiding.table import Account, desk, key, place
 
 
@@ -45,9 +46,13 @@ def labels(canary: str) -> None:
 
 @place("the subject of a run")
 def subject(canary: str) -> None:
-    """A text that is a key by its shape."""
-    with desk.run(subject=key(canary)):
-        pass
+    """A text that is a key by its shape is an error, which does not show it."""
+    for name in ("subject", "conversation", "on_behalf_of"):
+        try:
+            desk.run(**{name: key(canary)})
+        except UsageError as error:
+            with desk.run() as run:
+                run.fail(error)
 
 
 @place("the failure of a run")

@@ -597,3 +597,11 @@ def test_another_listener_replaces_the_first(recorder: RecordingSink) -> None:
         crew_of(agent_of(Script([DONE]))).kickoff()
     crew_of(agent_of(Script([DONE]))).kickoff()
     assert recorder.tree() == [[[CREW, [[AGENT, [[LLM, []]]]]]]]
+
+
+@pytest.mark.parametrize("key", ["agent_id", "external_identifier"])
+def test_an_identifier_that_is_not_a_text_is_an_error(key: str) -> None:
+    """The message names the argument."""
+    given: Any = {key: 3}
+    with pytest.raises(DeclarationError, match=f"RemitListener: {key} is of type int"):
+        RemitListener(**given)

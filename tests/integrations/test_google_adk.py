@@ -853,3 +853,11 @@ def test_a_name_that_does_not_exist_is_said_at_the_first_run(argument: str) -> N
     with isolated(), pytest.raises(RuntimeError, match=f"{argument} names 'pya'") as raised:
         run(agent_of([DONE], look_up), plugin)
     assert isinstance(raised.value.__cause__, DeclarationError)
+
+
+@pytest.mark.parametrize("key", ["agent_id", "external_identifier"])
+def test_an_identifier_that_is_not_a_text_is_an_error(key: str) -> None:
+    """The message names the argument."""
+    given: Any = {key: 3}
+    with pytest.raises(DeclarationError, match=f"RemitPlugin: {key} is of type int"):
+        RemitPlugin(**given)

@@ -30,7 +30,7 @@ import remit
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
-from remit.testing import RecordedSpan, RecordingSink, isolated
+from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.inside import NAMED_TYPES, Faults, counting, process, step_name
 from tests.nesting import recording
 from tests.processes import wait_until
@@ -927,6 +927,101 @@ def test_an_agent_that_hands_over_is_complete() -> None:
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
 
 
+# What a call says of its run
+
+
+def about(recorder: RecordingSink) -> list[tuple[str | None, str | None, str | None]]:
+    """Return conversation, on_behalf_of and subject of each run."""
+    return [(run.conversation, run.on_behalf_of, run.subject) for run in recorder.runs]
+
+
+def asked_with(config: Anything, **handler: Anything) -> list[tuple[Anything, ...]]:
+    """Call a graph with a configuration; return conversation, person and subject of its runs."""
+    graph = graph_of(lambda _: {"messages": []})
+    with isolated() as recorder:
+        graph.invoke(QUESTION, {"callbacks": [RemitHandler(**handler)], **config})
+    return about(recorder)
+
+
+def test_the_thread_of_a_graph_is_the_conversation_of_its_run() -> None:
+    """Its own metadata name the person; the tags are labels."""
+    graph = graph_of(lambda _: {"messages": []})
+    thread: Anything = {
+        **handled(thread="thread-9"),
+        "metadata": {"user_id": "user-42", "session_id": "other"},
+        "tags": ["vip", "seq:step:9"],
+    }
+    with isolated() as recorder:
+        graph.invoke(QUESTION, thread)
+    assert about(recorder) == [("thread-9", "user-42", None)]
+    assert recorder.runs[0].root.payload["labels"] == ["vip"]
+    assert "conversation" not in recorder.spans("langchain:agent")[0].payload
+
+
+@pytest.mark.parametrize(
+    ("metadata", "conversation"),
+    [
+        ({"session_id": "session-1", "conversation_id": "other"}, "session-1"),
+        ({"conversation_id": "conversation-1"}, "conversation-1"),
+        ({"thread_id": "x" * 201}, None),
+        ({"thread_id": "sk-proj-" + "a1B2" * 12}, None),
+        ({"thread_id": ["a list"]}, None),
+        ({}, None),
+    ],
+)
+def test_metadata_name_a_conversation(metadata: Anything, conversation: str | None) -> None:
+    """What is not valid is left out, and raises nothing."""
+    assert asked_with({"metadata": metadata}) == [(conversation, None, None)]
+
+
+def test_a_handler_says_what_its_runs_are_about() -> None:
+    """By a text, or by a function of the metadata; one that returns None says nothing."""
+    metadata = {"tenant": "acme", "thread_id": "thread-9", "user_id": "user-42"}
+    handler: Anything = {
+        "conversation": lambda given: f"{given['tenant']}/{given['thread_id']}",
+        "on_behalf_of": lambda _: None,
+        "subject": "customer-17",
+    }
+    said = [("acme/thread-9", "user-42", "customer-17")]
+    assert asked_with({"metadata": metadata}, **handler) == said
+
+
+def test_a_function_of_a_handler_that_fails_loses_its_value() -> None:
+    """It is counted as a fault."""
+    graph = graph_of(lambda _: {"messages": []})
+    handler = RemitHandler(conversation=lambda given: given["nothing"], labels={"channel": "chat"})
+    with isolated() as recorder, counting(Faults()) as faults:
+        graph.invoke(QUESTION, {"callbacks": [handler]})
+    assert about(recorder) == [(None, None, None)]
+    assert recorder.runs[0].root.payload["labels"] == {"channel": "chat"}
+    assert dict(faults.counts) == {"a function of RemitHandler": 1}
+
+
+def test_the_thread_inside_a_run_of_the_programs_is_in_the_agents_span() -> None:
+    """The root span is sent before the graph begins."""
+    graph = graph_of(lambda _: {"messages": []})
+    with isolated() as recorder:
+        with desk.run(on_behalf_of="user-1"):
+            graph.invoke(QUESTION, handled(thread="thread-9"))
+        assert about(recorder) == [(None, "user-1", None)]
+        payloads = [span.payload.get("conversation") for span in recorder.spans()]
+    assert payloads.count("thread-9") == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"conversation": 7}, "conversation=...\\): saw an object of type int; expected a string"),
+        ({"subject": ""}, "subject=...\\): saw a string of 0 characters"),
+        ({"labels": "vip"}, "labels=...\\): saw .*; expected a list of strings"),
+    ],
+)
+def test_a_wrong_text_about_runs_is_named(argument: Anything, message: str) -> None:
+    """At the handler, not at its calls."""
+    with pytest.raises(DeclarationError, match=message):
+        RemitHandler(**argument)
+
+
 # Interrupts
 
 
@@ -1026,15 +1121,121 @@ def test_a_subgraph_that_goes_on_in_the_same_block_ends_its_run() -> None:
         ]
 
 
-def test_a_run_that_an_agent_opened_ends_at_its_interrupt() -> None:
-    """The resumed agent opens another one."""
-    with isolated() as recorder:
+def test_a_run_that_an_agent_opened_waits_and_the_answer_goes_on_in_it() -> None:
+    """The question and its answer are complete spans of the one run."""
+    clock = FakeClock()
+    with isolated(clock=clock) as recorder:
         agent = approving(checkpointer=InMemorySaver(), in_tool=True)
-        assert agent.invoke(QUESTION, handled())["__interrupt__"]
-        assert agent.invoke(APPROVED, handled())["messages"][-1].content == TOLD
-        assert [run.status for run in recorder.runs] == ["complete", "complete"]
-        agents = recorder.spans("langchain:agent")
-        assert [span.status for span in agents] == ["cancelled", "complete"]
+        config: Anything = {**handled(thread="t-1"), "metadata": {"user_id": "ada"}}
+        assert agent.invoke(QUESTION, config)["__interrupt__"]
+        clock.advance(90)
+        config["metadata"]["user_id"] = "ben"
+        assert agent.invoke(APPROVED, config)["messages"][-1].content == TOLD
+    first, second = recorder.runs
+    assert (first.status, second.status) == ("open", "complete")
+    assert (first.feed.continues, second.feed.continues) == (None, first.key)
+    assert second.feed.root == first.feed.root
+    (asked,), (answered,) = recorder.spans("remit:asked"), recorder.spans("remit:answered")
+    ticket = asked.payload["ticket"]
+    assert asked.payload == {"asked": "May I?", "how": "interrupt", "ticket": ticket}
+    assert answered.payload == {
+        "answer": {"decisions": [{"type": "approve"}]},
+        "by": "ben",
+        "ticket": ticket,
+        "as_claimed": True,
+        "waited_ms": 90_000,
+    }
+    assert {asked.status, answered.status} == {"complete"}
+    agents = recorder.spans("langchain:agent")
+    assert next((span.status, span.result) for span in agents) == (
+        "cancelled",
+        {"suspended": True},
+    )
+    assert "failed" not in {span.status for span in recorder.spans()}
+
+
+def asking(*nodes: str, saver: InMemorySaver | None = None, **options: Anything) -> Anything:
+    """Return a graph whose nodes each ask, side by side."""
+
+    def ask(name: str) -> Anything:
+        return lambda _: {"messages": [("assistant", f"{name}: {interrupt(name + '?')}")]}
+
+    graph = StateGraph(MessagesState)
+    for name in nodes:
+        graph.add_node(name, ask(name))
+        graph.add_edge(START, name)
+    return graph.compile(name="asking", checkpointer=saver or InMemorySaver(), **options)
+
+
+def payloads(recorder: RecordingSink, name: str) -> list[dict[str, Any]]:
+    """Return the payloads of the questions or answers."""
+    return [span.payload for span in recorder.spans() if span.name == f"remit:{name}"]
+
+
+def test_of_two_questions_one_is_answered_and_the_other_is_not_asked_again() -> None:
+    """A map of answers has the ids of the interrupts; LangGraph names the open one again."""
+    with isolated() as recorder:
+        graph = asking("pay", "mail")
+        asked = graph.invoke(QUESTION, handled())["__interrupt__"]
+        mail_it, pay_it = sorted(asked, key=lambda each: each.value)  # the nodes run side by side
+        assert graph.invoke(Command(resume={pay_it.id: "yes"}), handled())["__interrupt__"]
+        graph.invoke(Command(resume="no"), handled())
+    assert sorted(each["asked"] for each in payloads(recorder, "asked")) == ["mail?", "pay?"]
+    answers = [(each["answer"], each["ticket"]) for each in payloads(recorder, "answered")]
+    assert answers == [("yes", pay_it.id), ("no", mail_it.id)]
+    assert [run.status for run in recorder.runs] == ["open", "open", "complete"]
+    assert len({run.feed.root for run in recorder.runs}) == 1
+
+
+def test_a_breakpoint_waits_for_a_call_without_input() -> None:
+    """Its id is that of the checkpoint."""
+    with isolated() as recorder:
+        graph = StateGraph(MessagesState)
+        graph.add_node("answer", lambda _: {"messages": [("assistant", "yes")]})
+        graph.add_edge(START, "answer")
+        stopping: Anything = graph.compile(
+            name="stopping", checkpointer=InMemorySaver(), interrupt_before=["answer"]
+        )
+        stopping.invoke(QUESTION, handled())
+        stopping.invoke(None, handled())
+    (asked,), (answered,) = payloads(recorder, "asked"), payloads(recorder, "answered")
+    assert (asked["asked"], asked["how"]) == (None, "breakpoint")
+    assert answered["ticket"] == asked["ticket"]
+    assert [run.status for run in recorder.runs] == ["open", "complete"]
+
+
+def test_going_back_in_time_is_a_run_of_its_own_and_answers_nothing() -> None:
+    """The question that waits goes on waiting."""
+    with isolated() as recorder:
+        graph = asking("pay")
+        graph.invoke(QUESTION, handled())
+        (before,) = [each for each in graph.get_state_history(handled()) if each.next == ("pay",)]
+        graph.invoke(None, {**handled(), "configurable": before.config["configurable"]})
+    assert [run.feed.continues for run in recorder.runs] == [None, None]
+    assert not payloads(recorder, "answered")
+
+
+def test_new_input_is_a_run_of_its_own() -> None:
+    """LangGraph drops the question."""
+    with isolated() as recorder:
+        graph = asking("pay")
+        graph.invoke(QUESTION, handled())
+        graph.invoke(QUESTION, handled())
+        graph.invoke(Command(resume="yes"), handled())
+    first, second, third = recorder.runs
+    assert (second.feed.continues, third.feed.continues) == (None, second.key)
+    assert first.feed.root != third.feed.root
+
+
+def test_questions_are_not_recorded_without_messages() -> None:
+    """Their values are what the messages are."""
+    with isolated() as recorder:
+        config = handled(RemitHandler(capture_messages="none"))
+        graph = asking("pay")
+        graph.invoke(QUESTION, config)
+        graph.invoke(Command(resume="yes"), config)
+    assert payloads(recorder, "asked")[0]["asked"] is None
+    assert payloads(recorder, "answered")[0]["answer"] is None
 
 
 def test_a_sub_agent_that_is_a_node_is_interrupted_and_goes_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 import pytest
 from mcp import Client, MCPError, UrlElicitationRequiredError
 from mcp.server import MCPServer
+from mcp.server.connection import Connection
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, Elicit, Image, Resolve
@@ -110,6 +112,7 @@ class HandWritten:
             "outside_any_run": "MCP has no model, nor agents in clients",
             "results_are_the_same": "MCP has no model",
             "refused_decorated": "a client does not see the functions of the server",
+            "limited_decorated": "a client does not see the functions of the server",
         }
     )
 
@@ -1017,3 +1020,28 @@ def test_risks_of_a_tool_that_a_server_does_not_have() -> None:
 
     with isolated():
         run(scenario())
+
+
+# Conversations
+
+
+@pytest.mark.parametrize("meta", [None, sent(1)], ids=["connection", "trace"])
+def test_a_session_is_a_conversation_by_its_hash(meta: Any) -> None:
+    """A server may accept the id as a credential, so it is not recorded."""
+    session_id = "a-session-of-a-client"
+
+    async def scenario() -> None:
+        shop = Shop(Recorded("orders"))
+        async with Client(shop.server, mode="legacy") as client:
+            await client.call_tool("look_up", {"order_id": "A"}, meta=meta)
+
+    def with_session(made: Connection, *args: Any, **options: Any) -> None:
+        make(made, *args, **{**options, "session_id": session_id})
+
+    make = Connection.__init__
+    with pytest.MonkeyPatch.context() as patch, isolated() as recorder:
+        patch.setattr(Connection, "__init__", with_session)
+        run(scenario())
+    digest = hashlib.sha256(session_id.encode()).hexdigest()[:32]
+    assert [each.conversation for each in recorder.runs] == [f"mcp-{digest}"]
+    assert session_id not in str(recorder.runs[0].root.payload)

@@ -1649,3 +1649,25 @@ def test_bad_input_is_told(make: Any, message: str) -> None:
     """What was seen, and what was expected."""
     with pytest.raises(DeclarationError, match=message):
         make()
+
+
+# Conversations
+
+
+def test_the_group_of_a_trace_is_the_conversation_of_its_run() -> None:
+    """Its metadata name the person; inside a run of the program's, the agent's span has both."""
+    config = RunConfig(group_id="thread-9", trace_metadata={"user_id": "user-42"})
+    agent = Agent(name="Desk", model=scripted(DONE, DONE))
+
+    async def twice() -> None:
+        await Runner.run(agent, "Go.", run_config=config)
+        with scenarios.desk.run(conversation="thread-9"):
+            await Runner.run(agent, "Go.", run_config=config)
+
+    with isolated() as recorder:
+        asyncio.run(twice())
+    known = [(run.conversation, run.on_behalf_of) for run in recorder.runs]
+    assert known == [("thread-9", "user-42"), ("thread-9", None)]
+    first, second = recorder.spans("openai-agents:agent")
+    assert "conversation" not in first.payload | second.payload
+    assert second.payload["on_behalf_of"] == "user-42"

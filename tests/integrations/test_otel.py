@@ -103,6 +103,8 @@ class PydanticAi:
         "refused_decorated": ANSWERS_ONLY,
         "refused_declared": ANSWERS_ONLY,
         "refused_beneath": ANSWERS_ONLY,
+        "limited_decorated": ANSWERS_ONLY,
+        "limited_declared": ANSWERS_ONLY,
     }
 
     async def run(
@@ -793,3 +795,22 @@ def test_a_wrong_argument_is_refused(arguments: dict[str, Any], message: str) ->
     """What was seen, what was expected."""
     with isolated(), pytest.raises(DeclarationError, match=message):
         Bridge(**arguments)
+
+
+# Conversations
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.conversation.id": "thread-9", "session.id": "other", "user.id": "user-42"},
+        {"session.id": "thread-9", "enduser.id": "user-42"},
+    ],
+)
+def test_attributes_say_what_a_run_is_about(attributes: dict[str, str]) -> None:
+    """If they are set when the outermost span starts."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    with isolated() as sink, tracer.start_as_current_span("invoke_agent a", attributes=attributes):
+        tracer.start_span("invoke_agent b", attributes={"session.id": "inner"}).end()
+    assert [(run.conversation, run.on_behalf_of) for run in sink.runs] == [("thread-9", "user-42")]
+    assert not [span for span in sink.spans() if "conversation" in span.payload]

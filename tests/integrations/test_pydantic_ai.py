@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from typing import Any, Final
 
 import pytest
-from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, RunContext
+from pydantic_ai import (
+    Agent,
+    DeferredToolRequests,
+    DeferredToolResults,
+    RunContext,
+    ToolDenied,
+)
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import (
     ApprovalRequired,
@@ -224,9 +230,10 @@ def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> N
 def test_an_agent_has_its_prompt_and_its_output(recorder: RecordingSink) -> None:
     """Inputs and outputs, where the redaction that follows the run looks."""
     with desk.run():
-        ask(agent_of([DONE]), "Where is A-1?")
+        ask(agent_of([DONE]), "Where is A-1?", conversation_id="1")
     (span,) = recorder.spans(AGENT)
-    assert span.payload == {"agent_name": "clerk", "inputs": {"prompt": "Where is A-1?"}}
+    asked = {"agent_name": "clerk", "inputs": {"prompt": "Where is A-1?"}}
+    assert span.payload == {**asked, "conversation": "1"}
     assert span.result == {"outputs": {"output": TOLD}}
 
 
@@ -531,7 +538,7 @@ def test_an_approval_leaves_the_run_open_and_its_resume_goes_on(
     assert isinstance(asked.output, DeferredToolRequests)
     assert recorder.runs[0].status == "open"
     statuses = {span.name: span.status for span in recorder.runs[0].spans[1:]}
-    assert statuses.pop(LLM) == "complete"
+    assert statuses.pop(LLM) == statuses.pop("remit:asked") == "complete"
     assert set(statuses.values()) == {"cancelled"}
     (call,) = (recorder.spans(AGENT)[0].result or {})["outputs"]["tool_calls"]
     assert (call["name"], call["args"]) == (tool, {"order_id": "A-1"})
@@ -556,14 +563,28 @@ def test_an_approval_that_is_given_in_the_same_run_lets_it_end(recorder: Recordi
     assert recorder.runs[0].status == "complete"
 
 
-def test_an_agent_that_waits_in_its_own_run_ends_it(recorder: RecordingSink) -> None:
-    """It could not be resumed; its approved call is in a new run."""
+@pytest.mark.parametrize(
+    ("given", "answer"), [(True, "approved"), (ToolDenied("Not today."), "Not today.")]
+)
+def test_an_agent_that_waits_in_its_own_run_goes_on_in_it(
+    recorder: RecordingSink, given: Any, answer: str
+) -> None:
+    """The conversation is in the messages; so it does in another process."""
     agent = asking_agent("ship")
     asked = ask(agent, "Ship A-1")
-    approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
+    (call,) = asked.output.approvals
+    approvals = DeferredToolResults(approvals={call.tool_call_id: given})
     told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
     assert told.output == TOLD
-    assert [run.status for run in recorder.runs] == ["complete", "complete"]
+    first, second = recorder.runs
+    assert (first.status, second.status) == ("open", "complete")
+    assert second.feed.root == first.feed.root
+    (question,) = recorder.spans("remit:asked")
+    assert question.payload["asked"]["name"] == "ship"
+    assert (question.payload["how"], question.payload["ticket"]) == ("deferred", call.tool_call_id)
+    (answered,) = recorder.spans("remit:answered")
+    assert answered.payload["answer"] == answer
+    assert answered.payload["ticket"] == call.tool_call_id
     assert [span.status for span in recorder.spans(AGENT)] == ["cancelled", "complete"]
 
 
@@ -1002,3 +1023,28 @@ def test_a_risk_is_not_judged_where_the_tools_are_not_known() -> None:
         agent = agent_of([DONE], look_up, risks={"spend": PAYS})
         agent.toolset(lambda _ctx: FunctionToolset([spend]))
         assert ask(agent, "?").output == TOLD
+
+
+# Conversations
+
+
+def test_the_conversation_of_an_agent_is_that_of_its_run() -> None:
+    """A second turn has it from the messages; pydantic-ai makes one if none is given."""
+    agent = agent_of([DONE, DONE, DONE])
+    with isolated() as sink:
+        first = ask(agent, "Where is A-1?", conversation_id="thread-9")
+        ask(agent, "And A-2?", message_history=first.all_messages())
+        ask(agent, "And A-3?")
+    *known, made = [run.conversation for run in sink.runs]
+    assert known == ["thread-9", "thread-9"]
+    assert made
+
+
+def test_the_conversation_inside_a_run_of_the_programs_is_in_the_agents_span(
+    recorder: RecordingSink,
+) -> None:
+    """The run itself keeps what the program says."""
+    with remit.about(conversation="mine"), desk.run():
+        ask(agent_of([DONE]), "Where is A-1?", conversation_id="thread-9")
+    assert [run.conversation for run in recorder.runs][-1] == "mine"
+    assert recorder.spans("pydantic-ai:agent")[0].payload["conversation"] == "thread-9"

@@ -87,9 +87,11 @@ def an_agent(value: object) -> None:
 
 def a_run(value: Any) -> None:
     """Open a run with it, and say how the run ended with it."""
-    for argument in ("subject", "labels"):
+    for argument in ("conversation", "on_behalf_of", "subject", "labels"):
         with suppress(UsageError):
             desk.run(**{argument: value})
+    with suppress(UsageError):
+        remit.about(conversation=value)
     with desk.run(labels={"a": value}) as run:
         run.fail(value)
         with suppress(UsageError):

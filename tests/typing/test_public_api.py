@@ -94,6 +94,9 @@ def check() -> None:
         assert_type(run.id, str | None)
     with remit.span("manual", {"a": 1}) as span:
         assert_type(span, Span)
+    with remit.about(conversation="a", subject=None, on_behalf_of="b") as nothing:
+        assert_type(nothing, None)
+    assert_type(remit.about(conversation="a")(len)([]), int)
     plain: Agent[[str], str] = agent
     plain("x")
 
@@ -119,6 +122,10 @@ def check_words() -> None:
     remit.risk(gives="nonsense")  # type: ignore[arg-type]
     remit.risk(excludes="classification")  # type: ignore[arg-type]
     remit.risk(classification="top")  # type: ignore[arg-type]
+    remit.agent(limits=remit.limits(financial_transactions=1, steps=200))
+    remit.limits(steps="3")  # type: ignore[arg-type]
+    remit.limits(minors_data=3)  # type: ignore[call-arg]
+    remit.agent(limits={"steps": 3})  # type: ignore[call-overload]
 
 
 async def check_async() -> None:

@@ -130,13 +130,14 @@ def test_nothing_is_asked_of_a_job_that_says_yes(
 @each(
     ("words", "told"),
     [
-        (["--reason", "x"], "Specify one of --run, --agent and --subject"),
+        (["--reason", "x"], "Specify one of --run, --agent, --subject and --on-behalf-of"),
         (["--reason", "x", "--run", "one", "--subject", "ann"], "Specify one of"),
         (["--run", "one"], "Missing option '--reason'"),
         (["--run", "one", "--reason", " "], "must not be empty"),
         (["--run", "nine", "--reason", "x"], "there is no run 'nine'"),
         (["--agent", "nobody", "--reason", "x"], "there is no agent 'nobody'"),
         (["--subject", "carl", "--reason", "x"], "no run of the subject 'carl'"),
+        (["--on-behalf-of", "ann", "--reason", "x"], "no run on behalf of 'ann'"),
     ],
 )
 def test_erase_says_what_it_cannot_do(db: Path, words: list[str], told: str) -> None:

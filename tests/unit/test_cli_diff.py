@@ -30,6 +30,7 @@ LOCK: dict[str, Any] = {
     "agents": {
         "desk:agent": {
             "risk": {"allows": ["read_data"], "forbids": ["destroy_data"], "excludes": ["others"]},
+            "limits": {"financial_transactions": 1, "steps": 200},
             "registers": "schema-1",
             "steps": {
                 "allowed": ["desk:find"],
@@ -225,6 +226,26 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: agent(lock)["leaves"].update(minors_data={}),
         [("changes", "agent", "other leaves")],
     ),
+    "a limit raised": (
+        lambda lock: agent(lock)["limits"].update(steps=201),
+        [("widens", "agent", "limit steps")],
+    ),
+    "a limit dropped": (
+        lambda lock: agent(lock)["limits"].pop("financial_transactions"),
+        [("widens", "agent", "limit financial_transactions")],
+    ),
+    "all limits dropped": (
+        lambda lock: agent(lock).pop("limits"),
+        [("widens", "agent", "limit financial_transactions"), ("widens", "agent", "limit steps")],
+    ),
+    "a limit lowered": (
+        lambda lock: agent(lock)["limits"].update(steps=199),
+        [("narrows", "agent", "limit steps")],
+    ),
+    "a limit added": (
+        lambda lock: agent(lock)["limits"].update(read_data=5),
+        [("narrows", "agent", "limit read_data")],
+    ),
     "a category may leave": (
         lambda lock: agent(lock)["leaves"].update(minors_data={"desk:find": "not ruled out"}),
         [("widens", "agent", "leaves minors_data find")],
@@ -372,7 +393,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         ],
     ),
     "how the lock was made": (
-        lambda lock: lock.update(made_with={}, modules=["desk", "other"]),
+        lambda lock: lock.update(made_with={}, modules=["desk", "other"], project="shop"),
         [],
     ),
 }
@@ -670,3 +691,21 @@ def test_names_are_short_only_if_they_name_one_thing(tmp_path: Path) -> None:
     write(tmp_path / "new.json", edit)
     lines = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json")).stdout.splitlines()
     assert {"step shop:find", "step Box.send"} <= set(lines)
+
+
+def test_the_first_declaration_of_a_step_does_not_widen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that was forbidden is allowed; what an agent may take is a change of its own."""
+    monkeypatch.chdir(tmp_path)
+    old, new = locks(lambda lock: agent(lock)["steps"]["allowed"].append("desk:wipe"))
+    del cast("Any", old)["steps"]["desk:wipe"]["risk"]
+    listed = [shown(change) for change in changes(old, new)]
+    assert ("declares", "wipe", "action destroy_data") in listed
+    assert ("widens", "agent", "may take wipe") in listed
+    write(Path("old.json"), lambda lock: step(lock, "wipe").pop("risk"))
+    write(Path("new.json"), lambda _: None)
+    result = diff("old.json", "new.json")
+    assert "  declares destroy_data: unknown -> allowed" in result.stdout
+    assert "1 declares for the first time." in result.stdout
+    assert result.exit_code == 0

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from remit.errors import DeniedError
 from tests.collecting import World, on_a_port
 from tests.subtests import each
 
+MOMENT_S = 0.002
+"""Runs are listed in the order of the milliseconds in which they began."""
 LONG = "word " * 300
 NAMES = [["Payer"], ["Streamer"], ["Worker"]]
 
@@ -128,14 +131,19 @@ def record(settings: Settings) -> None:
     with setup.isolated(settings) as runtime:
         with worker.run():
             worker()
+        Event().wait(MOMENT_S)
         with suppress(ZeroDivisionError), worker.run():
             worker()
             _ = 1 / 0
+        Event().wait(MOMENT_S)
         with suppress(ZeroDivisionError), worker.run():
             _ = 1 / 0
+        Event().wait(MOMENT_S)
         asyncio.run(left_by_its_client())
+        Event().wait(MOMENT_S)
         with suppress(KeyboardInterrupt), worker.run():
             raise KeyboardInterrupt
+        Event().wait(MOMENT_S)
         with suppress(RuntimeError), payer.run():
             payer(7)
         assert runtime.flush(60)

@@ -82,7 +82,8 @@ class Place:
 def record(settings: Settings) -> None:
     """Record a run with a denied step, one that fails, and one that ends well."""
     with setup.isolated(settings) as runtime:
-        with careful.run(labels={"channel": "chat", "tier": "gold"}, subject="customer 7"):
+        about = remit.about(conversation="thread-9", on_behalf_of="user-42")
+        with about, careful.run(labels={"channel": "chat", "tier": "gold"}, subject="customer 7"):
             careful()
         with suppress(ZeroDivisionError), divider.run(labels={"channel": "mail"}):
             divider(0)
@@ -141,6 +142,11 @@ both = each("there", [False, True], ids=["a database", "a server"])
         ("--label channel=fax", []),
         ("--subject 'customer 8'", ["Divider"]),
         ("--subject nobody", []),
+        ("--conversation thread-9", ["Careful"]),
+        ("--conversation thread", []),
+        ("--on-behalf-of user-42", ["Careful"]),
+        ("--on-behalf-of 'customer 8'", []),
+        ("--on-behalf-of user-42 --subject 'customer 7' --conversation thread-9", ["Careful"]),
         ("--purpose eval", ["Divider"]),
         ("--purpose smoke_test", []),
         ("--since 1h", ["Divider", "Divider", "Careful", "Desk"]),
@@ -302,11 +308,22 @@ def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
         assert listed.stdout == f"No such spans in {path}.\n"
 
 
+def test_texts_are_columns_where_there_is_room(place: Place) -> None:
+    """Only if a run has them."""
+    wide = place.run("runs", "list", "--conversation", "thread-9", COLUMNS="140").stdout
+    assert re.search(r"STARTED +FOR +CONVERSATION +TOOK", wide), wide
+    assert re.search(r"user-42 +thread-9", wide), wide
+    narrow = place.run("runs", "list", "--conversation", "thread-9", COLUMNS="80").stdout
+    assert "CONVERSATION" not in narrow
+    other = place.run("runs", "list", "--subject", "customer 8", COLUMNS="140").stdout
+    assert not {"FOR", "CONVERSATION"} & {*other.split()}
+
+
 def test_times_are_relative_on_a_terminal_and_exact_elsewhere(place: Place) -> None:
     """People read how long ago it was, programs the time."""
     for what in ("runs", "spans"):
         rows = on_a_terminal(what, "list", "-n", "1", "--db", str(place.db))
-        assert re.search(r"  \d+ (s|min) ago  | ?\d+ (s|min) ago +0", rows), rows
+        assert re.search(r"  \d+ (s|min) ago  | ?\d+ (s|min) ago +[0-9a-z]{8} ", rows), rows
         rows = place.run(what, "list", "-n", "1").stdout
         assert re.search(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows), rows
     old = on_a_terminal("spans", "list", "--until", "2025-06-01", "--db", str(place.db))

@@ -50,7 +50,8 @@ def pay(token: str) -> None: ...
 @remit.agent(
     data_risk=remit.risk(
         allows="external_communication", forbids="others", excludes="contact_information"
-    )
+    ),
+    limits=remit.limits(steps=200, external_communication=5),
 )
 def answer(question: str) -> str:
     """Answer."""
@@ -105,6 +106,7 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
         "excludes": [MAIL],
         "forbids": ["others"],
     }
+    assert agent["limits"] == {"external_communication": 5, "steps": 200}
     assert agent["steps"] == {
         "allowed": ["locked_desk:note"],
         "undeclared": {

@@ -109,12 +109,12 @@ def test_the_last_steps_are_shown_in_order_with_the_names_of_the_tree(db: Path) 
     shown = [re.split(r" {2,}", line) for line in lines[:-1]]
     newest, failed, first = runs(db)
     assert [(line[1], line[4].partition(" ")[0]) for line in shown] == [
-        (first[:12], "halver"),
-        (first[:12], "halve"),
-        (first[:12], "halve"),
-        (failed[:12], "halver"),
-        (failed[:12], "halve"),
-        (newest[:12], "halver"),
+        (first[-8:], "halver"),
+        (first[-8:], "halve"),
+        (first[-8:], "halve"),
+        (failed[-8:], "halver"),
+        (failed[-8:], "halve"),
+        (newest[-8:], "halver"),
     ]
     assert lines[-1] == f"Read from {db}."
     assert run("runs", "tail", "-n", "2", "--db", str(db)).stdout.splitlines() == lines[-3:]

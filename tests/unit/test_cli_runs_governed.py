@@ -120,7 +120,7 @@ def test_the_last_spans_are_shown_a_line_each(api: Api, db: Path) -> None:
     api.span(other, schema_name="pay", payload={"amount": 1})
     *lines, last = run("tail", "-n", "3", "--db", str(db)).stdout.splitlines()
     assert last == f"Read from {db}."
-    assert [line.split("  ", 1)[1].split()[0] for line in lines] == [one[:12], one[:12], other[:12]]
+    assert [line.split("  ", 1)[1].split()[0] for line in lines] == [one[-8:], one[-8:], other[-8:]]
     assert lines[0].endswith("a  <1>")
     assert lines[2].endswith("pay (1 schema errors)  amount=1")
     assert len(run("tail", one, "--db", str(db)).stdout.splitlines()) == 3 + 1

@@ -46,7 +46,7 @@ def think() -> None:
 
 @remit.agent(data_risk=remit.risk(
     allows="read_data", forbids="destroy_data", excludes="minors_data", classification="internal",
-))
+), limits=remit.limits(steps=200, read_data=5))
 def answer(question: str) -> str:
     """Answer."""
 '''
@@ -104,6 +104,12 @@ def test_each_span_type_says_what_is_declared_and_what_is_inferred_from_where(
     assert found["place"].endswith(f"{NAME}.py:14")
 
 
+def test_the_limits_of_the_agent_are_listed(report: dict[str, Any]) -> None:
+    """Each with its number."""
+    assert report["limits"] == {"read_data": 5, "steps": 200}
+    assert "at most, a run\n    5 read_data\n    200 steps\n" in show(f"{NAME}:answer")
+
+
 def test_what_nobody_has_said_is_listed_and_where_a_name_suggests_it(
     report: dict[str, Any],
 ) -> None:
@@ -130,9 +136,10 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
 
 
 def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
-    """Each step but the agent is in one of three lists; a refused step brings in nothing."""
+    """Each step but the agent is in one of four lists; a refused step brings in nothing."""
     assert report["under_deny"] == {
         "allowed": [],
+        "asked": {},
         "undeclared": {
             "find": ["destroy_data", "minors_data"],
             "think": ["destroy_data", "minors_data"],
@@ -191,6 +198,10 @@ def test_people_read_it_in_lines() -> None:
     shown = show(f"{NAME}:answer").replace(str(Path.cwd()), "...")
     assert shown == snapshot("""\
 remit_test_risks:answer
+
+  at most, a run
+    5 read_data
+    200 steps
 
   under deny
     undeclared find: destroy_data, minors_data

@@ -129,6 +129,30 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
         {"subject_hash": "hash-4"},
         lambda _, run: run["ref"] % 6 == 5,
     ),
+    "subject and on behalf of": (
+        {"subject_hash": "hash-4", "on_behalf_of_hash": "person-1"},
+        lambda _, run: run["ref"] % 6 == 5 and run["ref"] % 4 == 2,
+    ),
+    "conversation": (
+        {"conversation": "thread-3"},
+        lambda _, run: run["conversation"] == "thread-3",
+    ),
+    "waiting": (
+        {"status": "waiting"},
+        lambda _, run: run["status"] == "active" and run["asked"] > run["answered"],
+    ),
+    "conversation and on behalf of and times": (
+        {"conversation": "thread-3", "on_behalf_of_hash": "person-1", "until_us": MIDDLE_US},
+        lambda _, run: (
+            run["conversation"] == "thread-3"
+            and run["ref"] % 4 == 2
+            and run["started_at"] < MIDDLE_US
+        ),
+    ),
+    "conversation and key": (
+        {"conversation": "thread-3", "key": "key-33"},
+        lambda _, run: (run["conversation"], run["external_identifier"]) == ("thread-3", "key-33"),
+    ),
     "key": (
         {"key": "key-33"},
         lambda _, run: run["external_identifier"] == "key-33",

@@ -21,9 +21,9 @@ from remit.collector.store.questions.run_lists import (
     RunCriteria,
     changed_runs,
     newest_change,
+    person_hashes_from,
     runs,
     runs_beside,
-    subjects_from,
 )
 from remit.collector.store.questions.scope import Scope, run_ref_of, scope_of
 from remit.collector.store.questions.span_lists import SpanCriteria, spans
@@ -160,8 +160,28 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "SEARCH x USING PRIMARY KEY (subject_hash=?)",
         "run_subjects_pkey",
     ),
+    "on behalf of": (
+        listed(on_behalf_of_hash="hash-1"),
+        "SEARCH x USING PRIMARY KEY (subject_hash=?)",
+        "run_subjects_pkey",
+    ),
+    "conversation": (
+        listed(conversation="thread-3"),
+        "runs_of_conversation (account_ref=? AND conversation=?)",
+        "runs_of_conversation",
+    ),
+    "conversation and status": (
+        listed(conversation="thread-3", status="failed"),
+        "runs_of_conversation (account_ref=? AND conversation=?)",
+        "runs_of_conversation",
+    ),
+    "waiting": (
+        listed(status="waiting"),
+        "runs_waiting (account_ref=? AND status=?)",
+        "runs_waiting",
+    ),
     "beginning of a subject": (
-        lambda data: subjects_from(data.tx, of(data), "hash-1"),
+        lambda data: person_hashes_from(data.tx, of(data), "hash-1"),
         "SEARCH x USING PRIMARY KEY (subject_hash>? AND subject_hash<?)",
         "run_subjects_pkey",
     ),

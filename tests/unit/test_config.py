@@ -69,6 +69,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "run_linger_s": 300.0,
         "purpose": "live",
         "on_violation": "observe",
+        "approver": None,
+        "ask_timeout_s": 120.0,
         "outside_run": None,
         "redact": None,
         "redact_off": (),

@@ -12,6 +12,7 @@ import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.delivery import Delivery
+from remit._record.items import Item, ItemKind
 from remit.testing import FakeClock
 from tests.delivering import NEVER_S, delivery, down, files, record, refuse_ours, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
@@ -127,6 +128,62 @@ def test_a_run_that_was_left_open_stays_open(made: Delivery, api: FakeApi, tmp_p
     assert run["status"] == "active"
     assert [span["status"] for span in api.spans.values()] == ["active"]
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (["remit:asked"], "active"),
+        (["remit:asked", "remit:answered"], "failed"),
+    ],
+    ids=["asked", "answered"],
+)
+def test_a_run_that_asked_a_person_is_not_ended(
+    made: Delivery, api: FakeApi, tmp_path: Path, names: list[str], status: str
+) -> None:
+    """The answer may come to another process. With the answer, it was running."""
+
+    def act() -> None:
+        failing = FakeApi()
+        down(failing)
+        child = delivery(failing, tmp_path)
+        run = HandRun(child.sink).open()
+        run.start("graph")
+        for number, name in enumerate(names):
+            key, at_ns = bytes(6) + bytes(9) + bytes([number]), run.started_ns
+            question = Item(
+                ItemKind.SPAN, run.key, key, run.root, name, at_ns, at_ns, "complete", b"{}", b"{}"
+            )  # fmt: skip
+            child.sink.put(question)
+        child.flush(within(0.1))
+        wait_until_written(child.status)
+
+    in_child(act)
+    assert made.flush(within(60))
+    (run,) = api.instances.values()
+    assert run["status"] == status
+    spans = {span["schema_name"]: span["status"] for span in api.spans.values()}
+    assert spans["remit:run"] == status
+    assert spans["graph"] == ("cancelled" if status == "active" else "failed")
+    asked = next(span for span in api.spans.values() if span["schema_name"] == "remit:asked")
+    assert asked["id"][:10] == run["id"][:10]
+
+
+def test_a_server_without_waiting_runs_gets_a_run_of_its_own(made: Delivery, api: FakeApi) -> None:
+    """With its root span; the one request more is answered by 404."""
+    run = HandRun(made.sink)
+    run.feed.continues, run.feed.conversation = "", "thread-9"
+    made.sink.open_run(run._item(ItemKind.RUN, payload=b'{"purpose":"live"}'), run.feed)
+    run.span()
+    run.close()
+    assert made.flush(within(60))
+    (instance,) = api.instances.values()
+    assert instance["status"] == "complete"
+    spans = {span["schema_name"]: span for span in api.spans.values()}
+    assert spans["remit:run"]["status"] == "complete"
+    assert spans["desk:find"]["parent_span_id"] == spans["remit:run"]["id"]
+    asked = [seen.path for seen in api.seen if seen.path.endswith("/waiting")]
+    assert len(asked) == 1
 
 
 def test_a_parents_run_is_the_parents_to_end(made: Delivery, api: FakeApi) -> None:

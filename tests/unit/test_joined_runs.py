@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from tests.collecting import World, on_a_port
 from tests.subtests import each
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+MOMENT_S = 0.002
+"""Runs are listed in the order of the milliseconds in which they began."""
 FOREIGN = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
@@ -211,6 +214,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
             for _ in range(22):
                 with worker.run(**headers) as run:
                     workers.append(run.key)
+                Event().wait(MOMENT_S)
             with planner.run() as open_run:
                 open_run.leave_open()
             assert runtime.flush(60)

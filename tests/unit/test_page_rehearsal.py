@@ -10,16 +10,20 @@ from hypothesis import strategies as st
 
 from remit._declare.risk import risk
 from remit._policy.rehearsal import rehearse
-from remit._policy.words import CATEGORIES, DeclaredStep, declared_words
+from remit._policy.words import ACTION, CATEGORIES, DeclaredStep, declared_words
+from remit.errors import Violation
 from remit.models.data_risk import Action, DataRisk
 from tests.inside_collector import (
     Declaration,
     Group,
+    asked,
     changes,
     declaration_of,
     denials,
     exits,
     new_exits,
+    reason_of,
+    summary_of,
 )
 
 SEND: Final = "external_communication"
@@ -233,3 +237,53 @@ def test_changed_fields_and_owners_are_listed() -> None:
         ("days", "integer or null, optional", None, ""),
         ("owner", None, "payments team", ""),
     ]
+
+
+def test_raised_and_dropped_limits_widen() -> None:
+    """Lowered and added ones narrow."""
+    before = {"financial_transactions": 1, "read_data": 5, "steps": 200}
+    after = {"financial_transactions": 2, "destroy_data": 1, "steps": 100}
+    old, new = (of(None, **{"x-remit-limits": limits}) for limits in (before, after))
+
+    listed = [(str(one.group), one.what, one.old.text, one.new.text) for one in changes(old, new)]
+
+    assert listed == [
+        ("widens", "read data a run", "at most 5", "no limit"),
+        ("widens", "financial transactions a run", "at most 1", "at most 2"),
+        ("narrows", "destroy data a run", "no limit", "at most 1"),
+        ("narrows", "steps a run", "at most 200", "at most 100"),
+    ]
+
+
+def test_an_action_that_is_asked_about_is_between_never_and_may() -> None:
+    """The page reads the keyword of the agent's schema, as the lock does."""
+    pays = risk(allows="financial_transactions", forbids="others")
+    asks = {"x-remit-asks": ["financial_transactions", "of another version"]}
+    never, asking, may = (
+        of(risk(forbids="financial_transactions"), entry("pay", pays)),
+        of(risk(asks="financial_transactions"), entry("pay", pays), **asks),
+        of(risk(allows="financial_transactions"), entry("pay", pays)),
+    )
+    assert asking.own is not None
+    assert asking.own.asks == ["financial_transactions"]
+    assert asked(asking.own, asking.steps["pay"]) == ("financial_transactions",)
+    assert not denials(asking)
+    assert not asked(may.own, may.steps["pay"])
+    for old, new, group in (
+        (never, asking, Group.WIDENS),
+        (asking, may, Group.WIDENS),
+        (may, asking, Group.NARROWS),
+        (asking, never, Group.NARROWS),
+    ):
+        (change,) = changes(old, new)
+        assert change.group is group
+        assert "asks" in {change.old.text, change.new.text}
+
+
+def test_a_denied_step_that_got_no_yes_is_told_as_such() -> None:
+    """The agent does not forbid it."""
+    violation = Violation("a sentence", ACTION, "financial_transactions", "allowed", AGENT, "asked")
+    assert summary_of(violation, agent="Desk") == "may move money, and Desk asks a person about it"
+    assert reason_of([violation]) == (
+        "The agent asks a person about moving money. The step declares that it does this."
+    )

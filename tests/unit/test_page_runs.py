@@ -145,10 +145,16 @@ def run(**members: object) -> dict[str, Any]:
         "span_counts": {"total": 13, "failed": 2},
         "flags": ["redacted", "denied", "failed"],
         "denied": 2,
+        "asked": 0,
+        "answered": 0,
         "handled": 1,
         "tokens": {"in": None, "out": None},
         "cost_breakdown": {"total_cost": None, "costs": [], "calls_without_price": 0},
         "summary": None,
+        "conversation": None,
+        "on_behalf_of": None,
+        "question": None,
+        "answer": None,
         "failure": None,
         **members,
     }
@@ -216,7 +222,7 @@ def test_a_row_says_what_failed_or_how_it_went(
 def test_a_row_never_guesses() -> None:
     """A duration that is not known is none, and so are tokens that no step counted."""
     row = row_of(run(), NOW_US)
-    assert (row.tokens, row.took_us, row.tail) == (None, 8_000_000, "…z7sn")
+    assert (row.tokens, row.took_us, row.short) == (None, 8_000_000, "0000z7sn")
     assert [(mark.name, mark.number) for mark in row.marks] == [("denied", 2), ("redacted", None)]
     assert row_of(run(tokens={"in": 2, "out": None}), NOW_US).tokens == 2
     ended = run(status="failed", failure=failure("ProcessEnded"))

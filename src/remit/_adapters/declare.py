@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Hashable, Mapping
-from typing import Any, Final, cast, get_args
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast, get_args
 from weakref import WeakKeyDictionary
 
 from remit._base.frames import caller
 from remit._base.guard import logger
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
+from remit._declare.limits import check_limits
 from remit._declare.registry import (
     AgentType,
     Registry,
@@ -19,13 +21,14 @@ from remit._declare.registry import (
     StepKind,
     module_of_caller,
 )
-from remit._declare.risk import coerce, redacting
+from remit._declare.risk import check_asks_nothing, coerce, redacting
 from remit._decorators.agent import AgentRuns
-from remit._decorators.checks import checked_name
+from remit._decorators.checks import check_texts, checked_name
 from remit._decorators.span_type import recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
 from remit._policy.limits import Ceiling
+from remit._policy.maxima import Limits
 from remit._record.runs import contributed_interrupts
 from remit._record.spans import BlockPlan, SpanRecorder
 from remit._runtime import process
@@ -79,6 +82,7 @@ def declare(  # noqa: PLR0913 - the arguments of a decorator
             f"{', '.join(get_args(StepKind))}"
         )
     risk = coerce(data_risk, where)
+    check_asks_nothing(risk, where)
     declared_at = place or caller() or UNKNOWN_PLACE
 
     def make() -> SpanType:
@@ -166,32 +170,85 @@ def _place_at(function: Any, place: str) -> None:
     function.__code__ = function.__code__.replace(**code)
 
 
-def declare_agent(
+@dataclass(frozen=True, slots=True)
+class AgentIdentity:
+    """Identifies the agents of one object of an integration, such as a callback handler.
+
+    A named agent is identified by the framework and its name. An unnamed agent is identified by the
+    module that made the object, because the unnamed agents of all programs have the same name.
+
+    Attributes:
+        framework: The prefix of the identifiers of named agents: `langchain` for
+            `langchain.agents:desk`.
+        unnamed: The name that the framework gives to an agent without a name; "" if all agents
+            have names.
+        module: The module that made the object.
+        place: File and line of the call that made the object.
+        agent_id: As in `remit.agent`, like the next one.
+    """
+
+    framework: str
+    unnamed: str
+    module: str
+    place: str
+    agent_id: str | None = None
+    external_identifier: str | None = None
+
+    @classmethod
+    def of_caller(
+        cls,
+        framework: str,
+        unnamed: str = "",
+        *,
+        where: str,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
+    ) -> Self:
+        """Return the identity for an object that the caller of remit makes.
+
+        Raises:
+            DeclarationError: An identifier is not a text. The message begins with *where*.
+        """
+        check_texts(where, agent_id=agent_id, external_identifier=external_identifier)
+        place = caller() or UNKNOWN_PLACE
+        return cls(framework, unnamed, module_of_caller(), place, agent_id, external_identifier)
+
+    def of(self, name: str) -> str:
+        """Return the identifier of the agent *name* in this process."""
+        if name == self.unnamed:
+            return f"{self.module}:{name}"
+        return f"{self.framework}.agents:{name}"
+
+
+def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     identifier: str,
     *,
     name: str | None = None,
     description: str | None = None,
     version: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: tuple[object, ...] = (),
-    place: str | None = None,
+    identity: AgentIdentity | None = None,
 ) -> AgentRuns:
     """Declare an agent without a function; the returned object opens its runs.
 
     An equal declaration returns the same object. *identifier* is `module:name`, by which a server
-    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
-    registration includes the steps of the caller's program.
+    recognises it; *identity* is that of the integration's object, by default without ids and of the
+    caller's module; the other arguments are those of `remit.agent`. The registration includes the
+    steps of the program that made the object.
 
     Raises:
-        DeclarationError: The data risk is wrong.
+        DeclarationError: The data risk or the limits are wrong.
     """
-    risk = coerce(data_risk, f"the agent {identifier}")
-    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
+    where = f"the agent {identifier}"
+    risk, numbers = coerce(data_risk, where), check_limits(limits, where)
+    identity = identity or AgentIdentity.of_caller("", where=identifier)
 
     def make() -> AgentType:
         def answer(inputs: object) -> object: ...
 
-        _place_at(answer, declared_at)
+        _place_at(answer, identity.place)
         answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
         span_type = SpanType(
             answer,
@@ -200,12 +257,23 @@ def declare_agent(
             explicit_name=identifier,
             data_risk=risk,
             description=description,
-            declared_in=module,
+            declared_in=identity.module,
+            limits=numbers,
             of_adapter="agent",
         )
-        return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
+        return AgentType(
+            span_type,
+            explicit_name=name,
+            version=version,
+            agent_id=identity.agent_id,
+            given_identifier=identity.external_identifier,
+            span_types=span_types,
+        )
 
-    content = (identifier, name, description, version, _comparable(risk), span_types)
+    ids = (identity.module, identity.agent_id, identity.external_identifier)
+    content = (
+        identifier, *ids, name, description, version, _comparable(risk), numbers, span_types,
+    )  # fmt: skip
     declared = process.registry().add_of_adapter(content, make, lasting=_in_module_body())
     runs = _agents.get(declared)
     if runs is None:
@@ -214,14 +282,18 @@ def declare_agent(
 
 
 def ceiling_of(
-    agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
+    agent: str,
+    data_risk: DataRisk | Mapping[str, object] | None,
+    place: str | None = None,
+    limits: Limits | None = None,
 ) -> Ceiling | None:
     """Return the ceiling of a framework's agent, for `start`; None if it has no limits.
 
     Raises:
-        DeclarationError: The data risk is wrong.
+        DeclarationError: The data risk or the limits are wrong.
     """
-    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+    risk, numbers = coerce(data_risk, agent), check_limits(limits, agent)
+    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, risk, numbers)
 
 
 def risks_by_name(value: object, where: str, what: str = "tools") -> dict[str, Any]:

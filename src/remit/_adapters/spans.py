@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import (
+    ClassVar,
     Final,
     Literal,
     ParamSpec,
@@ -24,7 +25,7 @@ from typing import (
 import msgspec
 from msgspec.structs import replace
 
-from remit._adapters.declare import classified_tools
+from remit._adapters.declare import INPUTS, classified_tools
 from remit._base.guard import guarded, handing_faults_to
 from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
@@ -35,10 +36,12 @@ from remit._capture.errors import error_payload
 from remit._capture.follow import count_classified, follow, follow_run
 from remit._capture.walk import decode
 from remit._declare.registry import StepKind
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, RunArguments
 from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
+from remit._record.about import suggested_texts, texts_of
+from remit._record.asking import ApprovalPending, ask_later, ask_now
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -47,9 +50,11 @@ from remit._record.context import (
     open_context,
     traceparent_of,
 )
+from remit._record.counts import give_back
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
+    Reservation,
     SpanContext,
     current_context,
     opened,
@@ -120,6 +125,9 @@ def permit(
     """Check whether a step may run; a denial is recorded as a failed span.
 
     A step that violates a remit and runs, as violations are observed, is counted by its own call.
+    So is one that has a limit: here it is denied if a limit is reached, and does not count.
+    The own call of a decorated function also asks a person, if the step needs a yes. A step of an
+    adapter is denied then, because nothing would ask.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step violates it.
@@ -131,8 +139,59 @@ def permit(
         outside(recorder)
     elif context.run.recorder.on_violation == OBSERVE:
         _check_terminated(context)
+        recorder.check_held(context, _Call(recorder, payload, context.run))
     else:
-        recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+        call = _Call(recorder, payload, context.run)
+        verdict = recorder.judge(context, call)
+        if verdict is None:
+            return
+        if verdict.counted:
+            recorder.check_limits(context, verdict.counted, call)
+        has_function = recorder.declared is not None and not recorder.declared.of_adapter
+        if verdict.asked and not has_function:
+            recorder.refuse_unasked(context, verdict.asked, call)
+
+
+async def ask(
+    recorder: SpanRecorder, payload: Content = NOTHING, *, parent: Parent = "current"
+) -> Admission | None:
+    """Check whether a step may run, and await a person's answer if it needs a yes.
+
+    It is for adapters that are called in a coroutine; the result is an option of `start`, which
+    would otherwise ask without awaiting the answer. None outside any run.
+
+    Raises:
+        RunTerminated, DeniedError: As `permit`.
+        Exception: The approver pauses the framework by it.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        return None
+    replaced = _replaced(recorder, payload, context)
+    if replaced is not None:
+        context = replaced.around or context
+        give_back(replaced.reservation)
+    try:
+        reservation = recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
+    except ApprovalPending as pending:
+        asking = pending.asking
+    else:
+        return Admission(recorder, reservation)
+    await asking.later()
+    return Admission(recorder, asking.reservation)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A step that may run, because `ask` returned.
+
+    Attributes:
+        reservation: What the step counts for towards limits.
+    """
+
+    recorder: SpanRecorder
+    reservation: Reservation | None
 
 
 def is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings = ()) -> bool:
@@ -153,13 +212,16 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
     context, runtime = open_context(), process.current()
     if context is None and not ceilings:
         return runtime.denies_outside(recorder)
+    if context is not None and context.run.recorder.holds and recorder.held(context):
+        return True
     source = runtime.settings if context is None else context.run.recorder
     if source.on_violation == OBSERVE:
         return False
     if context is not None:
         ceilings = (*context.ceilings, *ceilings)
     verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
-    return verdict is None or bool(verdict.violations)
+    # Nobody can be asked about a single call either.
+    return verdict is None or bool(verdict.violations or verdict.asked)
 
 
 def judging(
@@ -218,7 +280,9 @@ class ManualSpan:
             span is not replaceable.
         replaced_by: The span of that integration. It has the same key.
         around: The context around a span that is or was replaceable.
+        reservation: What the step counts for towards limits; None if it counts for nothing.
         so_far: The result if the span is cancelled because no end was reported.
+        suggested: What the framework knows of the run, which is in the payload of an agent's span.
     """
 
     __slots__ = (
@@ -233,7 +297,9 @@ class ManualSpan:
         "on_end",
         "on_replaced",
         "replaced_by",
+        "reservation",
         "so_far",
+        "suggested",
     )  # fmt: skip
 
     def __init__(
@@ -261,7 +327,9 @@ class ManualSpan:
         self.on_replaced: Callable[[], object] | None = None
         self.replaced_by: ManualSpan | None = None
         self.around: SpanContext | None = None
+        self.reservation: Reservation | None = None
         self.so_far: Content | None = None
+        self.suggested: Mapping[str, object] = NOTHING
         self._classified = classified
         if context is not None:
             run, key = context.run, context.key
@@ -333,6 +401,8 @@ class ManualSpan:
         span = self._span
         if span is not None and self.is_open:
             recorder = recorder or span.recorder
+            if self.suggested:
+                payload = partial(_with_suggested, payload, self.suggested, span.context.run)
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     def leave_open(self, *, leave: bool = True) -> None:
@@ -344,10 +414,11 @@ class ManualSpan:
 
     @contextmanager
     def ended_by_errors(self) -> Generator[None]:
-        """End the span with the exception that leaves the block, if one does."""
+        """End the span with the exception that leaves the block before the step runs, if any."""
         try:
             yield
         except BaseException as error:
+            give_back(self.reservation)
             self.end(error=error)
             raise
 
@@ -527,6 +598,9 @@ class StartOptions(TypedDict, total=False):
     announce: bool
     started_ns: float | None
     replaceable: bool
+    suggested: Mapping[str, object]
+    admission: Admission | None
+    goes_on: bool | None
 
 
 def start(
@@ -557,19 +631,37 @@ def start(
         started_ns: When it began, as wall time; None is now. A step that opens a run begins now.
         replaceable: Whether an integration that knows more may take the span over. It implies
             `announce=False`.
+        suggested: What the framework knows of the run: `conversation`, `on_behalf_of`, `subject`
+            and `labels`, of any type; what is not valid is left out. A run that the span opens
+            takes what the program does not say. In a run of the program's own, the three texts
+            become members of the payload of an agent's span.
+        admission: The result of `ask` for the same step. Without it, a step that needs a yes is
+            asked about here, which blocks an event loop.
+        goes_on: Whether a run that the span opens goes on with the one that waits for an answer in
+            the conversation. False ends that wait, None leaves it.
 
     Raises:
         RunTerminated, DeniedError: As `permit`.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context() if isinstance(parent, str) else parent
+    suggested = options.get("suggested")
     if context is not None:
+        if suggested and recorder.kind == "agent":
+            payload = partial(_with_suggested, payload, suggested, context.run)
+            span = _start(recorder, payload, context, options)
+            span.suggested = suggested
+            return span
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
         outside(recorder, deny=options.get("deny", True))
         return ManualSpan()
-    run = opened(agent.open)
+    goes_on = options.get("goes_on")
+    arguments = RunArguments() if not suggested else RunArguments(suggested=suggested)
+    if goes_on is not None:
+        arguments["goes_on"] = goes_on
+    run = opened(partial(agent.open, **arguments))
     if run is None:  # after a fault
         ceiling = options.get("ceiling") or agent.ceiling
         if ceiling is not None and not process.is_permissive():
@@ -582,6 +674,15 @@ def start(
         raise
 
 
+def _with_suggested(
+    payload: Content, suggested: Mapping[str, object], run: OpenRun
+) -> Mapping[str, object]:
+    """Return the payload of an agent with what its framework knows and the run does not say."""
+    fields, said = payload() if callable(payload) else payload, texts_of(run.about)
+    texts = suggested_texts(suggested, run.rules.off)
+    return {**fields, **{name: text for name, text in texts.items() if said.get(name) != text}}
+
+
 def _start(
     recorder: SpanRecorder,
     payload: Content,
@@ -591,32 +692,41 @@ def _start(
     owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    params: Callable[[], bytes] = partial(_captured_inputs, recorder, payload, parent.run)
+    call = _Call(recorder, payload, parent.run)
     replaceable, ceiling = options.get("replaceable", False), options.get("ceiling")
     replaced = None if replaceable else _replaced(recorder, payload, parent)
     if replaced is None and _is_repeated(recorder, parent):
         return ManualSpan()
     around = parent if replaced is None else replaced.around or parent
+    reservation: Reservation | None = None
     try:
-        if options.get("deny", True):
-            recorder.permit(around, params)
+        if replaced is not None:
+            give_back(replaced.reservation)
+        if (admission := options.get("admission")) is not None:
+            reservation = admission.reservation
+            _check_terminated(around)
+        elif options.get("deny", True):
+            reservation = recorder.permit(around, call, ask_now)
         else:
             _warn_unchecked(recorder, around)
+            reservation = _count_unchecked(recorder, around)
     except DeniedError:
         if replaced is not None:
             replaced.discard()
         raise
+    params = recorder.noting(reservation, call)
     context = around if ceiling is None else recorder.within(around, ceiling, params)
     if replaced is None:
         span = _recorded(recorder, params, around, context.ceilings, options, owns_run=owns_run)
     else:
         span = _taken_over(replaced, recorder, params, context.ceilings, options)
-    if span is not None:
-        return span
-    # With a key, which tells whether the span is open.
-    run, key = parent.run, new_key(parent.run.now_ns())
-    context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
-    return ManualSpan(recorder, context, owns_run=owns_run)
+    if span is None:
+        # With a key, which tells whether the span is open.
+        run, key = parent.run, new_key(parent.run.now_ns())
+        context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
+        span = ManualSpan(recorder, context, owns_run=owns_run)
+    span.reservation = reservation
+    return span
 
 
 @guarded("the start of a span")
@@ -690,6 +800,11 @@ def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
     recorder.warn_unchecked(parent)
 
 
+@guarded("the count of a step")
+def _count_unchecked(recorder: SpanRecorder, parent: SpanContext) -> Reservation | None:
+    return recorder.count_unchecked(parent)
+
+
 @guarded("the start of a span", default=False)
 def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
     """Return whether a step is a model call directly below another one."""
@@ -712,6 +827,34 @@ def _check_terminated(context: SpanContext) -> None:
 
 def _no_content() -> bytes:
     return b"{}"
+
+
+class _Call:
+    """The call of a step of an adapter, for a judge.
+
+    Attributes:
+        by_type: Empty: all its inputs are read.
+    """
+
+    __slots__ = ("_payload", "_recorder", "_run")
+    by_type: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, recorder: SpanRecorder, payload: Content, run: OpenRun) -> None:
+        self._recorder = recorder
+        self._payload = payload
+        self._run = run
+
+    def __call__(self) -> bytes:
+        """Return the captured payload."""
+        return _captured_inputs(self._recorder, self._payload, self._run)
+
+    def arguments(self) -> Mapping[str, object]:
+        """Return the inputs by name, as they are now."""
+        fields = self._payload() if callable(self._payload) else self._payload
+        inputs = fields.get(INPUTS, fields)
+        if not isinstance(inputs, Mapping):
+            return {INPUTS: inputs}
+        return cast("Mapping[str, object]", inputs)
 
 
 @guarded("the payload of a span", b"{}")

@@ -28,9 +28,12 @@ PARTITION_CHARS: Final = 6
 RANDOM_CHARS: Final = 16
 KEY_CHARS: Final = TIME_CHARS + RANDOM_CHARS
 PARTITION_BITS: Final = 30
+SHORT_CHARS: Final = 8
+"""Length of the short id of a run: the last characters of its id, which are random."""
 
 _PFID: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{31}")
 _KEY: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+_SHORT: Final = re.compile(rf"[0-9a-hjkmnp-tv-z]{{{SHORT_CHARS}}}")
 # `int` reads the same digits under other letters.
 _TO_INT: Final = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
@@ -79,6 +82,11 @@ def key_text(key: bytes) -> str:
 def is_key(text: str) -> bool:
     """Return whether *text* is the 26 characters of a key."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_short(text: str) -> bool:
+    """Return whether *text* has the form of a short id."""
+    return _SHORT.fullmatch(text) is not None
 
 
 def key_from_text(text: str) -> bytes | None:
@@ -142,3 +150,20 @@ def decode(text: str) -> int:
 def is_pfid(identifier: str) -> bool:
     """Return whether *identifier* is a PFID as the API writes it (lower case)."""
     return _PFID.fullmatch(identifier) is not None
+
+
+def hash_of_subject(subject: str) -> str:
+    """Return the hash by which runs about *subject* are stored."""
+    return hashlib.sha256(subject.encode()).hexdigest()
+
+
+def hash_of_on_behalf_of(person: str) -> str:
+    """Return the hash by which runs on behalf of *person* are stored.
+
+    The prefix keeps it apart from the hash of a subject of the same name.
+    """
+    return hashlib.sha256(f"on_behalf_of\0{person}".encode()).hexdigest()
+
+
+HASHES: Final = {"subject": hash_of_subject, "on_behalf_of": hash_of_on_behalf_of}
+"""How the people of a run are hashed, by the argument that names them."""

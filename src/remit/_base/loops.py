@@ -7,13 +7,16 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from contextvars import copy_context
+from typing import Any, Final, TypeVar, cast
 
 T = TypeVar("T")
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
 """Names of the threads of delivery."""
+ASKING: Final = "remit-asking"
+"""Name of a thread in which an approver of the program runs."""
 
 
 def is_own_thread() -> bool:
@@ -48,6 +51,39 @@ async def run_in_thread(function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
     result: T = await trio.to_thread.run_sync(function, abandon_on_cancel=True)
     return result
+
+
+async def run_in_own_thread(function: Callable[[], T]) -> T:
+    """Call *function* in a thread of its own, as `run_in_thread` does, and return its result.
+
+    It may wait for a person: it takes no thread of the program's pool, and the program does not
+    wait for it at its end. If the caller is cancelled, it goes on, and its result is dropped.
+    """
+    if running_trio() is not None:
+        return await run_in_thread(function)
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    context = copy_context()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(cast("T", result))
+        else:
+            done.set_exception(error)
+
+    def call() -> None:
+        result, error = None, None
+        try:
+            result = context.run(function)
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=call, name=ASKING, daemon=True).start()
+    return await done
 
 
 async def run_in_thread_within(function: Callable[[], object], limit_s: float) -> None:

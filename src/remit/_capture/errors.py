@@ -306,6 +306,10 @@ def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
     return both if len(both) <= rules.max_payload_bytes else error
 
 
+_TEXTS: Final = ("sentence", "reason", "held_by")
+"""The texts of a violation that a program or a person wrote."""
+
+
 def denial_payload(error: DeniedError, rules: Rules) -> bytes:
     """Return the result of a denied step: the error with its violations."""
 
@@ -322,8 +326,9 @@ def denial_payload(error: DeniedError, rules: Rules) -> bytes:
 
 def _violation(walk: Walk, violation: Violation) -> dict[str, object]:
     # The names of the step and the agent are the program's.
-    shown = {"sentence": walk.text(violation.sentence)}
-    return fields_of(violation) | shown
+    fields = fields_of(violation)
+    texts = {name: walk.text(fields[name]) for name in _TEXTS if name in fields}
+    return fields | texts
 
 
 def _reason_text(walk: Walk, reason: object, rules: Rules) -> object:

@@ -21,6 +21,8 @@ from remit._base.memo import memo
 from remit._capture.encode import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import (
+    ANSWERED_TYPE,
+    ASKED_TYPE,
     LOSS_TYPE,
     RUN_TYPE,
     AgentType,
@@ -29,10 +31,11 @@ from remit._declare.registry import (
     display_name,
 )
 from remit._declare.schema.build import params_schema, quality_schema, result_schema
-from remit._declare.schema.canonical import OWNER, STEP_KIND, Redact, canonical
+from remit._declare.schema.canonical import ASKS, OWNER, STEP_KIND, Redact, canonical
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN
+from remit._policy.maxima import KEYWORD, maxima_of
 from remit._policy.words import WITHOUT_EFFECT
 from remit.models._types import Purpose
 
@@ -90,6 +93,47 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
     },
 )
 
+_ASK_TYPES: Final[tuple[Entry, ...]] = (
+    {
+        "name": ASKED_TYPE,
+        "title": "Asked",
+        "description": "A question to a person: whether a step may run.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "arguments": {"type": "object"},
+                "asked": _TEXT,
+                "how": _TEXT,
+                "step": _TEXT,
+                "ticket": _TEXT,
+                "time_limit_s": {"type": "number"},
+                "unbound": {"type": "array", "items": _TEXT},
+                "words": {"type": "array", "items": _TEXT},
+            },
+        },
+        "result_schema": {"type": "object"},
+    },
+    {
+        "name": ANSWERED_TYPE,
+        "title": "Answered",
+        "description": "The answer to a question, or how it ended without one.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "answer": {},
+                "as_claimed": {"type": "boolean"},
+                "by": _TEXT_OR_NULL,
+                "decision": _TEXT,
+                "ticket": _TEXT,
+                "waited_ms": {"type": ["number", "null"]},
+                "why": _TEXT_OR_NULL,
+            },
+        },
+        "result_schema": {"type": "object"},
+    },
+)
+"""In the registration of an agent that asks."""
+
 
 def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDACT) -> Entry:
     """Return the registration of *agent* as plain JSON, without the fields of a single run.
@@ -99,7 +143,9 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDAC
     """
     with memo():
         schemas = [_span_type_schema(each, redact) for each in registry.span_types_of(agent)]
-    content: Entry = {"span_type_schemas": _sorted([*schemas, *copy.deepcopy(_OWN_TYPES)])}
+    asks = agent.data_risk is not None and bool(agent.data_risk.asks)
+    own_types = (*_OWN_TYPES, *_ASK_TYPES) if asks else _OWN_TYPES
+    content: Entry = {"span_type_schemas": _sorted([*schemas, *copy.deepcopy(own_types)])}
     if agent.quality:
         content["quality_schemas"] = _sorted(
             {"name": name, "schema": quality_schema(declared, redact=redact)}
@@ -170,7 +216,13 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             rules_off=off,
         )
         | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {})
-        | _present(**{OWNER: free_of_secrets(span_type.owner, redact)}),
+        | _present(
+            **{
+                OWNER: free_of_secrets(span_type.owner, redact),
+                KEYWORD: dict(maxima_of(span_type.limits)) or None,
+            }
+        )
+        | ({ASKS: list(risk.asks)} if risk is not None and risk.asks else {}),
         result_schema=result_schema(
             span_type.recorded_signature,
             span_type.kind,

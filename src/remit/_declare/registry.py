@@ -23,6 +23,7 @@ from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read
+from remit._policy.maxima import Limits
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
 
@@ -33,6 +34,15 @@ RUN_TYPE: Final = "remit:run"
 
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
+
+ASKED_TYPE: Final = "remit:asked"
+"""Type of the spans that record a question to a person."""
+
+ANSWERED_TYPE: Final = "remit:answered"
+"""Type of the spans that record the answer to a question."""
+
+OWN_TYPES: Final = frozenset({RUN_TYPE, LOSS_TYPE, ASKED_TYPE, ANSWERED_TYPE})
+"""The span types of remit itself, which are no steps."""
 
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 """Kind of a step, which only adapters set; all other steps are `step`."""
@@ -116,6 +126,7 @@ class SpanType:
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
         owner: The person or team that is responsible for it, if it is an agent.
+        limits: How many steps of one run may take an action, if it is an agent.
         step_kind: The kind of the step, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
@@ -135,6 +146,7 @@ class SpanType:
     description: str | None = None
     template: str | None = None
     owner: str | None = None
+    limits: Limits | None = None
     params: object = None
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
@@ -190,7 +202,11 @@ class SpanType:
     @_Cached
     def source_roots(self) -> frozenset[str]:
         """The source roots of the modules where the function is defined and decorated."""
-        homes = ((self.declared_in, UNKNOWN_FILE), (self.module, self.file))
+        homes = (
+            ((self.declared_in, self.file),)
+            if self.of_adapter  # its file is that of the call of the integration
+            else ((self.declared_in, UNKNOWN_FILE), (self.module, self.file))
+        )
         roots = [attempt(partial(_source_root, *home)) for home in homes]
         # Without symbolic links: Python follows them in the path of a script, not in `__file__`.
         # An exception says that the current folder is gone.
@@ -305,6 +321,11 @@ class AgentType:
         """The agent's remit: limits of the steps of its runs."""
         return self.span_type.data_risk
 
+    @property
+    def limits(self) -> Limits | None:
+        """How many steps of one run may take an action, None without a limit."""
+        return self.span_type.limits
+
     @_Cached
     def project(self) -> Project:
         """The project of its code; for a framework's agent, of the code that declared it.
@@ -312,7 +333,8 @@ class AgentType:
         It may take 50 ms to find, so that delivery asks for it on its own thread.
         """
         own = self.span_type
-        module, file = (own.declared_in, UNKNOWN_FILE) if own.of_adapter else (own.module, own.file)
+        # The file is needed after the end of a script, when `__main__` has none.
+        module, file = own.declared_in if own.of_adapter else own.module, own.file
         root = attempt(lambda: _source_root(module, file))
         imported = getattr(sys.modules.get(module), "__file__", None)
         return project_at(root if isinstance(root, str) else None, str(imported or file))
@@ -341,12 +363,15 @@ class AgentType:
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the registration of the agent includes *span_type*.
 
-        It includes the steps of the agent's top-level package and those of adapters. It
-        also includes what `span_types` names; if it names nothing, the steps of all modules that
-        have the source root of the agent's module.
+        It includes the steps of the agent's top-level package and those of adapters, but no other
+        agent of a framework. It also includes what `span_types` names; if it names nothing, the
+        steps of all modules that have the source root of the agent's module.
         """
-        top = self.span_type.module.partition(".")[0]
-        if span_type.of_adapter == "step" or span_type.is_within(top):
+        if span_type.of_adapter:
+            # No span has the type of a framework's agent. A framework declares it at its first run,
+            # so that it would change the registrations of the program's other agents.
+            return span_type.of_adapter == "step"
+        if span_type.is_within(self.span_type.module.partition(".")[0]):
             return True
         if not self.span_types:
             return not self.source_roots.isdisjoint(span_type.source_roots)
@@ -394,7 +419,7 @@ class Registry:
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
         """
-        if span_type.name in {RUN_TYPE, LOSS_TYPE}:
+        if span_type.name in OWN_TYPES:
             raise DeclarationError(
                 f"{span_type.qualname} ({span_type.place}) has the name {span_type.name!r}, "
                 "which is remit's own; give it another"

@@ -6,7 +6,7 @@ The words are those of the API's `data_risk` (docs/reference/data-risk.md).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, cast, get_args
 
@@ -27,7 +27,7 @@ from remit._policy.words import (
     Words,
     declared_words,
 )
-from remit.errors import DeclarationError
+from remit.errors import DeclarationError, listed
 from remit.models.data_risk import (
     Action,
     ActionProfile,
@@ -71,6 +71,7 @@ def risk(
     *,
     allows: Action | Iterable[Action] = (),
     forbids: Action | Others | Iterable[Action | Others] = (),
+    asks: Action | Others | Iterable[Action | Others] = (),
     takes: Category | Iterable[Category] = (),
     gives: Category | Iterable[Category] = (),
     excludes: Category | Others | Iterable[Category | Others] = (),
@@ -83,10 +84,17 @@ def risk(
     call does not list. For example, `risk(allows="read_data", forbids="others")` on an agent
     forbids all actions except `read_data`.
 
+    Each action is in at most one of *allows*, *forbids* and *asks*.
+
     Args:
         allows: Allowed actions, one or several of `create_data`, `read_data`, `update_data`,
             `destroy_data`, `financial_transactions` and `external_communication`.
-        forbids: Disallowed actions. `others` stands for all actions that *allows* does not list.
+        forbids: Disallowed actions. `others` stands for all actions that neither *allows* nor
+            *asks* lists.
+        asks: For an agent only: actions that need a person's yes. A step that declares such an
+            action, or does not declare whether it takes it, runs only after the `approver` setting
+            has returned `remit.Approved`. `others` stands for all actions that neither *allows* nor
+            *forbids* lists. The other words of the data risk are as if *allows* listed them.
         takes: Data categories in the parameters. The names are the fields of `DataCategories`.
         gives: Data categories in the result.
         excludes: Data categories that neither the parameters nor the result contain. `others`
@@ -101,23 +109,31 @@ def risk(
     """
     allowed = _checked_words("allows", allows, ACTIONS)
     forbidden, all_others = _with_others("forbids", forbids, ACTIONS)
+    asked, asks_others = _with_others("asks", asks, ACTIONS)
     taken = _checked_words("takes", takes, CATEGORIES)
     given_out = _checked_words("gives", gives, CATEGORIES)
     excluded, no_others = _with_others("excludes", excludes, CATEGORIES)
     _check_disjoint(allows=allowed, forbids=forbidden)
+    _check_disjoint(allows=allowed, asks=asked)
+    _check_disjoint(
+        forbids=[*forbidden, *[OTHERS] * all_others], asks=[*asked, *[OTHERS] * asks_others]
+    )
+    if asks_others:
+        asked = [word for word in ACTIONS if word not in {*allowed, *forbidden}]
     _check_disjoint(takes=taken, excludes=excluded)
     _check_disjoint(gives=given_out, excludes=excluded)
     actions = dict.fromkeys(ACTIONS if all_others else forbidden, "disallowed")
     neither = dict.fromkeys(CATEGORIES if no_others else excluded, "excluded")
     if classification is not None:
         (neither[CLASSIFICATION],) = _checked_words("classification", (classification,), CLASSES)
-    return risk_of_words(
+    declared = risk_of_words(
         {
-            ACTION: actions | dict.fromkeys(allowed, "allowed"),
+            ACTION: actions | dict.fromkeys((*allowed, *asked), "allowed"),
             PARAMS: neither | dict.fromkeys(taken, "included"),
             RESULT: neither | dict.fromkeys(given_out, "included"),
         }
     )
+    return declared.with_asks(in_order(asked)) if asked else declared
 
 
 def risk_of_words(words: Words) -> DataRisk:
@@ -129,6 +145,25 @@ def risk_of_words(words: Words) -> DataRisk:
         part: model.model_construct(**words[part]) for part, model in PARTS.items()
     }
     return DataRisk.model_construct(**parts)
+
+
+def in_order(actions: Collection[str]) -> tuple[Action, ...]:
+    """Return *actions*, each once, in the order of the fields of `ActionProfile`."""
+    return tuple(cast("Action", action) for action in ACTIONS if action in actions)
+
+
+def check_asks_nothing(risk: DataRisk | None, where: str) -> None:
+    """Check that the data risk of a step has no `asks`.
+
+    Raises:
+        DeclarationError: It has: only an agent says what a person is asked.
+    """
+    if risk is not None and risk.asks:
+        raise DeclarationError(
+            f"{where}: data_risk has asks={listed(risk.asks)}; a step says what it does, its agent "
+            f"what is asked: write allows={risk.asks[0]!r} here, and asks={risk.asks[0]!r} in the "
+            "data_risk of @remit.agent"
+        )
 
 
 def _checked_words(argument: str, words: object, allowed: tuple[str, ...]) -> list[str]:
@@ -202,7 +237,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 def _check_key(key: object, where: str) -> None:
     """Reject a key next to the three parts that is probably a mistake."""
-    if key in ("allows", "forbids", "takes", "gives", "excludes"):
+    if key in ("allows", "forbids", "asks", "takes", "gives", "excludes"):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which is an argument of remit.risk: "
             f"write data_risk=remit.risk({key}=...)"

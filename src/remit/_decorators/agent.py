@@ -11,6 +11,7 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import is_key, is_pfid
 from remit._base.text import describe_value
 from remit._base.traceparent import known_part
+from remit._declare.limits import ceiling_of
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
 from remit._decorators.span_type import config_of, recorder_of
@@ -21,10 +22,19 @@ from remit._inspect.decorated import (
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
-from remit._policy.limits import Ceiling, under
+from remit._policy.limits import under
+from remit._policy.maxima import Limits
+from remit._record.about import (
+    FIELDS,
+    About,
+    checked_text,
+    suggested_texts,
+    texts_of,
+    with_texts,
+)
 from remit._record.blocks import RunBlock
 from remit._record.context import check_terminated, open_context
-from remit._record.runs import OpenRun, RunOptions
+from remit._record.runs import OpenRun, RunOptions, SpanContext, about_within
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject
 from remit._runtime import process
@@ -51,6 +61,7 @@ def agent(
     external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
@@ -64,6 +75,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     external_identifier: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    limits: Limits | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
@@ -86,6 +98,8 @@ def agent(  # noqa: PLR0913 - the frozen signature
         data_risk: The agent's remit, which limits what its steps may do and which data they may
             handle. The `on_violation` setting determines the reaction to a step that violates the
             remit.
+        limits: How many steps of one run may take an action, from `remit.limits(...)`. The
+            `on_violation` setting determines the reaction to a step beyond a limit.
         span_types: Further span types to register, given as functions, modules, or name prefixes.
             The agent always registers the span types of all modules under its source root, which is
             the directory on `sys.path` from which the agent's module was imported.
@@ -112,6 +126,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "external_identifier": external_identifier,
         "environment_id": environment_id,
         "data_risk": data_risk,
+        "limits": limits,
         "span_types": tuple(span_types),
         "quality": quality,
     }
@@ -142,7 +157,7 @@ def _decorate(
     runs = AgentRuns(declared)
     tracer = StepTracer(
         info.function,
-        recorder_of(declared.span_type, runs.ceiling),
+        recorder_of(declared.span_type, runs.ceiling, declared),
         info.self_parameter,
         outside=runs.outside,
         open_run=runs.open,
@@ -195,14 +210,29 @@ def _log_shared_name(declared: AgentType) -> None:
         )
 
 
+def are_labels(value: object) -> bool:
+    """Return whether *value* has the type of labels."""
+    return is_mapping(value) or is_a(value, *COLLECTIONS)
+
+
 class RunArguments(TypedDict, total=False):
-    """The arguments of `Agent.run`."""
+    """The arguments of `Agent.run`, and what a framework suggests.
+
+    Attributes:
+        suggested: Conversation, on_behalf_of, subject and labels as a framework knows them, of any
+            type. They count where the program says nothing; what is not valid is left out.
+        goes_on: Whether the agent goes on with what waits for an answer, as `RunOptions.goes_on`.
+    """
 
     purpose: str | None
+    conversation: str | None
+    on_behalf_of: str | None
     subject: str | None
     labels: object
     resume: str
     traceparent: str | None
+    suggested: Mapping[str, object]
+    goes_on: bool | None
 
 
 class AgentRuns:
@@ -217,7 +247,7 @@ class AgentRuns:
     def __init__(self, agent: AgentType) -> None:
         self._agent = agent
         self._unused_logged = self._malformed_logged = False
-        self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+        self.ceiling = ceiling_of(agent)
 
     @guarded("a call outside any run", nullcontext())
     def outside(self) -> RunBlock:
@@ -230,8 +260,16 @@ class AgentRuns:
         Raises:
             UsageError: An argument has a wrong type or value.
         """
-        self._check(**arguments)
-        return RunBlock(partial(self.open, **arguments), self._log_unused)
+        # None for `resume` is an error, and for the others the default.
+        given = cast(
+            "RunArguments",
+            {name: arg for name, arg in arguments.items() if arg is not None or name == "resume"},
+        )
+        if not given:
+            return RunBlock(self.open, self._log_unused)
+        self._check(**given)
+        self._texts(given)
+        return RunBlock(partial(self.open, **given), self._log_unused)
 
     @guarded("a block that was never entered")
     def _log_unused(self) -> None:
@@ -247,13 +285,11 @@ class AgentRuns:
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, **arguments: Unpack[RunArguments]) -> None:
-        purpose, subject = arguments.get("purpose"), arguments.get("subject")
-        labels, resume = arguments.get("labels"), arguments.get("resume")
+        purpose, labels = arguments.get("purpose"), arguments.get("labels")
+        resume = arguments.get("resume")
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
-        if subject is not None and not is_a(subject, str):
-            raise self._misuse("subject", subject, "a string")
-        if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
+        if labels is not None and not are_labels(labels):
             expected = 'a list of strings or a mapping of strings, as in {"channel": "mail"}'
             raise self._misuse("labels", labels, expected)
         if "resume" in arguments and not (
@@ -266,6 +302,31 @@ class AgentRuns:
                     "which is known at once, or leave resume out to open a new run"
                 )
             raise self._misuse("resume", resume, expected)
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _texts(self, arguments: RunArguments) -> dict[str, str | None] | None:
+        """Return the texts about a run among its arguments, None if it has none.
+
+        Raises:
+            UsageError: One is not valid.
+        """
+        given = cast("Mapping[str, object]", arguments)
+        texts = {name: given[name] for name in FIELDS if name in given}
+        if not texts:
+            return None
+        where = f"run({{}}=...) of {self._agent.external_identifier}"
+        off = process.redact_off()
+        return {name: checked_text(name, text, where, off) for name, text in texts.items()}
+
+    def _about(self, arguments: RunArguments, outer: SpanContext | None) -> About:
+        """Return what is said of a run: by its arguments, else around it, else by a framework."""
+        about = about_within(outer)
+        suggested = arguments.get("suggested")
+        texts = suggested_texts(suggested, process.redact_off()) if suggested else None
+        if texts:
+            about = with_texts(About(**texts), texts_of(about))
+        given = self._texts(arguments)
+        return with_texts(about, given) if given else about
 
     @guarded("the link of a run")
     def _link(self, header: object) -> str | None:
@@ -304,12 +365,17 @@ class AgentRuns:
         resume = arguments.get("resume")
         if resume is not None:
             runtime.check_resumed(resume)
+        labels = arguments.get("labels")
+        if labels is None and "suggested" in arguments:
+            suggested = arguments["suggested"].get("labels")
+            labels = suggested if are_labels(suggested) else None
         options = RunOptions(
             arguments.get("purpose") or runtime.settings.purpose,
-            arguments.get("subject"),
-            arguments.get("labels"),
+            self._about(arguments, outer) if arguments else about_within(outer),
+            labels,
             resume,
             self._link(arguments.get("traceparent")),
+            arguments.get("goes_on"),
         )
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

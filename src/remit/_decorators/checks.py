@@ -11,8 +11,9 @@ from remit._base.text import describe_literal, describe_value, did_you_mean
 from remit._capture.plan import Capture
 from remit._capture.rules.switches import SWITCHES, why_no_switch
 from remit._declare.inference import check_types
+from remit._declare.limits import check_limits
 from remit._declare.registry import SpanType, default_name, module_of_caller
-from remit._declare.risk import coerce
+from remit._declare.risk import check_asks_nothing, coerce
 from remit._inspect.annotations import signature_of
 from remit._inspect.decorated import AnyCallable, CallableInfo
 from remit._inspect.introspection import unwrapped
@@ -47,15 +48,19 @@ def declare(
     check_texts(where, **texts)
     overrides: dict[str, Any] = {key: options.get(key) for key in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
+    risk = coerce(options.get("data_risk"), where)
+    if decorator != "agent":
+        check_asks_nothing(risk, where)
     declared = SpanType(
         info.function,
         kind=info.kind,
         skip_first=info.skip_first if info.is_settled else info.self_parameter.resolve,
         named_after=info.named,
         explicit_name=name,
-        data_risk=coerce(options.get("data_risk"), where),
+        data_risk=risk,
         capture=_capture_options(options.get("capture"), info.function, where),
         declared_in=declared_in or module_of_caller(),
+        limits=check_limits(options.get("limits"), where),
         **texts,
         **overrides,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from remit._base.guard import guarded
 from remit._declare import inference
-from remit._declare.risk import coerce, redacting
+from remit._declare.risk import check_asks_nothing, coerce, redacting
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside
 from remit._inspect.introspection import is_mapping
@@ -57,6 +57,7 @@ def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
+    check_asks_nothing(risk, f"remit.span({name!r})")
     excluded = None if risk is None else redacting(risk).params_excluded
     declared = process.registry().span_type(name)
     if declared is None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar, overload
 from remit._base import guard
 from remit._capture.plan import Capture
 from remit._declare import inference
-from remit._declare.registry import SpanType
+from remit._declare.registry import AgentType, SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import CallableInfo, callable_info, unwrap_descriptor
 from remit._policy.limits import Ceiling, not_compared
@@ -149,7 +149,9 @@ def config_of(
     )
 
 
-def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecorder:
+def recorder_of(
+    declared: SpanType, ceiling: Ceiling | None = None, agent: AgentType | None = None
+) -> SpanRecorder:
     """Return the recorder of a declaration; its signature is read at the first call."""
     return SpanRecorder(
         declared.name,
@@ -158,6 +160,7 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=declared.step_kind,
+        agent=agent,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from remit._base.clock import NS_PER_S
-from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
+from remit._deliver.losses import Loss, cancelled_end, failed_end, failed_run_ends, loss_span
 from remit._deliver.run_delivery import RunDeliveries
 from remit._deliver.sender import Sender
 from remit._deliver.spool.files import Files
@@ -145,10 +145,14 @@ def _endings(file: SpoolFile, outbox: Outbox) -> tuple[list[Item], list[StoredRu
     Returns:
         Items to be sent, and the runs that changed.
     """
-    runs = {run.key: run for run in outbox.open_runs()}
-    roots = {run.root for run in runs.values()}
+    open_runs = outbox.open_runs()
+    roots, waiting = {run.root for run in open_runs}, {run.key for run in open_runs if run.waits}
+    # The answer comes to another process, which goes on in the run.
+    runs = {run.key: run for run in open_runs if not run.waits}
     ended_ns, process = file.last_write_ns, file.claim.path.stem
-    spans = [failed_end(span, ended_ns) for span in outbox.open_spans() if span.key not in roots]
+    open_spans = [span for span in outbox.open_spans() if span.key not in roots]
+    paused = [cancelled_end(span, ended_ns) for span in open_spans if span.run_key in waiting]
+    spans = [failed_end(span, ended_ns) for span in open_spans if span.run_key not in waiting]
     for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
@@ -158,4 +162,4 @@ def _endings(file: SpoolFile, outbox: Outbox) -> tuple[list[Item], list[StoredRu
     for run in inherited:
         run.lost = {}
     ends = [item for run in runs.values() for item in failed_run_ends(run, ended_ns)]
-    return [*spans, *losses, *ends], [*runs.values(), *inherited]
+    return [*paused, *spans, *losses, *ends], [*runs.values(), *inherited]

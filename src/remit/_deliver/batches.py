@@ -10,17 +10,21 @@ from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from remit._base.clock import iso8601
 from remit._base.encoding import growing
 from remit._base.guard import guarded
-from remit._base.ids import key_text, pfid_text
+from remit._base.ids import TIME_BYTES, key_text, pfid_text
+from remit._base.outcomes import ACTIVE
+from remit._declare.registry import ASKED_TYPE
 from remit._deliver import calls
 from remit._deliver.calls import SEND_ERRORS, DeadlineClient, InstanceOperation
 from remit._deliver.losses import loss_span
 from remit._deliver.run_delivery import BatchLimits, RunDelivery
 from remit._deliver.spool.store import Row
 from remit._record.items import Item, ItemKind
+from remit._record.questions import NO_TIME
 from remit.client.endpoints.bulk import bulk_raw
 from remit.models.bulk import BulkOutput
 from remit.models.routes import CREATE_SPAN, FINISH_SPAN
@@ -181,6 +185,17 @@ def send_bulk(
     return client.call(bulk_raw(encode_bulk(operations), on_sent))
 
 
+def root_span(row: Row, run: RunDelivery) -> Row:
+    """Return the start of a run as its root span, if it was to go on with another run and does not.
+
+    Such a start has the payload of the root span. Any other row is returned as it is.
+    """
+    item = row.item
+    if item.kind != ItemKind.RUN or item.payload is None or run.stored.resumed:
+        return row
+    return Row(row.id, replace(item, kind=ItemKind.SPAN, status=ACTIVE))
+
+
 def is_silent(item: Item) -> bool:
     """Return whether nothing is sent for an item: the start of a run is sent with its first row."""
     return item.kind == ItemKind.RUN or (item.kind == ItemKind.CLOSE and item.status is None)
@@ -208,15 +223,18 @@ def instance_operation(item: Item, run: RunDelivery) -> InstanceOperation:
 def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
     """Return the idempotency key of a span item, and the operation that sends it."""
     stored, root_key, partition = run.stored, run.root_key, run.partition
-    text = key_text(root_key if item.key == stored.root else item.key)
+    key = root_key if item.key == stored.root else item.key
+    if item.name == ASKED_TYPE and key.startswith(NO_TIME):
+        key = root_key[:TIME_BYTES] + key[TIME_BYTES:]
+    text = key_text(key)
     span_id = pfid_text(text, partition)
     result = UNSET if item.result is None else Raw(item.result)
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
     if item.kind == ItemKind.FINISH:
-        key = f"f-{text}"
-        return key, _Finish(key, span_id, item.status or "", result, ended_at)
+        once = f"f-{text}"
+        return once, _Finish(once, span_id, item.status or "", result, ended_at)
     parent = root_key if item.parent == stored.root else item.parent
-    key = f"c-{text}"
+    once = f"c-{text}"
     details = _Details(
         stored.instance_id or "",
         span_id,
@@ -228,7 +246,7 @@ def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
         result,
         ended_at,
     )
-    return key, _Create(key, details)
+    return once, _Create(once, details)
 
 
 @lru_cache(PARENTS)

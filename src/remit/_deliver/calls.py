@@ -39,6 +39,7 @@ from remit.client.endpoints.table import (
     START_INSTANCE,
 )
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
+from remit.models.routes import IDENTIFY_AGENT, OWN_API
 
 T = TypeVar("T")
 
@@ -46,9 +47,11 @@ Instances: TypeAlias = "Mapping[str, Instance | ApiError]"
 """By idempotency key: the instance, or the rejection of the first operation that was rejected."""
 
 LIVE: Final = "live"
+HOLDS: Final = "/api/remit/v1/holds"
 BUSY: Final = "unavailable"
 """Error code of an item for which the server had no time; it may take such items in bulk."""
 NAMES_NONE: Final = "the bulk response has none of the items that were sent; check the api_url"
+WAITING_PATH: Final = "/api/remit/v1/waiting"
 AGENT_KEY_CHARS: Final = 32
 # Requests of different runs that are sent at the same time.
 SIDE_BY_SIDE: Final = 4
@@ -60,6 +63,11 @@ class Client(Protocol):
     @property
     def holds_locks(self) -> bool:
         """Whether a call may hold locks that the child of a fork needs."""
+        ...
+
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
         ...
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
@@ -108,6 +116,11 @@ class DeadlineClient:
         self._client = client
         self._timeout_s = timeout_s
         self._counting = threading.Lock()
+
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
+        return self._client.hold_number
 
     def call(self, call: Call[T]) -> T:
         """Return the API's answer to *call*.
@@ -227,8 +240,38 @@ class _BulkAnswer(msgspec.Struct):
     outputs: dict[str, _InstanceOutput]
 
 
+class HeldAgent(msgspec.Struct, gc=False):
+    """An agent that a hold is about."""
+
+    name: str
+    external_identifier: str | None = None
+
+
+class ListedHold(msgspec.Struct, gc=False):
+    """A hold of remit's collector, as far as the sender reads it."""
+
+    id: str
+    actions: list[str]
+    agents: list[HeldAgent]
+    declared_only: bool
+    reason: str
+    held_by: str
+    ends_in_s: float | None = None
+
+
+class ListedHolds(msgspec.Struct, gc=False):
+    """The holds in force, and their number."""
+
+    number: int
+    holds: list[ListedHold]
+
+
 class _AgentAnswer(msgspec.Struct):
     details: Agent
+
+
+class _IdentifiedAnswer(msgspec.Struct):
+    agent: Agent | None = None
 
 
 class _SchemaVersion(msgspec.Struct):
@@ -342,6 +385,15 @@ def get_instance(instance_id: str) -> Call[Instance]:
     return GET_INSTANCE.raw(instance_id, read=_instance)
 
 
+def find_waiting(run: StoredRun) -> Call[Instance]:
+    """Return the call that finds the run which waits for an answer in a conversation."""
+    registration = run.registration
+    query = [("agent", registration.external_identifier), ("conversation", run.conversation or "")]
+    if registration.agent_id is not None:
+        query[0] = ("agent_id", registration.agent_id)
+    return Call("GET", WAITING_PATH, _instance, None, tuple(query))
+
+
 def show(run_key: str, instance_id: str) -> InstanceOperation:
     """Return the operation that reads the instance of a run, for a bulk request."""
     return InstanceOperation(GET_INSTANCE, f"show-{run_key}", instance_id, {})
@@ -353,10 +405,34 @@ def in_bulk(operations: Sequence[InstanceOperation]) -> Call[Instances]:
     return BULK.raw(read=_instances, body=body, minimal=True)
 
 
+def holds_in_force() -> Call[ListedHolds]:
+    """Return the call that lists the holds in force at remit's collector."""
+    return Call("GET", HOLDS, _read_holds, query=(("in_force", "true"),))
+
+
+def report_holds(body: Mapping[str, object]) -> Call[None]:
+    """Return the call that says which holds this process knows."""
+    return Call("POST", f"{HOLDS}/known", _nothing, _encode(body))
+
+
 def find_agent(identifier: str) -> Call[Agent]:
     """Return the call that looks up an agent by its external identifier."""
     query = (("external_identifier", identifier),)
     return SHOW_AGENT.raw(read=_agent, query=query)
+
+
+def identify_agent(registration: Registration) -> Call[Agent | None]:
+    """Return the call that finds the agent of an identifier with a project.
+
+    remit's collector gives the identifier to the agent without the project if their programs agree.
+    """
+    body = _encode(
+        {
+            "external_identifier": registration.external_identifier,
+            "agent_schema_version": Raw(registration.schema),
+        }
+    )
+    return Call("POST", OWN_API + IDENTIFY_AGENT, _identified, body)
 
 
 def create_agent(registration: Registration) -> Call[Agent]:
@@ -381,6 +457,8 @@ def _body(**fields: object) -> bytes:
 _read_instance: Final = lenient(_InstanceAnswer)
 _read_bulk: Final = lenient(_BulkAnswer)
 _read_agent: Final = lenient(_AgentAnswer)
+_read_identified: Final = lenient(_IdentifiedAnswer)
+_read_holds: Final = lenient(ListedHolds)
 _read_any: Final = lenient(_AnyAnswer)
 
 
@@ -408,6 +486,10 @@ def _instances(body: bytes) -> Instances:
 
 def _agent(body: bytes) -> Agent:
     return _read_agent(body).details
+
+
+def _identified(body: bytes) -> Agent | None:
+    return _read_identified(body).agent
 
 
 def _nothing(body: bytes) -> None:

@@ -19,6 +19,7 @@ from remit._deliver.adoption import Adoption
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, Client, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, without_credentials
+from remit._deliver.holds import SetHolds
 from remit._deliver.losses import Loss, Losses
 from remit._deliver.run_delivery import BatchLimits, Registrations, RunDeliveries
 from remit._deliver.sender import Sender
@@ -58,6 +59,7 @@ class Delivery:
         others: OtherFiles = NO_OTHER_FILES,
         on_start_threads: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
+        set_holds: SetHolds = lambda _: None,
     ) -> None:
         """Wire the parts.
 
@@ -68,6 +70,7 @@ class Delivery:
             others: Spool files of other targets or tokens that are adopted too.
             on_start_threads: Called at the first item of each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
+            set_holds: Called on the sender's thread with the holds in force, when they change.
         """
         self._http = http
         self._clock = clock
@@ -76,6 +79,7 @@ class Delivery:
         self._others = others
         self._on_start_threads = on_start_threads
         self._ticks = tuple(ticks)
+        self._set_holds = set_holds
         self._settings = settings
         self._closed = False
         # The parts that each forking thread has paused.
@@ -118,7 +122,7 @@ class Delivery:
             clock=clock,
         )
         runs = RunDeliveries(outbox, buffer)
-        self._sender = sender = Sender(outbox, runs, context)
+        self._sender = sender = Sender(outbox, runs, context, self._set_holds)
         self._adoption = adoption = Adoption(self._files, context, settings.poll_interval_s)
         self._close_client = guarded("closing the connections")(self._http.close)
 

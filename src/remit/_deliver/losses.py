@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from remit._base import markers
 from remit._base.ids import derived_key
 from remit._base.locks import SignalSafeLock
-from remit._base.outcomes import COMPLETE, FAILED
+from remit._base.outcomes import CANCELLED, COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._deliver.stored import StoredRun
 from remit._record.items import Item, ItemKind
@@ -188,6 +188,11 @@ def with_loss_count(item: Item, run: StoredRun) -> Item:
 def failed_end(span: Item, ended_ns: int) -> Item:
     """Return the failed end of a span that was open when its process ended."""
     return _end(span, ItemKind.FINISH, ended_ns, SPAN_RESULT)
+
+
+def cancelled_end(span: Item, ended_ns: int) -> Item:
+    """Return the cancelled end of a span of a run that waits for a person."""
+    return replace(_end(span, ItemKind.FINISH, ended_ns, None), status=CANCELLED)
 
 
 def failed_run_ends(run: StoredRun, ended_ns: int) -> tuple[Item, Item]:

@@ -44,6 +44,9 @@ REGISTRATION_BYTES: Final = 512
 FORGOTTEN: Final = NotFoundError(
     "the server no longer knows the run, which may have been deleted there", code="not_found"
 )
+NOT_THERE: Final = (
+    HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN
+)  # fmt: skip
 FINISHED: Final = ("complete", "failed", "cancelled")
 
 
@@ -88,6 +91,8 @@ class Registrations:
             RunState.STARTED if opened else RunState.NEW,
             inherited=inherited,
             resumed=feed.resumed,
+            continues=feed.continues,
+            conversation=feed.conversation,
         )
 
     def _registration(self, agent: AgentRef) -> Registration:
@@ -231,6 +236,10 @@ class RunDeliveries:
         """Return the runs that are still recorded, and may be terminated."""
         return [run for run in self._open.values() if run.running]
 
+    def any_running(self) -> bool:
+        """Return whether there are any of `running`."""
+        return any(run.running for run in self._open.values())
+
     def end(self, run: RunDelivery) -> None:
         """End a run whose own end was delivered or rejected."""
         key = run.stored.key
@@ -320,7 +329,7 @@ class RunRegistrar:
         stored = run.stored
         return (
             self._support.registrations is not False
-            and not (stored.alone or stored.resumed)
+            and not (stored.alone or stored.resumed or stored.continues is not None)
             and stored.registration.complete
             and not self._lacks_agent(stored.registration)
         )
@@ -364,6 +373,8 @@ class RunRegistrar:
         """Make the lookups that a run needs first; return whether it is to be registered then."""
         registration = run.stored.registration
         try:
+            if run.stored.continues is not None:
+                self._look_for_waiting(run)
             if run.stored.resumed:
                 self._find(run)
                 self._save(run, RunState.STARTED)
@@ -488,6 +499,28 @@ class RunRegistrar:
         run.answered_ns = self._clock.monotonic_ns()
         self._outbox.save_run(run.stored)
 
+    def _look_for_waiting(self, run: RunDelivery) -> None:
+        """Find the waiting run with which *run* goes on; without one, it is a run of its own."""
+        stored = run.stored
+        first = self._outbox.run(stored.continues or "")
+        instance_id = None if first is None else first.instance_id
+        if instance_id is None:
+            instance_id = self._waiting_instance(stored)
+        stored.continues = None
+        if instance_id is not None:
+            stored.resumed = True
+            run.identify(instance_id)
+        self._outbox.save_run(stored)
+
+    def _waiting_instance(self, stored: StoredRun) -> str | None:
+        try:
+            return self._client.call(calls.find_waiting(stored)).id
+        except ApiError as error:
+            # A server without this request answers 404, or 405.
+            if error.status in NOT_THERE:
+                return None
+            raise
+
     def _find(self, run: RunDelivery) -> None:
         """Check that the instance exists which a run resumes."""
         name = run.stored.instance_id or key_text(run.stored.root)
@@ -516,18 +549,13 @@ class RunRegistrar:
         """Return the id of the agent of a registration, for a server that needs it."""
         name, bare = registration.external_identifier, registration.bare_identifier
         find = calls.find_agent(name)
-        # An agent that was created without the project keeps its runs.
-        known_as = dict.fromkeys(filter(None, (name, bare)))
         try:
             if name not in self._unknown:
-                for identifier in known_as:
-                    try:
-                        return self._client.call(calls.find_agent(identifier)).id
-                    except ApiError as error:
-                        # Also a 404 without an error code: the registration was answered, so the
-                        # URL is right.
-                        if error.status != HTTPStatus.NOT_FOUND:
-                            raise
+                known_id = self._find_agent(name)
+                if known_id is None and bare:
+                    known_id = self._find_without_project(registration)
+                if known_id is not None:
+                    return known_id
                 self._unknown.add(name)
             try:
                 return self._client.call(calls.create_agent(registration)).id
@@ -541,6 +569,26 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
+
+    def _find_agent(self, identifier: str) -> str | None:
+        try:
+            return self._client.call(calls.find_agent(identifier)).id
+        except ApiError as error:
+            # Also a 404 without an error code: the registration was answered, so the URL is right.
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+
+    def _find_without_project(self, registration: Registration) -> str | None:
+        """Return the id of an agent that was created without the project, which keeps its runs.
+
+        remit's collector decides whether it is the same program. Other servers do not compare.
+        """
+        try:
+            agent = self._client.call(calls.identify_agent(registration))
+        except (RejectedError, UnauthorizedError, ContractError):
+            return self._find_agent(registration.bare_identifier)
+        return None if agent is None else agent.id
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
         """Count a run that the server records as another agent's; log it once for each agent.

@@ -21,9 +21,11 @@ from remit._deliver.batches import (
     describe,
     describe_losses,
     is_silent,
+    root_span,
     send_bulk,
 )
 from remit._deliver.calls import SEND_ERRORS, OutOfTimeError
+from remit._deliver.holds import HoldUpdates, SetHolds
 from remit._deliver.losses import with_loss_count
 from remit._deliver.polls import RunPolls
 from remit._deliver.reactions import (
@@ -70,7 +72,13 @@ class Sender:
         step_running: A step runs: rows may be settled before the circuit is updated.
     """
 
-    def __init__(self, outbox: Outbox, runs: RunDeliveries, context: SenderContext) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        runs: RunDeliveries,
+        context: SenderContext,
+        set_holds: SetHolds = lambda _: None,
+    ) -> None:
         self._context = context
         self._client = context.client
         self._circuit = context.circuit
@@ -82,6 +90,7 @@ class Sender:
         self._window = Window(outbox, runs, self._registrar, context)
         self._single = SingleCalls(self._window, self._registrar, context)
         self._polls = RunPolls(runs, context)
+        self._holds = HoldUpdates(runs, context, set_holds)
         # The runs whose start is in the request that is on its way.
         self._starting: Mapping[str, RunDelivery] = {}
         self._forced = False
@@ -102,6 +111,7 @@ class Sender:
         try:
             self._send_window()
             self._polls.poll()
+            self._holds.update()
             if self._client.answered != answered:
                 self._circuit.succeeded()
         except OutOfTimeError:
@@ -118,7 +128,8 @@ class Sender:
 
     def _next_step_s(self) -> float:
         """Return the seconds until a waiting row or the poll of a run is due."""
-        poll_s = (self._polls.next_due_ns() - self._clock.monotonic_ns()) / NS_PER_S
+        due_ns = min(self._polls.next_due_ns(), self._holds.next_due_ns())
+        poll_s = (due_ns - self._clock.monotonic_ns()) / NS_PER_S
         waits_s = (self._context.poll_interval_s, poll_s, *self._window.next_try_s())
         return max(0.0, min(waits_s))
 
@@ -229,6 +240,7 @@ class Sender:
 
     def _add(self, batch: Batch, row: Row, run: RunDelivery) -> bool:
         """Add a row to a batch, after the start of its run; return whether it fits."""
+        row = root_span(row, run)
         item = row.item
         started = not run.needs_start or item.run_key in self._starting
         if not started and not batch.add_start(run):

@@ -95,6 +95,9 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
         lost: Its losses, by reason; replaced, never changed.
         alone: Whether it is registered by a single request, and not by a bulk request. A server may
             scope idempotency keys by endpoint, so a registration is repeated in its first form.
+        continues: As `RunFeed.continues`, until the waiting run was looked for.
+        conversation: By which the server finds that run.
+        waits: Whether it asked a person, and its answer may come to another process.
     """
 
     key: str
@@ -108,6 +111,9 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
     resumed: bool = False
     lost: dict[str, int] = msgspec.field(default_factory=no_losses)
     alone: bool = False
+    continues: str | None = None
+    conversation: str | None = None
+    waits: bool = False
 
     @property
     def ended(self) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
+from remit._declare.registry import ASKED_TYPE
 from remit._deliver.buffer import DRAIN_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
 from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool.outbox import Outbox
 from remit._deliver.stored import StoredRun
 from remit._record.items import Item, ItemKind
+from remit._record.questions import may_wait
 
 
 class Writer:
@@ -118,7 +120,24 @@ class Writer:
             keys = inherited.intersection(item.run_key for item in items)
             feeds = filter(None, map(feed_of, keys))
             runs += [registrations.stored_run(feed, 0, inherited=True) for feed in feeds]
-        return runs
+        return runs + self._waiting_runs(items, runs)
+
+    def _waiting_runs(self, items: list[Item], new: list[StoredRun]) -> list[StoredRun]:
+        """Note in the runs of *items* whether they wait for a person; return those in the outbox.
+
+        The answer may come to another process, so a process that adopts such a run does not end it.
+        """
+        known = {run.key: run for run in new}
+        changed: dict[str, StoredRun] = {}
+        for item in items:
+            if item.kind != ItemKind.SPAN or not may_wait(item):
+                continue
+            run = known.get(item.run_key) or self._outbox.run(item.run_key)
+            if run is not None:
+                run.waits = item.name == ASKED_TYPE
+                if item.run_key not in known:
+                    changed[run.key] = run
+        return list(changed.values())
 
     def _changed_by_losses(self) -> list[StoredRun]:
         losses, changed = self._buffer.losses, list[StoredRun]()

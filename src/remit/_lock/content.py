@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from remit._declare.registry import LOSS_TYPE, RUN_TYPE
-from remit._declare.risk import OTHERS
-from remit._declare.schema.canonical import STEP_KIND
+from remit._declare.registry import OWN_TYPES
+from remit._declare.risk import OTHERS, in_order
+from remit._declare.schema.canonical import ASKS, STEP_KIND
 from remit._lock.difference import FORMAT
 from remit._lock.places import params_places, result_places
+from remit._policy.maxima import numbers_in
 from remit._policy.rehearsal import rehearse
 from remit._policy.words import (
     ACTIONS,
@@ -30,14 +31,16 @@ def lock_of(
     *,
     other_agents: Iterable[str] = (),
     modules: Iterable[str] = (),
+    projects: Iterable[str | None] = (),
     made_with: Mapping[str, str] | None = None,
 ) -> Json:
     """Return the lock of some agents.
 
     *schema_versions* has by agent the `agent_schema_version` of its registration. The later of two
     span types of one name counts. *other_agents* are not in the lock, but may be steps of those
-    that are.
+    that are. *projects* are those of the agents.
     """
+    project = ", ".join(sorted(set(filter(None, projects))))
     known = {*schema_versions, *other_agents}
     agents: Json = {}
     steps: Json = {}
@@ -45,7 +48,7 @@ def lock_of(
         entries = {
             entry["name"]: entry
             for entry in version.get("span_type_schemas") or ()
-            if entry["name"] not in {LOSS_TYPE, RUN_TYPE}
+            if entry["name"] not in OWN_TYPES
         }
         agents[agent] = _agent(agent, version.get("external_identifier"), entries, known)
         steps |= {name: _step(entry) for name, entry in entries.items()}
@@ -53,6 +56,7 @@ def lock_of(
         "remit_lock": FORMAT,
         **({} if made_with is None else {"made_with": dict(made_with)}),
         "modules": sorted(set(modules)),
+        **({"project": project} if project else {}),
         "agents": agents,
         "steps": steps,
     }
@@ -79,9 +83,11 @@ def _agent(
     rehearsal = rehearse(_risk(own), steps)
     return {
         **_words(own),
+        **({"limits": numbers} if (numbers := numbers_in(_params(own))) else {}),
         **({} if registers is None else {"registers": registers}),
         "steps": {
             "allowed": rehearsal.allowed,
+            **({"asked": rehearsal.asked} if rehearsal.asked else {}),
             "undeclared": rehearsal.undeclared,
             "denied": rehearsal.denied,
         },
@@ -106,7 +112,11 @@ def _params(entry: Json) -> Json:
 
 def _risk(entry: Json) -> DataRisk | None:
     risk = entry.get("data_risk")
-    return None if risk is None else DataRisk.model_validate(risk)
+    if risk is None:
+        return None
+    asks: Any = _params(entry).get(ASKS)
+    named = cast("list[str]", asks) if isinstance(asks, list) else []
+    return DataRisk.model_validate(risk).with_asks(in_order(named))
 
 
 def _words(entry: Json) -> Json:
@@ -123,14 +133,18 @@ def risk_words(risk: DataRisk) -> Json:
     `classification_result`; `extra` has the members outside the three parts of a data risk.
     """
     profile, params, result = declared_words(risk).values()
-    allows = _saying("allowed", profile, ACTIONS)
+    asks: list[str] = [*risk.asks]
+    allows = [name for name in _saying("allowed", profile, ACTIONS) if name not in asks]
     forbids = _saying("disallowed", profile, ACTIONS)
     takes, gives = (_saying("included", side, CATEGORIES) for side in (params, result))
     sides = [_saying("excluded", side, CATEGORIES) for side in (params, result)]
     neither = [name for name in sides[0] if name in sides[1]]
     one_side: list[list[str]] = [[name for name in side if name not in neither] for side in sides]
-    if forbids and len(allows) + len(forbids) == len(ACTIONS):
-        forbids = [OTHERS]
+    if len(allows) + len(forbids) + len(asks) == len(ACTIONS):
+        if len(asks) > len(forbids):
+            asks = [OTHERS]
+        elif forbids:
+            forbids = [OTHERS]
     everything = all(
         len(included) + len(excluded) == len(CATEGORIES)
         for included, excluded in zip((takes, gives), sides, strict=True)
@@ -144,6 +158,7 @@ def risk_words(risk: DataRisk) -> Json:
     words: Json = {
         "allows": allows,
         "forbids": forbids,
+        "asks": asks,
         "takes": takes,
         "gives": gives,
         "excludes": neither,

@@ -13,8 +13,15 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 from msgspec import Struct
 
 from remit._declare.risk import OTHERS
+from remit._policy.asks import ASKED
 from remit._policy.leaving import Leaves
-from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.widening import (
+    Effect,
+    of_agent_word,
+    of_first_word,
+    of_number,
+    of_step_word,
+)
 from remit._policy.words import (
     ACTIONS,
     CATEGORIES,
@@ -35,6 +42,7 @@ class RiskWords(TypedDict, total=False):
 
     allows: list[str]
     forbids: list[str]
+    asks: list[str]
     takes: list[str]
     gives: list[str]
     excludes: list[str]
@@ -47,9 +55,10 @@ class RiskWords(TypedDict, total=False):
 
 
 class AgentSteps(TypedDict, total=False):
-    """The steps of an agent: those it may take, those with undeclared words, those denied."""
+    """The steps of an agent: those it may take, those asked about, undeclared, and denied ones."""
 
     allowed: list[str]
+    asked: dict[str, list[str]]
     undeclared: dict[str, list[str]]
     denied: dict[str, list[str]]
 
@@ -58,6 +67,7 @@ class AgentEntry(TypedDict, total=False):
     """An agent of a lock."""
 
     risk: RiskWords
+    limits: dict[str, int]
     registers: str
     steps: AgentSteps
     leaves: dict[str, dict[str, str]]
@@ -78,6 +88,7 @@ class Lock(TypedDict):
     remit_lock: int
     made_with: NotRequired[dict[str, str]]
     modules: NotRequired[list[str]]
+    project: NotRequired[str]
     agents: dict[str, AgentEntry]
     steps: dict[str, StepEntry]
 
@@ -98,6 +109,7 @@ class What(StrEnum):
     PARAMS = "params"
     RESULT = "result"
     RISK = "risk"
+    LIMIT = "limit"
     MAY_TAKE = "may take"
     LEAVES = "leaves"
     REGISTERS = "registers"
@@ -137,7 +149,7 @@ WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
 """Ways in which a category leaves by a step, in ascending order; None for not at all."""
-_STATES: Final = ("denied", "undeclared", "allowed")
+_STATES: Final = ("denied", "undeclared", "asked", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
 REDACTED: Final = 2
@@ -148,7 +160,7 @@ _REDACTION: Final = re.compile(r", (?=redacted|off: )")
 def changes(old: Lock, new: Lock) -> list[Change]:
     """Return all differences between two locks, agents first; empty if there is none.
 
-    Differences of `made_with` and `modules` are left out: they say how a lock was made.
+    Differences of `made_with`, `modules` and `project` are left out: they say how a lock was made.
     """
     own = [
         *_presence(old, new),
@@ -199,8 +211,20 @@ def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
             if key == "risk":
                 judge = of_step_word if agent in inner else of_agent_word
                 yield from _of_risk(Kind.AGENT, agent, before, after, judge)
+            elif key == "limits":
+                yield from _of_limits(agent, before, after)
             elif key not in {"steps", "leaves", "registers"}:
                 yield _reported(Kind.AGENT, agent, What.OTHER, key, before, after)
+
+
+def _of_limits(agent: str, old: AgentEntry, new: AgentEntry) -> Iterator[Change]:
+    """Yield the limits that an agent raised, lowered, added or dropped."""
+    before, after = old.get("limits", {}), new.get("limits", {})
+    for name in {**before, **after}:
+        number, new_number = before.get(name), after.get(name)
+        if number != new_number:
+            effect = of_number(number, new_number)
+            yield Change(effect, Kind.AGENT, agent, What.LIMIT, name, old=number, new=new_number)
 
 
 def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
@@ -212,7 +236,8 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
         for key in _differing(before, after):
             if key == "risk":
                 if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
-                    yield from _of_risk(Kind.STEP, step, before, after, of_step_word)
+                    judge = of_step_word if words(before.get("risk")) else of_first_word
+                    yield from _of_risk(Kind.STEP, step, before, after, judge)
             elif key == "description":
                 yield _reported(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
@@ -227,7 +252,7 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
 def _other_changes(old: Lock, new: Lock) -> Iterator[Change]:
     """Yield other changes than those of agents and steps."""
     for key in _differing(old, new):
-        if key not in {"made_with", "modules", "agents", "steps"}:
+        if key not in {"made_with", "modules", "project", "agents", "steps"}:
             yield _reported(Kind.LOCK, "", What.OTHER, key, old, new)
 
 
@@ -259,9 +284,11 @@ def words(risk: RiskWords | None) -> dict[tuple[What, str], str]:
         What.RESULT: risk.get("classification_result", classification),
     }
     return (
-        _limits(What.ACTION, "disallowed", risk.get("forbids", []), ACTIONS)
+        _limits(What.ACTION, ASKED, risk.get("asks", []), ACTIONS)
+        | _limits(What.ACTION, "disallowed", risk.get("forbids", []), ACTIONS)
         | _limits(What.PARAMS, "excluded", excludes, CATEGORIES)
         | _limits(What.RESULT, "excluded", excludes_result, CATEGORIES)
+        | {(What.ACTION, name): ASKED for name in risk.get("asks", []) if name != OTHERS}
         | {(What.ACTION, name): "allowed" for name in risk.get("allows", [])}
         | {(What.PARAMS, name): "included" for name in risk.get("takes", [])}
         | {(What.RESULT, name): "included" for name in risk.get("gives", [])}
@@ -346,6 +373,7 @@ def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
     return (
         {step: {"denied": names} for step, names in steps.get("denied", {}).items()}
         | {step: {"undeclared": names} for step, names in steps.get("undeclared", {}).items()}
+        | {step: {"asked": names} for step, names in steps.get("asked", {}).items()}
         | {step: {"allowed": []} for step in steps.get("allowed", [])}
     )
 

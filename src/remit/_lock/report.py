@@ -42,6 +42,7 @@ _COUNTED: Final = {
     Effect.WIDENS: ("widen", "widens"),
     Effect.WEAKENS: ("weaken", "weakens"),
     Effect.NARROWS: ("narrow", "narrows"),
+    Effect.DECLARES: ("declare for the first time", "declares for the first time"),
     Effect.CHANGES: ("change", "changes"),
 }
 
@@ -259,6 +260,8 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield Line(effect, what, f"this {change.kind} was removed")
     elif what is What.PRESENCE:
         yield Line(effect, what, f"new {change.kind}: {_risk(new.get('risk'))}")
+        for name, number in new.get("limits", {}).items():
+            yield Line(effect, What.LIMIT, f"{name} a run: {_at_most(number)}")
         yield from _recorded(new, effect)
         # A step has neither of them.
         for state, ids in new.get("steps", {}).items():
@@ -268,11 +271,17 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
             yield Line(effect, What.LEAVES, text)
     elif what is What.DESCRIPTION:
         yield Line(effect, what, f"description: {_excerpts(old or '', new or '')}")
+    elif what is What.LIMIT:
+        yield Line(effect, what, f"{change.name} a run: {_at_most(old)} -> {_at_most(new)}")
     elif what is What.REGISTERS:
         text = "its schema version changed, for a reason that a lock does not show"
         yield Line(effect, what, text)
     else:
         yield Line(effect, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
+
+
+def _at_most(number: int | None) -> str:
+    return "no limit" if number is None else f"at most {number}"
 
 
 def _recorded(step: Mapping[str, Mapping[str, str]], effect: Effect) -> Iterator[Line]:

@@ -1,4 +1,8 @@
-"""The limits of an agent, and how a step violates them."""
+"""The limits of an agent, and how a step violates them.
+
+A `Limit` is an action that the agent forbids or a category that it excludes. How many steps may
+take an action is a `Maximum` (`remit._policy.maxima`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
+from remit._policy.asks import asked_violations
+from remit._policy.maxima import Counted, Limits, Maximum, counted_by, maxima_of
 from remit._policy.words import NAMES, PARAMS, UNKNOWN, VIOLATED_BY, Words, declared_words, word_of
 from remit.errors import SIDES, Violation
 from remit.models.data_risk import DataRisk
@@ -30,17 +36,24 @@ class Ceiling(Struct, frozen=True, eq=False):
 
     Attributes:
         place: File and line of its declaration.
+        asks: Actions that need a person's yes.
+        maxima: How many steps of one run may take an action.
     """
 
     agent: str
     place: str
     limits: tuple[Limit, ...]
+    asks: tuple[str, ...] = ()
+    maxima: tuple[Maximum, ...] = ()
 
     @classmethod
-    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
+    def of(
+        cls, agent: str, place: str, remit: DataRisk | None, numbers: Limits | None = None
+    ) -> Self | None:
         """Return the ceiling of an agent with this *remit*, or None if it has no limits."""
-        limits = limits_in(declared_words(remit))
-        return cls(agent, place, limits) if limits else None
+        limits, asks = limits_in(declared_words(remit)), asks_of(remit)
+        maxima = maxima_of(numbers)
+        return cls(agent, place, limits, asks, maxima) if limits or asks or maxima else None
 
 
 Ceilings: TypeAlias = tuple[Ceiling, ...]
@@ -52,10 +65,20 @@ class Verdict(NamedTuple):
 
     Attributes:
         violations: How it violates them, one for each declared word.
+        asked: The words for which it needs a person's yes, as violations; empty for an agent, whose
+            own steps are asked about.
+        counted: The maxima that it counts towards.
     """
 
     violations: tuple[Violation, ...]
     violated: Ceilings
+    asked: tuple[Violation, ...] = ()
+    counted: tuple[Counted, ...] = ()
+
+
+def asks_of(remit: DataRisk | None) -> tuple[str, ...]:
+    """Return the actions that an agent with this *remit* asks a person about."""
+    return () if remit is None else remit.asks
 
 
 def limits_in(words: Words) -> tuple[Limit, ...]:
@@ -97,7 +120,14 @@ def excluded_value(step: str, category: str) -> Violation:
     return Violation(f"{subject}: {said}")
 
 
-def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
+def verdict(
+    ceilings: Ceilings,
+    step: str,
+    risk: DataRisk | None,
+    *,
+    strict: bool,
+    is_agent: bool = False,
+) -> Verdict:
     """Return how *step* violates *ceilings*; *strict* is that of `violated_limits`."""
     words = declared_words(risk)
     violations: list[Violation] = []
@@ -114,4 +144,22 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
             )
             if ceiling not in violated:
                 violated.append(ceiling)
-    return Verdict(tuple(violations), tuple(violated))
+    asking = () if is_agent else tuple(ceiling for ceiling in ceilings if ceiling.asks)
+    asked = tuple(
+        violation
+        for ceiling in asking
+        for violation in asked_violations(ceiling.asks, step, words, ceiling.agent, strict=strict)
+    )
+    counted = () if is_agent else _counted(ceilings, words, strict=strict)
+    return Verdict(tuple(violations), tuple(violated), asked, counted)
+
+
+def _counted(ceilings: Ceilings, words: Words, *, strict: bool) -> tuple[Counted, ...]:
+    """Return the maxima that a step counts towards; the lowest, if an agent was declared twice."""
+    lowest: dict[tuple[str, str], Counted] = {}
+    for ceiling in ceilings:
+        for counted in counted_by(ceiling.agent, ceiling.maxima, words, strict=strict):
+            known = lowest.setdefault(counted[:2], counted)
+            if counted.number < known.number:
+                lowest[counted[:2]] = counted
+    return tuple(lowest.values())

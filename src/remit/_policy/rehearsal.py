@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from remit._policy.leaving import Leaves, ways_out
-from remit._policy.limits import limits_in, violated_limits
+from remit._policy.asks import asked_words
+from remit._policy.leaving import AGENT, Leaves, ways_out
+from remit._policy.limits import asks_of, limits_in, violated_limits
 from remit._policy.words import WITHOUT_EFFECT, DeclaredStep, declared_words
 from remit.errors import SIDES
 from remit.models.data_risk import DataRisk
@@ -28,12 +29,15 @@ class Rehearsal(Struct, frozen=True):
         allowed: The steps that it may take under every setting of `on_violation`.
         undeclared: Steps that do not declare all actions and categories that it forbids or
             excludes: they run under `observe`, and are denied under `deny` and `terminate`.
+        asked: Steps that declare an action that it asks a person about, or do not declare whether
+            they take it: they run under `observe`, and after a yes under `deny` and `terminate`.
         denied: Steps that declare an action or category that it forbids or excludes.
         leaves: By category that a step takes or gives, the steps through which it can leave, and
             how: `declared` or `not ruled out`.
     """
 
     allowed: tuple[str, ...]
+    asked: Reasons
     undeclared: Reasons
     denied: Reasons
     leaves: dict[str, Mapping[str, Leaves]]
@@ -60,5 +64,15 @@ def rehearse(remit: DataRisk | None, steps: Iterable[DeclaredStep]) -> Rehearsal
         for step in accepted
         if step.kind not in WITHOUT_EFFECT and (words := reasons(step, strict=True))
     }
-    allowed = tuple(step.name for step in accepted if step.name not in undeclared)
-    return Rehearsal(allowed, undeclared, denied, ways_out(accepted))
+    asks = asks_of(remit)
+    asked = {
+        step.name: words
+        for step in accepted
+        if step.name not in undeclared
+        and not (step.is_agent or step.kind == AGENT)
+        and (words := asked_words(asks, step.words, strict=step.kind not in WITHOUT_EFFECT))
+    }
+    allowed = tuple(
+        step.name for step in accepted if step.name not in undeclared and step.name not in asked
+    )
+    return Rehearsal(allowed, asked, undeclared, denied, ways_out(accepted))

@@ -14,19 +14,27 @@ import msgspec
 from msgspec.structs import replace
 
 from remit._base.markers import VIOLATIONS, add_note, is_unregistered, note_of, without_note
-from remit._policy.words import NAMES, UNKNOWN, VIOLATED_BY
-from remit.errors import Violation
+from remit._policy.asks import ASKED, ASKED_BY
+from remit._policy.maxima import MAX_NUMBER
+from remit._policy.words import ACTION, ACTIONS, HELD, NAMES, UNKNOWN, VIOLATED_BY
+from remit.errors import AT_MOST, STEPS, Violation
 
 Json: TypeAlias = dict[str, Any]
 
 MAX_VIOLATIONS: Final = 100
 MAX_SENTENCE_CHARS: Final = 2_000
 MAX_AGENT_CHARS: Final = 1_000
+MAX_HOLD_CHARS: Final = 64
 _NAMES: Final = frozenset(NAMES)
+_HELD_WORDS: Final = ("allowed", UNKNOWN)
 _WORDS: Final = frozenset(
     (limit, word) for limit, violating in VIOLATED_BY.items() for word in (violating, UNKNOWN)
-)
+) | {(ASKED, word) for word in ASKED_BY}
 """The limits of an agent, each with the words of a step that violate it."""
+_BEYOND: Final = frozenset(
+    {("", STEPS, "")} | {(ACTION, name, word) for name in ACTIONS for word in ("allowed", UNKNOWN)}
+)
+"""Part, name and word of a step that is beyond a number."""
 
 
 def add_violations(payload: bytes, violations: Sequence[Violation]) -> bytes:
@@ -74,6 +82,29 @@ def _violation(value: object) -> Violation | None:
         return None
     sentence, agent = violation.sentence[:MAX_SENTENCE_CHARS], violation.agent[:MAX_AGENT_CHARS]
     is_named = (violation.part, violation.name) in _NAMES
+    if violation.limit == HELD:
+        is_held = is_named and violation.part == ACTION and violation.word in _HELD_WORDS
+        return _held(violation, sentence) if is_held else Violation(sentence)
+    violation = replace(violation, hold="", held_by="", reason="")
     if is_named and (violation.limit, violation.word) in _WORDS:
+        return replace(violation, sentence=sentence, agent=agent, number=0)
+    if violation.limit == AT_MOST and _is_beyond(violation):
         return replace(violation, sentence=sentence, agent=agent)
     return Violation(sentence)
+
+
+def _is_beyond(violation: Violation) -> bool:
+    named = (violation.part, violation.name, violation.word) in _BEYOND
+    return named and 0 < violation.number <= MAX_NUMBER
+
+
+def _held(violation: Violation, sentence: str) -> Violation:
+    return replace(
+        violation,
+        sentence=sentence,
+        agent="",
+        number=0,
+        hold=violation.hold[:MAX_HOLD_CHARS],
+        held_by=violation.held_by[:MAX_AGENT_CHARS],
+        reason=violation.reason[:MAX_SENTENCE_CHARS],
+    )

@@ -43,6 +43,8 @@ NAMES: Final = tuple(
 VIOLATED_BY: Final[Mapping[str, str]] = {"disallowed": "allowed", "excluded": "included"}
 """The words that are limits when an agent declares them, and the words of a step that violate them.
 """
+HELD: Final = "held"
+"""The limit of a violation that a hold made, in place of the word of an agent."""
 LIMITS: Final = frozenset(VIOLATED_BY)
 DECLARED: Final = frozenset(VIOLATED_BY.values())
 """The words by which a step says that it takes an action or holds a category."""

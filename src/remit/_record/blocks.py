@@ -16,6 +16,7 @@ from remit._base.text import describe_value
 from remit._capture.encode import Rules, capture_mapping, is_like_mapping, redacted_name
 from remit._capture.errors import error_payload, failure_payload
 from remit._inspect.introspection import is_a, type_name
+from remit._record.asking import ApprovalPending, Ask, ask_later, ask_now
 from remit._record.context import (
     nested_in,
     open_context,
@@ -24,7 +25,7 @@ from remit._record.context import (
     use_context,
 )
 from remit._record.items import AgentRef, Item, ItemKind, NoSink, RunFeed
-from remit._record.runs import OpenRun, Recorder, RunOptions, opened
+from remit._record.runs import OpenRun, Recorder, Reservation, RunOptions, opened
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit.errors import RunTerminated, UsageError
 
@@ -442,7 +443,10 @@ class SpanBlock:
         self._used = False
 
     def __enter__(self) -> Span:
-        if self._used:
+        return self._enter(ask_now)
+
+    def _enter(self, ask: Ask | None, reservation: Reservation | None = None) -> Span:
+        if self._used and ask is not None:
             message = "a remit.span(...) block was entered twice: create a new one for each block"
             raise UsageError(message)
         self._used = True
@@ -450,7 +454,7 @@ class SpanBlock:
         if parent is None:
             self._outside(recorder)
             return Span(_some_key(), self._name, None)
-        span = recorder.start(parent, (), self._payload)
+        span = recorder.start(parent, (), self._payload, None, ask, reservation)
         if not isinstance(span, OpenSpan):
             return Span(_some_key(), self._name, None)
         self._span, context = span, span.context
@@ -472,7 +476,12 @@ class SpanBlock:
                 span.fail(error)
 
     async def __aenter__(self) -> Span:
-        return self.__enter__()
+        try:
+            return self._enter(ask_later)
+        except ApprovalPending as pending:
+            asking = pending.asking
+        await asking.later()
+        return self._enter(None, asking.reservation)
 
     async def __aexit__(
         self, exc_type: object, error: BaseException | None, traceback: object

@@ -13,18 +13,13 @@ from typing import Any, Final, TypeAlias
 
 from remit._base import guard
 from remit._inspect.signature import CallKind
+from remit._record.asking import ApprovalPending, ask_later
 from remit._record.context import SavedContext, open_context
-from remit._record.generators import (
-    AnyCoroutine,
-    as_coroutine,
-    await_stepwise,
-    named_as,
-    wrap_async_generator,
-    wrap_generator,
-)
+from remit._record.generators import named_as, wrap_async_generator, wrap_generator
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
 from remit._record.runs import SpanContext, current_context, set_context
 from remit._record.spans import START, StepTracer
+from remit._record.stepping import AnyCoroutine, as_coroutine, await_stepwise
 from remit._record.streams import GeneratorSpan, StreamSpan
 
 Args: TypeAlias = tuple[Any, ...]
@@ -52,9 +47,10 @@ def function_call(tracer: StepTracer) -> Wrapper:
                     return call(wrapped, instance, args, kwargs)
                 return wrapped(*args, **kwargs)
         if instance is not None or self_parameter.is_self is False:
-            span = start(parent, args, kwargs)
+            span = start(parent, args, kwargs, instance)
         else:
-            span = start(parent, tracer.recorded(None, args), kwargs)
+            recorded = tracer.recorded(None, args)
+            span = start(parent, recorded, kwargs, None if recorded is args else args[0])
         context = span.context
         try:
             set_context(context)
@@ -79,6 +75,7 @@ def function_call(tracer: StepTracer) -> Wrapper:
 def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `drive`
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     start, is_agent = tracer.recorder.start, tracer.open_run is not None
+    unstarted: Any = None
 
     async def drive(  # noqa: C901 - a frame more costs every call
         wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
@@ -92,7 +89,16 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - it counts `dr
                 if current_context() is not None:  # in the run of an agent
                     return await drive(wrapped, instance, args, kwargs)
                 return await wrapped(*args, **kwargs)
-        span = start(parent, tracer.recorded(instance, args), kwargs)
+        recorded = tracer.recorded(instance, args)
+        owner = instance if recorded is args else args[0]
+        asking, span = None, unstarted
+        try:
+            span = start(parent, recorded, kwargs, owner, ask_later)
+        except ApprovalPending as pending:
+            asking = pending.asking
+        if asking is not None:
+            await asking.later()
+            span = start(parent, recorded, kwargs, owner, None, asking.reservation)
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
             if type(steps) is not _COROUTINE:

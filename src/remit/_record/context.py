@@ -5,16 +5,21 @@ Also here: the ceilings and terminations of the runs around a context.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from typing import Final
 
 from msgspec.structs import replace
 
 from remit._base.traceparent import traceparent
-from remit._declare.registry import RUN_TYPE
+from remit._declare.registry import RUN_TYPE, AgentType
 from remit._policy.limits import Ceilings
-from remit._record.runs import SpanContext, current_context, outer_runs, set_context
+from remit._record.runs import OpenRun, SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
+
+AGENT_STEP: Final = "agent"
+"""Kind of the step of an agent that a framework calls."""
 
 
 class ReportedContext(SpanContext, frozen=True, eq=False):
@@ -221,6 +226,45 @@ def check_terminated(context: SpanContext) -> None:
     error = termination(context)
     if error is not None:
         raise error
+
+
+def agents_around(context: SpanContext) -> Callable[[], frozenset[str]]:
+    """Return a function that returns the identifiers and names of the agents around *context*.
+
+    They are those of its run, of the runs around it, and of the agents that were called in them.
+    To find the project of an agent may take 50 ms, once for each agent.
+    """
+
+    @cache
+    def names() -> frozenset[str]:
+        found = set[str]()
+        for run, key in ((context.run, context.key), *_outer(context)):
+            agent = run.feed.agent
+            found |= {agent.external_identifier, agent.name}
+            prefix = ""
+            if agent.identifier is not None:
+                identifier = agent.identifier()
+                prefix = identifier.removesuffix(agent.external_identifier)
+                found.add(identifier)
+            span = run.open.get(key)
+            while span is not None:
+                nested: AgentType | None = span.recorder.agent
+                if nested is not None:
+                    found |= {nested.name, nested.external_identifier}
+                    found.add(nested.identifier_in(prefix.removesuffix("/") or None))
+                elif span.recorder.kind == AGENT_STEP:
+                    found.add(span.recorder.name)
+                span = run.open.get(span.start.parent or b"")
+        return frozenset(found)
+
+    return names
+
+
+def _outer(context: SpanContext) -> Iterator[tuple[OpenRun, bytes]]:
+    for outer in context.outer_runs:
+        run = outer.run()
+        if run is not None:
+            yield run, outer.key
 
 
 denials: Final[ContextVar[list[DeniedError] | None]] = ContextVar("denials", default=None)

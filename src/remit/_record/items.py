@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class ItemKind:
@@ -113,10 +113,14 @@ class RunFeed(Struct, gc=False, eq=False):
         instance_id: Id from the server, or from `resume=`.
         resumed_key: Key of the run that is resumed, from `resume=`.
         resumed: Whether the instance exists already; it is then neither registered nor started.
+        continues: Key of the run that waits for an answer and goes on, if the server still has it;
+            empty if only the server knows the run, by agent and conversation.
+        conversation: What is said of the run.
         lost: Number of spans of this run that delivery has dropped.
         closed: Whether the end of the run was recorded.
         run: Returns the run (`remit._record.runs.OpenRun`) as long as it or one of its streams is
             open; None afterwards, or if nothing else refers to it.
+        counts: By agent and action, or `steps`, how many steps count (`remit._record.counts`).
     """
 
     key: str
@@ -130,6 +134,9 @@ class RunFeed(Struct, gc=False, eq=False):
     closed: bool = False
     run: Callable[[], Any] = nothing
     resumed_key: str | None = None
+    counts: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    continues: str | None = None
+    conversation: str | None = None
 
     def __post_init__(self) -> None:
         """Note that a run that has the id or the key of another one resumes it."""

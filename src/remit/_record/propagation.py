@@ -11,8 +11,8 @@ from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from remit._record.context import SavedContext, for_consumer, open_context
-from remit._record.generators import await_stepwise
 from remit._record.runs import SpanContext, set_context
+from remit._record.stepping import await_stepwise
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,15 +22,9 @@ from remit._capture.encode import capture_mapping
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._record.context import open_context
-from remit._record.generators import (
-    AnyCoroutine,
-    as_coroutine,
-    await_stepwise,
-    named_as,
-    wrap_async_generator,
-    wrap_generator,
-)
+from remit._record.generators import named_as, wrap_async_generator, wrap_generator
 from remit._record.spans import AnySpan, OpenSpan
+from remit._record.stepping import AnyCoroutine, as_coroutine, await_stepwise
 from remit._record.streams import DeferredSpan, StreamSpan
 
 if TYPE_CHECKING:  # the class takes no parameters when the program runs

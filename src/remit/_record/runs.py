@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import msgspec
 from contextvars_extras import ContextVarsRegistry
@@ -41,8 +41,13 @@ from remit._base.version import SDK
 from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceilings
+from remit._policy.maxima import Counted
+from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
+from remit._record.approvals import Approver, AsksOfRuns
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
+from remit._record.waiting import WaitingRun, WaitingRuns
 from remit.errors import DeniedError, SettingsError, UsageError
 
 OBSERVE: Final = "observe"
@@ -74,9 +79,14 @@ class CancellableSpan(Protocol):
 
 
 class StartedSpan(Protocol):
-    """A span that has started (`remit._record.spans.OpenSpan`)."""
+    """A span that has started (`remit._record.spans.OpenSpan`).
+
+    Attributes:
+        recorder: Its `remit._record.spans.SpanRecorder`.
+    """
 
     start: Item
+    recorder: Any
 
 
 class OutlivingSpan(CancellableSpan, Protocol):
@@ -92,9 +102,27 @@ class ReportedSpan(CancellableSpan, Protocol):
 
     Attributes:
         denied: The denial of a step below it.
+        reservation: What it counts for; None if it counts for nothing.
     """
 
     denied: DeniedError | None
+    reservation: Reservation | None
+
+
+CountedIn: TypeAlias = tuple[RunFeed, tuple[str, str]]
+"""The run in which a step counts; the agent and the action, or `steps`, that it counts for."""
+
+
+class Reservation(Struct, eq=False):
+    """What one step counts for towards limits (`remit._record.counts`).
+
+    Attributes:
+        places: Where it counts; empty after it was given back, and if it did not get a place.
+        exceeded: The limits that it is beyond.
+    """
+
+    places: list[CountedIn] = field(default_factory=list[CountedIn])
+    exceeded: tuple[Counted, ...] = ()
 
 
 class Recorder(Struct, frozen=True):
@@ -102,6 +130,9 @@ class Recorder(Struct, frozen=True):
 
     Attributes:
         control_flow: Exception types that interrupt without failing, from the setting.
+        approver: Asks a person whether a step may run; None refuses such steps.
+        ask_timeout_s: Seconds within which an answer has to come.
+        asks: What is known of the questions of the latest runs.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
         registers: Called with agent, name and declaration of a span type that is used in a run of
@@ -112,6 +143,8 @@ class Recorder(Struct, frozen=True):
             only reference to a run whose block has ended. No set: CPython fills one that cannot
             grow for lack of memory, and then searches it without end.
         terminated: Feeds of the latest terminated runs, which are not resumed.
+        holds: The holds in force that this process knows; delivery replaces them in place.
+        waiting: The runs of the process that wait for a person's answer.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -121,6 +154,9 @@ class Recorder(Struct, frozen=True):
     rules: Rules
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
+    approver: Approver | None = None
+    ask_timeout_s: float = 120.0
+    asks: AsksOfRuns = field(default_factory=AsksOfRuns)
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=AfterRun)
     registers: Callable[[str, str, SpanType | None], bool] = lambda _agent, _name, _type: True
@@ -128,6 +164,8 @@ class Recorder(Struct, frozen=True):
     violations: Counter[str] = field(default_factory=Counter[str])
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
+    holds: list[Hold] = field(default_factory=list[Hold])
+    waiting: WaitingRuns = field(default_factory=WaitingRuns)
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -224,6 +262,14 @@ def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
     return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
 
 
+def about_within(context: SpanContext | None) -> About:
+    """Return what is said of a run that begins in *context*: by its run, or a block inside that."""
+    about = about_var.get()
+    if context is None or about.run_key == context.run.feed.key:
+        return about
+    return context.run.about
+
+
 # Runs
 
 
@@ -231,23 +277,27 @@ class RunOptions(Struct, frozen=True):
     """The arguments that a run is opened with.
 
     Attributes:
-        subject: Whose data the run is about, in the caller's words.
+        about: Conversation, subject, and on whose behalf it runs.
         labels: Words, or pairs of words, to find the run by.
         resume: Id or key of the instance to resume, if any.
         traceparent: The W3C header of the surrounding trace, to link it.
+        goes_on: Whether it goes on with the run of its agent and conversation that waits for an
+            answer. False ends the wait: the conversation goes on without an answer.
     """
 
     purpose: str
-    subject: str | None = None
+    about: About = NOTHING
     labels: object = None
     resume: str | None = None
     traceparent: str | None = None
+    goes_on: bool | None = None
 
 
 def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
     """Return the payload of a run's root span, before it is captured."""
     payload: dict[str, object] = {
-        "subject": options.subject,
+        **texts_of(options.about),
+        "subject": options.about.subject,
         "labels": options.labels,
         "purpose": options.purpose,
         "sdk": SDK,
@@ -256,7 +306,18 @@ def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
     }
     if options.traceparent is not None:
         payload["traceparent"] = options.traceparent
+    if has_new_input(options):
+        payload["new_input"] = True
     return payload
+
+
+def has_new_input(options: RunOptions) -> bool:
+    """Return whether a run does not answer what waits in its conversation, which ends the wait."""
+    return options.goes_on is False and options.about.conversation is not None
+
+
+_NO_SUBJECT: Final = b'{"subject":null,'
+"""How the captured payload of a run without a subject begins."""
 
 
 @lru_cache
@@ -265,12 +326,32 @@ def _plain_payload(purpose: str, pid: int) -> bytes:
     return capture_mapping(_root_payload(RunOptions(purpose), pid), Rules())
 
 
+def _captured_payload(options: RunOptions, pid: int, rules: Rules) -> bytes:
+    """Return the captured payload of a run's root span."""
+    if rules.hook is None and options.labels is None and options.traceparent is None:
+        plain = _plain_payload(options.purpose, pid)
+        if options.about is NOTHING:
+            return plain
+        # Texts that recur, such as the id of a conversation, are captured once.
+        members = captured_members(options.about, rules.off)
+        if members is not None and has_new_input(options):
+            members += b',"new_input":true'
+        if members is not None:
+            separator = b"," if members else b""
+            rest = plain[1:] if options.about.subject is None else plain[len(_NO_SUBJECT) :]
+            payload = b"{" + members + separator + rest
+            if len(payload) <= rules.max_payload_bytes:
+                return payload
+    return capture_mapping(_root_payload(options, pid), rules)
+
+
 class OpenRun:
     """One run, from the start of its block to the end of its last span.
 
     It is in no reference cycle, so that an ended run leaves the garbage collector nothing to do.
 
     Attributes:
+        about: What is said of the run, which the runs that begin inside take over.
         feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has redacted.
@@ -292,10 +373,10 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_ceilings", "_close_once", "_completed", "_exited_ns", "_first_context",
-        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "deferred",
-        "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns", "offset_ns",
-        "open", "outcome", "overrides", "recorder", "recording", "reported", "rules", "spans",
-        "used_ns",
+        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "about",
+        "deferred", "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns",
+        "offset_ns", "open", "outcome", "overrides", "recorder", "recording", "reported", "rules",
+        "spans", "used_ns",
     )  # fmt: skip
 
     def __init__(
@@ -311,6 +392,7 @@ class OpenRun:
         outer = current_context()
         self.recorder: Final = recorder
         self.recording: Final = recording
+        self.about: Final = options.about
         shared = outer.run.rules if recording and outer is not None else None
         package = agent.external_identifier.partition(":")[0].partition(".")[0]
         self.rules: Final[Rules] = recorder.rules.in_run(shared, package)
@@ -324,7 +406,8 @@ class OpenRun:
         # resumes the instance of this key.
         resume = options.resume or ""
         resumed_key = key_from_text(resume)
-        root = resumed_key or key_of(resume) or key
+        waiting = _waiting_run(recorder, agent, options)
+        root = resumed_key or key_of(resume) or (waiting and waiting.root) or key
         self.feed: Final = RunFeed(
             key_text(key),
             agent,
@@ -332,6 +415,8 @@ class OpenRun:
             root=root,
             instance_id=options.resume if resumed_key is None else None,
             resumed_key=options.resume if resumed_key is not None else None,
+            continues=None if waiting is None else waiting.key,
+            conversation=options.about.conversation,
         )
         self.feed.run = weakref.ref(self)
         self._ceilings = ceilings
@@ -384,22 +469,20 @@ class OpenRun:
 
     @guarded("the start of a run")
     def _announce(self, options: RunOptions) -> None:
-        told_nothing = (
-            options.subject is None and options.labels is None and options.traceparent is None
-        )
-        if told_nothing and self.rules.hook is None:
-            self._payload = _plain_payload(options.purpose, self._pid)
-        else:
-            payload = _root_payload(options, self._pid)
-            self._payload = capture_mapping(payload, self.rules)
+        self._payload = _captured_payload(options, self._pid, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server still has the root span, which was left open.
-            if not told_nothing:
+            is_told = options.about is not about_within(current_context())
+            if is_told or options.labels is not None or options.traceparent is not None:
                 self._warn(
-                    "run(resume=...) got a subject, labels or a traceparent; the run keeps the "
-                    "earlier ones"
+                    "run(resume=...) got arguments of a new run, such as a subject or labels; the "
+                    "run keeps the earlier ones"
                 )
+            sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
+            return
+        if self.feed.continues is not None:
+            # If the server does not know the waiting run, delivery makes the root span of it.
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return
         sink.open_run(self._item(ItemKind.RUN), self.feed)
@@ -629,6 +712,17 @@ class OpenRun:
             kind, self.feed.key, self.feed.root, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
+
+
+def _waiting_run(recorder: Recorder, agent: AgentRef, options: RunOptions) -> WaitingRun | None:
+    """Return the waiting run with which a run goes on, without keys if the process has none."""
+    conversation, name = options.about.conversation, agent.external_identifier
+    if conversation is None or options.goes_on is None or options.resume is not None:
+        return None
+    if not options.goes_on:
+        recorder.waiting.discard(name, conversation)
+        return None
+    return recorder.waiting.get(name, conversation) or WaitingRun("", b"")
 
 
 @guarded("the start of a run", passes=(DeniedError, SettingsError, UsageError))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -18,18 +18,37 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.markers import note_unregistered
-from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
 from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
 from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
-from remit._declare.registry import SpanType, StepKind
+from remit._declare.registry import AgentType, SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._policy import limits
+from remit._policy import holds, limits, maxima
+from remit._policy.asks import unasked
+from remit._policy.holds import Hold
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
+from remit._policy.maxima import Counted
 from remit._policy.violations import add_violations
-from remit._policy.words import WITHOUT_EFFECT
-from remit._record.context import check_terminated, note_denial, open_context, terminate
+from remit._policy.words import WITHOUT_EFFECT, declared_words
+from remit._record import counts
+from remit._record.asking import (
+    ApprovalPending,
+    Ask,
+    Asking,
+    StepCall,
+    ask_now,
+    refuse_unasked,
+)
+from remit._record.context import (
+    AGENT_STEP,
+    agents_around,
+    check_terminated,
+    note_denial,
+    open_context,
+    terminate,
+)
 from remit._record.items import Item, ItemKind
 from remit._record.runs import (
     MAX_LOGGED,
@@ -37,6 +56,7 @@ from remit._record.runs import (
     TERMINATE,
     OpenRun,
     Recorder,
+    Reservation,
     SpanContext,
 )
 from remit.errors import DeniedError, RunTerminated, Violation, causes, denial
@@ -44,6 +64,10 @@ from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
+
+NOTHING: Final[tuple[Counted, ...]] = ()
+"""The limits that a step counts towards, or is beyond, if there are none."""
+RUNS: Final = "it runs, because on_violation is observe"
 
 START: Final = "the start of a call"
 POLICY: Final = "the policy"
@@ -101,6 +125,7 @@ class SpanRecorder(Struct, eq=False):
         ceiling: The ceiling that a call of an agent adds, if the agent has limits.
         kind: `step`; for an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
+        agent: The agent that its declaration declares, if any.
     """
 
     name: str
@@ -110,6 +135,7 @@ class SpanRecorder(Struct, eq=False):
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
     agents: set[str] = field(default_factory=set[str])
+    agent: AgentType | None = None
     cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
@@ -132,17 +158,29 @@ class SpanRecorder(Struct, eq=False):
         parent: SpanContext,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
+        owner: object = None,
+        ask: Ask | None = ask_now,
+        reservation: Reservation | None = None,
         /,
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
         In mode `off` and after a fault the span records nothing; an agent's remit still applies.
-        Raises what `permit` raises.
+        *owner* is the object or class that a method is called on. Without *ask*, the step was
+        admitted before, with this *reservation*. Raises what `permit` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
-        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-            self.permit(parent, partial(self.params, args, kwargs, run))
+        if (
+            parent.ceilings
+            or parent.outer_runs
+            or run.feed.terminated is not None
+            or run.recorder.holds
+        ):
+            if ask is not None:
+                reservation = self.permit(parent, self.call(args, kwargs, run, owner), ask)
+            if reservation is not None:
+                return self._start_counted(parent, args, kwargs, reservation)
         context = parent
         if self.ceiling is not None:
             params = partial(self.params, args, kwargs, run)
@@ -158,6 +196,23 @@ class SpanRecorder(Struct, eq=False):
         except Exception as error:
             guard.contain(START, error)
             return NullSpan(self, context)
+
+    def _start_counted(
+        self,
+        parent: SpanContext,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        reservation: Reservation,
+    ) -> AnySpan:
+        """Start the span of an admitted call that counts towards limits; no agent does."""
+        try:
+            if not parent.run.recording:
+                return NullSpan(self, parent)
+            params = partial(self.params, args, kwargs, parent.run)
+            return self.open(parent, self.noting(reservation, params)(), parent.ceilings)
+        except Exception as error:
+            guard.contain(START, error)
+            return NullSpan(self, parent)
 
     def open(
         self,
@@ -188,7 +243,7 @@ class SpanRecorder(Struct, eq=False):
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
             payload = note_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
-            payload = self._noted(payload, parent)
+            payload = self._noted(payload, parent, judged=judged)
         start = Item(
             ItemKind.SPAN,
             feed.key,
@@ -217,19 +272,26 @@ class SpanRecorder(Struct, eq=False):
         """Give an open span of an adapter this type, and another captured payload."""
         if self is not span.recorder:
             self.warn_unchecked(span.context)
-        self.take_over(span, payload, span.context, span.context)
+        judged = self is span.recorder
+        self.take_over(span, payload, span.context, span.context, judged=judged)
 
     def take_over(
-        self, span: OpenSpan, payload: bytes, context: SpanContext, parent: SpanContext
+        self,
+        span: OpenSpan,
+        payload: bytes,
+        context: SpanContext,
+        parent: SpanContext,
+        *,
+        judged: bool = True,
     ) -> None:
         """Give an open span this type, another captured payload and the *context* inside it.
 
-        The step was judged in *parent*.
+        If it was *judged*, that was in *parent*.
         """
         if not self.is_registered(context.run):
             payload = note_unregistered(payload)
         if parent.ceilings:
-            payload = self._noted(payload, parent)
+            payload = self._noted(payload, parent, judged=judged)
         span.recorder, span.context = self, context
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
@@ -273,11 +335,14 @@ class SpanRecorder(Struct, eq=False):
             if recorder.is_first(violation.sentence):
                 logger.warning("%s (%s): %s", self.name, self.place, violation)
 
-    def _noted(self, payload: bytes, parent: SpanContext) -> bytes:
+    def _noted(self, payload: bytes, parent: SpanContext, *, judged: bool) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
-        strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        observing = parent.run.recorder.on_violation == OBSERVE
+        strict = not observing and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
         violations = verdict.violations if verdict is not None else ()
+        if verdict is not None and (observing or not judged):
+            violations += tuple(map(unasked, verdict.asked))
         return add_violations(payload, violations) if violations else payload
 
     # Whether it may run
@@ -287,36 +352,283 @@ class SpanRecorder(Struct, eq=False):
         recorder = parent.run.recorder
         strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
-        if verdict is not None and verdict.violations:
+        if verdict is not None and (verdict.violations or verdict.asked):
             self._warn(verdict, recorder, "it ran before it was reported")
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+    def permit(
+        self,
+        parent: SpanContext,
+        params: Callable[[], bytes],
+        ask: Ask = refuse_unasked,
+    ) -> Reservation | None:
         """Check that the step may run under *parent*; record a denial as a failed span.
 
-        *params* returns the captured arguments for that span.
+        *params* returns the captured arguments for that span. *ask* asks a person, if the step
+        needs a yes; before that, the step counts towards limits.
+
+        Returns:
+            What the step counts for, for `counts.give_back` if its body does not run; None if it
+            counts for nothing.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step violates it.
-            DeniedError: The step violates the agent's remit, and the setting says to deny.
+            DeniedError: The step violates the agent's remit, and the setting says to deny; it
+                is on hold; or a person was to be asked and did not say yes.
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict = self.judge(parent, params)
+        if verdict is None or not (verdict.counted or verdict.asked):
+            return None
+        return self._admit(parent, verdict, params, ask)
+
+    def permit_again(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check a running step as `permit` does; it is not counted, and nobody can be asked.
+
+        A hold does not stop a body that has begun.
+
+        Raises:
+            RunTerminated, DeniedError, RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        verdict = self.judge(parent, params, begun=True)
+        if verdict is not None and verdict.asked and parent.run.recorder.on_violation != OBSERVE:
+            self.refuse_unasked(parent, verdict.asked, params)
+
+    def refuse_unasked(
+        self, parent: SpanContext, asked: tuple[Violation, ...], params: Callable[[], bytes]
+    ) -> None:
+        """Deny a step that needs a yes where nobody can be asked.
+
+        Raises:
+            DeniedError: Always.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        refuse_unasked(self._asking(parent, asked, params, None))
+
+    def judge(
+        self, parent: SpanContext, params: Callable[[], bytes], *, begun: bool = False
+    ) -> Verdict | None:
+        """Check the step as `permit` does, without counting it and without asking.
+
+        Args:
+            begun: Whether its body has begun, which a hold does not stop.
+
+        Returns:
+            What it counts towards, and what it needs a yes for; None for nothing.
+
+        Raises:
+            RunTerminated, DeniedError, RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         observing = parent.run.recorder.on_violation == OBSERVE
+        held: tuple[Violation, ...] = ()
         try:
             check_terminated(parent)
-            if not parent.ceilings:
-                return
+            if parent.run.recorder.holds and not begun:
+                held = self.held(parent)
+            if not parent.ceilings and not held:
+                return None
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
-        if verdict is None:
+        if held:
+            self._deny_held(parent, held, None if observing else verdict, params)
+        elif verdict is None:
             self._react_to_unchecked(parent, params)
-        elif verdict.violations and observing:
-            self._warn(verdict, parent.run.recorder, "it runs, because on_violation is observe")
+        elif observing and (verdict.violations or verdict.asked):
+            self._warn(verdict, parent.run.recorder, RUNS)
         elif verdict.violations:
             self._deny(parent, verdict, params)
+        return verdict
+
+    def _admit(
+        self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes], ask: Ask
+    ) -> Reservation | None:
+        """Count a step that violates nothing, then ask a person if it needs a yes."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        reservation = self.reserve(parent, verdict.counted, params) if verdict.counted else None
+        if verdict.asked and parent.run.recorder.on_violation != OBSERVE:
+            try:
+                ask(self._asking(parent, verdict.asked, params, reservation))
+            except ApprovalPending:
+                raise
+            except BaseException:
+                counts.give_back(reservation)
+                raise
+        return reservation
+
+    def reserve(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> Reservation | None:
+        """Count the step towards the limits *counted*; deny it if it is beyond one.
+
+        Returns:
+            What it counts for, for `counts.give_back` if its body does not run. Under `observe`,
+            it has the limits that the step is beyond. None after a fault.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        observing = parent.run.recorder.on_violation == OBSERVE
+        try:
+            reservation = counts.reserve(parent, counted, force=observing)
+            beyond = self._beyond(parent, reservation.exceeded)
+        except Exception as error:
+            fault = error
+        else:
+            self._react_to_exceeded(parent, beyond, params)
+            return reservation
+        self.react_to_fault(fault, parent, params)
+        return None
+
+    def check_limits(
+        self, parent: SpanContext, counted: tuple[Counted, ...], params: Callable[[], bytes]
+    ) -> None:
+        """Check that a limit of *counted* is not reached, for a step that counts at its own call.
+
+        Raises:
+            RunTerminated, DeniedError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        try:
+            beyond = self._beyond(parent, counts.reached(parent, counted))
+        except Exception as error:
+            fault = error
+        else:
+            self._react_to_exceeded(parent, beyond, params)
+            return
+        self.react_to_fault(fault, parent, params)
+
+    def count_unchecked(self, parent: SpanContext) -> Reservation | None:
+        """Count and log a step that cannot be stopped; return what it counts for."""
+        recorder = parent.run.recorder
+        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is None or not verdict.counted:
+            return None
+        reservation = counts.reserve(parent, verdict.counted, force=True)
+        beyond = self._beyond(parent, reservation.exceeded)
+        if beyond is not None:
+            self._warn(beyond, recorder, "it ran before it was reported")
+        return reservation
+
+    def _react_to_exceeded(
+        self, parent: SpanContext, beyond: Verdict | None, params: Callable[[], bytes]
+    ) -> None:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if beyond is None:
+            return
+        recorder = parent.run.recorder
+        if recorder.on_violation == OBSERVE:
+            self._warn(beyond, recorder, RUNS)
+        else:
+            self._deny(parent, beyond, params)
+
+    def _beyond(self, parent: SpanContext, exceeded: tuple[Counted, ...]) -> Verdict | None:
+        """Return the verdict of a step that is beyond limits; None if *exceeded* has none."""
+        if not exceeded:
+            return None
+        agents = {limit.agent for limit in exceeded}
+        violated = tuple(ceiling for ceiling in parent.ceilings if ceiling.agent in agents)
+        return Verdict(maxima.beyond(self.name, exceeded), violated)
+
+    def noting(
+        self, reservation: Reservation | None, params: Callable[[], bytes]
+    ) -> Callable[[], bytes]:
+        """Return *params* with a note of the limits that the step is beyond."""
+        if reservation is None or not reservation.exceeded:
+            return params
+        exceeded = reservation.exceeded
+        return lambda: add_violations(params(), maxima.beyond(self.name, exceeded))
+
+    def _asking(
+        self,
+        parent: SpanContext,
+        asked: tuple[Violation, ...],
+        params: Callable[[], bytes],
+        reservation: Reservation | None,
+    ) -> Asking:
+        return Asking(
+            self.name,
+            parent,
+            asked,
+            params,
+            reservation,
+            judge_again=partial(self.judge, parent, params),
+            refuse=partial(self._refuse, parent, params),
+        )
+
+    def _refuse(
+        self, parent: SpanContext, params: Callable[[], bytes], denied: DeniedError
+    ) -> NoReturn:
+        """Deny a step that got no yes; its run goes on."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        self._note_denied(parent, denied, params)
+        if denied.refused_by is None:
+            self._warn_refused(parent.run.recorder, denied)
+        raise denied
+
+    @guarded("the log of a step that got no yes")
+    def _warn_refused(self, recorder: Recorder, denied: DeniedError) -> None:
+        if recorder.is_first(f"{self.name}: {denied.why}"):
+            logger.warning("%s (%s) got no yes: %s", self.name, self.place, denied.why)
+
+    def call(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        run: OpenRun,
+        owner: object = None,
+    ) -> StepCall:
+        """Return a call of the step, for `permit`."""
+        return StepCall(self.params, self.declared, run, owner, args, kwargs)
+
+    def check_held(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check that no hold denies the step under *parent*; *params* is that of `permit`.
+
+        Raises:
+            DeniedError: A hold denies it.
+            RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        held = self.held(parent) if parent.run.recorder.holds else ()
+        if held:
+            self._deny_held(parent, held, None, params)
+
+    def held(self, parent: SpanContext | None, known: Sequence[Hold] = ()) -> tuple[Violation, ...]:
+        """Return how the holds in force deny the step under *parent*; after a fault, that one did.
+
+        An agent is not denied, because its words are limits of its steps, which are.
+
+        Args:
+            parent: None is outside any run.
+            known: Outside any run, the holds that count there.
+
+        Raises:
+            RecursionError: The program is too deep in a recursion to decide.
+        """
+        if self.agent is not None or self.kind == AGENT_STEP:
+            return ()
+        try:
+            if parent is not None:
+                run = parent.run
+                now_ns, agents = run.monotonic_ns(), agents_around(parent)
+                known = [
+                    hold
+                    for hold in tuple(run.recorder.holds)
+                    if not hold.is_over(now_ns) and (not hold.agents or hold.is_about(agents()))
+                ]
+            words, has_effect = declared_words(self.find_risk()), self.kind not in WITHOUT_EFFECT
+            return holds.held(known, self.name, words, has_effect=has_effect)
+        except RecursionError:
+            raise
+        except Exception as error:
+            guard.contain(POLICY, error)
+            return (holds.not_compared(self.name),)
 
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
@@ -345,8 +657,11 @@ class SpanRecorder(Struct, eq=False):
             RunTerminated: The setting says to terminate.
             DeniedError: The setting says to deny.
             RecursionError: As `permit`.
+            Exception: *error* itself, if an approver raised it to pause a framework.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if is_only(error, parent.run.recorder.interrupts):
+            raise error
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
         self._react_to_unchecked(parent, params)
 
@@ -362,13 +677,46 @@ class SpanRecorder(Struct, eq=False):
             verdict = Verdict((limits.not_compared(self.name),), parent.ceilings)
             self._deny(parent, verdict, params)
 
+    def _deny_held(
+        self,
+        parent: SpanContext,
+        held: tuple[Violation, ...],
+        verdict: Verdict | None,
+        params: Callable[[], bytes],
+    ) -> None:
+        """Deny a step on hold; *verdict* is that of the remit, if it counts.
+
+        Raises:
+            RunTerminated: The step violates a remit as well, and the setting says to terminate.
+            DeniedError: In any other case.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if verdict is not None and verdict.violations:
+            verdict = Verdict((*verdict.violations, *held), verdict.violated)
+            self._deny(parent, verdict, params)
+        denied = DeniedError(self.name, held)
+        self._note_denied(parent, denied, params)
+        self._log_held(denied, parent.run.recorder)
+        raise denied
+
+    @guarded("the log of a step on hold")
+    def _log_held(self, denied: DeniedError, recorder: Recorder) -> None:
+        why = "; ".join(causes(denied.violations))
+        if recorder.is_first(f"{self.name}: {why}"):
+            logger.warning("%s (%s) is on hold: %s; it was denied", self.name, self.place, why)
+
+    def _note_denied(
+        self, parent: SpanContext, denied: DeniedError, params: Callable[[], bytes]
+    ) -> None:
+        if parent.run.recording:
+            self._record_denial(parent, denied, params)
+        note_denial(parent, denied)
+
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
-        if run.recording:
-            self._record_denial(parent, denied, params)
-        note_denial(parent, denied)
+        self._note_denied(parent, denied, params)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied
@@ -383,7 +731,12 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        verdict = limits.verdict(ceilings, self.name, self.find_risk(), strict=strict)
+        is_agent = self.agent is not None or self.kind == AGENT_STEP
+        verdict = limits.verdict(
+            ceilings, self.name, self.find_risk(), strict=strict, is_agent=is_agent
+        )
+        if self.kind in WITHOUT_EFFECT:
+            verdict = verdict._replace(counted=NOTHING)
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         self.verdicts[ceilings, strict] = verdict
@@ -400,12 +753,13 @@ class SpanRecorder(Struct, eq=False):
     @guarded("the log of a step that violates a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, effect: str) -> None:
         """Count that the step violates a remit, and log once where both are declared."""
-        topic = "; ".join(map(str, verdict.violations))
+        violations = verdict.violations + verdict.asked
+        topic = "; ".join(map(str, violations))
         self._count(recorder)
         if not recorder.is_first(topic):
             return
         places = {ceiling.agent: ceiling.place for ceiling in verdict.violated}
-        why = "; ".join(causes(verdict.violations, places))
+        why = "; ".join(causes(violations, places))
         logger.warning("%s (%s) violates the remit: %s; %s", self.name, self.place, why, effect)
 
     def _count(self, recorder: Recorder) -> None:

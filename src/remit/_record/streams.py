@@ -20,6 +20,7 @@ from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._capture.encode import capture_mapping
 from remit._capture.plan import Plan
 from remit._capture.stream import Stream
+from remit._record.asking import ApprovalPending, Ask, ask_later, ask_now
 from remit._record.context import (
     SavedContext,
     check_terminated,
@@ -27,7 +28,7 @@ from remit._record.context import (
     open_context,
     termination,
 )
-from remit._record.runs import OpenRun, SpanContext, opened
+from remit._record.runs import OpenRun, Reservation, SpanContext, opened
 from remit._record.spans import NullSpan, OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
@@ -161,6 +162,10 @@ class StreamSpan(DeferredSpan):
     def begin(self) -> None:
         """Begin the span at the first step, if the call has not begun it."""
 
+    async def begin_async(self) -> None:
+        """Begin the span as `begin` does; a person's answer is awaited."""
+        self.begin()
+
     def interruption(self, thrown: BaseException | None, /) -> BaseException | None:
         """Return the error to throw into the user's code instead of *thrown*, if it must stop.
 
@@ -280,7 +285,9 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_args", "_consumer", "_kwargs", "_own_run", "_reserved_key", "_tracer")
+    __slots__ = (
+        "_args", "_consumer", "_kwargs", "_own_run", "_owner", "_reserved_key", "_tracer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -292,6 +299,7 @@ class GeneratorSpan(StreamSpan):
         """Bind a call of the function on *instance* to the current context."""
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
+        self._owner = instance if self._args is args else args[0]
         self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
         self._reserved_key: bytes | None = None
@@ -314,18 +322,48 @@ class GeneratorSpan(StreamSpan):
 
         Raises:
             RunTerminated: The run was terminated.
-            DeniedError: The step violates the agent's remit.
+            DeniedError: The step violates the agent's remit, or got no yes.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        args, kwargs = self._args, self._kwargs
-        self._args, self._kwargs = (), {}
+        args, kwargs, owner = self._take_arguments()
         try:
-            self._begin(args, kwargs)
+            self._begin(args, kwargs, owner, ask_now)
         except BaseException as error:
             self._denied(error)
             raise
 
-    def _begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    async def begin_async(self) -> None:
+        """Begin the span as `begin` does; a person's answer is awaited."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        args, kwargs, owner = self._take_arguments()
+        asking = None
+        try:
+            try:
+                self._begin(args, kwargs, owner, ask_later)
+            except ApprovalPending as pending:
+                asking = pending.asking
+            if asking is not None:
+                await asking.later()
+                self._begin(args, kwargs, owner, None, asking.reservation)
+        except BaseException as error:
+            self._denied(error)
+            raise
+
+    def _take_arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any], object]:
+        """Return the arguments of the call and its owner, and drop them."""
+        args, kwargs, owner = self._args, self._kwargs, self._owner
+        self._args, self._kwargs, self._owner = (), {}, None
+        return args, kwargs, owner
+
+    def _begin(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        owner: object,
+        ask: Ask | None,
+        reservation: Reservation | None = None,
+    ) -> None:
+        """Begin the span; without *ask*, the step was admitted before, with this *reservation*."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         recorder = self._tracer.recorder
         try:
@@ -334,9 +372,11 @@ class GeneratorSpan(StreamSpan):
             parent = self.context
             if parent is None:
                 return
-            self._consumer = open_context()
-            params = partial(recorder.params, args, kwargs, parent.run)
-            recorder.permit(for_consumer(parent, self._consumer), params)
+            call = recorder.call(args, kwargs, parent.run, owner)
+            if ask is not None:
+                self._consumer = open_context()
+                reservation = recorder.permit(for_consumer(parent, self._consumer), call, ask)
+            params = recorder.noting(reservation, call)
             self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
@@ -393,7 +433,7 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context, _no_params(context))
+            self._tracer.recorder.permit_again(context, _no_params(context))
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:

@@ -273,7 +273,9 @@ class Agent(StepFunction, Generic[P, R]):
         self,
         *arguments: Never,
         purpose: str | None = None,
+        conversation: str | None = None,
         subject: str | None = None,
+        on_behalf_of: str | None = None,
         labels: Mapping[str, object] | Collection[str] | None = None,
         resume: str | Unset = UNSET,
         traceparent: str | None = None,
@@ -283,23 +285,31 @@ class Agent(StepFunction, Generic[P, R]):
         The block yields a `Run`. Inside the block of another run, it opens a separate run. After
         the block, the outer run is current again.
 
+        If *conversation*, *subject* or *on_behalf_of* is None, the run takes the value from the
+        innermost block of `remit.about` or outer run. Each is a string of 1 to 200 characters.
+        remit records what the program says and verifies nothing.
+
         Args:
             *arguments: None; the arguments of the agent belong to its call inside the block.
             purpose: Purpose of the run: `live`, `smoke_test` or `eval`. The default is the setting
                 `purpose`.
+            conversation: Identifier of the conversation that the run belongs to, such as the id of
+                a chat or a ticket.
             subject: Identifier of the person whose data the run handles, such as a customer number.
+            on_behalf_of: Identifier of the person who asked, such as the user of a session.
             labels: Labels by which the run can be found: a list of strings, or a mapping of names
                 to values.
             resume: `Run.key` or `Run.id` of a run that was left open. The block continues that run,
-                with the same subject and labels.
+                with the same conversation, subject, on_behalf_of and labels.
             traceparent: The `traceparent` from `remit.trace_headers()` in another process, if the
                 run there caused this run. remit logs and ignores a malformed value.
 
         Raises:
             TypeError: If there are positional arguments.
-            UsageError: If *purpose* is not one of the three values; if *subject*, *labels* or
-                *resume* has the wrong type; or if *resume* is neither a key nor an id. Passing
-                `None` for *resume* also raises this error.
+            UsageError: If *purpose* is not one of the three values; if *conversation*, *subject* or
+                *on_behalf_of* is not a string of 1 to 200 characters, or looks like a key, a token
+                or a password; if *labels* or *resume* has the wrong type; or if *resume* is neither
+                a key nor an id. Passing `None` for *resume* also raises this error.
             RunTerminated: When the block is entered, if the run to resume or an outer run was
                 terminated.
         """
@@ -310,7 +320,9 @@ class Agent(StepFunction, Generic[P, R]):
             )
         return self._self_block(
             purpose=purpose,
+            conversation=conversation,
             subject=subject,
+            on_behalf_of=on_behalf_of,
             labels=labels,
             traceparent=traceparent,
             **({} if isinstance(resume, Unset) else {"resume": resume}),

@@ -24,10 +24,10 @@ from remit._base.guard import guarded
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import run_in_thread
 from remit._base.system import at_fork
+from remit._declare.limits import ceiling_of
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
-from remit._policy.limits import Ceiling
 from remit._record.items import Sink
 from remit._record.runs import OBSERVE
 
@@ -131,10 +131,7 @@ def _is_permissive() -> bool | None:
 
 def _has_limits() -> bool:
     """Return whether an agent has any limits."""
-    return any(
-        Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
-        for agent in state.registry.agents()
-    )
+    return any(ceiling_of(agent) for agent in state.registry.agents())
 
 
 def _settings() -> Settings | None:
@@ -147,6 +144,16 @@ def _on_violation() -> str:
     if settings is None:
         return os.environ.get("REMIT_ON_VIOLATION", "").strip().lower() or OBSERVE
     return settings.on_violation
+
+
+@guarded("reading the rules that are off", frozenset[str]())
+def redact_off() -> frozenset[str]:
+    """Return the rules of redaction that are off, as far as they are known without a runtime."""
+    settings = _settings()
+    if settings is not None:
+        return frozenset(settings.redact_off)
+    names = os.environ.get("REMIT_REDACT_OFF", "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
 
 
 def check_pickled_by_value(step: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Final
@@ -21,6 +21,7 @@ from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture.encode import Rules
 from remit._capture.rules.switches import switched_off
 from remit._declare.inference import plan_of
+from remit._declare.limits import ceiling_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry, SpanType
@@ -28,7 +29,8 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
-from remit._policy.limits import Ceiling, Ceilings, not_compared
+from remit._policy.holds import Hold
+from remit._policy.limits import Ceilings, not_compared
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.runs import (
@@ -40,8 +42,15 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import POLICY, SpanRecorder
+from remit._runtime.approving import approver_of
 from remit._runtime.process import registry
-from remit._runtime.targets import LOCAL_FILE, Export, make_client, make_export, spool_of
+from remit._runtime.targets import (
+    LOCAL_FILE,
+    Export,
+    make_client,
+    make_export,
+    spool_of,
+)
 from remit.errors import (
     MODEL_OUTSIDE_RUN_HINT,
     OUTSIDE_RUN_HINT,
@@ -49,6 +58,7 @@ from remit.errors import (
     RunTerminated,
     SettingsError,
     Violation,
+    causes,
     denial,
 )
 
@@ -88,8 +98,8 @@ class Runtime:
         self.started = False
         self._exit: Deadline | None = None
         self._clock = clock or SystemClock()
-        # By identifier: version of the declarations, the reference, and a copy of them.
-        self._agents: dict[str, tuple[int, AgentRef, Registry]] = {}
+        # By identifier: version of the declarations, the agent, its reference, and a copy of them.
+        self._agents: dict[str, tuple[int, AgentType, AgentRef, Registry]] = {}
         # Version of the declarations, and agent and span type of steps that it does not register.
         self._unregistered: tuple[int, set[tuple[str, str]]] = (-1, set())
         self._ceilings: tuple[int, Ceilings] | None = None
@@ -117,6 +127,8 @@ class Runtime:
             ),
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
+            approver=approver_of(settings, self._clock, has_target=self.delivery is not None),
+            ask_timeout_s=settings.ask_timeout_s,
             run_linger_s=settings.run_linger_s,
             after_run=self._after_run or AfterRun(),
             registers=self._registers,
@@ -166,17 +178,43 @@ class Runtime:
         Raises:
             DeniedError: The `outside_run` setting denies the call, and *deny* allows it to.
         """
-        violations = self._denied_outside(step) if deny else None
+        held = self._held_outside(step) if deny else ()
+        violations = self._denied_outside(step) if deny and not held else None
         error = None
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
+        elif held:
+            error = DeniedError(step.name, held)
         self._note_outside(step, error)
         if error is not None:
             raise error
 
     def denies_outside(self, step: SpanRecorder) -> bool:
         """Return whether calls of *step* outside any run are denied."""
-        return self._denied_outside(step) is not None
+        return bool(self._held_outside(step)) or self._denied_outside(step) is not None
+
+    def _held_outside(self, step: SpanRecorder) -> tuple[Violation, ...]:
+        """Return how the holds deny a step outside any run, where those of all agents count."""
+        holds = tuple(self.recorder.holds)
+        if not holds:
+            return ()
+        now_ns = self._clock.monotonic_ns()
+        names = self._names_of_agents()
+        known = [
+            hold
+            for hold in holds
+            if not hold.is_over(now_ns) and (names is None or hold.is_about(names))
+        ]
+        return step.held(None, known)
+
+    @guarded(POLICY)
+    def _names_of_agents(self) -> frozenset[str] | None:
+        """Return identifiers and names of the agents declared so far; None after a fault."""
+        agents = registry().agents()
+        identifiers = {agent.identifier_in(self.settings.project) for agent in agents}
+        return frozenset(
+            identifiers.union(*((agent.external_identifier, agent.name) for agent in agents))
+        )
 
     @guarded("the log of a call outside any run")
     def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
@@ -186,7 +224,10 @@ class Runtime:
             if first and len(self._outside) >= MAX_LOGGED:
                 return
             self._outside[step.name] += 1
-        if first and error is not None:
+        if first and error is not None and error.outside_run is None:
+            why = "; ".join(causes(error.violations))
+            logger.warning("%s is on hold, also outside any run: %s; it was denied", step.name, why)
+        elif first and error is not None:
             message = denial(step.name, error.violations, error.outside_run)
             logger.warning("%s; outside_run='record' lets such calls run, unrecorded", message)
         elif first and self.mode != "off":
@@ -211,13 +252,10 @@ class Runtime:
         """Return how *step* violates the data risks of the agents declared so far."""
         declared = registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
-            ceilings = (
-                Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
-                for agent in declared.agents()
-            )
+            ceilings = (ceiling_of(agent) for agent in declared.agents())
             self._ceilings = (declared.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
-        return None if verdict is None else verdict.violations
+        return None if verdict is None else verdict.violations + verdict.asked
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Deliver the items recorded so far, within *timeout_s* seconds."""
@@ -277,6 +315,10 @@ class Runtime:
         for run in list(self.recorder.runs):
             run.tick()
 
+    def hold(self, holds: Sequence[Hold]) -> None:
+        """Deny the steps that *holds* name from now on, and no others; any thread may call it."""
+        self.recorder.holds[:] = holds
+
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
@@ -294,9 +336,12 @@ class Runtime:
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
         declared = registry()
-        version, ref, _ = self._agents.get(agent.external_identifier, (None, None, None))
-        if ref is not None and version == declared.version:
-            return ref
+        known_ref = self._agents.get(agent.external_identifier)
+        if known_ref is not None:
+            version, referred, ref, _ = known_ref
+            # Two handlers of a framework may give ids of their own to agents of one name.
+            if version == declared.version and (referred is agent or referred.repeats(agent)):
+                return ref
         local = self.mode == "local" and self.delivery is not None
         # A copy, because later declarations belong to the registration of the next run.
         known = declared.copy()
@@ -312,7 +357,7 @@ class Runtime:
             cache(lambda: Qualities(agent, redact=REDACT).errors),
             lambda: plan_of(agent.span_type).error_rule,
         )
-        self._agents[agent.external_identifier] = (declared.version, ref, known)
+        self._agents[agent.external_identifier] = (declared.version, agent, ref, known)
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
@@ -359,8 +404,8 @@ class Runtime:
                 self._unregistered = (registry().version, unregistered := set())
             unregistered.add((agent, name))
             return False
-        _, _, known = self._agents.get(agent, (0, None, None))
-        if known is not None and known.span_type(name) is None:
+        registered_from = self._agents.get(agent)
+        if registered_from is not None and registered_from[-1].span_type(name) is None:
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are still "
                 "sent, and the next run registers it",
@@ -398,6 +443,7 @@ class Runtime:
             others=others,
             on_start_threads=on_start,
             ticks=(self.tick,),
+            set_holds=self.hold,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -15,7 +16,8 @@ from remit._deliver.calls import Client
 from remit._deliver.circuit import without_credentials
 from remit._deliver.spool.folder import Folder, Identity
 from remit._record.items import Sink
-from remit.client._http import HttpClient
+from remit.client._approver import ServerApprover
+from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport
 from remit.client.endpoints.endpoint import Call
 from remit.errors import DeclarationError, SettingsError, UnavailableError
@@ -49,6 +51,18 @@ def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
     )
 
 
+def make_approver(settings: config.Settings, clock: Clock, spool: Path) -> ServerApprover:
+    """Return an approver that asks the server in the settings, or the collector in this process."""
+    client = make_client(settings, clock, spool)
+    if settings.resolved_mode == "local" or settings.transport is not None:
+        return ServerApprover(client, clock=clock)
+    token = settings.api_token
+    secret = token.get_secret_value() if token is not None else None
+    return ServerApprover(
+        client, partial(AsyncHttpClient, settings.api_url or "", secret), clock=clock
+    )
+
+
 class LocalClient:
     """A client of the collector inside this process; the first call opens the database.
 
@@ -70,6 +84,11 @@ class LocalClient:
             self._local = importlib.import_module(LOCAL_APP)
         except ImportError as error:
             self._missing = (error.name or str(error)).partition(".")[0]
+
+    @property
+    def hold_number(self) -> int | None:
+        """Number of the holds in the last answer that had one; None before."""
+        return None if self._http is None else self._http.hold_number
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return the answer of the collector.

@@ -27,7 +27,7 @@ from remit.cli._options import (
 )
 from remit.cli._terminal import emit, emit_json, number_of
 from remit.cli._upgrade import upgrade
-from remit.collector.domain.erasure import AskedFor, runs_about
+from remit.collector.domain.erasure import AskedFor, runs_of_person
 from remit.collector.domain.erasure import erase as erase_runs
 from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.store.filters import Removed
@@ -156,6 +156,12 @@ def distribute(db: Database | None) -> None:
 )
 @click.option("--subject", type=TEXT, metavar="VALUE", help="Erase all runs with this subject.")
 @click.option(
+    "--on-behalf-of",
+    type=TEXT,
+    metavar="VALUE",
+    help="Erase all runs on behalf of this person.",
+)
+@click.option(
     "--reason",
     type=TEXT,
     metavar="TEXT",
@@ -166,14 +172,12 @@ def distribute(db: Database | None) -> None:
 @db_option
 @json_option
 def erase(
-    run: str | None,
-    agent: str | None,
-    subject: str | None,
     reason: str,
     db: Database | None,
     *,
     yes: bool,
     as_json: bool,
+    **named: str | None,
 ) -> None:
     """Delete the payloads of runs for good.
 
@@ -182,10 +186,9 @@ def erase(
     shows what was erased, when, why and by whom. Items that arrive later for such a run are stored
     without their payloads.
     """
-    named = {AskedFor.RUN: run, AskedFor.AGENT: agent, AskedFor.SUBJECT: subject}
-    asked = [(kind, value) for kind, value in named.items() if value is not None]
+    asked = [(AskedFor(kind), value) for kind, value in named.items() if value is not None]
     if len(asked) != 1:
-        raise click.UsageError("Specify one of --run, --agent and --subject.")
+        raise click.UsageError("Specify one of --run, --agent, --subject and --on-behalf-of.")
     if not reason.strip():
         raise click.UsageError("--reason must not be empty.")
     ((kind, value),) = asked
@@ -193,7 +196,8 @@ def erase(
     with opened(path) as store:
         ids = _instances(store, kind, value)
         if not ids:
-            raise Failed(f"{shown(path)} has no run of the {kind} {value!r}: nothing was erased")
+            whose = "on behalf of" if kind == AskedFor.ON_BEHALF_OF else f"of the {kind}"
+            raise Failed(f"{shown(path)} has no run {whose} {value!r}: nothing was erased")
         question = f"Erase the payloads of {number_of(len(ids), 'run')} in {shown(path)}, for good?"
         confirm_deletion(question, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
@@ -222,9 +226,9 @@ def _scrub(store: Store, instance_id: str) -> None:
 def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
     if kind == AskedFor.RUN:
         return [reader_on(store).find(value).instance.id]
-    if kind == AskedFor.SUBJECT:
+    if kind in {AskedFor.SUBJECT, AskedFor.ON_BEHALF_OF}:
         with store.reading() as source:
-            return runs_about(source, value)
+            return runs_of_person(source, kind, value)
     agent = reader_on(store).known_agent(value)
     with store.reading() as source:
         return source.runs_of_agent(agent.id)

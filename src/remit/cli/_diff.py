@@ -25,6 +25,7 @@ COLOURS: Final = {
     Effect.WIDENS: "red",
     Effect.WEAKENS: "yellow",
     Effect.NARROWS: "green",
+    Effect.DECLARES: "green",
     Effect.CHANGES: None,
 }
 NONE: Final = "none"
@@ -64,10 +65,10 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
     OLD and NEW are each a file, or REV:FILE for the file in a Git revision. Without NEW the command
     compares OLD with the same file in the working tree. It does not import your program.
 
-    Each change has one of four effects. widens: an agent may do more, or more data may leave.
+    Each change has one of five effects. widens: an agent may do more, or more data may leave.
     weakens: a declaration is less strict, or less data is redacted. narrows: the opposite of both.
-    changes: anything else. The exit status is 1 if a change has an effect in --fail-on, and 2 if
-    the locks cannot be compared.
+    declares: a step is declared for the first time. changes: anything else. The exit status is 1 if
+    a change has an effect in --fail-on, and 2 if the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
     before, after = (_read(source) for source in (old, new))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from remit._base.ids import HASHES
 from remit.cli._ages import PAST
 from remit.cli._options import TEXT
 from remit.cli._reader import ApiReader
@@ -71,10 +71,9 @@ def query(
     until: datetime | None = None,
     failed: bool = False,
     denied: bool = False,
-    subject: str | None = None,
     **others: str | None,
 ) -> dict[str, str]:
-    """Return the parameters of a list; *others* are sent as they are.
+    """Return the parameters of a list; of *others*, people are sent as hashes.
 
     Raises:
         Failed: There is no such agent.
@@ -85,8 +84,12 @@ def query(
         "until": _text(until),
         # A denied step has failed, too.
         "flag": "denied" if denied else "failed" if failed else None,
-        # The server stores only the hash.
-        "subject_hash": subject and hashlib.sha256(subject.encode()).hexdigest(),
+        # The server stores only the hashes, and its log may contain addresses.
+        **{
+            f"{name}_hash": hash_of(text)
+            for name, hash_of in HASHES.items()
+            if (text := others.pop(name, None))
+        },
         **others,
     }
     return {name: value for name, value in found.items() if value}

@@ -16,7 +16,7 @@ from remit.cli._reader import ApiReader
 from remit.client._target import RawResponse, Target
 from remit.client.endpoints.endpoint import Call
 from remit.collector.api.dispatch import Request, Service
-from remit.collector.domain.context import Caller
+from remit.collector.domain.context import Caller, Permission, Permissions
 from remit.collector.domain.places import prepare
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.page.run.html_file import html_of_run
@@ -37,7 +37,8 @@ class DatabaseClient:
     def __init__(self, store: Store, account_id: str) -> None:
         self._clock = SystemClock()
         self._store, self._account_id = store, account_id
-        caller = Caller(account_id, TokenScope.ACCOUNT)
+        may = Permissions.of(f"{Permission.APPROVE},{Permission.WRITE}")
+        caller = Caller(account_id, TokenScope.ACCOUNT, may=may)
         settings = Settings(prices=configured_prices())
         self._service = Service(store, settings, self._clock, caller=caller)
         self._target = Target("", None)

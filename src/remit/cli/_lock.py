@@ -102,11 +102,9 @@ def _of_program(modules: Sequence[str]) -> Json:
             raise LockFailed(
                 f"{module} declares no agent: decorate its entry point with @remit.agent"
             )
-    registrations = {
-        agent.external_identifier: process.registration(agent)
-        for agents in of_module.values()
-        for agent in agents
-    }
+    declared = {each.external_identifier: each for agents in of_module.values() for each in agents}
+    registrations = {name: process.registration(agent) for name, agent in declared.items()}
+    project = process.current().settings.project
     return lock_of(
         {
             agent: cast("Json", registration["agent_schema_version"])
@@ -114,6 +112,7 @@ def _of_program(modules: Sequence[str]) -> Json:
         },
         other_agents=(agent.external_identifier for agent in registry.agents()),
         modules=modules,
+        projects=(project or agent.project.name for agent in declared.values()),
         made_with={"pydantic": PYDANTIC_VERSION, "remit": __version__},
     )
 
@@ -138,7 +137,8 @@ def _of_server(names: Sequence[str]) -> Json:
         if not schema_versions:
             which = f" whose name begins with {' or '.join(names)}" if names else ""
             raise LockFailed(f"{reader.place} has no schema version of an agent{which}")
-    return lock_of(schema_versions, other_agents=others)
+    projects = (identifier.rpartition("/")[0] for identifier in identifiers.values())
+    return lock_of(schema_versions, other_agents=others, projects=projects)
 
 
 def _agent_name(identifier: str, version: Json) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from msgspec import Raw
 
-from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, is_pfid
+from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, is_pfid, is_short
 from remit._declare.registry import RUN_TYPE
 from remit.cli._agent_reader import AgentReader, Client
 from remit.cli._failing import Failed
@@ -100,7 +100,7 @@ class ApiReader(AgentReader):
         return list((rows | active).values())
 
     def find(self, reference: str) -> ListedRun:
-        """Return the run with this key or id, or the beginning of one, or `last`.
+        """Return the run with this key or id, the beginning or the end of one, or `last`.
 
         Raises:
             Failed: No run, or more than one, matches.
@@ -122,7 +122,8 @@ class ApiReader(AgentReader):
         exact = self.client.send(get("/runs", RunList, query))
         if len(exact.runs) > 1:
             ids = ", ".join(row.id for row in exact.runs)
-            raise Failed(f"{exact.total} runs are called {reference!r}: use the id of one ({ids})")
+            how = "end with" if is_short(reference) else "are called"
+            raise Failed(f"{exact.total} runs {how} {reference!r}: use the id of one ({ids})")
         found = exact.runs or self._beginning(reference)
         if len(found) > 1:
             some = ", ".join(called(row.external_identifier, row.id) for row in found[:3])
@@ -193,7 +194,7 @@ class ApiReader(AgentReader):
     def links(self, record: Record[StoredSpan]) -> Links:
         """Return the run that caused this one and the runs that it caused, as far as known."""
         trace, instance = trace_of(record), record.instance
-        caused = [row for each in traces_of(instance) for row in self._caused(each)]
+        caused = [row for each in dict.fromkeys(traces_of(instance)) for row in self._caused(each)]
         caused.sort(key=lambda run: run.instance.id)
         return Links(
             trace,

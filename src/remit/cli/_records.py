@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from remit._base.costs import Cost
 from remit._base.ids import (
     PARTITION_CHARS,
+    SHORT_CHARS,
     TIME_CHARS,
     key_from_text,
     key_of,
@@ -64,13 +65,22 @@ class ListedRun:
 
     @property
     def status(self) -> str:
-        """Its status as shown, including `cancelled`."""
-        return "cancelled" if self.cancelled else self.instance.status
+        """Its status as shown, including `cancelled` and `waiting`."""
+        if self.cancelled:
+            return "cancelled"
+        run = self.instance
+        waits = run.status == "active" and (run.asked or 0) > (run.answered or 0)
+        return "waiting" if waits else run.status
 
     @property
     def handle(self) -> str:
         """Its key, or its id if the key cannot be printed; commands accept it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
+
+    @property
+    def short(self) -> str:
+        """The last characters of its id, which the web UI shows too; commands accept them."""
+        return self.instance.id[-SHORT_CHARS:]
 
     @property
     def tokens(self) -> int | None:
@@ -79,6 +89,10 @@ class ListedRun:
             return None
         counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
         return sum(counted) if counted else None
+
+    def said(self, member: str) -> str | None:
+        """Return what the program said of it: `conversation`, `on_behalf_of`, or None."""
+        return getattr(self.instance, member) if isinstance(self.instance, Run) else None
 
     @property
     def costs(self) -> CostBreakdown:
@@ -190,7 +204,7 @@ def trace_of(record: Record[S]) -> str | None:
 def traces_of(instance: AgentInstance) -> list[str]:
     """Return the trace ids of the headers of a run, by its first process and by later ones."""
     keys = (key_from_text(instance.external_identifier or ""), key_of(instance.id))
-    return [key.hex() for key in keys if key is not None]
+    return list(dict.fromkeys(key.hex() for key in keys if key is not None))
 
 
 def names_of_trace(trace: str, near: AgentInstance) -> tuple[str, str]:

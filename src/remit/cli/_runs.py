@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 import click
 
 from remit._base.costs import total
+from remit._base.ids import SHORT_CHARS
 from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
@@ -45,6 +46,7 @@ from remit.cli._terminal import (
     emit_line,
     emit_paged,
     faint,
+    is_terminal,
     lines,
     padded,
     printable,
@@ -56,14 +58,16 @@ from remit.models._types import Purpose
 from remit.models.agent_instance import Failure
 from remit.models.agent_span import AgentSpan
 
-# Ten of a key's characters are its time, to the millisecond.
-SHORT_CHARS: Final = 12
-STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated", "waiting")
 # Status, "99, 9 failed", and the gaps between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
-COLUMNS_OF: Final = {"TOOK": 8, "TOKENS": 7, "COST": 12}
-"""Width of a duration, of tokens, and of a cost."""
+COLUMNS_OF: Final = {"FOR": 12, "CONVERSATION": 16, "TOOK": 8, "TOKENS": 7, "COST": 12}
+"""Width of what is said of a run, of a duration, of tokens, and of a cost."""
+SAID: Final = {"FOR": "on_behalf_of", "CONVERSATION": "conversation"}
+"""Columns of texts, which are cut, with the member of a run."""
 MIN_AGENT_COLUMNS: Final = 9
+ROOM_FOR_AGENT: Final = 16
+"""Columns that an agent keeps if columns of texts are shown."""
 POLL_S: Final = 1.0
 
 
@@ -83,7 +87,13 @@ def runs() -> None:
     since_option(),
     until_option,
     click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="List runs with this label."),
+    click.option(
+        "--conversation", type=TEXT, metavar="VALUE", help="List runs of this conversation."
+    ),
     click.option("--subject", type=TEXT, metavar="VALUE", help="List runs with this subject."),
+    click.option(
+        "--on-behalf-of", type=TEXT, metavar="VALUE", help="List runs on behalf of this person."
+    ),
     click.option(
         "--purpose", type=click.Choice(get_args(Purpose)), help="List runs with this purpose."
     ),
@@ -105,17 +115,20 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
     if not found:
         emit(f"{'No such runs' if selected else 'No runs yet'} in {reader.place}.")
         return
-    chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
     wanted = {"TOOK": True, "TOKENS": any(run.tokens is not None for run in found)}
     wanted["COST"] = any(run.costs.costs for run in found)
     shown = [name for name, is_wanted in wanted.items() if is_wanted]
+    texts = [name for name, member in SAID.items() if any(run.said(member) for run in found)]
+    shown = [*_fitting(texts, shown), *shown]
     head = dict(zip(shown, shown, strict=True))
-    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", head, "SPANS", chars)))
+    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", head, "SPANS")))
     for run in found:
-        emit(_listed(run, names[run.agent.id], chars, shown))
+        emit(_listed(run, names[run.agent.id], shown))
         if run.failure is not None:
-            emit(_failure_line(run.failure, run, chars))
+            emit(_failure_line(run.failure, run))
+        if is_terminal() and run.said("question"):
+            emit(_exchange_line(run))
     emit(faint(f"\n{len(found)} of {reader.place}; show one: remit runs show RUN"))
 
 
@@ -142,9 +155,10 @@ def show(
 ) -> None:
     """Show one run as a tree of its steps.
 
-    RUN is its key, its id, the beginning of either, or `last`, which is the default. The output
-    shows where and why the first failed step failed. It also lists the runs that are linked by
-    remit.trace_headers(): the run that caused this run, and the runs that this run caused.
+    RUN is its key, its id, the beginning or the last 8 characters of either, or `last`, which is
+    the default. The output shows where and why the first failed step failed. It also lists the runs
+    that are linked by remit.trace_headers(): the run that caused this run, and the runs that this
+    run caused.
 
     On a terminal, long output opens in a pager ($PAGER). With --json the command prints the
     complete run.
@@ -189,9 +203,9 @@ def show(
 def export(run: str, db: Database | None, html: Path | None, *, values: bool) -> None:
     """Print a run and its spans as JSON, one object per line.
 
-    RUN is its key, its id, the beginning of either, or `last`. The run comes first, then its spans
-    in the order of their ids. The objects have the same format as in the API: the run
-    has the type agent_instance, and each span has the type agent_span.
+    RUN is its key, its id, the beginning or the last 8 characters of either, or `last`. The run
+    comes first, then its spans in the order of their ids. The objects have the same format as in
+    the API: the run has the type agent_instance, and each span has the type agent_span.
 
     With --html the command writes the run as one file for a browser. The file shows the steps,
     their declarations and the place of the failure. It contains no script and loads nothing from
@@ -286,10 +300,10 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
 def terminate(run: str, reason: str, db: Database | None) -> None:
     """Terminate a run.
 
-    RUN is its key, its id, the beginning of either, or `last`. After the program has received the
-    termination, it stops at its next step or at the next item of a stream. A program that is
-    sending records or streaming receives the termination within its flush interval. Other programs
-    receive it within their poll interval.
+    RUN is its key, its id, the beginning or the last 8 characters of either, or `last`. After the
+    program has received the termination, it stops at its next step or at the next item of a stream.
+    A program that is sending records or streaming receives the termination within its flush
+    interval. Other programs receive it within their poll interval.
     """
     if not reason.strip():
         raise click.UsageError("--reason must not be empty.")
@@ -301,26 +315,29 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     emit(faint(f"In {reader.place}; {how}"))
 
 
-def _listed(run: ListedRun, agent: str, chars: int, shown: Sequence[str]) -> str:
+def _listed(run: ListedRun, agent: str, shown: Sequence[str]) -> str:
     instance, steps = run.instance, run.steps()
     numbers = {
         "TOOK": took(instance.started_at, instance.finished_at),
         "TOKENS": "" if run.tokens is None else str(run.tokens),
         "COST": total(costs_in(run.costs)),
+        **{
+            name: cut(printable(run.said(member) or ""), COLUMNS_OF[name])
+            for name, member in SAID.items()
+        },
     }
     return _line(
-        bold(run.handle[:chars]),
+        bold(run.short),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         when(instance.started_at),
         {name: numbers[name] for name in shown},
         f"{steps}, {steps.failed} failed" if steps.failed else str(steps),
-        chars,
     )
 
 
-def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
-    margin, strokes = " " * (chars + 2), lines()
+def _failure_line(failure: Failure, run: ListedRun) -> str:
+    margin, strokes = " " * (SHORT_CHARS + 2), lines()
     step = failure.step
     where = "the block of the run"
     if step is not None:
@@ -330,6 +347,17 @@ def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)
 
 
+def _exchange_line(run: ListedRun) -> str:
+    """Return the line with the first question of a run and its answer."""
+    margin, strokes = " " * (SHORT_CHARS + 2), lines()
+    question, answer = (printable(run.said(name) or "") for name in ("question", "answer"))
+    room = columns() - len(margin)
+    if not answer:
+        return faint(margin + cut(f'"{question}"', room, strokes.cut))
+    asked = cut(f'"{question}"', max(room * 3 // 5, room - len(answer) - 4), strokes.cut)
+    return faint(margin + asked + cut(f" {strokes.arrow} {answer}", room - len(asked), strokes.cut))
+
+
 def _line(
     run: str,
     agent: str,
@@ -337,23 +365,29 @@ def _line(
     started: str,
     numbers: Mapping[str, str],
     steps: str,
-    chars: int,
 ) -> str:
     """Return a line of the list; *numbers* are in the columns of `COLUMNS_OF`."""
-    counted = "".join(f"{number:>{COLUMNS_OF[name]}}  " for name, number in numbers.items())
-    taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
+    counted = "".join(
+        f"{padded(number, COLUMNS_OF[name]) if name in SAID else number.rjust(COLUMNS_OF[name])}  "
+        for name, number in numbers.items()
+    )
+    taken = SHORT_CHARS + when_columns() + OTHER_COLUMNS + len(counted)
     room = max(MIN_AGENT_COLUMNS, columns() - taken)
-    run += " " * (chars - len(click.unstyle(run)))
+    run += " " * (SHORT_CHARS - len(click.unstyle(run)))
     head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{when_columns()}}"
     return f"{head}  {counted}{steps}".rstrip()
 
 
-def _unique_chars(handles: list[str]) -> int:
-    longest = max(map(len, handles))
-    for chars in range(min(SHORT_CHARS, longest), longest):
-        if len({each[:chars] for each in handles}) == len(handles):
-            return chars
-    return longest
+def _fitting(texts: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Return the columns of texts for which there is room beside the others."""
+    room = columns() - SHORT_CHARS - when_columns() - OTHER_COLUMNS - ROOM_FOR_AGENT
+    room -= sum(COLUMNS_OF[name] + 2 for name in shown)
+    fitting: list[str] = []
+    for name in texts:
+        room -= COLUMNS_OF[name] + 2
+        if room >= 0:
+            fitting.append(name)
+    return fitting
 
 
 def _erasure_line(erasure: Mapping[str, object]) -> str:
@@ -376,7 +410,7 @@ def _emit_steps(steps: Iterable[RunSpan], *, as_json: bool) -> None:
 
 def _step_line(span: AgentSpan, run: ListedRun) -> str:
     strokes = lines()
-    head = f"{moment(span.started_at)[11:] or '':<8}  {run.handle[:SHORT_CHARS]}  "
+    head = f"{moment(span.started_at)[11:] or '':<8}  {run.short}  "
     status = coloured(span.status, f"{span.status:<9}")
     lasted = f"{took(span.started_at, span.finished_at):>10}  "
     about = _about(span)

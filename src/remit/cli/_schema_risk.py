@@ -12,10 +12,13 @@ from msgspec.structs import asdict
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._declare.inference import Side, effective, inferred, places_of
+from remit._declare.limits import ceiling_of
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
-from remit._policy.limits import Ceiling, Ceilings, under, verdict
+from remit._policy.asks import ASKED
+from remit._policy.limits import Ceilings, under, verdict
+from remit._policy.maxima import maxima_of
 from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (
     ACTION,
@@ -61,15 +64,17 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     """Return the declared and inferred data risk of the steps of *agent*, as plain JSON.
 
     Returns:
-        `under_deny`: the result of `rehearsal_of`. `span_types`: for each, the words that are
-        `declared`, those `inferred` from a place in the signature, where they violate the agent's
-        remit, the `undeclared` words, and undeclared categories that a name suggests
-        (`suggested`). `whole`: the same for all of them together.
+        `limits`: by action, or `steps`, how many steps of one run may take it. `under_deny`: the
+        result of `rehearsal_of`. `span_types`: for each, the words that are `declared`, those
+        `inferred` from a place in the signature, where they violate the agent's remit, the
+        `undeclared` words, and undeclared categories that a name suggests (`suggested`). `whole`:
+        the same for all of them together.
     """
-    remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+    remit = ceiling_of(agent)
     steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
     return {
         "agent": agent.external_identifier,
+        "limits": dict(maxima_of(agent.limits)),
         "under_deny": asdict(rehearsal_of(agent, registry)),
         "span_types": steps,
         "whole": _of_all(steps),
@@ -116,6 +121,7 @@ def _words_in(risk: DataRisk | None) -> Json:
         part: {name: word for name, word in members[member].items() if word != UNKNOWN}
         for part, (member, _) in PARTS.items()
     }
+    words[ACTIONS] |= dict.fromkeys(risk.asks, ASKED)
     return {part: declared for part, declared in words.items() if declared}
 
 
@@ -169,6 +175,7 @@ def _category_of(name: str) -> tuple[str, ...]:
 def show_risk(name: str, report: Json) -> None:
     emit(bold(name))
     home = report["agent"].partition(":")[0] + ":"
+    _show_limits(report["limits"])
     _show_rehearsal(report["under_deny"], home)
     for step in report["span_types"]:
         emit()
@@ -187,6 +194,14 @@ def show_risk(name: str, report: Json) -> None:
     emit()
 
 
+def _show_limits(limits: Mapping[str, int]) -> None:
+    if limits:
+        emit()
+        emit("  at most, a run")
+        for name, number in limits.items():
+            emit(f"    {number:,} {name}")
+
+
 def _show_rehearsal(under_deny: Json, home: str) -> None:
     """Write the steps that the agent may take, without the module *home* in their names."""
 
@@ -196,7 +211,7 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     emit()
     emit("  under deny")
     _row("allowed", [named(under_deny["allowed"])])
-    for label in ("undeclared", "denied"):
+    for label in ("asked", "undeclared", "denied"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
     _row(

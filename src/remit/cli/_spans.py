@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from remit._base.ids import SHORT_CHARS
 from remit._declare.registry import RUN_TYPE
 from remit.cli._filters import (
     agent_option,
@@ -37,8 +38,7 @@ from remit.cli._terminal import (
 from remit.cli._tree import home_of, listed_name, took
 from remit.models.agent_span import AgentSpan
 
-RUN_CHARS: Final = 12
-OTHER_COLUMNS: Final = RUN_CHARS + 9 + 10 + 4 * 2
+OTHER_COLUMNS: Final = SHORT_CHARS + 9 + 10 + 4 * 2
 
 
 @click.group()
@@ -74,8 +74,8 @@ def list_spans(
 ) -> None:
     """List spans without their values, newest first.
 
-    RUN is a key, an id, the beginning of either, or `last`. The root span `remit:run` of a run is
-    listed only with --json or --type.
+    RUN is a key, an id, the beginning or the last 8 characters of either, or `last`. The root span
+    `remit:run` of a run is listed only with --json or --type.
     """
     with reader_of(db) as reader:
         run_id = None if run is None else reader.find(run).instance.id
@@ -91,7 +91,7 @@ def list_spans(
             return
         emit(
             faint(
-                f"{'STARTED':<{when_columns()}}  {'RUN':<{RUN_CHARS}}  STATUS     "
+                f"{'STARTED':<{when_columns()}}  {'RUN':<{SHORT_CHARS}}  STATUS     "
                 f"{'TOOK':>10}  STEP"
             )
         )
@@ -118,7 +118,7 @@ def _line(step: RunSpan) -> str:
     name = listed_name(span.step_name, span.schema_name, home_of(run.agent))
     about = f"{name}  {printable(span.summary or '')}".rstrip()
     return (
-        faint(f"{when(span.started_at):<{when_columns()}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
+        faint(f"{when(span.started_at):<{when_columns()}}  {run.short}")
         + f"  {coloured(span.status, f'{span.status:<9}')}"
         + f"  {took(span.started_at, span.finished_at):>10}  "
         + cut(about, columns() - when_columns() - OTHER_COLUMNS, lines().cut)

@@ -40,6 +40,7 @@ STATUS_COLOURS: Final = {
     "complete": "green",
     "failed": "red",
     "terminated": "red",
+    "waiting": "magenta",
 }
 
 

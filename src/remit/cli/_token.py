@@ -61,8 +61,9 @@ def token() -> None:
     default=[Permission.WRITE.value],
     show_default=True,
     help="Permission of the token. read: read everything; write: also record and change; erase: "
-    "also erase runs; record: only record, for a program; metrics: only read /metrics. "
-    "Repeatable.",
+    "also erase runs; record: only record, for a program; metrics: only read /metrics; stop: "
+    "terminate runs and hold actions, included in write; approve: only answer requests for "
+    "approval. Repeatable.",
 )
 @click.option(
     "--expires",

@@ -127,12 +127,12 @@ def _link(label: str, run: ListedRun) -> str:
 def _about(root: Step | None) -> dict[str, str]:
     payload = (root.payload if root is not None else None) or {}
     return {
-        name: members(cast("dict[str, object]", value))
+        name.replace("_", " "): members(cast("dict[str, object]", value))
         if isinstance(value, dict)
         else printable(value)
         if isinstance(value, str)
         else short(value)
-        for name in ("purpose", "subject", "labels")
+        for name in ("purpose", "conversation", "subject", "on_behalf_of", "labels")
         if (value := payload.get(name)) is not None
     }
 

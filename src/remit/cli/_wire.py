@@ -48,6 +48,10 @@ def get(path: str, model: type[M], query: Mapping[str, str]) -> Call[M]:
     return Call("GET", REMIT_API + path, whole(model), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
+def post(path: str, model: type[M], body: Mapping[str, object]) -> Call[M]:
+    return Call("POST", REMIT_API + path, whole(model), msgspec.json.encode(body))
+
+
 def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
     path, pairs = f"{REMIT_API}/spans", tuple(query.items())
     return Call("GET", path, lenient(SpanPage), query=pairs, limit_bytes=MAX_LIST_BYTES)

@@ -39,6 +39,8 @@ MIN_TIMEOUT_S: Final = 0.001
 # httpx has the better message, so it raises first; this is for a response in small parts.
 GRACE_S: Final = 0.05
 GZIP: Final = 16 + zlib.MAX_WBITS
+HOLDS: Final = "remit-holds"
+"""Header in which remit's collector sends the number of the holds."""
 MIN_COMPRESSED_BYTES: Final = 4_096
 UNSUPPORTED_MEDIA_TYPE: Final = 415
 OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
@@ -224,7 +226,13 @@ class HttpBase(Generic[C]):
 
 
 class HttpClient(HttpBase[Transport]):
-    """Sends calls over HTTP, one try each. Usable from several threads."""
+    """Sends calls over HTTP, one try each. Usable from several threads.
+
+    Attributes:
+        hold_number: Number of the holds in the last answer that had one; None before.
+    """
+
+    hold_number: int | None = None
 
     @property
     def holds_locks(self) -> bool:
@@ -241,7 +249,12 @@ class HttpClient(HttpBase[Transport]):
             ApiError: The API rejects the call, cannot be reached, or something else responds.
             UsageError: The client was closed.
         """
-        return self.target.read(call, self.exchange(call, timeout_s=timeout_s), self._clock)
+        answer = self.exchange(call, timeout_s=timeout_s)
+        result = self.target.read(call, answer, self._clock)
+        number = answer.headers.get(HOLDS, "")
+        if number.isdecimal() and number.isascii():
+            self.hold_number = int(number)
+        return result
 
     def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> RawResponse:
         """Return the response to *call* unread, even an error.

@@ -1,8 +1,9 @@
 """Errors of rejected requests, which the response has in an envelope.
 
-The published clients know the codes, except the collector's own: `forbidden`,
+The published clients know the codes, except the collector's own: `ambiguous`, `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
-`too_many_requests`, `unavailable`, `unknown_schema_version`, `unsupported_media_type`.
+`seal_used`, `too_many_requests`, `unavailable`, `unknown_ask`, `unknown_schema_version`,
+`unsupported_media_type`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,15 @@ def unknown_schema_version() -> RequestError:
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "unknown_schema_version",
         "this agent has no schema version of that identifier: send it whole",
+    )
+
+
+def ambiguous(name: str, run_ids: Sequence[str]) -> RequestError:
+    """Return the error for the end of an id that several runs have."""
+    return RequestError(
+        HTTPStatus.CONFLICT,
+        "ambiguous",
+        f"{len(run_ids)} runs end with {name}: use one of the ids {', '.join(run_ids)}",
     )
 
 

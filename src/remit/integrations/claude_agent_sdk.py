@@ -35,6 +35,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast, overload
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declare,
@@ -45,7 +46,6 @@ from remit._adapters.declare import (
 )
 from remit._adapters.spans import ManualSpan, Status
 from remit._adapters.tables import SpanTable
-from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
@@ -160,6 +160,8 @@ def govern(
     remits: Mapping[str, DataRisk] | None = None,
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
+    agent_id: str | None = None,
+    external_identifier: str | None = None,
 ) -> ClaudeAgentOptions: ...
 @overload
 def govern(
@@ -170,6 +172,8 @@ def govern(
     remits: Mapping[str, DataRisk] | None = None,
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
+    agent_id: str | None = None,
+    external_identifier: str | None = None,
 ) -> ClaudeSDKClient: ...
 @overload
 def govern(
@@ -180,8 +184,10 @@ def govern(
     remits: Mapping[str, DataRisk] | None = None,
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
+    agent_id: str | None = None,
+    external_identifier: str | None = None,
 ) -> TQuery: ...
-def govern(
+def govern(  # noqa: PLR0913 - of the user's interface
     target: Any,
     *,
     name: str | None = None,
@@ -189,6 +195,8 @@ def govern(
     remits: Mapping[str, DataRisk] | None = None,
     capture_messages: _llm.CaptureMessages = "new",
     capture_reasoning: bool = False,
+    agent_id: str | None = None,
+    external_identifier: str | None = None,
 ) -> Any:
     """Record a Claude Code agent and deny tools that violate the remit.
 
@@ -199,7 +207,8 @@ def govern(
         target: The `query` function, a `ClaudeSDKClient` before it is connected, or
             `ClaudeAgentOptions`. If you pass only options, remit cannot see messages, so model
             calls, tokens and costs are not recorded.
-        name: Name of the main agent. The default is `claude`.
+        name: Name of the main agent. The default is `claude`. Without a name, the agent
+            belongs to the module that calls `govern`: `payments:claude`.
         risks: Risk declarations for tools, by the name that the model uses, such as `Bash` or
             `mcp__orders__find`; see `SUGGESTED`. A decorated function uses its own risk
             declaration.
@@ -208,6 +217,9 @@ def govern(
         capture_messages: `new` records the messages that the same agent's previous model call did
             not contain, `all` records all messages, and `none` records no messages.
         capture_reasoning: Whether the model's thinking is recorded.
+        agent_id: ID of the main agent on the server. It overrides *external_identifier* and the
+            setting `agent_id`.
+        external_identifier: Identifier by which the server finds the main agent.
 
     Returns:
         A governed function, the client itself, or a copy of the options.
@@ -216,7 +228,14 @@ def govern(
         DeclarationError: If an argument is wrong. Reading the first message raises the same error
             if *remits* contains an agent that Claude Code does not know.
     """
-    rules = _checked_rules(name, risks, remits, capture_messages, capture_reasoning)
+    identity = AgentIdentity.of_caller(
+        FRAMEWORK,
+        NAME,
+        where="govern",
+        agent_id=agent_id,
+        external_identifier=external_identifier,
+    )
+    rules = _checked_rules(name, risks, remits, capture_messages, capture_reasoning, identity)
     if isinstance(target, ClaudeAgentOptions):
         return _Sessions(rules).options(target)
     if isinstance(target, ClaudeSDKClient):
@@ -238,7 +257,7 @@ class _Rules:
 
     Attributes:
         ceilings: The limits of agents, by name.
-        place: File and line of the call, for error messages.
+        identity: That of the call, for the main agent.
     """
 
     name: str | None
@@ -246,7 +265,7 @@ class _Rules:
     ceilings: Mapping[str, tuple[Ceiling, ...]]
     capture: _llm.CaptureMessages
     capture_reasoning: bool
-    place: str | None
+    identity: AgentIdentity
 
     @property
     def agent(self) -> str:
@@ -272,32 +291,29 @@ def _checked_rules(
     remits: Mapping[str, DataRisk] | None,
     capture_messages: object,
     capture_reasoning: object,
+    identity: AgentIdentity,
 ) -> _Rules:
     """Return the arguments of `govern`.
 
     Raises:
         DeclarationError: If an argument is wrong.
     """
-    place = caller()
     if name is not None and not (isinstance(cast("object", name), str) and name):
         raise DeclarationError(f"govern: name is {describe_value(name)}; expected a text")
     tools = risks_by_name(risks, "govern: risks")
     agents = risks_by_name(remits, "govern: remits", "agents")
     limits = {
-        agent: ceiling_of(_identifier(agent), remit, place) for agent, remit in agents.items()
+        agent: ceiling_of(identity.of(agent), remit, identity.place)
+        for agent, remit in agents.items()
     }
     ceilings = {agent: () if limit is None else (limit,) for agent, limit in limits.items()}
     history = _llm.history("govern", capture_messages, capture_reasoning)
-    return _Rules(name, tools, ceilings, history.capture, history.reasoning, place)
-
-
-def _identifier(name: str) -> str:
-    return f"{FRAMEWORK}.agents:{name}"
+    return _Rules(name, tools, ceilings, history.capture, history.reasoning, identity)
 
 
 @guarded("the declaration of an agent", AGENTS)
-def _agent_named(name: str, place: str | None) -> AgentRuns:
-    return declare_agent(_identifier(name), name=name, place=place)
+def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
+    return declare_agent(identity.of(name), name=name, identity=identity)
 
 
 @guarded("the declaration of a tool", TOOL)
@@ -309,7 +325,7 @@ def _declared(name: str, rules: _Rules, known: _KnownTool | None = None) -> Span
         title=name,
         description=None if known is None else known.description,
         data_risk=rules.risks.get(name),
-        place=rules.place,
+        place=rules.identity.place,
     )
 
 
@@ -764,7 +780,7 @@ class _Conversation:
         rules, name = self._rules, self._rules.agent
         ceilings = rules.ceilings.get(name, ())
         payload = partial(self._prompted, prompt)
-        runs, first = _agent_named(name, rules.place), ceilings[0] if ceilings else None
+        runs, first = _agent_named(name, rules.identity), ceilings[0] if ceilings else None
         self._result, self._counted, self._terminated = None, _Usage(), None
         self._agent = spans.start(AGENT, payload, agent=runs, ceiling=first)
         for ceiling in ceilings[1:]:
@@ -904,7 +920,8 @@ class _Conversation:
         unknown = [name for name in self._rules.ceilings if name not in known]
         if unknown and len(known) > 1:
             raise DeclarationError(
-                f"govern at {self._rules.place}: remits names {describe_value(unknown[0])}; "
+                f"govern at {self._rules.identity.place}: remits names "
+                f"{describe_value(unknown[0])}; "
                 f"expected one of {', '.join(sorted(known))}{did_you_mean(unknown[0], known)}"
             )
 

@@ -23,6 +23,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declare,
@@ -33,7 +34,6 @@ from remit._adapters.declare import (
 )
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SessionTable, SpanTable
-from remit._base.frames import caller
 from remit._base.guard import guarded, handing_faults_to
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
@@ -81,6 +81,8 @@ AGENTS: Final = declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 
 add_to_header(f"remit-crewai@{__version__}")
 
+UNNAMED: Final = "crew"
+"""Name of a crew without one."""
 HANDLED_S: Final = 1.0
 """Seconds that the end of a step waits for other threads to handle the step's events."""
 DELEGATION: Final = "crewai.tools.agent_tools."
@@ -144,6 +146,8 @@ class RemitListener:
         remits: Mapping[str, DataRisk] | None = None,
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Store the declarations of agents and tools, and register the hooks.
 
@@ -156,6 +160,9 @@ class RemitListener:
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the thoughts that the model reports are recorded.
+            agent_id: ID on the server of the agent whose runs this listener opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong.
@@ -163,7 +170,13 @@ class RemitListener:
         self._declared = _Declared(
             risks_by_name(risks, "RemitListener: risks"),
             risks_by_name(remits, "RemitListener: remits", "agents"),
-            caller(),
+            AgentIdentity.of_caller(
+                FRAMEWORK,
+                UNNAMED,
+                where="RemitListener",
+                agent_id=agent_id,
+                external_identifier=external_identifier,
+            ),
         )
         self._history = _llm.history("RemitListener", capture_messages, capture_reasoning)
         self._thoughts = capture_reasoning
@@ -216,7 +229,7 @@ class RemitListener:
         if _is_agent(owner):
             self._open_agent(owner.agent, {})
             return
-        name = str((get(crew, "name") or "crew") if crew is not None else type(owner).__name__)
+        name = str((get(crew, "name") or UNNAMED) if crew is not None else type(owner).__name__)
         runs, ceiling = self._declared.agent(name)
         inputs = {} if self._history.capture == "none" else dict(context.inputs or {})
         payload = {"agent_name": name, "inputs": inputs}
@@ -628,23 +641,23 @@ class _Declared:
     """Declarations of agents and tools."""
 
     def __init__(
-        self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], place: str | None
+        self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], identity: AgentIdentity
     ) -> None:
-        """Store the declarations. *place* is the file and line for error messages."""
-        self._risks, self._remits, self._place = risks, remits, place
+        """Store the declarations. *identity* is that of the object that the program made."""
+        self._risks, self._remits, self._identity = risks, remits, identity
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
         """Return the opener of an agent's runs and the agent's limits, even after a fault."""
         runs = self._agent(name)
         if runs is not None:
             return runs, runs.ceiling
-        return AGENTS, ceiling_of(_identifier(name), self._remits.get(name), self._place)
+        identity = self._identity
+        return AGENTS, ceiling_of(identity.of(name), self._remits.get(name), identity.place)
 
     @guarded("the declaration of an agent")
     def _agent(self, name: str) -> AgentRuns:
-        return declare_agent(
-            _identifier(name), name=name, data_risk=self._remits.get(name), place=self._place
-        )
+        identity, remit = self._identity, self._remits.get(name)
+        return declare_agent(identity.of(name), name=name, data_risk=remit, identity=identity)
 
     @guarded("the declaration of a tool", (TOOL, False))
     def tool(self, name: str, tool: Any) -> tuple[SpanRecorder, bool]:
@@ -664,13 +677,9 @@ class _Declared:
             title=name,
             description=get(original, "description") or None,
             data_risk=risk,
-            place=self._place,
+            place=self._identity.place,
         )
         return recorder, False
-
-
-def _identifier(name: str) -> str:
-    return f"{FRAMEWORK}.agents:{name}"
 
 
 # Contents

@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declare,
@@ -33,7 +34,6 @@ from remit._adapters.declare import (
 )
 from remit._adapters.spans import ManualSpan, Status
 from remit._adapters.tables import SessionTable, SpanTable
-from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -106,6 +106,8 @@ class RemitPlugin(BasePlugin):
         remits: Mapping[str, DataRisk] | None = None,
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Store the declarations of the runner's agents and tools.
 
@@ -117,6 +119,9 @@ class RemitPlugin(BasePlugin):
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the model's thoughts are recorded.
+            agent_id: ID on the server of the agent whose runs this plugin opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong. If a name in *risks* or *remits* is not a
@@ -127,7 +132,12 @@ class RemitPlugin(BasePlugin):
         self._declared = _Declared(
             risks_by_name(risks, "RemitPlugin: risks"),
             risks_by_name(remits, "RemitPlugin: remits", "agents"),
-            caller(),
+            AgentIdentity.of_caller(
+                FRAMEWORK,
+                where="RemitPlugin",
+                agent_id=agent_id,
+                external_identifier=external_identifier,
+            ),
         )
         history = _llm.history("RemitPlugin", capture_messages, capture_reasoning)
         self._read = _Reader(history, thoughts=capture_reasoning)
@@ -478,10 +488,10 @@ class _Declared:
     """Declarations of the agents and tools of a runner."""
 
     def __init__(
-        self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], place: str | None
+        self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], identity: AgentIdentity
     ) -> None:
-        """Store the declarations. *place* is the file and line for error messages."""
-        self._risks, self._remits, self._place = risks, remits, place
+        """Store the declarations. *identity* is that of the object that the program made."""
+        self._risks, self._remits, self._identity = risks, remits, identity
         self._checked = False
 
     @guarded("the declaration of tools", None)
@@ -516,7 +526,7 @@ class _Declared:
             unknown = sorted(given.keys() - known)
             if unknown:
                 raise DeclarationError(
-                    f"RemitPlugin at {self._place}: {argument} names "
+                    f"RemitPlugin at {self._identity.place}: {argument} names "
                     f"{', '.join(map(describe_value, unknown))}; expected names of {what}, which "
                     f"are {', '.join(sorted(known - CONTROLS))}"
                 )
@@ -527,13 +537,13 @@ class _Declared:
         runs = self._agent(name)
         if runs is not None:
             return runs, runs.ceiling
-        return AGENTS, ceiling_of(_identifier(name), self._remits.get(name), self._place)
+        identity = self._identity
+        return AGENTS, ceiling_of(identity.of(name), self._remits.get(name), identity.place)
 
     @guarded("the declaration of an agent")
     def _agent(self, name: str) -> AgentRuns:
-        return declare_agent(
-            _identifier(name), name=name, data_risk=self._remits.get(name), place=self._place
-        )
+        identity, remit = self._identity, self._remits.get(name)
+        return declare_agent(identity.of(name), name=name, data_risk=remit, identity=identity)
 
     @guarded("the declaration of a tool", TOOL)
     def tool(self, tool: BaseTool) -> SpanRecorder | None:
@@ -548,12 +558,8 @@ class _Declared:
             title=tool.name,
             description=tool.description or None,
             data_risk=risk,
-            place=self._place,
+            place=self._identity.place,
         )
-
-
-def _identifier(name: str) -> str:
-    return f"{FRAMEWORK}.agents:{name}"
 
 
 def _agents_below(root: BaseAgent) -> Iterator[Any]:

@@ -11,18 +11,22 @@ answers a denied call, which a callback cannot.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit._adapters import spans
+import msgspec
+
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     declare,
     declare_agent,
@@ -32,17 +36,30 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.spans import Content, ManualSpan, SpanEnd, StartOptions, Status
+from remit._adapters.spans import (
+    NOTHING,
+    Admission,
+    Content,
+    ManualSpan,
+    SpanEnd,
+    StartOptions,
+    Status,
+)
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns, are_labels
+from remit._inspect.introspection import type_name
+from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
+from remit._record.about import checked_text
+from remit._record.approvals import ApprovalRequest, Approved, Refused
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError, RemitError
+from remit._runtime import process
+from remit.errors import DeclarationError, DeniedError, RemitError, UsageError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
 from remit.integrations._providers import provider_named
@@ -59,7 +76,7 @@ try:
     from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
     from langgraph.errors import GraphBubbleUp, ParentCommand
     from langgraph.prebuilt.tool_node import ToolCallRequest
-    from langgraph.types import Command
+    from langgraph.types import Command, interrupt
 except ImportError:
     for package, lowest in (
         ("langchain", "1.2.11"), ("langgraph", "1.2.1"), ("langgraph-prebuilt", "1.1.3")
@@ -69,6 +86,8 @@ except ImportError:
 
 Risk: TypeAlias = DataRisk | Mapping[str, object]
 Answer: TypeAlias = ToolMessage | Command[Any]
+OfRun: TypeAlias = str | Callable[[Mapping[str, Any]], object] | None
+"""A text about a run, or a function of the metadata of a call that returns it."""
 
 PREFIX: Final = "langchain:"
 INPUTS: Final = "inputs"
@@ -86,7 +105,10 @@ FIRST: Final = "seq:step:1"
 """Tag of the parts of a node."""
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
-IDENTIFIER: Final = "langchain.agents:"
+FRAMEWORK: Final = "langchain"
+IDENTIFIER: Final = f"{FRAMEWORK}.agents:"
+UNNAMED: Final = "LangGraph"
+"""Name of a graph or agent without one."""
 AGENT: Final = declare(f"{PREFIX}agent", "agent")
 CHAIN: Final = declare(f"{PREFIX}chain", "agent")
 LLM: Final = declare(f"{PREFIX}llm", "llm")
@@ -107,6 +129,12 @@ CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 """Types of blocks with the reasoning of a model, and their fields."""
 MAX_LEVELS: Final = 6
+INTERRUPT: Final = re.compile(r"[0-9a-f]{32}")
+"""Id of an interrupt."""
+SUSPENDED: Final[Mapping[str, object]] = {"suspended": True}
+"""Result of a step that goes on after the answer."""
+CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
+"""Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
 
 
 @dataclass(slots=True)
@@ -117,6 +145,10 @@ class _Node:
         parent: The LangChain run around it.
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
+        conversation: The conversation of an outermost agent, as far as the call says it.
+        answers: The answers with which an outermost agent goes on, by the ids of interrupts; None
+            is the only one that is open.
+        by: Who goes on, as far as the call says it.
         node_name: Its name, if it is a node of a graph with a span.
         has_children: Whether a LangChain run began inside it.
         shared: The run with whose span it is recorded: the node that the agent is.
@@ -130,6 +162,9 @@ class _Node:
     began: float
     first_token_ms: float | None = None
     chunks: int = 0
+    conversation: object = None
+    answers: Mapping[str | None, object] = field(default_factory=dict[str | None, object])
+    by: object = None
     node_name: str | None = None
     has_children: bool = False
     shared: UUID | None = None
@@ -169,7 +204,8 @@ class RemitHandler(GraphCallbackHandler):
     """A callback handler that records agents, graphs, models, retrievers and tools.
 
     Pass it in `callbacks=`. Outside any run, the outermost agent opens a run of the agent
-    `langchain.agents:<its name>`. If there are several handlers, each event is still recorded only
+    `langchain.agents:<its name>`. An agent without a name belongs to the module that made the
+    handler: `payments:LangGraph`. If there are several handlers, each event is still recorded only
     once.
 
     Attributes:
@@ -180,14 +216,24 @@ class RemitHandler(GraphCallbackHandler):
     run_inline = True
     raise_error = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the handler
         self,
         *,
         remits: Mapping[str, Risk] | None = None,
         capture_messages: CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
+        conversation: OfRun = None,
+        on_behalf_of: OfRun = None,
+        subject: OfRun = None,
+        labels: object = None,
     ) -> None:
         """Check the arguments.
+
+        The last four say what the runs are about that the handler opens. Each is a value, or a
+        function that takes the `metadata` of a call and returns the value or None. What such a
+        function raises is counted in `remit.status().faults`, and the value is left out.
 
         Args:
             remits: Remits by agent name. Each remit applies to all steps under the agent. If you
@@ -196,11 +242,22 @@ class RemitHandler(GraphCallbackHandler):
                 messages that the previous call under the same parent did not contain, `all` records
                 all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this handler opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
+            conversation: Which runs belong together. The default is `thread_id`, `session_id` or
+                `conversation_id` in the metadata; LangGraph adds `thread_id`.
+            on_behalf_of: Who asked. The default is `user_id` in the metadata.
+            subject: Whose data a run handles.
+            labels: Labels of a run. The default is the tags without a colon.
 
         Raises:
             DeclarationError: If an argument is wrong.
         """
         where = "RemitHandler"
+        about = {"conversation": conversation, "on_behalf_of": on_behalf_of, "subject": subject}
+        _check_about(about, labels)
+        self._about: Final[Mapping[str, object]] = {**about, "labels": labels}
         hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
         more = ("on_llm_start", "on_tool_start")
         missing = _llm.lacks(GraphCallbackHandler, *hooks, *more)
@@ -208,7 +265,13 @@ class RemitHandler(GraphCallbackHandler):
         history = _llm.history(where, capture_messages, capture_reasoning)
         self._capture: Final = history.capture
         self._history: Final = _histories.setdefault((history.capture, history.reasoning), history)
-        self._place: Final = caller()
+        self._identity: Final = AgentIdentity.of_caller(
+            FRAMEWORK,
+            UNNAMED,
+            where=where,
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
         self._remits: Final = {
             name.removeprefix(IDENTIFIER): risk
             for name, risk in risks_by_name(remits, f"{where}: remits", "agents").items()
@@ -221,11 +284,17 @@ class RemitHandler(GraphCallbackHandler):
             isinstance(other, RemitHandler)
             and self._history is other._history
             and self._remits == other._remits
+            and self._ids == other._ids
+            and self._about == other._about
         )
 
     def __hash__(self) -> int:
         """Return the hash of the compared fields."""
-        return hash((id(self._history), *sorted(self._remits)))
+        return hash((id(self._history), self._ids, *sorted(self._remits)))
+
+    @property
+    def _ids(self) -> tuple[str | None, str | None]:
+        return self._identity.agent_id, self._identity.external_identifier
 
     def _opened_for(self, name: str) -> AgentRuns:
         """Return the runs of an outermost agent.
@@ -242,7 +311,8 @@ class RemitHandler(GraphCallbackHandler):
         return self._runs.get(name) or self._runs_of(name)
 
     def _runs_of(self, name: str, risk: Risk | None = None) -> AgentRuns:
-        return declare_agent(f"{IDENTIFIER}{name}", name=name, data_risk=risk, place=self._place)
+        identity = self._identity
+        return declare_agent(identity.of(name), name=name, data_risk=risk, identity=identity)
 
     # Chains and agents
 
@@ -280,15 +350,35 @@ class RemitHandler(GraphCallbackHandler):
         if kind is AGENT and _is_node_of_agent(parent_run_id, name):
             _share(run_id, parent_run_id, payload, ceiling)
             return
-        around, start_options = _Around.of(parent_run_id), StartOptions()
+        around, start_options, suggested = _Around.of(parent_run_id), StartOptions(), NOTHING
         if kind is AGENT:
             start_options["ceiling"] = ceiling
             start_options["agent"] = self._opened_for(name) if around.context is None else None
+            if not around.parents:
+                suggested = self._suggested(options)
+                start_options["suggested"] = suggested
+                start_options["goes_on"] = _goes_on(inputs, options)
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
         node.node_name = name if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
+            node.conversation = suggested.get("conversation")
+            node.by, node.answers = suggested.get("on_behalf_of"), _answers(inputs)
+
+    @guarded("what LangChain knows of a run", NOTHING)
+    def _suggested(self, options: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return what the arguments of the handler, metadata and tags of a call say of its run."""
+        metadata = _fields(options.get("metadata"))
+        known: dict[str, object] = {
+            "conversation": next(filter(None, map(metadata.get, CONVERSATION)), None),
+            "on_behalf_of": metadata.get("user_id"),
+            "labels": [tag for tag in options.get("tags") or () if ":" not in tag] or None,
+        }
+        for name, value in self._about.items():
+            said = _value_in(value, metadata) if callable(value) else value
+            known[name] = known.get(name) if said is None else said
+        return known
 
     def _kind(
         self, name: str, parent_run_id: UUID | None, options: Mapping[str, Any]
@@ -308,7 +398,7 @@ class RemitHandler(GraphCallbackHandler):
         if INTEGRATION not in metadata or "run_type" in options:
             return CHAIN
         # A graph that is a node, or called by itself.
-        is_graph = FIRST in tags or parent_run_id is None or name == "LangGraph"
+        is_graph = FIRST in tags or parent_run_id is None or name == UNNAMED
         return AGENT if is_graph else CHAIN
 
     @guarded("the end of a chain of LangChain")
@@ -328,25 +418,53 @@ class RemitHandler(GraphCallbackHandler):
 
     @guarded("an interrupt of LangGraph")
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
-        """Cancel the span of the graph and leave the run open; one that it opened itself ends."""
+        """Record what is asked, cancel the span of the graph, and leave the run open.
+
+        LangGraph reports the interrupt of a graph, and in some versions of those around it.
+        """
         span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
         if span is None or span.context is None or node is None:
             return
         if not node.in_own_run:
             span.leave_open()
             _interrupted.setdefault(span.context.run, set()).add(event.checkpoint_id)
-        span.end(status="cancelled")
+        if not event.checkpoint_ns:
+            interrupts = event.interrupts
+            asked = {each.id: self._told(each.value) for each in interrupts}
+            how = "interrupt" if interrupts else "breakpoint"
+            asked = asked or {event.checkpoint_id: None}
+            approvals = {each.id for each in interrupts if _is_of_approver(each.value)}
+            questions.ask(span, node.conversation, asked, how, approvals=approvals)
+        span.end(SUSPENDED, status="cancelled")
 
     @guarded("an interrupt of LangGraph")
     def on_resume(self, event: GraphResumeEvent) -> None:
         """End the run with its block after all, if its graphs go on inside the block."""
-        span = _span_of(event.run_id)
+        span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
+        if span is not None and node is not None and not event.checkpoint_ns:
+            self._answered(span, node, event.checkpoint_id)
         waiting = None
         if span is not None and span.context is not None:
             waiting = _interrupted.get(span.context.run)
         if span is not None and waiting:
             waiting.discard(event.checkpoint_id)
             span.leave_open(leave=bool(waiting))
+
+    def _answered(self, span: ManualSpan, node: _Node, checkpoint_id: str) -> None:
+        """Record the answers with which a graph goes on; that it goes back answers nothing."""
+        answers: Mapping[str | None, object] = node.answers
+        open_tickets = questions.tickets(span, node.conversation)
+        if not answers and checkpoint_id in open_tickets:
+            answers = {checkpoint_id: None}
+        elif set(answers) == {None} and len(open_tickets) == 1:
+            answers = {open_tickets[0]: answers[None]}
+        told = {ticket: self._told(value) for ticket, value in answers.items()}
+        approvals = {ticket for ticket, value in answers.items() if _is_of_approver(value)}
+        questions.answer(span, node.conversation, told, node.by, approvals=approvals)
+
+    def _told(self, value: object) -> object:
+        """Return a question or an answer as it is recorded."""
+        return None if self._capture == "none" else _plain(value)
 
     # Models
 
@@ -495,7 +613,9 @@ class RemitHandler(GraphCallbackHandler):
             if call.span is not None:
                 _table.alias(run_id, call)
             return
-        recorder = _declared(name, description=fields.get("description") or None, place=self._place)
+        recorder = _declared(
+            name, description=fields.get("description") or None, place=self._identity.place
+        )
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
         _start(run_id, parent_run_id, recorder, payload)
 
@@ -616,7 +736,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
     ) -> Answer:
         """Call a tool. If the call is denied, return a message instead."""
         try:
-            call = self._begin(request)
+            call = self._begin(request, await self._ask(request))
             if call is None:
                 return await handler(request)
             with call:
@@ -624,25 +744,112 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         except DeniedError as error:
             return _denial(request, error)
 
+    async def _ask(self, request: ToolCallRequest) -> Admission | None:
+        """Await the answer of a person, if the call needs a yes and no function asks for it."""
+        known = self._known_tool(request)
+        if known is None or known.decorated:
+            return None
+        return await spans.ask(known.recorder, _payload_of(request))
+
     @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
-    def _begin(self, request: ToolCallRequest) -> _Call:
-        """Start the span of a call."""
-        tool, asked = request.tool, request.tool_call
-        # Only the name is known of a tool that later middleware adds at run time.
-        name = asked["name"] if tool is None else tool.name
-        call_id, arguments = asked.get("id"), asked["args"]
+    def _known_tool(self, request: ToolCallRequest) -> _Declared:
+        """Return how a tool is declared, which is at its first call if it was not known before."""
+        tool, name = request.tool, _tool_name(request)
         known = self._known.get(name)
         if known is None:
             known = self._declare(name, tool)
             if tool is not None:
                 self._known[name] = known
-        call = _Call(name, call_id)
+        return known
+
+    @spans.judging(TOOL, None, passes=(DeclarationError, DeniedError))
+    def _begin(self, request: ToolCallRequest, admission: Admission | None = None) -> _Call | None:
+        """Start the span of a call."""
+        known = self._known_tool(request)
+        if known is None:
+            return None
+        call = _Call(_tool_name(request), request.tool_call.get("id"))
         if not known.decorated:
-            payload = _call_payload(name, call_id, arguments)
-            call.span = _table.start(call, known.recorder, payload)
+            payload = _payload_of(request)
+            call.span = _table.start(call, known.recorder, payload, admission=admission)
         elif _table.context() is not None:
-            spans.permit(known.recorder, arguments)
+            spans.permit(known.recorder, request.tool_call["args"])
         return call
+
+
+def _tool_name(request: ToolCallRequest) -> str:
+    # Only the name is known of a tool that later middleware adds at run time.
+    return request.tool_call["name"] if request.tool is None else request.tool.name
+
+
+def _payload_of(request: ToolCallRequest) -> Content:
+    call = request.tool_call
+    return _call_payload(_tool_name(request), call.get("id"), call["args"])
+
+
+SEAL: Final = "seal"
+"""In the value of an interrupt of `by_interrupt`, and in its answer."""
+MAX_INTERRUPTS: Final = 3
+"""Interrupts for one call whose arguments are changed while the graph is paused."""
+
+
+def _is_of_approver(value: object) -> bool:
+    """Return whether `by_interrupt` made a question, or gets an answer: both have its seal."""
+    return isinstance(value, Mapping) and isinstance(value.get(SEAL), str)
+
+
+def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
+    """An approver that interrupts the LangGraph graph, and goes on when the graph is resumed.
+
+    Pass it as `remit.configure(approver=by_interrupt)`. The value of the interrupt is a mapping
+    with `step`, `words`, `agent`, `run`, `arguments`, `unbound`, `ticket` and `seal`. Resume the
+    graph with a mapping: `Command(resume={"approve": True, "by": "dana", "seal": value["seal"]})`,
+    or with `"approve": False` and `"why"`. Values that remit cannot read are in `arguments` as they
+    are recorded.
+
+    The graph needs a checkpointer. If the arguments were changed in the meantime, the graph is
+    interrupted again. LangGraph resumes a node from its beginning, with the old answers. Each
+    answer lets one call run, once in a process, so a tool should call one asked step.
+
+    Raises:
+        GraphInterrupt: The graph pauses.
+    """
+    arguments = _shown_arguments(request)
+    for _ in range(MAX_INTERRUPTS):
+        seal = request.seal()
+        value = {
+            "step": request.step,
+            "words": list(request.words),
+            "agent": request.agent,
+            "run": request.run,
+            "arguments": arguments,
+            "unbound": list(request.unbound),
+            "ticket": request.ticket,
+            SEAL: seal,
+        }
+        fields = _fields(interrupt(value))
+        if not request.is_about(fields.get(SEAL)):
+            if SEAL not in fields:
+                return Refused(why="the answer has no seal: resume with the seal of the interrupt")
+            continue
+        if fields.get("approve") is not True:
+            return Refused(by=fields.get("by"), why=fields.get("why"))
+        if not request.matches(fields[SEAL]):
+            return Refused(why=USED_SEAL)
+        return Approved(by=fields.get("by", ""))
+    return Refused(why="its arguments changed each time while the graph was paused")
+
+
+def _shown_arguments(request: ApprovalRequest) -> dict[str, object]:
+    """Return the arguments for a checkpoint: those that cannot be read as they are recorded."""
+    unreadable = {path.partition(".")[0].partition("[")[0] for path in request.unbound}
+    recorded: dict[str, object] = {}
+    if unreadable:
+        recorded = msgspec.json.decode(request.captured_arguments())
+    return {
+        name: recorded.get(name, type_name(type(value))) if name in unreadable else value
+        for name, value in request.arguments.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -814,6 +1021,27 @@ def _share(
 
 
 # Recorded contents
+
+
+def _goes_on(inputs: object, options: Mapping[str, Any]) -> bool | None:
+    """Return whether a call goes on after an interrupt; None if it goes back to a checkpoint."""
+    if "checkpoint_id" in _fields(options.get("metadata")):
+        return None
+    return inputs is None or (isinstance(inputs, Command) and _resume_of(inputs) is not None)
+
+
+def _answers(inputs: object) -> Mapping[str | None, object]:
+    """Return the answers in the input of a graph, by the ids of the interrupts."""
+    resume = _resume_of(inputs)
+    if resume is None:
+        return {}
+    if _is_dict(resume) and resume and all(INTERRUPT.fullmatch(str(key)) for key in resume):
+        return {str(key): value for key, value in _fields(resume).items()}
+    return {None: resume}
+
+
+def _resume_of(inputs: object) -> Any:
+    return cast("Any", inputs).resume if isinstance(inputs, Command) else None
 
 
 def _is_node(options: Mapping[str, Any]) -> bool:
@@ -1006,6 +1234,30 @@ def _sequence(value: object) -> Sequence[object] | None:
 
 
 # Arguments
+
+
+def _check_about(texts: Mapping[str, object], labels: object) -> None:
+    """Check the arguments that say what a run is about.
+
+    Raises:
+        DeclarationError: One is neither a valid value nor a function.
+    """
+    for name, value in texts.items():
+        if not callable(value):
+            try:
+                checked_text(name, value, "RemitHandler({}=...)", process.redact_off())
+            except UsageError as error:
+                raise DeclarationError(f"{error}, or a function of the metadata") from None
+    if not (labels is None or callable(labels) or are_labels(labels)):
+        raise DeclarationError(
+            f"RemitHandler(labels=...): saw {describe_value(labels)}; expected a list of strings, "
+            "a mapping of strings, or a function of the metadata"
+        )
+
+
+@guarded("a function of RemitHandler")
+def _value_in(function: Callable[[Mapping[str, Any]], object], metadata: Mapping[str, Any]) -> Any:
+    return function(metadata)
 
 
 def _declared(

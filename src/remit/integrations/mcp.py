@@ -16,10 +16,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import Context, ContextVar
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     declarations,
     declare,
@@ -75,6 +77,8 @@ C = TypeVar("C", Client, ClientSession)
 S = TypeVar("S", bound=MCPServer[Any])
 R = TypeVar("R")
 
+SESSION_CHARS: Final = 32
+"""Characters of the hash of a session: 128 bits."""
 ENDED: Final = "This session was ended. Do not call any more tools."
 """The answer to a call in a run that was terminated."""
 
@@ -348,11 +352,13 @@ class _Session(NamedTuple):
         key: The trace id of the client's run, or what identifies the connection.
         traceparent: The header of the client's run, if any.
         is_single: Whether the run ends with the call.
+        conversation: A hash of the id of the connection's session, if it has one.
     """
 
     key: object
     traceparent: str | None = None
     is_single: bool = False
+    conversation: str | None = None
 
 
 class Recorded(Extension):
@@ -372,6 +378,8 @@ class Recorded(Extension):
         data_risk: DataRisk | Mapping[str, object] | None = None,
         risks: Risks | None = None,
         idle_s: float = 600.0,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Declare the agent.
 
@@ -380,6 +388,9 @@ class Recorded(Extension):
             data_risk: The server's remit, which limits what its tools may do.
             risks: Risk declarations for tools, by name. They replace the tools' annotations.
             idle_s: Number of seconds without a call after which a trace's run ends.
+            agent_id: ID of the agent on the server. It overrides *external_identifier* and the
+                setting `agent_id`.
+            external_identifier: Identifier by which the server finds the agent.
 
         Raises:
             DeclarationError: If an argument is wrong. Calls raise the same error if *risks*
@@ -388,12 +399,11 @@ class Recorded(Extension):
         missing = _llm.lacks(Extension, "intercept_tool_call")
         _llm.check_relied_on("Recorded", "mcp", missing)
         self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
+        identity = AgentIdentity.of_caller(
+            "mcp", where="Recorded", agent_id=agent_id, external_identifier=external_identifier
+        )
         self._declared = partial(
-            declare_agent,
-            f"mcp.agents:{name}",
-            name=name,
-            data_risk=data_risk,
-            place=caller(),
+            declare_agent, identity.of(name), name=name, data_risk=data_risk, identity=identity
         )
         self._agent = self._declared()
         self._runs: SessionTable[object] = SessionTable(idle_s)
@@ -487,7 +497,10 @@ class Recorded(Extension):
 
     def _open(self, session: _Session) -> Any:
         """Open a run, which is not inside that of a client in the same process."""
-        return Context().run(partial(self._agent.open, traceparent=session.traceparent))
+        known = {"conversation": session.conversation}
+        return Context().run(
+            partial(self._agent.open, traceparent=session.traceparent, suggested=known)
+        )
 
     @guarded("the end of a session")
     def _terminate(self, key: object, error: RunTerminated) -> None:
@@ -526,20 +539,21 @@ class Recorded(Extension):
     @spans.judging(TOOL, None)
     def _session(self, ctx: ServerRequestContext[Any, Any]) -> _Session | None:
         meta: Mapping[str, Any] = ctx.meta or {}
+        # The SDK hands an extension no connection. Without it, each call has a run.
+        connection: Any = getattr(ctx.session, "_connection", None)
+        conversation = _hash_of(getattr(connection, "session_id", None))
         for key in (META_KEY, "traceparent"):
             header = meta.get(key)
             match = _TRACEPARENT.match(header) if isinstance(header, str) else None
             if match is not None:
-                return _Session(match[1], header)
-        # The SDK hands an extension no connection. Without it, each call has a run.
-        connection: Any = getattr(ctx.session, "_connection", None)
+                return _Session(match[1], header, conversation=conversation)
         if connection is None:
             return None
         session = connection.state.get(self.identifier)
         if session is None:
             session = connection.state[self.identifier] = object()
             connection.exit_stack.callback(self._runs.end, session)
-        return _Session(session)
+        return _Session(session, conversation=conversation)
 
     @guarded("the function of a tool")
     def _step(self, name: str) -> SpanRecorder | None:
@@ -550,6 +564,14 @@ class Recorded(Extension):
         if manager is None or name in self._tools.risks:
             return None
         return step_of(getattr(manager.get_tool(name), "fn", None))
+
+
+@guarded("the session of an MCP server")
+def _hash_of(session_id: object) -> str | None:
+    """Return a hash of the id of a session, which a server may accept as its credential."""
+    if not isinstance(session_id, str):
+        return None
+    return f"mcp-{sha256(session_id.encode()).hexdigest()[:SESSION_CHARS]}"
 
 
 async def _noting_denials(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:

@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from remit._adapters import spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declare,
@@ -35,7 +36,6 @@ from remit._adapters.declare import (
 )
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SpanTable
-from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -84,6 +84,7 @@ from agents import (
     UserError,
     default_tool_error_function,
     get_current_span,
+    get_current_trace,
 )
 from agents.tool_context import ToolContext
 
@@ -137,19 +138,29 @@ class RemitProcessor(TracingProcessor):
         capture_messages: _llm.CaptureMessages = "new",
         *,
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
-        """Check the argument.
+        """Check the arguments.
 
         Args:
             capture_messages: `new` records the messages that the previous call under the same
                 parent did not contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this processor opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong.
         """
         self._history = _llm.history("RemitProcessor", capture_messages, capture_reasoning)
-        self._place = caller()
+        self._identity = AgentIdentity.of_caller(
+            FRAMEWORK,
+            where="RemitProcessor",
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
 
     def on_trace_start(self, trace: Trace) -> None:
         """Do nothing."""
@@ -169,7 +180,7 @@ class RemitProcessor(TracingProcessor):
         recorder, parent = RECORDERS.get(data.type), _spans.context(span.parent_id or "")
         name = _not_governed(parent) if isinstance(data, FunctionSpanData) else None
         if parent is not None and name is not None:
-            _start_not_governed(key, data, parent, name, self._place)
+            _start_not_governed(key, data, parent, name, self._identity.place)
             return
         if recorder is None:
             if span.parent_id is not None:
@@ -177,11 +188,12 @@ class RemitProcessor(TracingProcessor):
             return
         agent = None
         if recorder is AGENT and _spans.context() is None:
-            agent = _agent_named(str(data.name), self._place)
+            agent = _agent_named(str(data.name), self._identity)
         payload = partial(_started, data)
-        started = _spans.start(
-            key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent
-        )
+        options = spans.StartOptions(announce=recorder is AGENT, agent=agent)
+        if recorder is AGENT and spans.reported_span(parent) is None:
+            options["suggested"] = _known_of_run()
+        started = _spans.start(key, recorder, payload, current=True, **options)
         if recorder is AGENT:
             _note_agent(started.context, str(data.name))
         handled = sys.exception()
@@ -222,13 +234,20 @@ class RemitProcessor(TracingProcessor):
         """Do nothing, as `shutdown`."""
 
 
+@guarded("what the SDK knows of a run", spans.NOTHING)
+def _known_of_run() -> Mapping[str, object]:
+    """Return the group of the current trace, and the user whom its metadata names."""
+    trace: Any = get_current_trace()  # only the SDK's own class has these attributes
+    metadata = getattr(trace, "metadata", None) or {}
+    return {
+        "conversation": getattr(trace, "group_id", None),
+        "on_behalf_of": metadata.get("user_id"),
+    }
+
+
 @guarded("the declaration of an agent", AGENTS)
-def _agent_named(name: str, place: str | None) -> AgentRuns:
-    return declare_agent(_identifier(name), name=name, place=place)
-
-
-def _identifier(name: str) -> str:
-    return f"{FRAMEWORK}.agents:{name}"
+def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
+    return declare_agent(identity.of(name), name=name, identity=identity)
 
 
 def _started(data: Any) -> dict[str, object]:
@@ -405,6 +424,8 @@ def govern(
     *,
     risks: Mapping[str, DataRisk] | None = None,
     remits: Mapping[str, DataRisk] | None = None,
+    agent_id: str | None = None,
+    external_identifier: str | None = None,
 ) -> TAgent:
     """Return a copy of an agent and its handoffs, so that its tools are recorded and governed.
 
@@ -418,6 +439,10 @@ def govern(
             declaration.
         remits: Remits of agents, by name. They apply in addition to the run's remit, to the tools
             of the agent and the steps inside these tools.
+        agent_id: ID on the server of the agent whose runs a governed tool opens if no run is open,
+            because the SDK's tracing is off. It overrides *external_identifier* and the setting
+            `agent_id`.
+        external_identifier: Identifier by which the server finds that agent.
 
     Raises:
         DeclarationError: If *agent* is not an agent, if a name or data risk is wrong, or if the
@@ -431,7 +456,10 @@ def govern(
             raise DeclarationError(
                 f"govern: {name} is {describe_value(given)}; expected a mapping of names"
             )
-    governance = _Governance(risks or {}, remits or {}, caller())
+    identity = AgentIdentity.of_caller(
+        FRAMEWORK, where="govern", agent_id=agent_id, external_identifier=external_identifier
+    )
+    governance = _Governance(risks or {}, remits or {}, identity)
     governed = governance.agent(agent)
     governance.check()
     return cast("TAgent", governed)
@@ -450,7 +478,8 @@ def _missing_parts() -> Iterator[str]:
 
 @guarded("a look at the clone of an agent", default=False)
 def _clones_are_governed() -> bool:
-    agent = _Governance({}, {}, None).agent(Agent[Any](name="remit"))
+    identity = AgentIdentity.of_caller(FRAMEWORK, where="govern")
+    agent = _Governance({}, {}, identity).agent(Agent[Any](name="remit"))
     return isinstance(agent.clone(name="clone"), _GovernedAgent)
 
 
@@ -461,9 +490,12 @@ class _Governance:
     """
 
     def __init__(
-        self, risks: Mapping[str, DataRisk], remits: Mapping[str, DataRisk], place: str | None
+        self,
+        risks: Mapping[str, DataRisk],
+        remits: Mapping[str, DataRisk],
+        identity: AgentIdentity,
     ) -> None:
-        self._risks, self._remits, self.place = risks, remits, place
+        self._risks, self._remits, self.identity = risks, remits, identity
         self._copies: WeakValueDictionary[int, Agent[Any]] = WeakValueDictionary()
         """By the id of the original, which the copy keeps, so that the id stays its own."""
         self._agents: set[str] = set()
@@ -516,7 +548,7 @@ class _Governance:
 
     def _rules(self, agent: Agent[Any], earlier: _Rules | None) -> _Rules:
         remit = self._remits.get(agent.name)
-        ceiling = ceiling_of(_identifier(agent.name), remit, self.place)
+        ceiling = ceiling_of(self.identity.of(agent.name), remit, self.identity.place)
         ceilings = () if ceiling is None else (ceiling,)
         if earlier is None:
             return _Rules(self, agent.name, self._risks, ceilings)
@@ -580,7 +612,9 @@ class _Rules:
     def _declare_elsewhere(self, tool: Tool) -> SpanRecorder:
         name = _openai_tools.name_of(tool)
         if name not in self.elsewhere:
-            self.elsewhere[name] = _declared(tool, self.risks.get(name), self.governance.place)
+            self.elsewhere[name] = _declared(
+                tool, self.risks.get(name), self.governance.identity.place
+            )
         return self.elsewhere[name]
 
     def _function_tool(self, tool: FunctionTool) -> FunctionTool:
@@ -743,7 +777,7 @@ class _ToolGuard:
             more = (each for each in earlier.ceilings if each not in rules.ceilings)
             self.ceilings = (*rules.ceilings, *more)
         self.step = _decorated(work)
-        self.recorder = self.step or _declared(tool, self.risk, rules.governance.place)
+        self.recorder = self.step or _declared(tool, self.risk, rules.governance.identity.place)
 
     def __deepcopy__(self, memo: object) -> Self:
         """Return itself, as the governance does."""
@@ -752,7 +786,7 @@ class _ToolGuard:
     def run_options(self) -> tuple[dict[str, object], spans.StartOptions]:
         """Return payload and options of a span around one call, as no trace has opened a run."""
         name, (ceiling, *_) = self.rules.agent, self.ceilings
-        agent = _agent_named(name, self.rules.governance.place)
+        agent = _agent_named(name, self.rules.governance.identity)
         return {"agent_name": name}, {"agent": agent, "ceiling": ceiling}
 
 

@@ -17,14 +17,15 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isfunction, ismethod
 from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from remit._adapters import spans
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
+    AgentIdentity,
     add_to_header,
     ceiling_of,
     declarations,
@@ -35,7 +36,6 @@ from remit._adapters.declare import (
     step_of,
 )
 from remit._adapters.spans import ManualSpan, Status
-from remit._base.frames import caller
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -161,6 +161,8 @@ class Remit(AbstractCapability[Any]):
         data_risk: DataRisk | None = None,
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Take the declarations of an agent.
 
@@ -171,16 +173,25 @@ class Remit(AbstractCapability[Any]):
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this object opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong. A run of the agent raises the same error if a
                 name in *risks* is not a tool of the agent.
         """
         _llm.check_relied_on("Remit", PACKAGE, _llm.lacks(AbstractCapability, *HOOKS))
-        place = caller()
-        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, place)
+        identity = AgentIdentity.of_caller(
+            "pydantic-ai",
+            UNNAMED,
+            where="Remit",
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
+        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, identity.place)
         remits = () if data_risk is None else ((data_risk, ceiling),)
-        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, place)
+        self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, identity)
         self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
     @classmethod
@@ -225,22 +236,45 @@ class Remit(AbstractCapability[Any]):
         asked = partial(self._asked, name, ctx)
         resumable = spans.traceparent() is not None and _agent.get() is None
         first = ceilings[0] if ceilings else None
-        with spans.start(AGENT, asked, agent=runs, ceiling=first) as span:
+        is_outermost = _agent.get() is None
+        known = _known_of_run(ctx) if is_outermost else spans.NOTHING
+        open_calls = _open_calls(ctx.messages) if is_outermost else set[str]()
+        options = spans.StartOptions(agent=runs, ceiling=first, suggested=known)
+        options["goes_on"] = bool(open_calls)
+        with spans.start(AGENT, asked, **options) as span:
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
-            reset = _agent.set(span)
+            reset, reset_answers = _agent.set(span), _answers.set(None)
             try:
                 if resumable:
                     _go_on(span, ctx)
+                if open_calls:
+                    _answers.set(_Answers(span, ctx.conversation_id, open_calls))
                 result: AgentRunResult[Any] = await handler()
+                if is_outermost:
+                    self._ask(span, ctx, result.output)
                 self._end_agent(span, result, resumable=resumable)
             finally:
                 _agent.reset(reset)
+                _answers.reset(reset_answers)
             return result
 
     def _asked(self, name: str, ctx: RunContext[Any]) -> dict[str, object]:
         prompt = None if self._history.capture == "none" else _content(ctx.prompt)
         return {"agent_name": name, "inputs": _llm.known_only(prompt=prompt)}
+
+    @guarded("the record of a question")
+    def _ask(self, span: ManualSpan, ctx: RunContext[Any], output: object) -> None:
+        """Record the calls that wait for a person's approval or for a result from elsewhere."""
+        if not isinstance(output, DeferredToolRequests):
+            return
+        calls = [*output.approvals, *output.calls]
+        withheld = self._history.capture == "none"
+        asked: dict[str, object] = {
+            call.tool_call_id: None if withheld else described
+            for call, described in zip(calls, _tool_calls(calls), strict=True)
+        }
+        questions.ask(span, ctx.conversation_id, asked, "deferred")
 
     @guarded("the end of an agent")
     def _end_agent(self, span: ManualSpan, result: AgentRunResult[Any], *, resumable: bool) -> None:
@@ -270,6 +304,7 @@ class Remit(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Record a model call."""
         self.declared.add_listed(request_context.model_request_parameters.function_tools)
+        _answer_by_results(request_context.messages, withheld=self._history.capture == "none")
         request = _Request(request_context, self._history)
         if request.streams and not WRAPS_MODELS:
             watched = _WatchedModel(request_context.model, request)
@@ -309,10 +344,14 @@ class Remit(AbstractCapability[Any]):
     ) -> Any:
         """Record a tool, or deny it: the model reads the denial as its result."""
         recorder = self.declared.tool(ctx, tool_def)
+        if ctx.tool_call_approved:
+            _record_answers({call.tool_call_id: "approved"})
         try:
             if recorder is None:
                 return await handler(args)
-            with spans.start(recorder, lambda: _arguments(call, args)) as span:
+            given = partial(_arguments, call, args)
+            admission = await spans.ask(recorder, given)
+            with spans.start(recorder, given, admission=admission) as span:
                 try:
                     result = await handler(args)
                 except SkipToolExecution as skip:
@@ -347,7 +386,8 @@ class Remit(AbstractCapability[Any]):
             if ctx.partial_output:  # it is called again, with the rest
                 spans.permit(recorder, given)
                 return await handler(output)
-            with spans.start(recorder, given) as span:
+            admission = await spans.ask(recorder, given)
+            with spans.start(recorder, given, admission=admission) as span:
                 result = await handler(output)
                 span.end(partial(_output, result))
                 return result
@@ -355,6 +395,11 @@ class Remit(AbstractCapability[Any]):
             if ctx.partial_output or ctx.last_attempt:
                 raise
             raise ModelRetry(denial.for_model()) from denial
+
+
+def _known_of_run(ctx: RunContext[Any]) -> Mapping[str, object]:
+    """Return the conversation of an outermost agent; pydantic-ai makes an id if none is given."""
+    return {"conversation": getattr(ctx, "conversation_id", None)}
 
 
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
@@ -369,13 +414,15 @@ class _Declared:
 
     Attributes:
         remits: The remits of the agent; the first is registered, and all hold.
-        place: File and line that messages name.
+        identity: That of the capability, for the agents that it declares.
     """
 
-    def __init__(self, risks: Mapping[str, DataRisk], remits: _Remits, place: str | None) -> None:
+    def __init__(
+        self, risks: Mapping[str, DataRisk], remits: _Remits, identity: AgentIdentity
+    ) -> None:
         self.risks = risks
         self.remits = remits
-        self.place = place
+        self.identity = identity
         self.outputs: Sequence[Callable[..., object]] = ()
         self._checked = False
         self._forget()
@@ -388,12 +435,12 @@ class _Declared:
 
     def fresh(self) -> _Declared:
         """Return the same for another agent."""
-        return _Declared(self.risks, self.remits, self.place)
+        return _Declared(self.risks, self.remits, self.identity)
 
     def over(self, other: _Declared) -> _Declared:
         """Return the declarations of both; for a tool in both, these count."""
         added = tuple(each for each in other.remits if each not in self.remits)
-        merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.place)
+        merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.identity)
         merged.outputs = self.outputs or other.outputs
         return merged
 
@@ -408,12 +455,12 @@ class _Declared:
     def _agent(self, name: str) -> _Agent:
         known = self._agents.get(name)
         if known is None:
-            identifier, (risk, *more) = f"pydantic-ai.agents:{name}", self.remits or (None,)
+            identifier, (risk, *more) = self.identity.of(name), self.remits or (None,)
             runs = declare_agent(
                 identifier,
                 name=name,
                 data_risk=risk and risk[0],
-                place=self.place,
+                identity=self.identity,
             )
             ceilings = [
                 ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
@@ -462,7 +509,7 @@ class _Declared:
                 params=tool.parameters_json_schema,
                 description=tool.description,
                 data_risk=self.risks.get(name),
-                place=self.place,
+                place=self.identity.place,
             )
             known = self._tools[name] = (content, recorder)
         return known[1]
@@ -485,7 +532,7 @@ class _Declared:
             params=None if definition is None else definition.parameters_json_schema,
             description=None if definition is None else definition.description,
             data_risk=self.risks.get(name),
-            place=self.place,
+            place=self.identity.place,
         )
 
     def check(self, names: set[str] | None) -> None:
@@ -500,7 +547,8 @@ class _Declared:
         unknown = sorted(self.risks.keys() - known)
         if unknown:
             raise DeclarationError(
-                f"Remit at {self.place}: risks names {', '.join(map(describe_value, unknown))}; "
+                f"Remit at {self.identity.place}: risks names "
+                f"{', '.join(map(describe_value, unknown))}; "
                 f"expected names of tools, which are {', '.join(sorted(known)) or 'none'}"
             )
         self._checked = True
@@ -607,6 +655,56 @@ class _WatchedModel(WrapperModel):
 
 
 @guarded("the approvals of a run")
+def _open_calls(messages: Sequence[ModelMessage]) -> set[str]:
+    """Return the ids of the calls in the last answer of the model that have no result."""
+    calls: set[str] = set()
+    for message in messages:
+        if isinstance(message, ModelResponse):
+            calls = {call.tool_call_id for call in _calls_of(message)}
+        else:
+            calls -= {getattr(part, "tool_call_id", "") for part in message.parts}
+    return calls
+
+
+@dataclass
+class _Answers:
+    """The calls that an agent goes on with, until their answers are recorded."""
+
+    span: ManualSpan
+    conversation: object
+    open_calls: set[str]
+
+
+_answers: ContextVar[_Answers | None] = ContextVar("remit.pydantic_ai.answers", default=None)
+
+
+@guarded("the record of an answer")
+def _record_answers(by_call: Mapping[str, object]) -> None:
+    """Record the answers to open calls; pydantic-ai does not know who gave them."""
+    answers = _answers.get()
+    if answers is None:
+        return
+    known: dict[str | None, object] = {
+        call_id: value for call_id, value in by_call.items() if call_id in answers.open_calls
+    }
+    answers.open_calls -= set(by_call)
+    questions.answer(answers.span, answers.conversation, known, None)
+
+
+@guarded("the record of an answer")
+def _answer_by_results(messages: Sequence[ModelMessage], *, withheld: bool) -> None:
+    """Record the answers to open calls that did not run: denials, and results from elsewhere."""
+    answers = _answers.get()
+    if answers is None or not answers.open_calls or not messages:
+        return
+    results = {
+        str(part.tool_call_id): None if withheld else part.content
+        for part in messages[-1].parts
+        if part.part_kind == "tool-return"
+    }
+    _record_answers(results)
+
+
 def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
     """Let the run end as usual once an agent goes on with the calls that it waited for."""
     waiting = None if span.context is None else _waiting.get(span.context.run)

@@ -300,6 +300,11 @@ class AgentInstance(WireModel):
     """Older form: the quality payload that does not have a name."""
     quality_summary: str | None = None
     """Older form: the summary of that quality payload."""
+    asked: int | None = None
+    """Number of its questions to a person. An active run with more questions than answers waits.
+    Only remit's collector returns it, when a run is read."""
+    answered: int | None = None
+    """Number of answers to these questions."""
     erased_at: datetime | None = None
     """When the payloads were erased, or null. Lists omit it."""
     failure: Failure | None = None

@@ -3,9 +3,9 @@
 Declarations need these models and no others, so `import remit` imports no other models.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from remit.models._types import WireModel
 
@@ -128,3 +128,19 @@ class DataRisk(BaseModel):
     """Data categories in the parameters."""
     result_data_categories: DataCategories
     """Data categories in the result."""
+    _asks: tuple[Action, ...] = PrivateAttr(default=())
+
+    @property
+    def asks(self) -> tuple[Action, ...]:
+        """Actions of an agent's steps that need a person's yes.
+
+        `remit.risk(asks=...)` sets them. The fields above and `model_dump()` have the word
+        `allowed` for each.
+        """
+        return self._asks
+
+    def with_asks(self, asks: tuple[Action, ...]) -> Self:
+        """Return a copy whose `asks` are these actions."""
+        copy = self.model_copy()
+        copy._asks = asks  # noqa: SLF001 - of the copy
+        return copy

@@ -6,8 +6,14 @@ from typing import Literal, TypeAlias
 from pydantic import ConfigDict, Field
 
 from remit.models._types import WireModel
-from remit.models.agent_instance import AgentInstance, RegisteredAgent
+from remit.models.agent import Agent
+from remit.models.agent_instance import (
+    AgentInstance,
+    AgentSchemaVersionForRegister,
+    RegisteredAgent,
+)
 from remit.models.agent_span import AgentSpan
+from remit.models.data_risk import Action
 
 Flag: TypeAlias = Literal[
     "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
@@ -65,6 +71,14 @@ class Run(AgentInstance):
     """Tokens of its spans."""
     summary: str | None = None
     """Summary of its root span."""
+    conversation: str | None = None
+    """The conversation that it belongs to, as the program said."""
+    on_behalf_of: str | None = None
+    """The person who asked, as the program said in its root span. Null if payloads were deleted."""
+    question: str | None = None
+    """First line of its first question, or null."""
+    answer: str | None = None
+    """First line of its answer, or null."""
     terminated_by: str | None = None
     """Author of the termination, with the token. Null if the run was not terminated."""
     erased_at: datetime | None = None
@@ -292,3 +306,78 @@ class ChangeList(WireModel):
     """The runs in their current state."""
     cursor: str
     """Value of `after` for the next request."""
+
+
+class AgentForIdentify(WireModel):
+    """An agent to find by its identifier, with the declarations of its program."""
+
+    external_identifier: str
+    """The identifier, such as `shop/main:answer`."""
+    agent_schema_version: AgentSchemaVersionForRegister
+    """The schema version that the program registers."""
+
+
+class IdentifiedAgent(WireModel):
+    """The agent of an identifier."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    agent: Agent | None = None
+    """The agent. Null if the server does not know it."""
+
+
+class Hold(WireModel):
+    """Actions that are denied, from a time on until the hold ends or is lifted."""
+
+    id: str
+    """Id of the hold, a PFID."""
+    actions: list[Action]
+    """The held actions."""
+    agents: list[RegisteredAgent]
+    """The agents whose steps are denied. Empty for all agents of the account."""
+    declared_only: bool
+    """Whether only steps that declare an action are denied. Otherwise, steps that leave it
+    undeclared are denied too.
+    """
+    reason: str
+    """Reason, which programs and their models read."""
+    held_by: str
+    """Author of the hold, with the token."""
+    held_at: datetime
+    """When it was made."""
+    until: datetime | None = None
+    """When it ends by itself. Null if somebody has to lift it."""
+    ends_in_s: float | None = None
+    """Seconds until it ends by itself, for programs whose clock differs. Null if it does not."""
+    in_force: bool
+    """Whether it denies steps now."""
+    lifted_at: datetime | None = None
+    """When somebody lifted it."""
+    lifted_by: str | None = None
+    """Who lifted it, with the token."""
+    denied: int | None = None
+    """Number of steps that it denied, if the request contains `counts=true`."""
+    runs: int | None = None
+    """Number of runs with such a step, if the request contains `counts=true`."""
+
+
+class HoldList(WireModel):
+    """The holds of an account."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    number: int
+    """Number that grows with each change of the holds. The header `Remit-Holds` contains it too."""
+    holds: list[Hold]
+    """The holds, newest first."""
+
+
+class HoldResponse(WireModel):
+    """Response to a request that creates or lifts a hold."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    number: int
+    """Number of the holds after the request."""
+    hold: Hold
+    """The hold."""

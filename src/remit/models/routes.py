@@ -23,6 +23,10 @@ M = TypeVar("M", bound=BaseModel)
 
 API: Final = "/api/v1"
 """Path of the API, before the paths of all routes."""
+OWN_API: Final = "/api/remit/v1"
+"""Path of the endpoints that only remit provides."""
+IDENTIFY_AGENT: Final = "/agents/identify"
+"""Path after `OWN_API` of the endpoint that finds the agent of an identifier with a project."""
 
 
 class Route(NamedTuple, Generic[M]):
@@ -94,4 +98,6 @@ FINISH_SPAN: Final = Route(
 )
 LIST_SPANS: Final = Route("agent_spans/list", "GET", "/agent_spans", AgentSpan)
 CREATE_AGENT: Final = Route("agents/create", "POST", "/agent", Agent, AgentForCreate, wrapped=True)
+FIND_WAITING: Final = Route("remit/waiting/show", "GET", "/waiting", AgentInstance)
+"""It is under `/api/remit/v1`."""
 SHOW_AGENT: Final = Route("agents/show", "GET", "/agent/show", Agent)

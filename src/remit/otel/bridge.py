@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any, Final, cast
 
 from remit._adapters import spans
-from remit._adapters.declare import add_to_header, declare, declare_agent
+from remit._adapters.declare import AgentIdentity, add_to_header, declare, declare_agent
 from remit._adapters.spans import NOTHING, ManualSpan, Status
 from remit._adapters.tables import MAX_OPEN
-from remit._base.frames import caller
 from remit._base.guard import contain, guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -59,6 +58,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
+UNNAMED: Final = "agent"
+"""Name of an agent without one."""
 MAX_TOOLS: Final = 1_000
 """Maximum number of tools that one bridge declares. Further tools are recorded as `otel:tool`."""
 UUID: Final = re.compile(r"_?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -135,6 +136,8 @@ class Bridge(SpanProcessor):
         risks: Mapping[str, DataRisk | Mapping[str, object]] | None = None,
         capture_messages: CaptureMessages = "new",
         capture_reasoning: bool = False,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
     ) -> None:
         """Make a span processor for `TracerProvider.add_span_processor`.
 
@@ -145,6 +148,9 @@ class Bridge(SpanProcessor):
             capture_messages: `new` records the messages that the previous call under the same
                 parent did not contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
+            agent_id: ID on the server of the agent whose runs this processor opens. It overrides
+                *external_identifier* and the setting `agent_id`.
+            external_identifier: Identifier by which the server finds that agent.
 
         Raises:
             DeclarationError: If an argument is wrong, or if *enforce* is true and the installed SDK
@@ -169,7 +175,13 @@ class Bridge(SpanProcessor):
         self._enforce = enforce
         self._risks = dict(risks or {})
         self._history = _llm.history("Bridge", capture_messages, capture_reasoning)
-        self._place = caller()
+        self._identity = AgentIdentity.of_caller(
+            "otel",
+            UNNAMED,
+            where="Bridge",
+            agent_id=agent_id,
+            external_identifier=external_identifier,
+        )
         self._definitions: set[object] = set()
         self._is_warned = False
         self._tools = {name: self._declare(name) for name in self._risks}
@@ -220,6 +232,7 @@ class Bridge(SpanProcessor):
             deny=self._enforce,
             started_ns=span.start_time,
             replaceable=True,
+            suggested={} if spans.reported_span(around) else _known_of_run(attributes),
         )
         with manual.ended_by_errors():
             asked = _asked(kind, attributes)
@@ -236,7 +249,7 @@ class Bridge(SpanProcessor):
     def _agent(self, attributes: Attributes, name: str) -> Any:
         """Return the agent of the run that an outermost agent opens."""
         agent = _agent_name(attributes, name)
-        return declare_agent(f"otel.agents:{agent}", name=agent, place=self._place)
+        return declare_agent(self._identity.of(agent), name=agent, identity=self._identity)
 
     def _recorder(self, kind: Kind, attributes: Attributes, name: str) -> SpanRecorder:
         if kind != "tool":
@@ -263,7 +276,7 @@ class Bridge(SpanProcessor):
                 params=params,
                 description=description,
                 data_risk=self._risks.get(tool),
-                place=self._place,
+                place=self._identity.place,
             )
         except DeclarationError:
             if tool in self._risks:
@@ -461,6 +474,14 @@ def _passes_exceptions_on() -> bool:
     return False
 
 
+def _known_of_run(attributes: Attributes) -> Mapping[str, object]:
+    """Return what the attributes with which an outermost span starts say of its run."""
+    return {
+        "conversation": read_text(attributes, "conversation"),
+        "on_behalf_of": read_text(attributes, "user"),
+    }
+
+
 def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
     own, parent = span.get_span_context(), span.parent
     return None if own is None else own.span_id, None if parent is None else parent.span_id
@@ -554,7 +575,7 @@ def _agent_name(attributes: Attributes, name: str) -> str:
     agent = read_text(attributes, "agent")
     if agent is None and OPENINFERENCE in attributes:
         agent = UUID.sub("", name)
-    return agent or name.partition(" ")[2] or "agent"
+    return agent or name.partition(" ")[2] or UNNAMED
 
 
 def _tool_name(attributes: Attributes, name: str) -> str | None:

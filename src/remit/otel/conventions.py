@@ -105,6 +105,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "graph.node.id",
     ),
     "agent_id": ("gen_ai.agent.id",),
+    "conversation": ("gen_ai.conversation.id", "session.id"),
+    "user": ("user.id", "enduser.id"),
     "tool": (
         "gen_ai.tool.name",
         "traceloop.entity.name",

@@ -300,15 +300,26 @@ def _attributes(**fields: object) -> dict[str, Any]:
     return {NAMES[field][0]: value for field, value in fields.items() if value is not None}
 
 
+_ABOUT_RUN: Final = {
+    "conversation": "gen_ai.conversation.id",
+    "on_behalf_of": "remit.run.on_behalf_of",
+    "subject": "remit.run.subject",
+}
+"""Attributes for what a program says of a run, by member of the payload."""
+
+
 def _read_run(payload: dict[str, Any], span_trace: _Trace) -> _Read:
     feed = span_trace.feed
     attributes = _attributes(
         operation="invoke_agent", agent=feed.agent.name, agent_id=feed.agent.external_identifier
     )
     attributes |= {"remit.run.key": feed.key, "remit.run.purpose": feed.purpose}
-    subject = payload.get("subject")
-    if span_trace.types.contents and subject is not None:
-        attributes["remit.run.subject"] = _plain(subject)
+    if span_trace.types.contents:
+        attributes |= {
+            attribute: _plain(payload[name])
+            for name, attribute in _ABOUT_RUN.items()
+            if payload.get(name) is not None
+        }
     link = _link(payload.get("traceparent"))
     return _Read(
         f"invoke_agent {feed.agent.name}",

@@ -166,6 +166,24 @@ def never_failure(word: str, history: History[S]) -> str:
     )
 
 
+def at_most_failure(word: str, times: int, history: History[S]) -> str:
+    """Return why it is not proved that at most *times* steps of each run did *word*."""
+    call = f"at_most({word!r}, {times})"
+    did: dict[str, list[str]] = {}
+    for span in history.done:
+        if span.step.does(word):
+            clauses = did.setdefault(history.trees[span.run_key], [])
+            clauses.append(f"{span.step} {span.step.clause([word])}")
+    for clauses in did.values():
+        if len(clauses) > times:
+            return f"violated: {call}, but {len(clauses)} steps of one run did it:{_lines(clauses)}"
+    return (
+        _undecided(call, word, history)
+        or _nothing_ran(call, history)
+        or _nothing_can(call, word, history)
+    )
+
+
 def only_failure(actions: Collection[str], history: History[S]) -> str:
     """Return why it is not proved that no step took another action than *actions*."""
     call = f"only({', '.join(map(repr, actions))})"

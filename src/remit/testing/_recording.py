@@ -19,7 +19,7 @@ from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
 from remit._capture.tree import Drawing, first_failure
-from remit._declare.registry import RUN_TYPE, Registry
+from remit._declare.registry import ASKED_TYPE, OWN_TYPES, RUN_TYPE, Registry
 from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
@@ -31,6 +31,7 @@ from remit.models.data_risk import Action, Category, DataRisk
 from remit.testing._effects import (
     History,
     Step,
+    at_most_failure,
     check_word,
     effects_failure,
     flow_failure,
@@ -172,6 +173,25 @@ class RecordedRun:
         """The root span, `remit:run`."""
         return self.spans[0]
 
+    @property
+    def conversation(self) -> str | None:
+        """The conversation that the run belongs to, after redaction."""
+        return self._said("conversation")
+
+    @property
+    def subject(self) -> str | None:
+        """The person whose data the run handles, after redaction."""
+        return self._said("subject")
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """The person who asked, after redaction."""
+        return self._said("on_behalf_of")
+
+    def _said(self, name: str) -> str | None:
+        value = self.root.payload.get(name)
+        return value if isinstance(value, str) else None
+
     def __repr__(self) -> str:
         """Show agent, status and the tree of steps, as `remit runs show` does."""
         if not self.spans:
@@ -250,13 +270,13 @@ class RecordingSink:
         self._steps: dict[SpanRecorder, Step] = {}
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take a new run; the item of a resumed run is its root span."""
+        """Take a new run; the item of a run that goes on with another is its root span."""
         context = current_context()
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
         run.outer = None if context is None else context.run.feed.key
         self.runs.append(run)
         self._by_key[feed.key] = run
-        if feed.resumed:
+        if feed.resumed or feed.continues is not None:
             self._add(replace(item, status="active"))
 
     def start_span(self, start: Item) -> None:
@@ -341,6 +361,24 @@ class RecordingSink:
             raise AssertionError(failure)
         return [span for span in history.done if span.step.does(word)]
 
+    def asked(self, word: Action) -> list[RecordedSpan]:
+        """Return the questions to a person because of *word*, oldest first.
+
+        Each is a span of the type `remit:asked`. Its payload has `step`, `words`, `arguments` and
+        `ticket`. The span `remit:answered` with the same ticket has `decision`, `by` and `why`. A
+        step that was denied without a question, for example because no approver is set, has none.
+
+        Args:
+            word: An action, as in `remit.risk`.
+
+        Raises:
+            UsageError: If the action does not exist.
+        """
+        __tracebackhide__ = True
+        check_word("asked", word, ACTIONS, "an action")
+        questions = [span for span in self.spans() if span.name == ASKED_TYPE]
+        return [span for span in questions if word in span.payload["words"]]
+
     def never(self, word: Action | Category) -> None:
         """Check that the steps that ran do not declare *word*; see `effects`.
 
@@ -356,6 +394,27 @@ class RecordingSink:
         __tracebackhide__ = True
         check_word("never", word, (*ACTIONS, *CATEGORIES), "an action or category")
         if failure := never_failure(word, self._history()):
+            raise AssertionError(failure)
+
+    def at_most(self, word: Action | Category, times: int) -> None:
+        """Check that in each run at most *times* steps that ran declare *word*; see `effects`.
+
+        Steps of runs that are opened inside another run count for the outer run. Use it to test
+        the limits of `remit.limits`.
+
+        Args:
+            word: An action or data category, as in `remit.risk`.
+            times: How many steps of one run may do it.
+
+        Raises:
+            AssertionError: `violated`: more steps of one run declare *word*. `undecided`: a step
+                that ran does not declare whether *word* applies. `vacuous`: no step ran, or no step
+                can do it.
+            UsageError: If *word* does not exist.
+        """
+        __tracebackhide__ = True
+        check_word("at_most", word, (*ACTIONS, *CATEGORIES), "an action or category")
+        if failure := at_most_failure(word, times, self._history()):
             raise AssertionError(failure)
 
     def only(self, *actions: Action) -> None:
@@ -414,7 +473,7 @@ class RecordingSink:
             if span_type.name not in agents
         }
         return History(
-            [span for span in recorded if span.name not in agents],
+            [span for span in recorded if span.name not in agents | OWN_TYPES],
             [Step.of_type(span_type) for span_type in registered],
             self._trees(),
         )

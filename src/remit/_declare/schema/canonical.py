@@ -29,6 +29,8 @@ STEP_KIND: Final = "x-remit-kind"
 """Keyword of the payload of a step without an effect: `agent`, `llm` or `retriever`."""
 OWNER: Final = "x-remit-owner"
 """Keyword of the payload of an agent: the person or team that is responsible for it."""
+ASKS: Final = "x-remit-asks"
+"""Keyword of the params schema of an agent: the actions that it asks a person about."""
 NAME: Final = "x-remit-name"
 """Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeVar
 
+import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
@@ -20,6 +23,7 @@ from remit.collector.api.dispatch import Request, Response, Service, rejected, s
 from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
 from remit.collector.errors import RequestError, body_too_slow, unauthorized
 from remit.collector.settings import Settings
+from remit.collector.store.ask_rows import WAITING
 
 T = TypeVar("T")
 
@@ -34,6 +38,10 @@ SESSION: Final = "remit.session"
 LOGGED: Final = "remit.logged"
 """Key of the scope: whether the access log gets a line for the request."""
 MIN_COMPRESSED_BYTES: Final = 4096
+MAX_WAITING: Final = 200
+"""Requests that one process holds at the same time until an answer comes; others return at once."""
+POLL_S: Final = 0.5
+"""Time between two looks at the database for an answer, which another server may have stored."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -83,10 +91,14 @@ class ThreadExecutor:
 class ApiApp:
     """The paths of the API as an ASGI app."""
 
-    def __init__(self, service: Service, executor: Executor) -> None:
-        """Handle requests by *service*, on *executor*."""
+    def __init__(
+        self, service: Service, executor: Executor, is_stopping: Callable[[], bool]
+    ) -> None:
+        """Handle requests by *service*, on *executor*, without waits once the server stops."""
         self._service = service
         self._executor = executor
+        self._is_stopping = is_stopping
+        self._waiting = 0
         self._pending = PendingBytes(service.settings.max_pending_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,9 +132,31 @@ class ApiApp:
                     ),
                     compress=_accepts_gzip(http),
                 )
-                return await self._executor.run(work, writes=_holds_writer(endpoint))
+                response = await self._executor.run(work, writes=_holds_writer(endpoint))
+                if endpoint.waits and http.client is not None:
+                    return await self._held(response, work, request.query.get("wait_s", ""))
+                return response
         except RequestError as error:
             return rejected(error)
+
+    async def _held(
+        self, response: Response, work: Callable[[], Response], wait_s: str
+    ) -> Response:
+        """Return the response as soon as the thing no longer waits, or the time is over.
+
+        Only each look at the database takes a connection and a thread.
+        """
+        if self._waiting >= MAX_WAITING or not _waits(response) or not wait_s:
+            return response
+        until_s = time.monotonic() + int(wait_s)
+        self._waiting += 1
+        try:
+            while _waits(response) and time.monotonic() < until_s and not self._is_stopping():
+                await asyncio.sleep(POLL_S)
+                response = await self._executor.run(work)
+            return response
+        finally:
+            self._waiting -= 1
 
     def _respond(self, dispatch: Callable[[], Response], *, compress: bool) -> Response:
         response = dispatch()
@@ -132,6 +166,21 @@ class ApiApp:
             body=zlib.compress(response.body, 1, _GZIP),
             headers={**response.headers, "content-encoding": GZIP, "vary": "Accept-Encoding"},
         )
+
+
+class _Details(msgspec.Struct):
+    status: str
+
+
+class _State(msgspec.Struct):
+    details: _Details
+
+
+def _waits(response: Response) -> bool:
+    """Return whether the thing in a response waits for an answer."""
+    if response.status != HTTPStatus.OK:
+        return False
+    return msgspec.json.decode(response.body, type=_State).details.status == WAITING
 
 
 def _holds_writer(endpoint: Endpoint) -> bool:

@@ -41,6 +41,7 @@ from remit.collector.store.base import (
     TooSlowError,
     write,
 )
+from remit.collector.store.questions import holds
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import Declarations
 from remit.collector.views.envelopes import error_response
@@ -51,6 +52,10 @@ logger: Final = logging.getLogger("remit")
 RETRY_AFTER_S: Final = 1
 QUIET_S: Final = 10
 """Seconds without a failed request after which a part of the database is taken to be back."""
+HOLDS: Final = "remit-holds"
+"""Header with the number of the account's holds, for programs."""
+HOLDS_READ_EVERY_NS: Final = NS_PER_S // 2
+"""Age at which a process reads the number of the holds again; it has two seconds to travel."""
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 PROBE_AFTER_NS: Final = 5 * NS_PER_S
@@ -151,6 +156,8 @@ class Service:
         self._metrics = metrics or Metrics()
         self._caller = caller
         self._used_us: dict[str, int] = {}
+        # By account: when the number of its holds was read, and the number.
+        self._holds: dict[str, tuple[int, int | None]] = {}
         self._outage: _Outage | None = None
         self._last_write = -PROBE_AFTER_NS, True
         self._probing = threading.Lock()
@@ -226,6 +233,11 @@ class Service:
         except StoreUnavailableError:
             return rejected(UNAVAILABLE, caller)
         headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
+        if endpoint.stops:
+            self._holds.pop(caller.account_id, None)
+        if endpoint.records or endpoint.operation == BULK:
+            number = self.hold_number(caller.account_id)
+            headers = headers if number is None else {**headers, HOLDS: str(number)}
         return Response(HTTPStatus.OK, response, headers, None, caller)
 
     def authenticate(self, authorization: str) -> Caller:
@@ -372,6 +384,19 @@ class Service:
                 reason = " ".join(str(error).split())
                 logger.warning("the collector's database cannot be used now: %s", reason)
             raise
+
+    def hold_number(self, account_id: str) -> int | None:
+        """Return the number of an account's holds, at most half a second old; None if unknown."""
+        now_ns = self._clock.monotonic_ns()
+        read_ns, number = self._holds.get(account_id, (0, None))
+        if number is not None and now_ns - read_ns < HOLDS_READ_EVERY_NS:
+            return number
+        try:
+            number = self._store.look(lambda tx: holds.number(tx, account_id))
+        except StoreUnavailableError:
+            return None
+        self._holds[account_id] = now_ns, number
+        return number
 
     def _note_use(self, caller: Caller) -> None:
         """Store the time of a token's use, now and then; a failure to do so is ignored."""

@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from remit.collector.domain import (
     agents,
+    asks,
     collisions,
     erasure,
+    holds,
     lists,
     places,
     risk,
@@ -24,6 +26,7 @@ from remit.collector.domain import (
     span_operations,
     tokens,
     versions,
+    waiting,
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
@@ -53,6 +56,11 @@ from remit.collector.models.deployment import (
     AgentVersionForCreate,
 )
 from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
+from remit.collector.models.hold import (
+    HoldForCreate,
+    KnownHolds,
+    KnownHoldsResponse,
+)
 from remit.collector.models.service import (
     AgentContextResponse,
     AlertCountResponse,
@@ -69,11 +77,27 @@ from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
+from remit.models.asks import (
+    ASKS,
+    SEALS,
+    AnswerForCreate,
+    Ask,
+    AskAnswered,
+    AskForCreate,
+    AskList,
+    AskState,
+    SealForCreate,
+    SealUsed,
+)
 from remit.models.remit_api import (
+    AgentForIdentify,
     ChangeList,
     CollisionList,
     CostList,
     CountList,
+    HoldList,
+    HoldResponse,
+    IdentifiedAgent,
     RedactedList,
     RunList,
     SpanList,
@@ -82,7 +106,7 @@ from remit.models.risk import Risk
 from remit.models.routes import Route
 
 PREFIX: Final = routes.API
-OWN_PREFIX: Final = "/api/remit/v1"
+OWN_PREFIX: Final = routes.OWN_API
 """Prefix of remit's own endpoints, which a bulk request cannot have."""
 PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
@@ -120,9 +144,12 @@ class Endpoint(NamedTuple):
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the response to a request with `Prefer: return=minimal` out of the result.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
+        stops: Whether it terminates a run, or holds an action.
         records: Whether a program needs it in order to record. Its responses have no values for a
             token that may only record.
         ignored: Parameters of the query that clients of the service may send, without effect here.
+        approves: Whether a person needs it in order to answer requests for approval.
+        waits: Whether a request with `wait_s` is held while the thing waits for an answer.
     """
 
     method: str
@@ -144,8 +171,11 @@ class Endpoint(NamedTuple):
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
     erases: bool = False
+    stops: bool = False
     records: bool = False
     ignored: tuple[str, ...] = ()
+    approves: bool = False
+    waits: bool = False
 
     @property
     def route(self) -> str:
@@ -157,9 +187,21 @@ class Endpoint(NamedTuple):
         """The permission that a token needs; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
+        if self.approves and self.writes:
+            return Permission.APPROVE
+        if self.stops:
+            return Permission.STOP
         if self.operation == BULK or (self.records and self.writes):
             return Permission.RECORD
         return Permission.WRITE if self.writes else Permission.READ
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """The permissions of which a token needs one, the usual one first."""
+        also = {Permission.RECORD: self.records, Permission.APPROVE: self.approves}
+        return tuple(
+            dict.fromkeys((self.needs, *(word for word, permits in also.items() if permits)))
+        )
 
     def check_permission(self, caller: Caller) -> None:
         """Reject a caller whose token does not permit this.
@@ -168,7 +210,7 @@ class Endpoint(NamedTuple):
             RequestError: 403.
         """
         may, needed = caller.may, self.needs
-        if may.permits(needed) or (self.records and may.permits(Permission.RECORD)):
+        if any(map(may.permits, self.permissions)):
             return
         raise forbidden(
             f"this token may only {may.in_words}, and this needs a token that may {needed}: create "
@@ -323,6 +365,31 @@ def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> En
     )
 
 
+def _ask(
+    method: str, tail: str, step: str, perform: Perform, answers: Model, **fields: Any
+) -> Endpoint:
+    defaults: dict[str, Any] = {
+        "view": _plain,
+        "account": False,
+        "prefix": OWN_PREFIX,
+        "writes": method == "POST",
+        "id_field": "ask_id" if _ID in tail else "",
+        "again": asks.find,
+    }
+    path = ASKS.removeprefix(OWN_PREFIX) + tail
+    fields = {**defaults, **fields}
+    return Endpoint(method, path, f"remit/asks/{step}", perform, answers, **fields)
+
+
+def _own(
+    method: str, path: str, step: str, perform: Perform, answers: Model, body: Model, **fields: Any
+) -> Endpoint:
+    """Return the row of a write of remit's own API."""
+    operation = f"remit{path.partition('/{')[0].removesuffix(f'/{step}')}/{step}"
+    endpoint = Endpoint(method, path, operation, perform, answers, _plain, body, prefix=OWN_PREFIX)
+    return endpoint._replace(bare=True, writes=True, **fields)
+
+
 _RUN: Final = _Resource(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
@@ -389,7 +456,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, records=True),
     _RUN.at(routes.START_INSTANCE, runs.start, records=True),
     _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
-    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
+    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate, stops=True),
     _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
@@ -477,6 +544,13 @@ ENDPOINTS: Final = (
         bare=True,
     ),
     _list("/runs", lists.list_runs, RunList, lists.RunsQuery),
+    _RUN.at(
+        routes.FIND_WAITING,
+        waiting.find,
+        query=waiting.WaitingQuery,
+        prefix=OWN_PREFIX,
+        records=True,
+    ),
     _list("/spans", lists.list_spans, SpanList, lists.SpansQuery),
     _list("/counts", lists.count, CountList, lists.CountsQuery),
     _list("/costs", lists.list_costs, CostList, lists.CostsQuery),
@@ -484,6 +558,80 @@ ENDPOINTS: Final = (
     _list("/collisions", collisions.list_collisions, CollisionList, collisions.CollisionsQuery),
     _list("/redacted", lists.count_redacted, RedactedList, lists.RedactedQuery),
     _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
+    _ask(
+        "GET", "", "list", asks.list_asks, AskList, query=asks.AsksQuery, bare=True, approves=True
+    ),
+    _ask("GET", f"/{_ID}", "show", asks.find, Ask, view=asks.view, approves=True),
+    _ask(
+        "POST",
+        "",
+        "create",
+        asks.create,
+        AskState,
+        view=asks.state_view,
+        body=AskForCreate,
+        records=True,
+    ),
+    _ask(
+        "GET",
+        f"/{_ID}/answer",
+        "wait",
+        asks.await_answer,
+        AskState,
+        view=asks.state_view,
+        query=asks.AnswerQuery,
+        records=True,
+        waits=True,
+    ),
+    _ask(
+        "POST",
+        f"/{_ID}/answer",
+        "answer",
+        asks.answer,
+        AskAnswered,
+        view=asks.answered_view,
+        body=AnswerForCreate,
+        bare=True,
+        approves=True,
+        again=None,
+    ),
+    _ask(
+        "POST",
+        f"/{_ID}/withdraw",
+        "withdraw",
+        asks.withdraw,
+        AskState,
+        view=asks.state_view,
+        body=StepRequest,
+        records=True,
+    ),
+    Endpoint(
+        "POST",
+        SEALS.removeprefix(OWN_PREFIX),
+        "remit/seals/use",
+        asks.use_seal,
+        SealUsed,
+        _plain,
+        SealForCreate,
+        bare=True,
+        writes=True,
+        account=False,
+        prefix=OWN_PREFIX,
+        records=True,
+    ),
+    Endpoint(
+        "POST",
+        routes.IDENTIFY_AGENT,
+        "remit/agents/identify",
+        agents.identify,
+        IdentifiedAgent,
+        _plain,
+        AgentForIdentify,
+        bare=True,
+        writes=True,
+        records=True,
+        prefix=OWN_PREFIX,
+    ),
     Endpoint(
         "POST",
         "/erasures",
@@ -496,6 +644,28 @@ ENDPOINTS: Final = (
         account=False,
         prefix=OWN_PREFIX,
         erases=True,
+    ),
+    _list("/holds", holds.list_holds, HoldList, holds.HoldsQuery)._replace(records=True),
+    _own("POST", "/holds", "create", holds.create, HoldResponse, HoldForCreate, stops=True),
+    _own(
+        "POST",
+        f"/holds/{_ID}/lift",
+        "lift",
+        holds.lift,
+        HoldResponse,
+        StepRequest,
+        id_field="hold_id",
+        stops=True,
+    ),
+    _own(
+        "POST",
+        "/holds/known",
+        "known",
+        holds.note_known,
+        KnownHoldsResponse,
+        KnownHolds,
+        account=False,
+        records=True,
     ),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {

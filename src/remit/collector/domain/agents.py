@@ -1,12 +1,15 @@
-"""Agents: created, shown, listed, changed, retired, reinstated, deleted while unused."""
+"""Agents: created, identified, shown, listed, changed, retired, reinstated, deleted if unused."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import msgspec
 
+from remit._base.text import PROJECT_PATTERN
+from remit.collector.domain.collisions import latest_program, program_of
 from remit.collector.domain.context import Context
 from remit.collector.domain.keys import body_hash
 from remit.collector.domain.params import (
@@ -24,12 +27,14 @@ from remit.collector.domain.params import (
     taken,
 )
 from remit.collector.domain.risk import declared_risk
+from remit.collector.domain.versions import span_types
 from remit.collector.errors import invalid_action, invalid_field, not_found
 from remit.collector.store.rows import AgentRow, EnvironmentRow
 from remit.collector.views.envelopes import list_response
 from remit.collector.views.resources import agent_view
 from remit.models._types import WireModel
 from remit.models.agent import AgentForCreate
+from remit.models.remit_api import AgentForIdentify
 
 ACTIVE: Final = "active"
 RETIRED: Final = "retired"
@@ -88,6 +93,26 @@ def create(ctx: Context, request: AgentForCreate, fields: Values) -> AgentRow:
     row = new_agent(agent_id, account_id, request, ctx.now_us, hashed=hashed)
     ctx.tx.add(row)
     return row
+
+
+def identify(ctx: Context, request: AgentForIdentify) -> dict[str, object]:
+    """Find the agent of an identifier, or give the identifier to an agent without the project.
+
+    The agent `module:qualname` gets the identifier `project/module:qualname` if its latest program
+    has the owner and a step of the request. An agent that nothing registered gets it too.
+    """
+    identifier, account_id = request.external_identifier, ctx.caller.account_id
+    check_identifier("external_identifier", identifier)
+    row = ctx.tx.agent_of_identifier(account_id, identifier)
+    project, _, bare = identifier.partition("/")
+    if row is None and bare and re.fullmatch(PROJECT_PATTERN, project):
+        known = ctx.tx.agent_of_identifier(account_id, bare)
+        latest = None if known is None else latest_program(ctx, known)
+        declared = [one.model_dump() for one in span_types(request.agent_schema_version)]
+        program = program_of(identifier, msgspec.json.encode(declared))
+        if known is not None and (latest is None or latest.agrees_with(program)):
+            row = _changed(ctx, known, external_identifier=identifier)
+    return {"status": "success", "agent": None if row is None else view(ctx, row)}
 
 
 def show(ctx: Context, query: AgentQuery) -> dict[str, object]:

@@ -48,6 +48,13 @@ class Program(NamedTuple):
             return True
         return bool(self.steps and other.steps) and self.steps.isdisjoint(other.steps)
 
+    def agrees_with(self, other: Program) -> bool:
+        """Return whether two registrations are probably versions of one program.
+
+        If one of them has no steps of its own, nothing indicates that.
+        """
+        return bool(self.steps) == bool(other.steps) and not self.is_another(other)
+
 
 class CollisionsQuery(Query):
     """The agents to compare."""
@@ -74,6 +81,12 @@ def other_program(ctx: Context, agent: AgentRow, registered: SchemaVersionRow) -
     own = _program(agent, registered)
     others = (_program(agent, row) for row in rows if row.id != registered.id)
     return next((program for program in others if program.is_another(own)), None)
+
+
+def latest_program(ctx: Context, agent: AgentRow) -> Program | None:
+    """Return the program that registered the agent last."""
+    rows = ctx.tx.registered_since(agent.id, 0, 1)
+    return _program(agent, rows[0]) if rows else None
 
 
 def programs_of(ctx: Context, agent: AgentRow) -> list[Program]:
@@ -129,13 +142,21 @@ def named_steps(steps: Iterable[str]) -> Sequence[str]:
 
 
 def _program(agent: AgentRow, row: SchemaVersionRow) -> Program:
-    identifier = agent.external_identifier or ""
+    registered_us = row.registered_at or row.inserted_at
+    identifier, span_types = agent.external_identifier or "", row.span_type_schemas
+    return program_of(identifier, span_types, row.id, registered_us)
+
+
+def program_of(
+    identifier: str, span_types: str | bytes, schema_version_id: str = "", registered_us: int = 0
+) -> Program:
+    """Return the program that declares *span_types*, the JSON of a registration."""
     owner, steps = None, set[str]()
-    for span_type in _read.decode(row.span_type_schemas):
+    for span_type in _read.decode(span_types):
         if identifier == span_type.name or identifier.endswith(f"/{span_type.name}"):
             params = span_type.params_schema
             owner = params.owner if isinstance(params, _Params) else None
         elif not _NOT_OWN.match(span_type.name):
             steps.add(span_type.name)
     owner = owner if isinstance(owner, str) else None
-    return Program(row.id, owner, frozenset(steps), row.registered_at or row.inserted_at)
+    return Program(schema_version_id, owner, frozenset(steps), registered_us)

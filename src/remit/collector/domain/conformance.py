@@ -13,7 +13,7 @@ import msgspec
 
 from remit._base.markers import VIOLATIONS, may_hold
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import LOSS_SPAN, Findings
+from remit.collector.domain.findings import LOSS_SPAN, OF_PERSONS, Findings
 from remit.collector.domain.spans import Payload, SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE, FAILED
 from remit.collector.json_io import encode, read_json
@@ -64,7 +64,7 @@ def found_at_creation(
     if fields.schema_name == LOSS_SPAN:
         flags |= LOST
     if span_type is None:
-        return flags | UNDECLARED, findings
+        return flags | (0 if fields.schema_name in OF_PERSONS else UNDECLARED), findings
     flags |= _PAYLOAD[span_type.params.compare(payload.value, payload.text, ctx.budget)]
     return flags | _compared(ctx, span_type, fields.status, result), findings
 

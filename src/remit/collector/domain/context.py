@@ -24,19 +24,23 @@ class Permission(StrEnum):
     READ = "read"
     """Read everything. Includes `metrics`."""
     WRITE = "write"
-    """Change everything. Includes `read` and `record`."""
+    """Change everything. Includes `read`, `record` and `stop`."""
     ERASE = "erase"
     """Erase runs. Includes `write`."""
     RECORD = "record"
     """Record runs, and read their state and agent, but not recorded values."""
     METRICS = "metrics"
     """Read `/metrics`."""
+    STOP = "stop"
+    """Terminate runs, and hold actions."""
+    APPROVE = "approve"
+    """Read and answer requests for approval. No other permission includes it."""
 
 
 _INCLUDED: Final = {
     Permission.READ: {Permission.METRICS},
-    Permission.WRITE: {Permission.READ, Permission.RECORD, Permission.METRICS},
-    Permission.ERASE: {*Permission} - {Permission.ERASE},
+    Permission.WRITE: {Permission.READ, Permission.RECORD, Permission.METRICS, Permission.STOP},
+    Permission.ERASE: {*Permission} - {Permission.ERASE, Permission.APPROVE},
 }
 
 

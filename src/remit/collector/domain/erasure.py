@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
-from remit._base.ids import partition_of
+from remit._base.ids import HASHES, partition_of
 from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, required, run_of
 from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
@@ -18,7 +18,6 @@ from remit.collector.models.erasure import Erasure, ErasureForCreate
 from remit.collector.store.base import Store, write
 from remit.collector.store.rows import ErasureRow, RunRow, SpanRow, TokenRow
 from remit.collector.store.statements import EMPTY, ERASED
-from remit.collector.store.subjects import hash_of_subject
 from remit.collector.store.transaction import Transaction
 from remit.collector.views.envelopes import success_response
 from remit.collector.views.resources import row_view
@@ -35,12 +34,14 @@ class AskedFor(StrEnum):
     RUN = "run"
     AGENT = "agent"
     SUBJECT = "subject"
+    ON_BEHALF_OF = "on_behalf_of"
 
 
 _FIELDS: Final = {
     "run_id": AskedFor.RUN,
     "agent_id": AskedFor.AGENT,
     "subject": AskedFor.SUBJECT,
+    "on_behalf_of": AskedFor.ON_BEHALF_OF,
 }
 """The fields of a request that choose runs."""
 
@@ -57,12 +58,12 @@ class Erased(NamedTuple):
     responses: int
 
 
-def runs_about(tx: Transaction, subject: str) -> list[str]:
-    """Return the ids of the runs that are about *subject*, oldest first.
+def runs_of_person(tx: Transaction, kind: AskedFor, person: str) -> list[str]:
+    """Return the ids of the runs about *person*, or on their behalf, oldest first.
 
-    An erased run is not among them, because its subject was erased too.
+    An erased run is not among them, because its hashes were erased too.
     """
-    return tx.runs_of_subject(hash_of_subject(subject))
+    return tx.runs_of_person(HASHES[kind](person))
 
 
 def erase(
@@ -144,7 +145,7 @@ def select(ctx: Context, request: ErasureForCreate) -> Selection:
     """Permanently erase the payloads of runs. The runs themselves are kept."""
     values = request.model_dump(include=set(_FIELDS), exclude_none=True)
     if len(values) != 1:
-        raise invalid({field: ["expected exactly one of these three"] for field in _FIELDS})
+        raise invalid({field: ["expected exactly one of these four"] for field in _FIELDS})
     check_text("reason", request.reason)
     if not request.reason.strip():
         raise invalid_field("reason", "must not be empty")
@@ -178,7 +179,7 @@ def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
         return ctx.tx.runs_of_agent(value, within, MAX_RUNS + 1)
     if caller.agent_id is not None:
         within["agent_id"] = caller.agent_id
-    return ctx.tx.runs_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
+    return ctx.tx.runs_of_person(HASHES[asked_for](value), within, MAX_RUNS + 1)
 
 
 def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Final, TypeAlias, get_args
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
+import msgspec
+
+from remit._base.ids import HASHES, is_short
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
@@ -31,6 +34,7 @@ from remit.collector.store.questions import count_lists, run_lists, span_lists
 from remit.collector.store.questions.costs import GROUPS, costs_by, usage_of_runs
 from remit.collector.store.questions.scope import FAILED, FLAGS, RunRef, Scope, run_ref_of, scope_of
 from remit.collector.store.rows import INVALID, STATUSES, UNCHECKED, EnvironmentRow, RunWithAgent
+from remit.collector.store.subjects import root_id
 from remit.collector.times import format_us
 from remit.collector.views.lists import (
     cost_group_view,
@@ -69,10 +73,14 @@ class ScopeQuery(Query):
 class RunsQuery(ScopeQuery):
     """Which runs to list."""
 
-    status: Annotated[str | None, one_of(*RUN_COUNTS)] = None
+    status: Annotated[str | None, one_of(*RUN_COUNTS, run_lists.WAITING)] = None
     purpose: Annotated[str | None, one_of(*_PURPOSES)] = None
     label: Filter = None
+    conversation: Filter = None
+    subject: Filter = None
     subject_hash: Filter = None
+    on_behalf_of: Filter = None
+    on_behalf_of_hash: Filter = None
     key: Filter = None
     caused_by: Filter = None
     fingerprint: Annotated[
@@ -142,8 +150,28 @@ def list_runs(ctx: Context, query: RunsQuery) -> Answer:
 def run_views(ctx: Context, runs: Sequence[RunWithAgent]) -> list[dict[str, object]]:
     """Return runs as a list has them."""
     names = names_of_failures(ctx, runs)
-    prices = ctx.settings.prices
-    return [run_view(run, prices, names.get(run.failure_span or "")) for run in runs]
+    prices, people = ctx.settings.prices, _people(ctx, runs)
+    return [
+        run_view(run, prices, names.get(run.failure_span or ""), people.get(run.id)) for run in runs
+    ]
+
+
+class _Root(msgspec.Struct):
+    """The payload of a root span."""
+
+    on_behalf_of: Any = None
+
+
+_read_root: Final = msgspec.json.Decoder(_Root).decode
+
+
+def _people(ctx: Context, runs: Sequence[RunWithAgent]) -> dict[str, str]:
+    """Return on whose behalf runs were opened, by their ids, as their root spans say."""
+    with_people = run_lists.with_people(ctx.tx, [run.ref for run in runs])
+    roots = [root_id(run.id) for run in runs if run.ref in with_people]
+    spans = ctx.tx.spans(ctx.caller.account_id, [root for root in roots if root is not None])
+    said = {row.agent_instance_id: _read_root(row.payload).on_behalf_of for row in spans.values()}
+    return {run_id: person for run_id, person in said.items() if isinstance(person, str)}
 
 
 def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
@@ -156,6 +184,9 @@ def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
 
 
 def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
+    key, ids = query.key, None
+    if key is not None and is_short(key) and not ctx.tx.has_key(key):
+        ids = tuple(ctx.tx.runs_ending(ctx.caller.account_id, key, MAX_RUNS))
     return run_lists.RunCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         status=query.status,
@@ -163,12 +194,28 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
         since_us=query.since,
         until_us=query.until,
         label=_label(query.label),
-        subject_hash=query.subject_hash,
-        key=query.key,
+        conversation=query.conversation,
+        subject_hash=_person_hash(query, "subject"),
+        on_behalf_of_hash=_person_hash(query, "on_behalf_of"),
+        key=key if ids is None else None,
+        ids=ids,
         caused_by=query.caused_by,
         fingerprint=None if query.fingerprint is None else fingerprint_of(query.fingerprint),
         flag=query.flag,
     )
+
+
+def _person_hash(query: RunsQuery, name: str) -> str | None:
+    """Return the hash of a person whom a query names, by the text or by the hash.
+
+    Raises:
+        RequestError: 422, it has both.
+    """
+    text: str | None = getattr(query, name)
+    hashed: str | None = getattr(query, f"{name}_hash")
+    if text is not None and hashed is not None:
+        raise invalid_field(f"{name}_hash", f"must be left out beside {name}")
+    return hashed if text is None else HASHES[name](text)
 
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:

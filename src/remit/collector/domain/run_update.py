@@ -8,6 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from remit._base.first_failure import FailedSpan, first_failed
+from remit._base.ids import HASHES
 from remit._base.traceparent import trace_id
 from remit.collector.domain.failures import (
     MOST_FAILED,
@@ -20,9 +21,18 @@ from remit.collector.domain.failures import (
     with_failure,
     without_hidden_text,
 )
-from remit.collector.domain.findings import WITH_ROWS, Findings, finding_rows, hole_row
+from remit.collector.domain.findings import (
+    ANSWERED_SPAN,
+    ASKED_SPAN,
+    WITH_ROWS,
+    Findings,
+    finding_rows,
+    hole_row,
+)
+from remit.collector.domain.first_exchange import Exchange, answer_in, question_in
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
-from remit.collector.domain.states import FAILED, UNFINISHED
+from remit.collector.domain.states import COMPLETE, FAILED, UNFINISHED
+from remit.collector.domain.waiting import NEW_INPUT
 from remit.collector.model_usage import ModelUsage, usage_of_call, with_usage
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import (
@@ -36,7 +46,13 @@ from remit.collector.store.rows import (
     all_spans,
 )
 from remit.collector.store.statements import SPANS_OF_RUN
-from remit.collector.store.subjects import ROOT_SPAN, labels, subject_hash
+from remit.collector.store.subjects import (
+    ROOT_SPAN,
+    conversation,
+    labels,
+    person_hashes,
+    root_id,
+)
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.declarations import CompiledSpanType
 
@@ -49,24 +65,34 @@ _SIDES: Final = {
 }
 
 
+_SAID: Final = frozenset((*HASHES, "conversation"))
+"""Members of a payload that say something of the run."""
+
+
 class RunUpdate:
     """The update of one run."""
 
     __slots__ = (
+        "_answered",
+        "_asked",
         "_counts",
         "_denied",
         "_ended",
+        "_exchange",
         "_failed",
         "_flags",
         "_model_calls",
         "_recorded",
         "_root",
+        "_root_id",
         "_roots",
+        "_suggested",
         "_summary",
         "_tokens",
         "_tx",
         "_type_refs",
         "findings",
+        "has_new_input",
         "run",
         "types",
     )
@@ -78,12 +104,16 @@ class RunUpdate:
         self.findings: list[FindingRow] = []
         self._tx = tx
         self._counts: dict[str, int] = {}
-        self._denied = self._flags = 0
+        self._denied = self._flags = self._asked = self._answered = 0
+        self.has_new_input = False
         self._tokens: list[int] | None = None
         self._model_calls: list[ModelUsage] = []
         self._summary: str | None = None
         self._failed: list[SpanRow] = []
         self._roots: list[dict[str, object]] = []
+        self._suggested: list[Mapping[str, object]] = []
+        self._root_id = root_id(run.id)
+        self._exchange = Exchange(run.question, run.answer)
         self._root: SpanRow | None = None
         self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
@@ -116,6 +146,9 @@ class RunUpdate:
             counts[before.status] = counts.get(before.status, 0) - 1
             counted.span(run, before, -1)
             added &= ~before.flags
+        else:
+            self._asked += after.schema_name == ASKED_SPAN
+            self._answered += after.schema_name == ANSWERED_SPAN
         counts[after.status] = counts.get(after.status, 0) + 1
         counted.span(run, after)
         if added:
@@ -128,14 +161,54 @@ class RunUpdate:
                 counted.redact(run, after, rule, times)
         if "token_usage" in result or "cost" in result:
             self._take_usage(after, result)
-        is_root = after.schema_name == ROOT_SPAN
-        if is_root:
+        if after.schema_name == ROOT_SPAN:
             self._take_root(after, result)
-            if isinstance(fields, SpanToCreate) and run.erased_at is None:
-                self._roots.append(fields.params.value)
+        if run.erased_at is None:
+            created = fields.params.value if isinstance(fields, SpanToCreate) else None
+            self._take_texts(after, created, result)
         if after.status == FAILED:
             self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
+
+    def _take_texts(
+        self, span: SpanRow, created: dict[str, object] | None, result: Mapping[str, object]
+    ) -> None:
+        """Take what is kept of the texts of a span; *created* is the payload of a new one."""
+        if created is not None:
+            self._take_said(span, created)
+        if self._exchange.answer is None and self._is_first_level(span):
+            self._take_exchange(span, created, result)
+
+    def _take_exchange(
+        self, span: SpanRow, created: dict[str, object] | None, result: Mapping[str, object]
+    ) -> None:
+        """Take the first question, and the answer of the span that was asked.
+
+        Nothing is taken from a step whose values are shown only on request.
+        """
+        if not shows_text(self.types.get(span.schema_name)):
+            return
+        if self._exchange.question is None and created is not None:
+            self._exchange = Exchange(question_in(created))
+        question = self._exchange.question
+        answer = answer_in(result) if question and span.status == COMPLETE else None
+        if answer is not None:
+            payload = msgspec.json.decode(span.payload) if created is None else created
+            if question_in(payload) == question:
+                self._exchange = Exchange(question, answer)
+
+    def _is_first_level(self, span: SpanRow) -> bool:
+        return span.parent_span_id is not None and span.parent_span_id == self._root_id
+
+    def _take_said(self, span: SpanRow, payload: dict[str, object]) -> None:
+        """Take what the root span says of the run, or the agent of a framework directly below."""
+        if span.schema_name == ROOT_SPAN:
+            self._roots.append(payload)
+            self.has_new_input = payload.get(NEW_INPUT) is True
+        elif self._is_first_level(span):
+            span_type = self.types.get(span.schema_name)
+            if span_type is not None and span_type.is_agent and not _SAID.isdisjoint(payload):
+                self._suggested.append(payload)
 
     def _take_usage(self, after: SpanRow, result: Mapping[str, object]) -> None:
         call = usage_of_call(after.payload, result)
@@ -167,7 +240,11 @@ class RunUpdate:
         changes |= {
             "flags": run.flags | self._flags,
             "denied": run.denied + self._denied,
+            "asked": run.asked + self._asked,
+            "answered": run.answered + self._answered,
             "summary": self._summary or run.summary,
+            "question": self._exchange.question,
+            "answer": self._exchange.answer,
         }
         if self._tokens is not None:
             changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]
@@ -176,15 +253,32 @@ class RunUpdate:
             changes["model_usage"] = with_usage(run.model_usage, self._model_calls)
         for root in self._roots:
             changes["caused_by"] = trace_id(root.get("traceparent")) or run.caused_by
-            hashed = subject_hash(root)
-            if hashed is not None:
+            changes["conversation"] = conversation(root) or run.conversation
+            for hashed in person_hashes(root):
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root))
+        if self._suggested:
+            suggested = self._unsaid_by_root()
+            known = changes.get("conversation") or run.conversation
+            changes["conversation"] = known or conversation(suggested)
+            for hashed in person_hashes(suggested):
+                tx.add_subject(run, hashed)
         changed = msgspec.structs.replace(run, **changes)
         changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.count_handled(run.id))
         return self._with_hole(changed)
+
+    def _unsaid_by_root(self) -> dict[str, object]:
+        """Return what agents of frameworks say of the run and its root does not."""
+        root: Mapping[str, object] = self._roots[0] if self._roots else {}
+        if not self._roots and self._root_id is not None:
+            row = self._tx.spans(self.run.account_id, [self._root_id]).get(self._root_id)
+            root = {} if row is None else msgspec.json.decode(row.payload)
+        suggested: dict[str, object] = {}
+        for payload in self._suggested:
+            suggested = {**{name: payload[name] for name in _SAID if name in payload}, **suggested}
+        return {name: value for name, value in suggested.items() if root.get(name) is None}
 
     def _with_hole(self, run: RunRow) -> RunRow:
         """Return a run marked if its end says that more spans were recorded than are here.

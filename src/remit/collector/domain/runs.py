@@ -10,7 +10,16 @@ from typing import ClassVar, Final, NamedTuple, cast
 
 import msgspec
 
-from remit._base.ids import is_key, is_pfid
+from remit._base.ids import (
+    PARTITION_CHARS,
+    is_key,
+    is_pfid,
+    is_short,
+    pfid_text,
+)
+from remit._base.ids import (
+    encode as encode_chars,
+)
 from remit.collector.domain.agents import new_agent
 from remit.collector.domain.collisions import Program, other_program, program_view
 from remit.collector.domain.conformance import judged_qualities
@@ -41,11 +50,20 @@ from remit.collector.domain.states import (
 )
 from remit.collector.domain.step_names import names_of_failures
 from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
-from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
+from remit.collector.errors import (
+    ambiguous,
+    forbidden,
+    invalid_field,
+    not_found,
+    unknown_schema_version,
+)
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store.filters import Page
+from remit.collector.store.ids import ms_of
+from remit.collector.store.retention import US_PER_MS
 from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
+from remit.collector.times import US_PER_S
 from remit.collector.views.envelopes import list_response
 from remit.collector.views.runs import detail_view, instance_view, summary_view
 from remit.models.agent import AgentForCreate
@@ -74,6 +92,10 @@ _PLACED_BY: Final = (
 """The fields of a registration that decide where its run belongs."""
 _SAME_KEY: Final = Page(0, 10, "id", descending=True)
 """Most runs of one key that are looked at; agents and environments may share a key."""
+MOST_NAMED: Final = 10
+"""Most runs that are listed for the end of an id."""
+MOST_DIFFERENCE_US: Final = 24 * 3600 * US_PER_S
+"""Most that the time in a run's key may differ from the server's, if its id has the same."""
 _PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
 
 
@@ -200,12 +222,15 @@ def _add(
 ) -> RunRow:
     identifier = request.external_identifier
     check_identifier("external_identifier", identifier)
-    if identifier is not None and ctx.tx.run_of_identifier(
-        place.agent.id, place.environment_id, identifier
+    # Most are new, which is one look-up in one table.
+    is_known = identifier is not None and ctx.tx.has_key(identifier)
+    if is_known and ctx.tx.run_of_identifier(
+        place.agent.id, place.environment_id, identifier or ""
     ):
         raise taken("external_identifier")
+    id_of_key = None if is_known or identifier is None else _id_of_key(ctx, identifier)
     row = RunRow(
-        id=request.id or ctx.new_id(),
+        id=request.id or id_of_key or ctx.new_id(),
         account_id=place.agent.account_id,
         agent_id=place.agent.id,
         agent_version_id=place.version_id,
@@ -225,6 +250,17 @@ def _add(
         updated_at=ctx.now_us,
     )
     return ctx.tx.add_run(row)
+
+
+def _id_of_key(ctx: Context, key: str) -> str | None:
+    """Return the id of the run with this key: the same time and the same random characters.
+
+    None if it is no key of remit, or if its time differs much from the server's: lists, windows of
+    time and retention go by the time of ids.
+    """
+    if not is_key(key) or abs(ms_of(key) * US_PER_MS - ctx.now_us) > MOST_DIFFERENCE_US:
+        return None
+    return pfid_text(key, encode_chars(ctx.caller.partition, PARTITION_CHARS))
 
 
 def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bool) -> Place:
@@ -317,6 +353,7 @@ def finish(ctx: Context, run_id: str, request: FinishInstanceRequest) -> RunRow:
     row = run_of(ctx, run_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
     ended = finish_run(row, request.status or COMPLETE, at_us, ctx.now_us)
+    ctx.tx.withdraw_asks_of(ended, f"the run is {ended.status}")
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
@@ -324,11 +361,12 @@ def terminate(ctx: Context, run_id: str, request: TerminateInstanceRequest) -> R
     """Terminate a run."""
     row = run_of(ctx, run_id)
     check_text("reason", request.reason)
-    ended = terminate_run(row, request.reason, _named_caller(ctx), ctx.now_us)
+    ended = terminate_run(row, request.reason, named_caller(ctx), ctx.now_us)
+    ctx.tx.withdraw_asks_of(ended, "the run was terminated")
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
-def _named_caller(ctx: Context) -> str:
+def named_caller(ctx: Context) -> str:
     """Return who makes the request, in words: by which way, and with which token."""
     caller = ctx.caller
     token = None
@@ -423,13 +461,30 @@ def list_runs(ctx: Context, query: RunQuery) -> bytes:
     return list_response([summary_view(row) for row in listed.rows], query.page, listed.total)
 
 
-def find(ctx: Context, run_id: str, *_: object) -> RunRow:
-    """Return a run by its id or its key. The key is its external identifier."""
-    if is_key(run_id):
-        equal = {"external_identifier": run_id}
-        listed = ctx.tx.list_runs(ctx.caller.account_id, equal, _SAME_KEY)
-        run_id = next((row.id for row in listed.rows if ctx.caller.sees(row)), run_id)
-    return run_of(ctx, run_id)
+def find(ctx: Context, name: str, *_: object) -> RunRow:
+    """Return a run by its id, its key (the external identifier), or the last 8 characters of one.
+
+    Raises:
+        RequestError: 404, it does not exist for this caller; 409, the runs that end so are several.
+    """
+    named = [] if is_pfid(name) else runs_named(ctx, name)
+    if is_short(name) and len(named) > 1:
+        raise ambiguous(name, [row.id for row in named])
+    return named[0] if named else run_of(ctx, name)
+
+
+def runs_named(ctx: Context, name: str) -> list[RunRow]:
+    """Return the runs with this key, else those whose id or key ends with it, the newest first."""
+    account_id, sees = ctx.caller.account_id, ctx.caller.sees
+    if is_key(name) or is_short(name):
+        listed = ctx.tx.list_runs(account_id, {"external_identifier": name}, _SAME_KEY)
+        rows = [row for row in listed.rows if sees(row)]
+        if rows or not is_short(name):
+            return rows
+        ids = ctx.tx.runs_ending(account_id, name, MOST_NAMED)
+        by_id = ctx.tx.runs(account_id, ids)
+        return [row for row in map(by_id.get, ids) if row is not None and sees(row)]
+    return []
 
 
 def view(ctx: Context, row: RunRow) -> dict[str, object]:

@@ -8,7 +8,7 @@ docs/reference/wire.md decides the cases that public sources do not define.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -34,7 +34,16 @@ from remit.collector.domain.spans import (
     span_to_create,
     span_to_finish,
 )
-from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
+from remit.collector.domain.states import (
+    CANCELLED,
+    COMPLETE,
+    PENDING,
+    TERMINATED,
+    UNFINISHED,
+    finish_run,
+    finish_span,
+)
+from remit.collector.domain.waiting import RESULT, dropped_by
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import same_json
 from remit.collector.store.rows import (
@@ -45,6 +54,7 @@ from remit.collector.store.rows import (
     RunRow,
     SpanRow,
 )
+from remit.collector.store.subjects import root_id
 from remit.collector.validation.declarations import CompiledSpanType, Declared
 from remit.collector.views.envelopes import span_response
 from remit.collector.views.spans import without_values
@@ -345,9 +355,38 @@ class SpanBatch:
             tx.add_keys(self._new_keys)
         if self._updates:
             updates = self._updates.values()
-            runs = [update.write() for update in updates]
+            runs = {update.run.id: update.write() for update in updates}
             tx.add_findings([row for update in updates for row in update.findings])
-            tx.change_runs(runs)
+            tx.change_runs(list(runs.values()))
+            if new := [runs[update.run.id] for update in updates if update.has_new_input]:
+                self._end_waiting(new, runs)
+
+    def _end_waiting(self, new: Sequence[RunRow], written: Mapping[str, RunRow]) -> None:
+        """End the runs that wait for an answer in a conversation that went on without it."""
+        ctx = self._ctx
+        for run in new:
+            for waiting in dropped_by(ctx, run, written.values()):
+                ended = finish_run(waiting, CANCELLED, ctx.now_us, ctx.now_us)
+                root_name = root_id(waiting.id)
+                spans = ctx.tx.spans(waiting.account_id, [root_name] if root_name else [])
+                for span in spans.values():
+                    if span.status in UNFINISHED:
+                        ended = self._cancelled_with(span, ended)
+                ctx.tx.counts.run(waiting, ended)
+                ctx.tx.change_runs([ended])
+
+    def _cancelled_with(self, root: SpanRow, run: RunRow) -> RunRow:
+        """Cancel the root span of a run; return the run as it is then to be written."""
+        ctx = self._ctx
+        result = None if run.erased_at else RESULT
+        cancelled = finish_span(
+            root, CANCELLED, ctx.now_us, ctx.now_us, result=result, sensitive=False
+        )
+        update = RunUpdate(ctx.tx, run, self._version(run).types)
+        fields = SpanToFinish(root.id, CANCELLED)
+        update.take(root, cancelled, None, fields)
+        ctx.tx.change_spans([cancelled])
+        return update.write()
 
 
 def _text_of(payload: Payload | None) -> str | None:

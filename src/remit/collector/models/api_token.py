@@ -7,7 +7,8 @@ from pydantic import WithJsonSchema
 
 from remit.models._types import WireModel
 
-PATTERN: Final = "^(read|write|erase|record|metrics)(,(read|write|erase|record|metrics))*$"
+_WORD: Final = "(read|write|erase|record|metrics|stop|approve)"
+PATTERN: Final = f"^{_WORD}(,{_WORD})*$"
 TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
 """Scope of a token."""
 
@@ -35,8 +36,8 @@ class ApiTokenForCreate(WireModel):
     name: str | None = None
     """Name. Lists of tokens and erasure records contain it."""
     may: PermissionWords = "write"
-    """Permissions: `read`, `write`, `erase`, `record` or `metrics`, or several of these separated
-    by commas. The creating token must have all of them.
+    """Permissions: `read`, `write`, `erase`, `record`, `metrics`, `stop` or `approve`, or several
+    of these separated by commas. The creating token must have all of them.
     """
 
 

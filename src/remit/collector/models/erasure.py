@@ -7,7 +7,7 @@ from remit.models._types import WireModel
 
 
 class ErasureForCreate(WireModel):
-    """The runs to erase, and the reason. Exactly one of the other three fields is required."""
+    """The runs to erase, and the reason. Exactly one of the other four fields is required."""
 
     run_id: str | None = None
     """One run."""
@@ -15,6 +15,8 @@ class ErasureForCreate(WireModel):
     """All runs of an agent."""
     subject: str | None = None
     """All runs that were opened with exactly this subject."""
+    on_behalf_of: str | None = None
+    """All runs that were opened on behalf of exactly this person."""
     reason: str
     """Reason, which is stored in the erasure record."""
 
@@ -39,7 +41,7 @@ class Erasure(WireModel):
     """Id of the record, a PFID."""
     agent_instance_id: str
     """The run."""
-    asked_for: Literal["run", "agent", "subject"]
+    asked_for: Literal["run", "agent", "subject", "on_behalf_of"]
     """Kind of request with which the run was selected."""
     reason: str
     """Reason."""

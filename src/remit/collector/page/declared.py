@@ -11,8 +11,10 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec import Raw
 
+from remit._policy.asks import ASKED
 from remit._policy.leaving import declared_categories
 from remit._policy.limits import Limit, limits_in
+from remit._policy.maxima import KEYWORD, numbers_in
 from remit._policy.words import (
     ACTION,
     ACTIONS,
@@ -60,6 +62,8 @@ Json: TypeAlias = Mapping[str, Any]
 class _Keywords(msgspec.Struct):
     kind: Any = msgspec.field(name="x-remit-kind", default=None)
     owner: Any = msgspec.field(name="x-remit-owner", default=None)
+    limits: Any = msgspec.field(name="x-remit-limits", default=None)
+    asks: Any = msgspec.field(name="x-remit-asks", default=None)
 
 
 _read_keywords: Final = msgspec.json.Decoder(_Keywords | bool).decode
@@ -136,6 +140,22 @@ class Declared(msgspec.Struct, dict=True):
         """The person or team that is responsible for it."""
         owner = self._keywords.owner
         return owner if isinstance(owner, str) and owner.strip() else None
+
+    @cached_property
+    def asks(self) -> Sequence[str]:
+        """The actions that it asks a person about, if it is an agent."""
+        asks = self._keywords.asks
+        return [name for name in ACTIONS if name in asks] if isinstance(asks, list) else []
+
+    def remit_word(self, part: str, name: str) -> str:
+        """Return the word of an agent: `asked` if it asks about the action."""
+        asked = part == ACTION and name in self.asks
+        return ASKED if asked else self.word(part, name)
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """By action, or `steps`: how many steps of one run of it may take the action."""
+        return numbers_in({KEYWORD: self._keywords.limits})
 
     @property
     def params(self) -> Json:

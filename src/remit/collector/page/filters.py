@@ -18,6 +18,8 @@ API_NAMES: Final = {
     "purpose": "purpose",
     "marked": "flag",
     "label": "label",
+    "on_behalf_of": "on_behalf_of_hash",
+    "conversation": "conversation",
     "subject": "subject_hash",
     "environment": "environment_id",
     "key": "key",

@@ -53,6 +53,7 @@ STATUSES: Final = (
     ),
     ("cancelled", "cancelled by the program before it ended"),
     ("active", "has started and has not ended yet"),
+    ("waiting", "has asked a person, and goes on after the answer"),
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),
@@ -101,7 +102,15 @@ WORDS: Final = (
     ),
     (
         "subject",
-        "The person whose data a run handles. The program sets an id; pages show its hash.",
+        "The person whose data a run handles. The program sets an id; addresses have its hash.",
+    ),
+    (
+        "on behalf of",
+        "The person who asked. The program sets an id; addresses have its hash.",
+    ),
+    (
+        "conversation",
+        "Runs that belong together, such as the turns of a chat. The program sets an id.",
     ),
     (
         "access log",

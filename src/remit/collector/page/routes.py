@@ -21,9 +21,12 @@ from remit._base.clock import NS_PER_US, Clock
 from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor
 from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
+from remit.collector.domain.asks import count_waiting
+from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
+from remit.collector.page.agents.holds import in_force
 from remit.collector.page.guards import (
     SIGN_IN,
     can_sign_in,
@@ -37,10 +40,14 @@ from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.times import US_PER_S
 
 MAX_FORM_BYTES: Final = 64 * 1024
+HELD: Final = "remit.holds"
+"""Where the scope of a request keeps the holds in force."""
 ZONE: Final = "remit_zone"
 """The cookie with the reader's time zone, which the script of the page sets."""
 THEME: Final = "remit_theme"
 """The cookie with the theme that the reader chose."""
+_WAITING: Final = "remit.waiting"
+"""Key of the scope: the number of requests that wait for an answer."""
 _THEMES: Final = ("light", "dark")
 _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -245,6 +252,11 @@ class Site:
             zone=_zone(request),
         )
         page = handler(visit)
+        if isinstance(page, Html):
+            # Where there never was a hold, none is looked for.
+            holds = caller.reads and bool(self._service.hold_number(caller.account_id))
+            shown = visit.api.read(partial(_in_the_menu, holds=holds))
+            request.scope[_WAITING], request.scope[HELD] = shown
         return page if isinstance(page, Pieces) else _response(request, page)
 
 
@@ -292,6 +304,11 @@ def wants_page(request: Request) -> bool:
     return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
+def _in_the_menu(ctx: Context, *, holds: bool) -> tuple[int, list[dict[str, object]]]:
+    """Return how many requests wait, and the holds in force, if *holds* are looked for."""
+    return count_waiting(ctx), in_force(ctx) if holds else []
+
+
 def _response(request: Request, page: Html | Redirect | Data) -> Response:
     """Return a response of the page as it is sent."""
     headers = dict(shell.HEADERS)
@@ -305,10 +322,12 @@ def _response(request: Request, page: Html | Redirect | Data) -> Response:
     theme = request.cookies.get(THEME)
     values = {
         "signed_in": request.scope.get(CALLER) is not None,
+        "waiting_count": request.scope.get(_WAITING, 0),
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
         "logged": request.scope.get(LOGGED, False),
+        "holds": request.scope.get(HELD, ()),
         "origin": f"{request.url.scheme}://{request.url.netloc}",
         **page.values,
     }

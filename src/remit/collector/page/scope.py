@@ -11,8 +11,9 @@ from typing import NamedTuple
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import run_of
 from remit.collector.errors import not_found
+from remit.collector.store.questions.holds import processes
 from remit.collector.store.questions.scope import RunRef, Scope, run_ref_of, scope_of
-from remit.collector.store.rows import ErasureRow, RunRow
+from remit.collector.store.rows import ErasureRow, HoldProcessRow, RunRow
 
 
 class SeenRun(NamedTuple):
@@ -49,6 +50,15 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
     if ref is None:
         raise not_found("agent_instance")
     return SeenRun(row, ref)
+
+
+def processes_in(ctx: Context) -> list[HoldProcessRow]:
+    """Return the processes that reported the holds that they know, the last seen first.
+
+    A process may run several agents: only tokens of the account see it.
+    """
+    caller = ctx.caller
+    return [] if caller.agent_id is not None else processes(ctx.tx, caller.account_id)
 
 
 def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, RunRow | None]:

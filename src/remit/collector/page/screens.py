@@ -7,7 +7,8 @@ from typing import Final
 
 from remit.collector.page import help_page
 from remit.collector.page.account import account_page
-from remit.collector.page.agents import agent_list, agent_page, versions
+from remit.collector.page.agents import agent_list, agent_page, holds, versions
+from remit.collector.page.asks import request, waiting
 from remit.collector.page.data import datamap, denied, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
@@ -38,7 +39,13 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/spans/{span}/values/whole", partial(exports.whole, opened=True)),
     ("GET", "/runs/{id}/spans/{span}/read", partial(reading.read, opened=False)),
     ("GET", "/runs/{id}/spans/{span}/values/read", partial(reading.read, opened=True)),
+    ("GET", request.PATH, waiting.show),
+    ("GET", f"{request.PATH}/{{id}}", request.show),
+    ("POST", f"{request.PATH}/{{id}}", request.answer),
     ("GET", "/help", help_page.show_help),
+    ("GET", holds.PATH, holds.show),
+    ("POST", holds.PATH, holds.make),
+    ("POST", f"{holds.PATH}/{{id}}/lift", holds.lift),
     ("GET", "/agents", agent_list.agents),
     ("GET", "/agents/{id}", agent_page.agent),
     ("GET", "/agents/{id}/versions.json", versions.both),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, PARAMS, RESULT, UNKNOWN
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
-from remit.errors import Violation
+from remit.errors import AT_MOST, STEPS, Violation
 
 _DOING: Final = {
     "create_data": "creating data",
@@ -23,7 +24,7 @@ _GLOSSES: Final = {
     "external_communication": "whether something is sent",
 }
 _STEP: Final = {"allowed": "it does this", "disallowed": "never"}
-_AGENT: Final = {"allowed": "may", "disallowed": "never"}
+_AGENT: Final = {"allowed": "may", "disallowed": "never", ASKED: "asks"}
 
 
 class Word(NamedTuple):
@@ -49,8 +50,30 @@ class Sides(NamedTuple):
 
 def of_one_agent(violations: Sequence[Violation]) -> list[Violation]:
     """Return the violations that name a word of the first agent that they name."""
-    named = [violation for violation in violations if violation.name]
+    named = [violation for violation in violations if violation.name and not violation.hold]
     return [violation for violation in named if violation.agent == named[0].agent]
+
+
+def limit_of(violations: Sequence[Violation]) -> Violation | None:
+    """Return the first violation that is beyond a number of the agent."""
+    return next((violation for violation in violations if violation.limit == AT_MOST), None)
+
+
+def held_in(violations: Sequence[Violation]) -> list[Violation]:
+    """Return the violations that holds made."""
+    return [violation for violation in violations if violation.hold]
+
+
+def held_reason(violations: Sequence[Violation]) -> str:
+    """Return in two sentences what is on hold; empty without a hold."""
+    held = held_in(violations)
+    if not held:
+        return ""
+    names = listed([words(name) for name in dict.fromkeys(each.name for each in held)])
+    are = "is" if len({each.name for each in held}) == 1 else "are"
+    declares = all(each.word != UNKNOWN for each in held)
+    step = "declares that it does this" if declares else "does not declare whether it does this"
+    return f"{names.capitalize()} {are} on hold. The step {step}."
 
 
 def sides_of(
@@ -65,6 +88,8 @@ def sides_of(
     """
     by_name = {word.name: word for word in _words(step, agent)}
     violated: list[Word] = []
+    if limit_of(violations) is not None:
+        violations = ()  # both declarations allow the step
     for name in dict.fromkeys(violation.name for violation in violations):
         of_name = [violation for violation in violations if violation.name == name]
         declared = by_name.pop(name)
@@ -79,27 +104,37 @@ def sides_of(
 def summary_of(violation: Violation, *, agent: str) -> str:
     """Return a violation after the name of its step: `may move money, but Desk forbids it`."""
     name = violation.name
+    if violation.limit == AT_MOST:
+        return f"{_beyond(violation)}; {agent} declares at most {violation.number:,}"
     if violation.part == ACTION:
         subject, does, limits = _DOING[name], f"may {VERBS[name]}", "forbids"
     else:
         subject, limits = words(name), "excludes"
         does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
     says = f"leaves {subject} undeclared" if violation.word == UNKNOWN else does
+    if violation.limit == ASKED:
+        return f"{says}, and {agent} asks a person about it"
     return f"{says}, but {agent} {limits} it"
 
 
 def reason_of(violations: Sequence[Violation]) -> str:
     """Return in two sentences how a step violates the words of its agent; empty without any."""
+    limit = limit_of(violations)
+    if limit is not None:
+        return f"It {_beyond(limit)}. The agent declares at most {limit.number:,}."
     names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
         return ""
-    actions = [_DOING[name] for name in names if name in _DOING]
+    asked = {violation.name for violation in violations if violation.limit == ASKED}
+    asks = [_DOING[name] for name in names if name in asked]
+    actions = [_DOING[name] for name in names if name in _DOING and name not in asked]
     data = [words(name) for name in names if name not in _DOING]
-    limits = [f"forbids {listed(actions)}"] if actions else []
+    limits = [f"asks a person about {listed(asks)}"] if asks else []
+    limits += [f"forbids {listed(actions)}"] if actions else []
     limits += [f"excludes {listed(data)}"] if data else []
     undeclared = {violation.name for violation in violations if violation.word == UNKNOWN}
     pronoun = {1: "this", 2: "both"}.get(len(names), "all of this")
-    verb = "does" if not data else "involves" if actions else "handles"
+    verb = "does" if not data else "involves" if actions or asks else "handles"
     if not undeclared:
         says = f"declares that it {verb} {pronoun}"
     elif len(undeclared) == len(names):
@@ -109,10 +144,17 @@ def reason_of(violations: Sequence[Violation]) -> str:
     return f"The agent {' and '.join(limits)}. The step {says}."
 
 
+def _beyond(violation: Violation) -> str:
+    """Return how a step is beyond a number: `would have been step 2 of this run that may ...`."""
+    would = "may" if violation.word == UNKNOWN else "would"
+    doing = "" if violation.name == STEPS else f" that may {VERBS[violation.name]}"
+    return f"{would} have been step {violation.number + 1:,} of this run{doing}"
+
+
 def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:
     for name in ACTIONS:
         of_step = None if step is None else _STEP.get(step.word(ACTION, name))
-        of_agent = None if agent is None else _AGENT.get(agent.word(ACTION, name))
+        of_agent = None if agent is None else _AGENT.get(agent.remit_word(ACTION, name))
         yield Word(name, _GLOSSES.get(name, ""), of_step, of_agent)
     for name in CATEGORIES:
         yield Word(name, "", _category(step, name, "goes "), _category(agent, name, ""))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
+from types import FrameType
 from typing import Final
 
 from starlette.applications import Starlette
@@ -17,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
+from remit._base.system import STOP_SIGNALS
 from remit.collector.api.asgi import CODE, ApiApp, Executor, InlineExecutor
 from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
@@ -72,7 +76,8 @@ def create_app(
         clock=clock,
         log=access_log,
     )
-    api = ApiApp(service, executor)
+    stopping = threading.Event()
+    api = ApiApp(service, executor, stopping.is_set)
     apis = [Route(prefix + "/{path:path}", api) for prefix in PREFIXES]
     files = file_routes(service, store, executor, clock)
     pages: list[Route] = []
@@ -85,7 +90,8 @@ def create_app(
         maintenance = Maintenance(store, settings, clock)
         maintenance.start()
         try:
-            yield
+            with _signals_also_call(stopping.set):
+                yield
         finally:
             await asyncio.to_thread(maintenance.stop)
 
@@ -99,6 +105,33 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+@contextmanager
+def _signals_also_call(stop: Callable[[], None]) -> Generator[None]:
+    """Call *stop* on the signals that ask the process to end, before their handlers.
+
+    uvicorn stops when the requests in flight are completed, and tells no request about it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop()
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _as_request_error(method: str, error: Exception) -> RequestError:

@@ -39,6 +39,11 @@ _LOCAL: Final = (
     "page_sessions",
     "idempotency_keys",
     "erasures",
+    "asks",
+    "late_answers",
+    "used_seals",
+    "holds",
+    "hold_processes",
 )
 # A request about many runs sends a statement to each part that has one of them. A part cannot be on
 # more than one worker, so that more workers need more parts.

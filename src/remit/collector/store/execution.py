@@ -61,12 +61,14 @@ class Pending:
     Attributes:
         runs: Runs by id, with all changes; None for one that does not exist.
         changed: Those to be updated, as the database has them.
+        ended: Those that ended, and why what waits in them is withdrawn.
         keys: Idempotency keys by account, operation and key; None for an unused one.
         new_runs: Ids of the runs to be inserted, where that can wait.
     """
 
     __slots__ = (
         "changed",
+        "ended",
         "findings",
         "keys",
         "labels",
@@ -80,6 +82,7 @@ class Pending:
         """Begin with nothing."""
         self.runs: dict[str, RunRow | None] = {}
         self.changed: dict[str, RunRow] = {}
+        self.ended: list[tuple[RunRow, str]] = []
         self.keys: dict[tuple[str, str, str], KeyRow | None] = {}
         self.new_keys: list[KeyRow] = []
         self.new_runs: dict[str, None] = {}

@@ -35,6 +35,7 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     FindingRow,
+    HoldRow,
     KeyRow,
     Row,
     RunRow,
@@ -42,6 +43,7 @@ from remit.collector.store.rows import (
     SpanRow,
     TokenRow,
 )
+from remit.collector.store.small_rows import ChangeableRow
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import US_PER_DAY, Transaction
 
@@ -55,6 +57,7 @@ _LOCKS: Final[dict[type[Row], str]] = {
     RunRow: " FOR NO KEY UPDATE OF r",
     TokenRow: " FOR NO KEY UPDATE",
     SessionRow: " FOR UPDATE",
+    HoldRow: " FOR NO KEY UPDATE",
 }
 _NUL: Final = "\x00"
 _QUOTED: Final = re.compile(r'["\\]')
@@ -110,9 +113,7 @@ class PostgresTransaction(Transaction):
         self._add(sqls.INSERT[type(row)], values_of(row), 1)
 
     @override
-    def change(
-        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
-    ) -> None:
+    def change(self, row: ChangeableRow) -> None:
         if isinstance(row, AgentRow):
             self._check_unchanged(row.id)
             self._agents[row.id] = row
@@ -139,6 +140,11 @@ class PostgresTransaction(Transaction):
     # Runs
 
     @override
+    def has_key(self, external_identifier: str) -> bool:
+        is_new = any(row.external_identifier == external_identifier for row in self._new_runs())
+        return is_new or super().has_key(external_identifier)
+
+    @override
     def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
@@ -146,9 +152,6 @@ class PostgresTransaction(Transaction):
         for row in self._new_runs():
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
                 return row.id
-        # Most are new. In a distributed database, a statement about several tables costs more.
-        if not list(self.rows(sqls.HAS_IDENTIFIER, (external_identifier,))):
-            return None
         return super().run_of_identifier(*wanted)
 
     @override
@@ -318,6 +321,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def flush(self) -> None:
+        self._withdraw_asks()
         counts = self.counts
         parts: dict[str, Sequence[JsonRow]] = {
             **self._parts_of_runs(),

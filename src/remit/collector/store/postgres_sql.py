@@ -142,7 +142,6 @@ KEYS_OF_TEXTS: Final = (
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
-HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
 _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 # With each run, whether some of the spans exist.
 HOLD_WITH_SPANS: Final = (

@@ -87,6 +87,8 @@ class _Deletion:
         key: KeyName | None = ("", "", "")
         while key is not None:
             key = self._keys(before_us, first_id, key)
+        while self._step(lambda tx: tx.forget_asks(before_us, most), 0):
+            pass
 
     def _runs(self, before_us: int, ids: tuple[str, str]) -> str | None:
         ended: tuple[int, int, str | None] = (0, 0, None)
@@ -111,6 +113,8 @@ class _Deletion:
                 lambda tx: tx.forget_payloads(first_id, self._most), (0, False)
             )
             self._count(payloads=count)
+        while self._step(lambda tx: tx.forget_exchanges(first_id, self._most), ended=False):
+            pass
 
     def _step(self, work: Callable[[Transaction], T], ended: T) -> T:
         if self._stopped:

@@ -192,7 +192,9 @@ class RunRow(Row, frozen=True, gc=False):
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
     of the root span. `terminated_by` is who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal
-    failures share, and the id of the span where it began.
+    failures share, and the id of the span where it began. `conversation` is as the program said;
+    `question` and `answer` are the first question and the answer, one line each. `asked` counts
+    its questions to a person, `answered` their answers.
 
     The database sets the references.
     """
@@ -237,6 +239,11 @@ class RunRow(Row, frozen=True, gc=False):
     failure_text: str | None = None
     fingerprint: int | None = None
     failure_span: str | None = None
+    conversation: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    asked: int = 0
+    answered: int = 0
     ref: int = 0
     place_ref: int = 0
     account_ref: int = 0
@@ -333,6 +340,50 @@ class KeyRow(Row, frozen=True, gc=False):
     request_hash: str | None = None
 
 
+class HoldRow(Row, frozen=True, gc=False):
+    """A hold: actions that are denied from `inserted_at` on, until `ends_at` or `lifted_at`.
+
+    `actions` and `agent_ids` are lists with commas between their items; without agents the hold is
+    about all.
+    """
+
+    id: str
+    account_id: str
+    actions: str
+    agent_ids: str
+    declared_only: int
+    reason: str
+    held_by: str
+    inserted_at: int
+    ends_at: int | None = None
+    lifted_at: int | None = None
+    lifted_by: str | None = None
+
+    def is_in_force(self, now_us: int) -> bool:
+        """Return whether it denies steps now."""
+        return self.lifted_at is None and (self.ends_at is None or self.ends_at > now_us)
+
+
+class HoldProcessRow(Row, frozen=True, gc=False):
+    """A process that knows the holds of an account.
+
+    Attributes:
+        id: Made by the process.
+        agents: Identifiers of its agents, with commas between them.
+        number: Number of the holds that it knows.
+        known_at: When it first said that it knows them.
+        seen_at: When it last said so, to half a minute.
+    """
+
+    account_id: str
+    id: str
+    host: str
+    agents: str
+    number: int
+    known_at: int
+    seen_at: int
+
+
 class ErasureRow(Row, frozen=True, gc=False):
     """An erasure of a run's payloads; `asked_for` is the run, agent or subject of the request."""
 
@@ -345,3 +396,59 @@ class ErasureRow(Row, frozen=True, gc=False):
     spans: int
     responses: int
     inserted_at: int
+
+
+class AskRow(Row, frozen=True, gc=False):
+    """A request for a person's approval.
+
+    `run` is the key of the run, which may be registered later. `words`, `arguments`, `hidden`,
+    `unbound` and `changed` are JSON. `asked_by` is the id of the program's token. The answer is
+    the first one; `why` and `answered_at` may also be those of a withdrawal.
+    """
+
+    id: str
+    account_id: str
+    agent_id: str | None
+    environment_id: str | None
+    agent: str
+    run: str
+    ticket: str
+    step: str
+    words: str
+    arguments: str
+    hidden: str
+    unbound: str
+    changed: str
+    seal: str | None
+    after: str | None
+    body_hash: str
+    asked_by: str | None
+    asked_at: int
+    expires_at: int
+    status: str
+    answered_by: str | None = None
+    answered_how: str | None = None
+    why: str | None = None
+    answered_at: int | None = None
+
+
+class LateAnswerRow(Row, frozen=True, gc=False):
+    """An answer that came after the first one, or too late."""
+
+    id: str
+    account_id: str
+    ask_id: str
+    answer: str
+    answered_by: str
+    answered_how: str
+    why: str | None
+    answered_at: int
+
+
+class SealRow(Row, frozen=True, gc=False):
+    """A used seal; `nonce` is random text of the use."""
+
+    account_id: str
+    seal: str
+    nonce: str
+    used_at: int

@@ -8,15 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
+from remit._base.ids import SHORT_CHARS, decode
 from remit.collector.store import statements
 from remit.collector.store.execution import Execution, PlaceRefs
 from remit.collector.store.filters import Listed, Page
-from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.ids import ID_BYTES, to_bytes, to_text
 from remit.collector.store.rows import (
     RunRow,
 )
 from remit.collector.store.statements import Value
 
+TAIL_BYTES: Final = 5
+"""Length of a short id as stored: 8 characters of 5 bits."""
 _OWN_AGENT: Final = "EXISTS (SELECT 1 FROM agents WHERE id = ? AND account_id = ?)"
 _RUN_NAMES: Final = {name: f"r.{name}" for name in RunRow.__struct_fields__}
 
@@ -51,6 +54,31 @@ class RunRows(Execution):
             row = RunRow(to_text(run_id), *rest)
             if self._pending.runs.get(row.id) is None:
                 self._pending.runs[row.id] = row
+
+    def has_key(self, external_identifier: str) -> bool:
+        """Return whether a run of any agent has this identifier."""
+        sql = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
+        return bool(list(self.rows(sql, (external_identifier,))))
+
+    def runs_ending(self, account_id: str, tail: str, most: int) -> list[str]:
+        """Return the ids of the runs whose id or identifier ends with *tail*, the newest first.
+
+        It reads the ids of all runs, because an index of their ends costs more than it saves. The
+        other account's runs may be among those of the identifiers.
+        """
+        sql = (
+            f"SELECT r.id FROM runs AS r WHERE {statements.RUN_FILTERS['account_id']} "
+            f"AND substr(r.id, {ID_BYTES - TAIL_BYTES + 1}) = ? ORDER BY r.id DESC LIMIT ?"
+        )
+        values = (account_id, decode(tail).to_bytes(TAIL_BYTES), most)
+        ids = [bytes(row[0]) for row in self.rows(sql, values)]
+        sql = (
+            "SELECT run_id FROM run_keys WHERE "
+            f"substr(external_identifier, length(external_identifier) - {SHORT_CHARS - 1}) = ? "
+            "LIMIT ?"
+        )
+        ids += [bytes(row[0]) for row in self.rows(sql, (tail, most))]
+        return [to_text(each) for each in sorted(set(ids), reverse=True)]
 
     def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
@@ -108,13 +136,16 @@ class RunRows(Execution):
         sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id DESC LIMIT ?"
         return self._runs(sql, (*wanted.values(), most))
 
-    def runs_of_subject(
-        self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    def runs_of_person(
+        self, person_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
-        """Return the ids of the runs about a subject, as `runs_of_agent` does."""
+        """Return the ids of the runs about a subject, or on behalf of somebody, by the hash.
+
+        As `runs_of_agent` does.
+        """
         with_run = self.with_run.replace("s.", "u.")
         source = f"FROM run_subjects AS u {with_run} WHERE u.subject_hash = ?"
-        return self._run_ids(source, subject_hash, equal, most)
+        return self._run_ids(source, person_hash, equal, most)
 
     def runs_of_agent(
         self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
@@ -224,7 +255,7 @@ class RunRows(Execution):
 
     @abstractmethod
     def add_subject(self, run: RunRow, subject_hash: str) -> None:
-        """Record a subject of a run; one recorded already stays."""
+        """Record the hash of a person of a run; one recorded already stays."""
 
     def _runs(self, sql: str, values: Sequence[Value] = ()) -> list[RunRow]:
         return [RunRow(to_text(row_id), *rest) for row_id, *rest in self.rows(sql, values)]

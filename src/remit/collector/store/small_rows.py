@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
 
 from remit.collector.store import statements
 from remit.collector.store.counts import US_PER_HOUR
@@ -17,6 +19,8 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     ErasureRow,
+    HoldProcessRow,
+    HoldRow,
     KeyRow,
     Row,
     SchemaVersionRow,
@@ -26,6 +30,9 @@ from remit.collector.store.rows import (
 )
 
 R = TypeVar("R", bound=Row)
+ChangeableRow: TypeAlias = (
+    AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow | HoldRow
+)
 
 # Lists omit schemas: a hundred of them may be too large for memory.
 _LISTED: Final[Mapping[type[Row], str]] = {
@@ -113,6 +120,18 @@ class SmallRows(Execution):
         where = "account_id = ? AND external_identifier = ?"
         return self._one(AgentRow, where, account_id, external_identifier)
 
+    def agents_named(self, account_id: str, name: str) -> list[AgentRow]:
+        """Return the agents with this id, identifier, display name or end of an identifier."""
+        where = "account_id = ? AND (id = ? OR external_identifier = ? OR name = ?)"
+        exact = self._oldest_first(AgentRow, where, account_id, name, name, name)
+        if exact:
+            return exact
+        where = "account_id = ? AND external_identifier LIKE ?"
+        end = f"/{name}"
+        rows = self._oldest_first(AgentRow, where, account_id, f"%{end}")
+        # LIKE has wildcards, which a name may contain.
+        return [row for row in rows if (row.external_identifier or "").endswith(end)]
+
     def deployments(self, agent_id: str) -> list[DeploymentRow]:
         """Return the deployments of an agent, oldest first."""
         return self._oldest_first(DeploymentRow, "agent_id = ?", agent_id)
@@ -187,9 +206,7 @@ class SmallRows(Execution):
             self._pending.keys[row.account_id, row.operation, row.key] = row
             self._pending.new_keys.append(row)
 
-    def change(
-        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
-    ) -> None:
+    def change(self, row: ChangeableRow) -> None:
         """Update an existing row."""
         self.run(statements.UPDATE[type(row)], (*mutable(row), row.id))
 
@@ -221,6 +238,11 @@ class SmallRows(Execution):
             "WHERE id = ? AND (registered_at IS NULL OR registered_at < ?)"
         )
         self.run(sql, (now_us, schema_version_id, now_us - US_PER_HOUR))
+
+    def note_hold_process(self, row: HoldProcessRow) -> None:
+        """Record that a process knows the holds, and forget those that were silent for a day."""
+        self.run(statements.NOTE_PROCESS, msgspec.structs.astuple(row))
+        self.run(statements.FORGET_PROCESSES, (row.account_id, row.seen_at - 24 * US_PER_HOUR))
 
     def touch_token(self, token_id: str, now_us: int) -> None:
         """Record when a token was used."""

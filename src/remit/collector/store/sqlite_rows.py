@@ -288,6 +288,7 @@ class SqliteTransaction(Transaction):
 
     @override
     def flush(self) -> None:
+        self._withdraw_asks()
         self._write_runs()
         new_keys, self._pending.new_keys = self._pending.new_keys, []
         self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in new_keys])

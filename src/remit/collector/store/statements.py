@@ -16,13 +16,17 @@ import msgspec
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
+    AskRow,
     DeploymentRow,
     EnvironmentRow,
     ErasureRow,
+    HoldRow,
     KeyRow,
+    LateAnswerRow,
     Row,
     RunRow,
     SchemaVersionRow,
+    SealRow,
     SessionRow,
     SpanRow,
     TokenRow,
@@ -74,6 +78,10 @@ TABLES: Final[dict[type[Row], str]] = {
     KeyRow: "idempotency_keys",
     ErasureRow: "erasures",
     SessionRow: "page_sessions",
+    AskRow: "asks",
+    LateAnswerRow: "late_answers",
+    SealRow: "used_seals",
+    HoldRow: "holds",
 }
 MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AccountRow: ("name", "updated_at"),
@@ -81,6 +89,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AgentRow: (
         "name",
         "description",
+        "external_identifier",
         "status",
         "owner_person_id",
         "risk_profile_id",
@@ -90,6 +99,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     DeploymentRow: ("current_version_id", "updated_at"),
     TokenRow: ("status", "updated_at"),
     SessionRow: ("last_used_at",),
+    HoldRow: ("lifted_at", "lifted_by"),
     SpanRow: (
         "status",
         "flags",
@@ -243,6 +253,14 @@ ADD_PROBE: Final = (
 DELETE_PROBE: Final = (
     "DELETE FROM idempotency_keys WHERE account_id = '' AND operation = '' AND key = ?"
 )
+NOTE_PROCESS: Final = (
+    "INSERT INTO hold_processes (account_id, id, host, agents, number, known_at, seen_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, id) DO UPDATE SET "
+    "host = excluded.host, agents = excluded.agents, number = excluded.number, known_at = CASE "
+    "WHEN hold_processes.number = excluded.number THEN hold_processes.known_at "
+    "ELSE excluded.known_at END, seen_at = excluded.seen_at"
+)
+FORGET_PROCESSES: Final = "DELETE FROM hold_processes WHERE account_id = ? AND seen_at < ?"
 ERASED: Final = "erased"
 """Replaces an erased reason."""
 EMPTY: Final = "{}"
@@ -254,7 +272,8 @@ HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
 ERASE_RUN: Final = (
     f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
-    "failure_text = NULL, erased_at = ? WHERE "
+    "failure_text = NULL, conversation = NULL, question = NULL, answer = NULL, "
+    "erased_at = ? WHERE "
 )
 ERASE_RESPONSES: Final = (
     "UPDATE idempotency_keys SET response = ?, request_hash = NULL WHERE agent_instance_id = ? "

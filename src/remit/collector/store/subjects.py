@@ -1,31 +1,56 @@
-"""The subject and the labels of a run, from the payload of its root span."""
+"""What a program says of a run: conversation, subject, on whose behalf, and labels.
+
+It is in the payload of the root span. What a framework knows inside a run of the program's own is
+in the payload of an agent's span directly below, and counts where the root says nothing.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final, TypeAlias, cast
 
 import msgspec
 
+from remit._base.ids import HASHES, hash_of_subject, key_within, partition_of, pfid
+
 ROOT_SPAN: Final = "remit:run"
 """Name of the root span of a run."""
 MAX_LABELS: Final = 50
 MAX_LABEL_CHARS: Final = 200
+MAX_CHARS: Final = 200
+"""Longest conversation."""
 
 _Labels: TypeAlias = dict[str, object] | list[object] | None
 
 
-def hash_of_subject(subject: str) -> str:
-    """Return the hash by which runs about *subject* are stored."""
-    return hashlib.sha256(subject.encode()).hexdigest()
+def root_id(run_id: str) -> str | None:
+    """Return the id that remit gives the root span of a run; None if *run_id* is no PFID."""
+    key, partition = key_within(run_id, "root"), partition_of(run_id)
+    return None if key is None or partition is None else pfid(key, partition)
+
+
+def text_in(payload: Mapping[str, object], name: str) -> str | None:
+    """Return what a payload says of a run; None if it does not, or if it is redacted."""
+    text = payload.get(name)
+    return text if isinstance(text, str) else None
+
+
+def person_hashes(payload: Mapping[str, object]) -> list[str]:
+    """Return the hashes of the people whom a payload names."""
+    named = ((text_in(payload, name), hash_of) for name, hash_of in HASHES.items())
+    return [hash_of(text) for text, hash_of in named if text is not None]
 
 
 def subject_hash(payload: Mapping[str, object]) -> str | None:
     """Return the hash of the subject in the payload of a root span, if it has one."""
-    subject = payload.get("subject")
-    # It may be the marker of a redacted value.
-    return hash_of_subject(subject) if isinstance(subject, str) else None
+    subject = text_in(payload, "subject")
+    return None if subject is None else hash_of_subject(subject)
+
+
+def conversation(payload: Mapping[str, object]) -> str | None:
+    """Return the conversation that a payload names, if it can be stored."""
+    text = text_in(payload, "conversation")
+    return text if text and len(text) <= MAX_CHARS and "\x00" not in text else None
 
 
 def labels(payload: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from remit.collector.store import statements
+from remit.collector.store.ask_rows import AskRows
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import KeyName
 from remit.collector.store.ids import to_bytes, to_text
@@ -35,7 +36,7 @@ _FINDING: Final = "kind, started_at, run_ref, span_id, number"
 US_PER_DAY: Final = HOURS_PER_DAY * US_PER_HOUR
 
 
-class Transaction(SmallRows, RunRows, RiskCounts):
+class Transaction(SmallRows, RunRows, RiskCounts, AskRows):
     """An open transaction of a store.
 
     Where `account_id` is None, rows of every account are meant, for the owner of the machine. Each
@@ -63,6 +64,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             f"DELETE FROM run_labels WHERE {of_run}",
         ):
             self.run(change, (*values, run.ref))
+        self.erase_asks(run, statements.ERASED)
         self.counts.change(run)
         return spans
 
@@ -89,6 +91,21 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         Returns:
             How many payloads were deleted, and whether a further call may delete more.
         """
+
+    def forget_exchanges(self, first_id: str, most: int) -> bool:
+        """Delete question and answer of the oldest runs whose id is less than *first_id*.
+
+        Returns:
+            Whether a further call may delete more.
+        """
+        bound = to_bytes(first_id)
+        sql = "SELECT id FROM runs WHERE question IS NOT NULL AND id < ? ORDER BY id LIMIT ?"
+        old = [to_text(row_id) for (row_id,) in self.rows(sql, (bound, most))]
+        self.hold(old, [])
+        for run_ids in self.together([to_bytes(each) for each in old]):
+            among, values = self.among_runs("", run_ids)
+            self.run(f"UPDATE runs SET question = NULL, answer = NULL WHERE {among}", values)
+        return len(old) == most
 
     def count_spans(self, first_id: str) -> int:
         """Return the number of spans whose id is less than *first_id*."""

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from remit._policy.maxima import KEYWORD
 from remit.collector.json_io import canonical, read_json
 from remit.collector.store.transaction import Transaction
 from remit.collector.validation.schemas import (
@@ -31,6 +32,8 @@ DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
 
 _NO_SCHEMA: Final = Raw(b"{}")
 _MODEL_CALL: Final = b'"x-remit-kind":"llm"'
+_AGENT: Final = b'"x-remit-kind":"agent"'
+_LIMITS: Final = f'"{KEYWORD}":'.encode()
 
 
 class StoredSpanType(msgspec.Struct):
@@ -85,11 +88,15 @@ class CompiledSpanType:
 
     Attributes:
         hash: Hash of the title and the data risk.
+        is_agent: Whether it is the agent of a framework.
+        has_limits: Whether it may be an agent that limits how many steps take an action.
     """
 
     __slots__ = (
         "data_risk",
+        "has_limits",
         "hash",
+        "is_agent",
         "is_model_call",
         "name",
         "params",
@@ -109,7 +116,10 @@ class CompiledSpanType:
         self.result = checkers.of(described.result_schema)
         self.template = Template(described.template)
         # The schema was encoded without white space.
-        self.is_model_call = _MODEL_CALL in bytes(described.params_schema)
+        params_schema = bytes(described.params_schema)
+        self.is_model_call = _MODEL_CALL in params_schema
+        self.is_agent = _AGENT in params_schema
+        self.has_limits = _LIMITS in params_schema
 
 
 class Quality(NamedTuple):

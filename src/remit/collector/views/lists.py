@@ -26,12 +26,16 @@ from remit.collector.views.spans import is_valid
 
 
 def run_view(
-    run: RunWithAgent, prices: Prices | None, failed_step: StepName | None = None
+    run: RunWithAgent,
+    prices: Prices | None,
+    failed_step: StepName | None = None,
+    on_behalf_of: str | None = None,
 ) -> dict[str, object]:
     """Return a run in a list.
 
     Args:
         failed_step: The name of the step where its failure began.
+        on_behalf_of: Who asked.
     """
     return {
         **summary_view(run),
@@ -47,6 +51,12 @@ def run_view(
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
         "cost_breakdown": cost_view(costs_of_run(run, prices)),
         "summary": run.summary,
+        "conversation": run.conversation,
+        "on_behalf_of": on_behalf_of,
+        "asked": run.asked,
+        "answered": run.answered,
+        "question": run.question,
+        "answer": run.answer,
         "terminated_by": run.terminated_by,
         "failure": failure_view(run, failed_step),
         "erased_at": time_view(run.erased_at),

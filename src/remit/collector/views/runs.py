@@ -73,6 +73,8 @@ def detail_view(
     return {
         **instance_view(row, summaries, errors),
         "span_counts": span_counts(row, recorded),
+        "asked": row.asked,
+        "answered": row.answered,
         "erased_at": time_view(row.erased_at),
         "failure": failure_view(row, failed_step),
         "cost_breakdown": cost_view(costs_of_run(row, prices)),

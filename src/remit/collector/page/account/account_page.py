@@ -75,7 +75,7 @@ def show(visit: Visit) -> Response:
     values: dict[str, object] = {
         "account": _account_name(visit),
         "own": own,
-        "may": _MAY.get(str(caller.may)) or ", ".join(caller.may.words),
+        "may": _may(str(caller.may)),
         "is_account": caller.scope == TokenScope.ACCOUNT,
         "may_change": _may_change(visit),
         "tokens": tokens,
@@ -210,7 +210,7 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         id=view["id"],
         name=view["name"],
         good_for=", ".join(named) if bound else "account",
-        may=_MAY.get(view["may"]) or view["may"].replace(",", ", "),
+        may=_may(view["may"]),
         made=created,
         ends=ends,
         days_left=None if ends is None else (parse_us(ends) - visit.now_us) // DAY_US,
@@ -219,6 +219,11 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         status=view["status"],
         is_own=view["id"] == visit.session.token_id,
     )
+
+
+def _may(words: str) -> str:
+    """Return permissions with those that they include and that readers look for."""
+    return ", ".join(_MAY.get(word, word) for word in words.split(","))
 
 
 def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> dict[str, object]:

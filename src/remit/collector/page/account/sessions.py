@@ -198,7 +198,8 @@ def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
     """
     if row.token_id is None:
         scope = TokenScope.ACCOUNT
-        return Caller(row.account_id, scope, may=Permissions.of(Permission.ERASE), in_session=True)
+        may = Permissions.of(f"{Permission.APPROVE},{Permission.ERASE}")
+        return Caller(row.account_id, scope, may=may, in_session=True)
     token = tx.row(TokenRow, row.account_id, row.token_id)
     if token is None:
         raise unauthorized()

@@ -10,6 +10,7 @@ from remit._base.costs import explained, total
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain.context import Context
 from remit.collector.model_usage import ModelUsage
+from remit.collector.page.agents.first_steps import code_of
 from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
@@ -20,12 +21,15 @@ from remit.collector.prices import Prices
 from remit.collector.store.questions.costs import CostGroup, RunUsage, costs_by, usage_of_runs
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
+from remit.collector.store.subjects import ROOT_SPAN
 
 SECRETS: Final = "authentication_and_secrets"
 LAST_STEPS: Final = 200
 """Number of the newest steps of a type from which its percentiles are computed."""
 MOST_TYPES: Final = 40
 """Largest number of types with percentiles: those with the longest total duration."""
+MOST_FAILED: Final = 4
+"""Number of steps that the first sentence names."""
 FEWEST_STEPS: Final = 20
 """Number of steps that the 95th percentile needs."""
 _CATEGORY: Final = "category:"
@@ -91,13 +95,15 @@ def activity(visit: Visit, subject: Subject) -> Html:
 
     longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
 
+    measured = [ROOT_SPAN, *longest[:MOST_TYPES]]
+
     def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, _Costs, dict[str, list[int]]]:
         scope, since_us = scope_in(ctx, subject.id), subject.period.since_us
         return (
             rules_by_type(ctx.tx, scope, days),
             tokens_of(ctx.tx, scope, since_us, most=MOST_RUNS),
             _costs(usage_of_runs(ctx.tx, scope, since_us, None)[0], ctx.settings.prices),
-            last_durations(ctx.tx, scope, longest[:MOST_TYPES], since_us, most=LAST_STEPS),
+            last_durations(ctx.tx, scope, measured, since_us, most=LAST_STEPS),
         )
 
     rules, tokens, costs, durations = visit.api.read(read)
@@ -126,8 +132,22 @@ def activity(visit: Visit, subject: Subject) -> Html:
             "most": MOST_RUNS,
             "spans": subject.total("spans"),
             "short": short_names(names),
+            "first_steps": code_of(subject) if subject.is_undeclared else (),
+            "actions": ACTIONS,
+            "failed_runs": subject.runs_failed,
+            "failed_steps": _failed(subject),
+            "run_p50_us": _within(durations[ROOT_SPAN], 0.5) if durations.get(ROOT_SPAN) else None,
+            "run_p95_us": _within(durations[ROOT_SPAN], 0.95)
+            if len(durations.get(ROOT_SPAN, ())) >= FEWEST_STEPS
+            else None,
         },
     )
+
+
+def _failed(subject: Subject) -> list[tuple[str, int]]:
+    """Return the steps that failed, and how often, the most frequent first."""
+    failed = {name: int(one["failed"]) for name, one in subject.counts.items() if one["failed"]}
+    return sorted(failed.items(), key=lambda step: (-step[1], step[0]))[:MOST_FAILED]
 
 
 def _costs(runs: Sequence[RunUsage], prices: Prices | None) -> _Costs:

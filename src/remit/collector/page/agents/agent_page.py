@@ -9,7 +9,7 @@ from urllib.parse import quote
 from remit.collector.domain.collisions import program_view, programs_of
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
-from remit.collector.page.agents import activity, matrix, versions
+from remit.collector.page.agents import activity, holds, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.page.windows import PERIODS
@@ -23,17 +23,24 @@ _VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Html]]] = {
 
 def agent(visit: Visit) -> Response:
     """Show one agent."""
-    view = visit.query.get("view") or "remit"
+    view = visit.query.get("view")
     if view == "runs":
         return Redirect(f"/runs?agent={quote(visit.named['id'], safe='')}")
-    if view not in _VIEWS:
+    if view and view not in _VIEWS:
         raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
     subject = subject_of(visit)
+    # Without declarations, the remit has nothing to show.
+    view = view or ("activity" if subject.is_undeclared else "remit")
     page = _VIEWS[view](visit, subject)
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     programs = visit.api.read(lambda ctx: _programs(ctx, subject.id))
-    frame = {**_frame(subject, view), "programs": programs if len(programs) > 1 else ()}
+    on_hold = visit.api.read(lambda ctx: holds.about(ctx, subject.id))
+    frame = {
+        **_frame(subject, view),
+        "on_hold": on_hold,
+        "programs": programs if len(programs) > 1 else (),
+    }
     values = {**frame, "version_part": chosen, **page.values}
     return Html(page.template, values)
 
@@ -49,6 +56,7 @@ def _frame(subject: Subject, view: str) -> dict[str, object]:
     return {
         "agent": subject.agent,
         "view": view,
+        "is_undeclared": subject.is_undeclared,
         "title": subject.agent["name"],
         "owner": subject.declared.owner,
         "purpose": subject.agent["description"] or subject.declared.description,

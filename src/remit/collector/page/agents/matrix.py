@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
 from remit.collector.page.agents.rehearsal import (
     Expected,
+    asked,
     denials,
     exits,
     mentioned,
@@ -38,6 +40,7 @@ class MatrixRow(NamedTuple):
 
     Attributes:
         ran: How often it ran; None for the agent itself.
+        asked: The actions for which it needs a person's yes.
         runs_as: Why it runs although its words are undeclared; empty otherwise.
     """
 
@@ -47,8 +50,10 @@ class MatrixRow(NamedTuple):
     cells: Sequence[Cell]
     folded: bool
     denial: Expected | None
+    asked: Sequence[str]
     runs_as: str
     may: Sequence[str]
+    asks: Sequence[str]
     never: Sequence[str]
 
 
@@ -63,7 +68,14 @@ def remit(visit: Visit, subject: Subject) -> Html:
     by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
     ordered = sorted(by_name, key=lambda name: _rank(denied.get(name)))
     rows = [
-        _row(declared.steps[name], short, columns, denied.get(name), subject.ran(name))
+        _row(
+            declared.steps[name],
+            short,
+            columns,
+            denied.get(name),
+            subject.ran(name),
+            asked(declared.own, declared.steps[name]),
+        )
         for name in ordered
     ]
     return Html(
@@ -71,14 +83,17 @@ def remit(visit: Visit, subject: Subject) -> Html:
         {
             "own": declared.own and _row(declared.own, short, columns, None, None),
             "rows": rows,
+            "numbers": {} if declared.own is None else declared.own.numbers,
             "actions": ACTIONS,
             "columns": columns,
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
             "would_be_denied": [row for row in rows if row.denial is not None],
+            "asked": [row for row in rows if row.asked],
             "undeclared_denied": undeclared_denials(declared, undeclared),
             "denied": subject.total("denied"),
-            "has_limits": declared.own is not None and bool(declared.own.limits),
+            "has_limits": declared.own is not None
+            and bool(declared.own.limits or declared.own.asks),
             "exits": exits(declared, denied),
             "short": short,
             "undeclared_senders": [
@@ -105,6 +120,7 @@ def _row(
     columns: Sequence[str],
     reason: Expected | None,
     ran: int | None,
+    asks: Sequence[str] = (),
 ) -> MatrixRow:
     violated = [] if reason is None else [*reason.does, *reason.undeclared]
     cells = [
@@ -118,14 +134,18 @@ def _row(
         cells=cells,
         folded=len(columns) < len(CATEGORIES),
         denial=reason,
+        asked=() if reason is not None else asks,
         runs_as=KIND_NAMES.get(step.kind, ""),
-        may=[VERBS[name] for name in step.allowed],
+        may=[VERBS[name] for name in step.allowed if name not in step.asks],
+        asks=[VERBS[name] for name in step.asks],
         never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],
     )
 
 
 def _action(step: Declared, name: str, *, violates: bool) -> Cell:
-    word = step.word(ACTION, name)
+    word = step.remit_word(ACTION, name)
+    if word == ASKED:
+        return Cell("asks", "yes", violates)
     if word == "allowed":
         return Cell("may", "yes", violates)
     if word == "disallowed":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from remit._policy.asks import asked_words
 from remit._policy.leaving import Leaves, ways_out
 from remit._policy.limits import violated_limits
 from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
@@ -51,6 +52,12 @@ def denial(own: Declared | None, step: Declared) -> Expected | None:
         return None
     undeclared = [name for name, said in words.items() if said == {UNKNOWN}]
     return Expected([name for name in words if name not in undeclared], undeclared)
+
+
+def asked(own: Declared | None, step: Declared) -> tuple[str, ...]:
+    """Return the actions for which a step needs a person's yes, if it is not denied."""
+    asks = () if own is None else own.asks
+    return asked_words(asks, step.words, strict=step.kind not in WITHOUT_EFFECT)
 
 
 def denials(declared: Declaration) -> Mapping[str, Expected]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import ACTION, ACTIONS, UNKNOWN
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
@@ -56,6 +57,7 @@ class Subject(NamedTuple):
     period: Period
     counts: Mapping[str, Fields]
     runs: int
+    runs_failed: int
 
     @property
     def id(self) -> str:
@@ -65,6 +67,16 @@ class Subject(NamedTuple):
     def total(self, name: str) -> int:
         """Return one of the numbers of all its spans in the time."""
         return sum(int(counts[name]) for counts in self.counts.values())
+
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether neither the agent nor any of its steps declares an action or a limit."""
+        own, steps = self.declared.own, self.declared.steps.values()
+        return not (own is not None and own.limits) and all(
+            step.word(ACTION, name) == UNKNOWN
+            for step in (*steps, *(() if own is None else (own,)))
+            for name in ACTIONS
+        )
 
     def ran(self, name: str) -> int:
         """Return how often a step ran in the time."""
@@ -97,6 +109,7 @@ def subject_of(visit: Visit) -> Subject:
             if not group["type"].startswith("remit:")
         },
         sum(int(group["runs"]) for group in runs),
+        sum(int(group["failed"]) for group in runs),
     )
 
 

@@ -55,6 +55,7 @@ def compare(visit: Visit, subject: Subject) -> Html:
                 (group, [change for change in listed if change.group is group]) for group in Group
             ],
             "widened": _widened(listed),
+            "first_declared": _first_declared(listed),
             "ways": ways,
             "short": short_names(names),
             "most": MOST_RUNS,
@@ -113,6 +114,11 @@ def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
         return older.label, newer.label
     words = ("before", "later") if older.since_us <= newer.since_us else ("later", "before")
     return f"{older.label} {words[0]}", f"{newer.label} {words[1]}"
+
+
+def _first_declared(listed: Sequence[Change]) -> int:
+    """Return how many steps are declared for the first time."""
+    return len({change.step for change in listed if change.group is Group.DECLARES})
 
 
 def _widened(listed: Sequence[Change]) -> list[str]:

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
-from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.asks import ASKED
+from remit._policy.maxima import COUNTED
+from remit._policy.widening import (
+    Effect,
+    of_agent_word,
+    of_first_word,
+    of_number,
+    of_step_word,
+)
 from remit._policy.words import (
     ACTION,
     CLASSIFICATION,
@@ -23,6 +31,7 @@ from remit.collector.page.formats import words
 _WORDS: Final = {
     "allowed": "may",
     "disallowed": "never",
+    ASKED: "asks",
     "included": "yes",
     "excluded": "never",
     UNKNOWN: None,
@@ -36,6 +45,7 @@ class Group(StrEnum):
     WIDENS = "widens"
     NARROWS = "narrows"
     WEAKENS = "weakens"
+    DECLARES = "first declared"
     SCHEMA = "schema"
 
 
@@ -43,6 +53,7 @@ _GROUPS: Final = {
     Effect.WIDENS: Group.WIDENS,
     Effect.NARROWS: Group.NARROWS,
     Effect.WEAKENS: Group.WEAKENS,
+    Effect.DECLARES: Group.DECLARES,
 }
 
 
@@ -106,6 +117,7 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
         # A version that does not declare the agent has no limits.
         own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
         listed += _together(_own_words(own, new_own))
+        listed += _numbers(own, new_own)
         listed += _fields(own, new_own)
         listed += _owner(own, new_own)
     groups = list(Group)
@@ -160,11 +172,12 @@ def _summary(step: Declared) -> Said:
 
 
 def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterator[Change]:
+    judge = of_step_word if _is_declared(old) else of_first_word
     for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
             continue
-        group = _GROUPS[of_step_word(name, before, after)]
+        group = _GROUPS[judge(name, before, after)]
         follows = ""
         if reason is not None and name in (*reason.does, *reason.undeclared):
             follows = "would be denied: the agent forbids or excludes it"
@@ -172,6 +185,12 @@ def _step_words(old: Declared, new: Declared, reason: Expected | None) -> Iterat
             follows = "none yet: the agent does not forbid or exclude it"
         yield _word(group, old.name, part, name, (before, after), follows)
     yield from _class(old, new)
+
+
+def _is_declared(step: Declared) -> bool:
+    """Return whether a step has any word or a classification."""
+    known = any(step.word(part, name) != UNKNOWN for part, name in NAMES)
+    return known or step.classification != UNKNOWN
 
 
 def _together(listed: Iterable[Change]) -> Iterator[Change]:
@@ -188,14 +207,29 @@ def _together(listed: Iterable[Change]) -> Iterator[Change]:
 def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
     """Yield the changed limits of the agent; its other words limit nothing."""
     for part, name in NAMES:
-        before, after = old.word(part, name), new.word(part, name)
+        before, after = old.remit_word(part, name), new.remit_word(part, name)
         effect = of_agent_word(name, before, after)
         if before == after or effect is Effect.CHANGES:
             continue
-        follows = (
-            "its steps may do this" if effect is Effect.WIDENS else "none of its steps may do this"
-        )
+        if after == ASKED:
+            follows = "its steps ask a person before they do this"
+        else:
+            widens = effect is Effect.WIDENS
+            follows = "its steps may do this" if widens else "none of its steps may do this"
         yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
+
+
+def _numbers(old: Declared, new: Declared) -> Iterator[Change]:
+    """Yield the changed numbers of the agent: how many steps of a run may take an action."""
+    for name in COUNTED:
+        before, after = old.numbers.get(name), new.numbers.get(name)
+        if before != after:
+            group = _GROUPS[of_number(before, after)]
+            was, is_ = (
+                Said("no limit" if number is None else f"at most {number:,}")
+                for number in (before, after)
+            )
+            yield Change(group, Kind.WORD, old.name, f"{words(name)} a run", was, is_)
 
 
 def _word(
@@ -210,7 +244,8 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     before, after = old.classification, new.classification
     if before == after:
         return
-    effect = of_step_word(CLASSIFICATION, before, after)
+    judge = of_step_word if _is_declared(old) else of_first_word
+    effect = judge(CLASSIFICATION, before, after)
     follows = "handles more confidential data" if effect is Effect.WIDENS else ""
     if effect is Effect.WEAKENS and after != UNKNOWN:
         follows = "declared as less confidential"

@@ -74,7 +74,12 @@ class _Map(NamedTuple):
     declared: Sequence[AgentRemit]
     agents: Sequence[AgentFlows]
     categories: Sequence[Category]
-    model_calls: int
+    model_calls: Mapping[str, int]
+
+
+def model_calls(by_type: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how often each type of model calls ran, from counts by type."""
+    return {one["type"]: int(one["spans"]) for one in by_type if one["type"].endswith(_MODEL_CALL)}
 
 
 def show(visit: Visit) -> Response:
@@ -105,6 +110,9 @@ def show(visit: Visit) -> Response:
         "unruled": len(unruled),
         "is_undeclared": all(agent.is_undeclared for agent in shown.agents),
         "model_calls": shown.model_calls,
+        "draws_nothing": not filters.get("category")
+        and not filters.get("show")
+        and all(agent.is_undeclared for agent in shown.agents),
         "only": _only(leaving),
         "csv": filters.address(".csv"),
         "svg": filters.address(".svg"),
@@ -143,7 +151,7 @@ def _read(visit: Visit, filters: Filters) -> _Map:
     agents = [flows_of(remit, counts, runs.get(remit.agent.id, 0)) for remit in declared]
     agents = _narrowed(agents, filters)
     by_type = visit.api.get(COUNTS, by="type", agent_id=agent_id, **counted)["counts"]
-    calls = sum(int(one["spans"]) for one in by_type if one["type"].endswith(_MODEL_CALL))
+    calls = model_calls(by_type)
     return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared), calls)
 
 

@@ -10,11 +10,20 @@ from remit._policy.violations import denied_by, violations_in
 from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
-from remit.collector.page.formats import short_name
+from remit.collector.page.formats import listed as listed_words
+from remit.collector.page.formats import short_name, words
 from remit.collector.page.marks import MARKS
 from remit.collector.page.payload_tree import members
 from remit.collector.page.scope import run_in
-from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of, summary_of
+from remit.collector.page.sides import (
+    Sides,
+    held_in,
+    held_reason,
+    of_one_agent,
+    reason_of,
+    sides_of,
+    summary_of,
+)
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions.span_lists import Position
@@ -33,6 +42,12 @@ KINDS: Final = {
     for name in (DENIED, VIOLATION, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
+TO_MODEL: Final = (
+    "Policy denied this step and it did not run",
+    "A person refused this step and it did not run",
+    "This step needs a person's yes and got no yes",
+)
+"""Beginnings of the text for the model at the end of a denial's message."""
 _MOST_CHARS: Final = 300
 _PAGE: Final = 100
 """Runs or spans that one question asks for."""
@@ -231,6 +246,9 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     named = of_one_agent(violations)
     if named:
         text = summary_of(named[0], agent=agent)
+    elif held := held_in(violations):
+        actions = dict.fromkeys(words(violation.name) for violation in held)
+        text = f"denied by a hold on {listed_words(list(actions))}"
     elif violations:
         text = violations[0].sentence[:_MOST_CHARS]
     else:
@@ -272,15 +290,20 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         case=case,
         version=registered.version,
         schema_name=span["schema_name"],
-        setting={DENIED: "deny", VIOLATION: "observe"}.get(kind),
-        reason=reason_of(named),
+        setting={DENIED: "deny", VIOLATION: "observe"}.get(kind) if named else None,
+        reason=reason_of(named) or held_reason(violations),
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
-        message=message if kind == DENIED and isinstance(message, str) else None,
+        message=_to_model(message) if kind == DENIED and isinstance(message, str) else None,
         differences=[] if hidden or kind != INVALID else span["schema_errors"],
         hidden=hidden and kind == INVALID,
     )
+
+
+def _to_model(message: str) -> str:
+    """Return the part of a denial's message that `DeniedError.for_model` gives to the model."""
+    return message[max(0, *map(message.rfind, TO_MODEL)) :]
 
 
 def _kind_of(span: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from remit.collector.page.marks import MARKS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Html, Response, Visit
 from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
+from remit.collector.store.questions.holds import denied_by_agent
 
 MOST_LINES: Final = 1_000
 """Most cases of a table for a spreadsheet."""
@@ -133,12 +134,20 @@ def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, 
 def _known(visit: Visit) -> dict[str, list[str]]:
     """Return the names of the agents that denied a step at any time, and that observed one.
 
-    The setting of an agent is not recorded: a denied or observed violation shows it.
+    The setting of an agent is not recorded: a denied or observed violation shows it. A hold denies
+    steps under every setting.
     """
     groups: list[dict[str, Any]] = visit.api.get(COUNTS, by="agent")["counts"]
-    denying = [group["agent"]["name"] for group in groups if group["denied"]]
+    held = visit.api.read(lambda ctx: denied_by_agent(ctx.tx, ctx.caller.account_id))
+    denied = {
+        group["agent"]["id"]: group["denied"] > held.get(group["agent"]["id"], 0)
+        for group in groups
+    }
+    denying = [group["agent"]["name"] for group in groups if denied[group["agent"]["id"]]]
     observing = [
-        group["agent"]["name"] for group in groups if group["violation"] and not group["denied"]
+        group["agent"]["name"]
+        for group in groups
+        if group["violation"] and not denied[group["agent"]["id"]]
     ]
     known = {*denying, *observing}
     unknown = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]

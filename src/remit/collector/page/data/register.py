@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
+from remit.collector.page.data.datamap import model_calls
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
 from remit.collector.page.declared import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.filters import FilterLine, Filters, agent_names
@@ -89,6 +90,7 @@ def show(visit: Visit) -> Response:
     shown = chosen_ones if whole else chosen_ones[first : first + PER_PAGE]
     lacking = Counter(gap for entry in every for gap in entry.gaps)
     since_us = window.since_us or 0
+    counted: dict[str, Any] = {"since": window.since, "until": window.until}
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
     values: dict[str, object] = {
@@ -97,6 +99,8 @@ def show(visit: Visit) -> Response:
         "window": window,
         "total": len(every),
         "complete": sum(not entry.gaps for entry in every),
+        "is_undeclared": bool(every) and all(entry.is_undeclared for entry in every),
+        "model_calls": model_calls(visit.api.get(COUNTS, by="type", **counted)["counts"]),
         "lacking": [(count, GAPS[gap]) for gap, count in lacking.most_common()],
         "entries": [_seen(visit, entry) for entry in shown],
         "count": len(chosen_ones),

@@ -9,7 +9,7 @@ from typing import Final
 
 from remit._policy.leaving import CALLS_A_SERVICE, sends
 from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
-from remit.collector.page.declared import AgentRemit, Declared
+from remit.collector.page.declared import ALL_WORDS, AgentRemit, Declared
 from remit.collector.page.formats import words
 from remit.collector.store.questions.count_lists import StepCount
 
@@ -53,6 +53,12 @@ class Entry:
     def purpose(self) -> str | None:
         """What it is for."""
         return self.declared.agent.description or self.declared.description
+
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether neither the agent nor a step of it declares anything about data or actions."""
+        steps = (*self.declared.all, *filter(None, (self.declared.own,)))
+        return all(step.undeclared == ALL_WORDS for step in steps)
 
     @property
     def owner(self) -> str | None:

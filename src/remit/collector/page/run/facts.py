@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
+from remit._base.ids import hash_of_on_behalf_of, hash_of_subject
 from remit._base.outcomes import StepCounts, step_counts
 from remit._base.step_names import StepName, step_name
 from remit.collector.domain.conformance import schema_errors
@@ -14,6 +15,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
 from remit.collector.domain.step_names import names_of_steps
+from remit.collector.domain.waiting import waits
 from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
 from remit.collector.page import formats
@@ -26,10 +28,11 @@ from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
 from remit.collector.store.rows import DENIED, RunRow, VersionRow, all_spans
-from remit.collector.store.subjects import ROOT_SPAN, subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, text_in
 
 T = TypeVar("T")
 MOST_STEPS: Final = 2000
@@ -38,6 +41,28 @@ PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
 _MOST_ANCESTORS: Final = 64
 _LISTED: Final = 100
+
+
+class Said(NamedTuple):
+    """The people of a run, as its program said."""
+
+    on_behalf_of: str | None = None
+    subject: str | None = None
+
+    @classmethod
+    def of(cls, payload: Mapping[str, object]) -> Said:
+        """Return the people whom a payload names."""
+        return cls(text_in(payload, "on_behalf_of"), text_in(payload, "subject"))
+
+    @property
+    def person_hash(self) -> str:
+        """The hash of the person who asked, for an address."""
+        return hash_of_on_behalf_of(self.on_behalf_of or "")
+
+    @property
+    def subject_hash(self) -> str:
+        """The hash of the subject, for an address."""
+        return hash_of_subject(self.subject or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +78,9 @@ class RunFacts:
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span.
+        denied: Its first denied step.
+        said: Its people.
+        conversation_runs: Number of runs of its conversation; 0 without one.
     """
 
     row: RunRow
@@ -67,6 +95,9 @@ class RunFacts:
     recorded: int | None
     after: str | None
     root: ReadSpan | None
+    said: Said
+    conversation_runs: int
+    denied: ReadSpan | None = None
 
     @cached_property
     def known(self) -> Mapping[str, StepRecord]:
@@ -83,11 +114,6 @@ class RunFacts:
         """Whether steps have hidden values; for a run of several pages, whether they may."""
         used = {step.schema_name for step in self.steps.values()}
         return not self.hidden.isdisjoint(used) if self.is_whole else bool(self.hidden)
-
-    @property
-    def subject(self) -> str | None:
-        """The hash of its subject."""
-        return None if self.root is None else subject_hash(self.root.payload)
 
     @property
     def result(self) -> Mapping[str, object]:
@@ -110,6 +136,11 @@ class RunFacts:
     def is_running(self) -> bool:
         """Whether the run is running."""
         return self.row.status in UNFINISHED
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run waits for a person's answer."""
+        return waits(self.row)
 
     @property
     def open_steps(self) -> int:
@@ -185,6 +216,33 @@ class RunFacts:
         return self.types.get(step.schema_name) or Declared(step.schema_name)
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """One limit.
+
+    Attributes:
+        name: The action, or `steps`.
+        used: How many steps that take the action ran.
+        undeclared: How many steps ran that do not declare whether they take it.
+        number: The limit.
+    """
+
+    name: str
+    used: int
+    undeclared: int
+    number: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.used >= self.number
+
+    @property
+    def percent(self) -> float:
+        """How much of the limit is used, in percent."""
+        return min(100.0, round(100 * self.used / self.number, 1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -198,6 +256,7 @@ class SpanFacts:
         cancelled: The cancelled ones, if this one failed.
         quality: The quality payloads of the run by name, of a root span that a panel shows.
         call: The model call that a panel shows.
+        gauges: The limits of the run, in the panel of its root and of a step beyond one.
     """
 
     run: RunRow
@@ -211,6 +270,7 @@ class SpanFacts:
     hidden_types: frozenset[str]
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
     call: Conversation | None = None
+    gauges: Sequence[Gauge] = ()
 
     @property
     def declared(self) -> Declared | None:
@@ -244,6 +304,11 @@ class RunRows:
         }
         self._spans: dict[str, ReadSpan | None] = {}
         self._by_status: dict[str, tuple[ReadSpan, ...]] = {}
+
+    def is_agent(self, schema_name: str) -> bool:
+        """Return whether a span type is the agent of a framework."""
+        span_type = self.version.types.get(schema_name)
+        return span_type is not None and span_type.is_agent
 
     def get(self, span_id: str | None) -> ReadSpan | None:
         """Return a span; None if the run has none with this id."""
@@ -340,6 +405,7 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
     known = (*steps.values(), *far.values())
     agent = tx.agent(row.account_id, row.agent_id)
     recorded = tx.recorded(row)
+    root = rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None))
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
@@ -357,8 +423,35 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         total=ref.spans,
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
-        root=rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None)),
+        root=root,
+        said=_said(rows, root, known),
+        conversation_runs=_conversation_runs(rows),
+        denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
     )
+
+
+def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> Said:
+    """Return the people of a run: as its root says, else the agent of a framework below it."""
+    if root is None:
+        return Said()
+    said = Said.of(root.payload)
+    if said.on_behalf_of is None or said.subject is None:
+        below = (step for step in steps if step.parent_id == root.row.id)
+        agents = (step for step in below if rows.is_agent(step.schema_name))
+        agent = rows.get(next((step.id for step in agents), None))
+        if agent is not None:
+            known = Said.of(agent.payload)
+            said = Said(said.on_behalf_of or known.on_behalf_of, said.subject or known.subject)
+    return said
+
+
+def _conversation_runs(rows: RunRows) -> int:
+    """Return the number of runs of the conversation; 0 without one."""
+    conversation = rows.run.conversation
+    if conversation is None:
+        return 0
+    wanted = RunCriteria(scope=scope_in(rows.ctx), conversation=conversation)
+    return count_runs(rows.ctx.tx, wanted)
 
 
 def _far(

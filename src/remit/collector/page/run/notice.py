@@ -8,15 +8,20 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit._base.step_names import AGENT
+from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.context import Context
+from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
+from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_name
 from remit.collector.page.scope import scope_in
+from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
+from remit.collector.store.questions.holds import denied_in_run
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, RunRow
@@ -33,7 +38,7 @@ _EFFECTS: Final = (
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
 _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
 """Actions that cannot be taken back."""
-_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
+_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss", *OF_PERSONS})
 _MOST_NAMED: Final = 4
 
 
@@ -95,19 +100,60 @@ def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice
     if row.status == FAILED and not (first is not None and first.flags & DENIED):
         notice = _failed(facts, origin)
         return notice._replace(elsewhere=visit.api.read(partial(_elsewhere, row=row)))
-    return _quiet(facts)
+    return _quiet(visit, facts)
 
 
-def _quiet(facts: RunFacts) -> Notice | None:
+def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
     """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
+    if facts.is_waiting:
+        return _waiting(facts)
+    if facts.is_cancelled and facts.result.get("reason") == WENT_ON:
+        return Notice("", "went_on")
     if facts.is_cancelled:
         return _cancelled(facts)
+    limit = _limit(facts)
+    if limit is not None:
+        return limit
     if row.denied:
         denied = [step for step in facts.steps.values() if step.flags & DENIED]
         names = _counted(facts, denied)
-        return Notice("bad", "denied", values={"count": row.denied, "names": names})
+        held = visit.api.read(lambda ctx: denied_in_run(ctx.tx, row))
+        kind = "warn" if held >= row.denied else "bad"
+        return Notice(kind, "denied", values={"count": row.denied, "names": names, "held": held})
     return _handled(facts) if row.handled and row.status == COMPLETE else None
+
+
+def _limit(facts: RunFacts) -> Notice | None:
+    """Return the notice of a run whose first denied step was beyond a limit."""
+    span = facts.denied
+    violations = None if span is None else denied_by(span.result)
+    violation = limit_of(violations or ())
+    if span is None or violation is None:
+        return None
+    step = facts.known[span.row.id]
+    return Notice(
+        "warn",
+        "limit",
+        step=facts.name(step),
+        values={
+            "violation": violation,
+            "ended": facts.result.get("status") == TERMINATED,
+            "denied": facts.row.denied,
+        },
+    )
+
+
+def _waiting(facts: RunFacts) -> Notice:
+    """Return the notice of a run that waits for a person's answer."""
+    asked = [step for step in facts.steps.values() if step.schema_name == ASKED_SPAN]
+    began = [step.started_at for step in asked if step.started_at is not None]
+    open_questions = facts.row.asked - facts.row.answered
+    return Notice(
+        "asks",
+        "waiting",
+        values={"count": open_questions, "since_us": max(began, default=None)},
+    )
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:

@@ -16,6 +16,7 @@ import msgspec
 from remit._base.ids import is_pfid
 from remit._base.step_names import NAMED_TYPES, StepName, model_in, step_name_in
 from remit.collector.domain.context import Context
+from remit.collector.domain.findings import ASKED_SPAN
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.hiding import hidden_types, hides_errors
@@ -149,9 +150,11 @@ class _Names:
         return declared is not None and declared.is_model_call
 
     def kind(self, ref: int) -> str:
-        """Return whether steps of a type are the root of a run, calls of a model, or others."""
+        """Return what steps of a type are: `root`, `asked` (a person), a model `call`, a `step`."""
         if self._names[ref] == ROOT_SPAN:
             return "root"
+        if self._names[ref] == ASKED_SPAN:
+            return "asked"
         return "call" if self.is_model_call(ref) else "step"
 
     def may_have_names(self, ref: int) -> bool:

@@ -9,7 +9,9 @@ from itertools import islice
 from typing import Final
 
 from remit._base.costs import PRICES, explained, money, source_of
+from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context, Permission
+from remit.collector.domain.runs import runs_named
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.model_usage import usage_of_call
@@ -26,10 +28,12 @@ from remit.collector.page.run.facts import (
     run_facts,
     span_facts,
 )
+from remit.collector.page.run.limits import gauges_of
 from remit.collector.page.run.model_calls import shown_in_panel
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
+from remit.collector.page.runs.rows import listed_run
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.prices import costs_of
@@ -74,13 +78,29 @@ def printed(visit: Visit) -> Response:
 def _page(
     visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html"
 ) -> Response:
+    name = visit.named["id"]
+    if not is_pfid(name):
+        return _named(visit, name)
     work = partial(_read, wanted=wanted, opened=opened, is_print=template == _PRINT)
     read = visit.at_once(work)
     if read is None:
-        return Html("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
+        return Html("run_not_found.html", {"run_id": name, "runs": []}, HTTPStatus.NOT_FOUND)
     values, chosen = read
     panel = {} if chosen is None else panel_values(chosen, opened=opened)
     return Html(template, {**values, "panel": None, **panel})
+
+
+def _named(visit: Visit, name: str) -> Response:
+    """Show the run with a key or the end of an id at its own address; several are listed."""
+
+    def work(_: Visit, ctx: Context) -> list[str]:
+        return [row.id for row in runs_named(ctx, name)]
+
+    ids = visit.at_once(work)
+    if len(ids) == 1:
+        return Redirect(f"/runs/{ids[0]}")
+    runs = [listed_run(visit.api, run_id) for run_id in ids]
+    return Html("run_not_found.html", {"run_id": name, "runs": runs}, HTTPStatus.NOT_FOUND)
 
 
 def _read(
@@ -121,7 +141,7 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
         "run": facts,
         "row": row,
         "cost": _cost(visit, row),
-        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.WRITE),
+        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.STOP),
         "iso": format_us,
         "most_steps": MOST_STEPS,
     }
@@ -153,6 +173,7 @@ def for_panel(
             for name, payload in run["quality_payloads"].items()
         }
         facts = replace(facts, quality=quality)
+    facts = replace(facts, gauges=gauges_of(rows, facts))
     if facts.run.erased_at is not None or (facts.hidden.values and not opened):
         return facts
     span = facts.span.listed

@@ -20,7 +20,14 @@ from remit.collector.page.payload_tree import (
     tree_of,
 )
 from remit.collector.page.run.facts import FAILED, SpanFacts, us_after
-from remit.collector.page.sides import Sides, of_one_agent, reason_of, sides_of
+from remit.collector.page.sides import (
+    Sides,
+    held_in,
+    held_reason,
+    of_one_agent,
+    reason_of,
+    sides_of,
+)
 from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 from remit.errors import Violation
@@ -100,12 +107,14 @@ class Denial(NamedTuple):
     Attributes:
         agent: Identifier of the agent that forbids or excludes it.
         reason: The sentence; empty if the violations say it themselves.
+        held: The violation that a hold made; None without a hold.
     """
 
     agent: str
     reason: str
     sides: Sides
     violations: Sequence[Violation]
+    held: Violation | None
 
 
 class Panel(NamedTuple):
@@ -338,4 +347,7 @@ def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     agent = named[0].agent if named else ""
     # The project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Denial(agent, reason_of(named), sides_of(facts.declared, remit, named), violations)
+    held = held_in(violations)
+    reason = " ".join(filter(None, (held_reason(violations), reason_of(named))))
+    sides = sides_of(facts.declared, remit, named)
+    return Denial(agent, reason, sides, violations, held[0] if held else None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from remit.collector.domain.findings import ASKED_SPAN
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
 from remit.collector.page.marks import MARKS
@@ -39,7 +40,8 @@ class StepRow:
 
     Attributes:
         word: What the step is, such as `node`, or its model; else empty.
-        kind: `denied`, `cancelled`, `handled` (it failed, and its parent succeeded), `first` (it
+        kind: `denied`, `cancelled`, `suspended` (cancelled by a question to a person, and goes on
+            after the answer), `handled` (it failed, and its parent succeeded), `first` (it
             failed first), `carrying` (it failed by another step), `ended` (the root of a run that
             was terminated), or empty.
     """
@@ -95,6 +97,20 @@ class Tree:
         )
 
     @cached_property
+    def suspended(self) -> frozenset[str]:
+        """The steps that a question passed through: the cancelled ones at and below its parent."""
+        found: set[str] = set()
+        steps = self.facts.steps
+        above = {step.parent_id for step in steps.values() if step.schema_name == ASKED_SPAN}
+        left = [steps[each] for each in above if each is not None and each in steps]
+        while left:
+            step = left.pop()
+            if step.status == CANCELLED and step.id not in found:
+                found.add(step.id)
+                left += self.children.get(step.id, [])
+        return frozenset(found)
+
+    @cached_property
     def axis(self) -> Axis:
         """The time axis, over the run or over the steps of a page."""
         row, steps = self.facts.row, self.facts.steps.values()
@@ -144,7 +160,7 @@ class Tree:
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:
-            return CANCELLED
+            return "suspended" if step.id in self.suspended else CANCELLED
         if step.status != FAILED:
             return ""
         if self.facts.is_handled(step):

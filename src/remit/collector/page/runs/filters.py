@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from remit._base.ids import is_pfid
+from remit._base.ids import HASHES, is_pfid
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.filters import API_NAMES, FilterLine, Filters, messages
 from remit.collector.page.marks import MARKS
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import ANY, BEGINS, LAST_DAY, NOW, Window, local, window_of
-from remit.collector.store.questions.run_lists import subjects_from
-from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store.questions.run_lists import person_hashes_from
 
 PAGE_ROWS: Final = 100
 """Runs of a page, the most that one request returns."""
@@ -34,6 +34,7 @@ MARKED: Final = {name: kind.words for name, kind in MARKS.items()} | {"failed": 
 STATUSES: Final = {
     "pending": "not started",
     "active": "running",
+    "waiting": "waiting",
     "complete": "complete",
     "failed": "failed",
     "terminated": "terminated",
@@ -44,8 +45,11 @@ _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHOWN_HASH: Final = re.compile("[0-9a-f]{8,63}")
 
 
-def _subject_hash(visit: Visit, text: str) -> str:
-    """Return the hash of a subject that was typed: whole, as pages show it, or the id.
+def _person_hash(visit: Visit, text: str, name: str) -> str:
+    """Return the hash of a person who was typed: whole, as pages show it, or the id.
+
+    Args:
+        name: `subject` or `on_behalf_of`.
 
     Raises:
         RequestError: 422, several hashes begin so.
@@ -53,12 +57,12 @@ def _subject_hash(visit: Visit, text: str) -> str:
     if not text or _HASH.fullmatch(text):
         return text
     if _SHOWN_HASH.fullmatch(text):
-        hashes = visit.api.read(lambda ctx: subjects_from(ctx.tx, scope_in(ctx), text))
+        hashes = visit.api.read(lambda ctx: person_hashes_from(ctx.tx, scope_in(ctx), text))
         if len(hashes) > 1:
-            raise invalid_field("subject", "matches several hashes: enter more characters")
+            raise invalid_field(name, "matches several hashes: enter more characters")
         if hashes:
             return hashes[0]
-    return hash_of_subject(text)
+    return HASHES[name](text)
 
 
 FILTERS: Final = FilterLine(
@@ -67,22 +71,23 @@ FILTERS: Final = FilterLine(
     names=(*API_NAMES, "from", "to", "order", "before", "more"),
     options={"order": ORDERS},
     begin=LAST_DAY,
-    of_few=("subject", "key", "caused_by", "fingerprint"),
-    readers={"subject": _subject_hash},
+    of_few=("on_behalf_of", "conversation", "subject", "key", "caused_by", "fingerprint"),
+    readers={name: partial(_person_hash, name=name) for name in HASHES},
 )
 
 
 def of_address(visit: Visit) -> Filters:
-    """Return the filters of an address, in which a subject may be written as in a form.
+    """Return the filters of an address, in which a person may be written as in a form.
 
     Raises:
         RequestError: 422.
     """
     filters = FILTERS.of(visit.query)
-    subject = filters.get("subject").strip()
-    if not subject:
+    people = {name: text for name in HASHES if (text := filters.get(name).strip())}
+    if not people:
         return filters
-    return FILTERS.of({**filters.chosen, "subject": _subject_hash(visit, subject)})
+    hashes = {name: _person_hash(visit, text, name) for name, text in people.items()}
+    return FILTERS.of({**filters.chosen, **hashes})
 
 
 def narrowing(filters: Filters) -> list[str]:

@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
+from remit._base.ids import SHORT_CHARS, hash_of_on_behalf_of
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
-from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.formats import missing, short_name
 from remit.collector.page.marks import MARKS
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
@@ -54,18 +55,25 @@ class ListedRow(NamedTuple):
 
     Attributes:
         began: When it began; when it was opened, if it has not.
+        on_behalf_of: Who asked, as the program said; `person_hash` is the hash for an address.
+        question: The first question, one line; `answer` is what was answered.
         cost: The sum of its costs; empty without one.
         cost_sources: Where they come from.
         took_us: How long it took, or has taken; None if that is not known.
     """
 
     id: str
-    tail: str
+    short: str
     status: str
     began: str
     agent_id: str
     agent: str
     outcome: Outcome | None
+    on_behalf_of: str | None
+    person_hash: str | None
+    conversation: str | None
+    question: str | None
+    answer: str | None
     marks: Sequence[RunMark]
     steps: StepCounts
     tokens: int | None
@@ -90,15 +98,21 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
+    person = run["on_behalf_of"]
     costs = [Cost(**cost)._replace(amount=Decimal(cost["amount"])) for cost in breakdown["costs"]]
     return ListedRow(
         id=run["id"],
-        tail=tail(run["id"]),
-        status=run["status"],
+        short=run["id"][-SHORT_CHARS:],
+        status="waiting" if run_waits(run) else run["status"],
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
         outcome=Outcome("quiet", "", f"now in {step}") if step else outcome_of(run),
+        on_behalf_of=person,
+        person_hash=person and hash_of_on_behalf_of(person),
+        conversation=run["conversation"],
+        question=run["question"],
+        answer=run["answer"],
         marks=[
             RunMark(
                 name,
@@ -115,6 +129,11 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def run_waits(run: Run) -> bool:
+    """Return whether a run waits for a person's answer."""
+    return bool(run["status"] == "active" and run["asked"] > run["answered"])
 
 
 def steps_in(run: Run) -> StepCounts:

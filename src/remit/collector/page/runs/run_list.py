@@ -136,6 +136,11 @@ def runs(visit: Visit) -> Response:
         return filters.but(agent=agent, status="failed").address()
 
     rows = rows_of(visit, listed.runs)
+    shown = {
+        "with_for": any(row.on_behalf_of for row in rows),
+        "with_conversation": any(row.conversation for row in rows),
+    }
+    live = filters.but(**{name: "1" for name, is_shown in shown.items() if is_shown})
     is_live = filters.end == "now" and not filters.get("before") and not is_ranked
     following = filters.but(before=listed.next) if listed.next else None
     values: dict[str, object] = {
@@ -144,6 +149,8 @@ def runs(visit: Visit) -> Response:
         "days": _days(rows, visit, filters),
         "shown": len(rows),
         "with_costs": any(row.cost for row in rows),
+        **shown,
+        "person": rows[0].on_behalf_of if len({row.on_behalf_of for row in rows}) == 1 else None,
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
         "onward": listed.until_us and filters.but(to=address_of(listed.until_us)).address(),
@@ -163,7 +170,7 @@ def runs(visit: Visit) -> Response:
         "worst": numbers.worst,
         "worst_address": worst_address,
         "others": numbers.others,
-        "live": filters.but().address("/new") if is_live else None,
+        "live": live.address("/new") if is_live else None,
         "cursor": cursor,
         "asof": format_us(visit.now_us),
         "again": filters.but().address(),
@@ -323,6 +330,7 @@ def new_runs(visit: Visit) -> Response:
         return Data(None)
     shown = rows_of(visit, [run for run in changed if run["id"] <= newest])
     values = {"zone": visit.zone, "with_day": False}
+    values |= {name: bool(visit.query.get(name)) for name in ("with_for", "with_conversation")}
     rows = {row.id: render("run_rows.html", {"rows": [row], **values}).decode() for row in shown}
     response = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
     return Data(msgspec.json.encode(response))
@@ -378,6 +386,8 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "fingerprint": lambda run: _failure(run).get("fingerprint"),
     "termination_reason": lambda run: run["termination_reason"],
     "summary": lambda run: run["summary"],
+    "conversation": lambda run: run["conversation"],
+    "on_behalf_of": lambda run: run["on_behalf_of"],
     "external_identifier": lambda run: run["external_identifier"],
     "caused_by": lambda run: run["caused_by"],
     "erased_at": lambda run: run["erased_at"],

@@ -10,6 +10,7 @@ from remit.collector.page.formats import number
 from remit.collector.page.runs.filters import COUNTED, counts_query, narrowing, query_of
 from remit.collector.page.visits import COUNTS, RUNS, Visit
 from remit.collector.page.windows import ANY, Window
+from remit.collector.store.questions.run_lists import WAITING
 
 WORDS: Final = {
     "agent": "agent",
@@ -17,6 +18,8 @@ WORDS: Final = {
     "purpose": "purpose",
     "marked": "mark",
     "label": "label",
+    "on_behalf_of": "person who asked",
+    "conversation": "conversation",
     "subject": "subject",
     "environment": "environment",
     "key": "external identifier",
@@ -63,7 +66,8 @@ def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Droppe
 
 def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, str]:
     """Return how many runs meet the filters: exactly from the counts, else up to a page."""
-    if _EXACT.issuperset(narrowing(filters)) and window.until_us is None:
+    is_counted = _EXACT.issuperset(narrowing(filters)) and filters.get("status") != WAITING
+    if is_counted and window.until_us is None:
         by_status = {"of": "runs", "by": "status", **counts_query(filters, window)}
         counts = visit.api.get_in_time(COUNTS, **by_status)
         if counts is None:

@@ -116,7 +116,7 @@ export class Outline {
   typeOf(name, kind) {
     let place = this.typePlaces.get(name);
     if (place === undefined) {
-      place = this.types.push({ name, isCall: kind === "call", isRoot: kind === "root" }) - 1;
+      place = this.types.push({ name, isCall: kind === "call", isRoot: kind === "root", isAsked: kind === "asked" }) - 1;
       this.typePlaces.set(name, place);
     }
     return place;
@@ -299,6 +299,15 @@ export class Outline {
   /** Whether a failure began at a step. */
   isOrigin(step) {
     return this.status[step] === FAILED && !this.hasFailedChild[step];
+  }
+
+  /** Whether a question to a person cancelled a step, which goes on after the answer. */
+  isSuspended(step) {
+    if (this.status[step] !== CANCELLED) return false;
+    for (let above = step; above !== NONE && this.status[above] === CANCELLED; above = this.up[above]) {
+      for (const child of this.children(above)) if (this.types[this.type[child]].isAsked) return true;
+    }
+    return false;
   }
 
   /** Whether a step failed and its parent ended well. */

@@ -247,7 +247,7 @@ function stepName(step, isClosed) {
   const name = outline.name(step);
   const label = [];
   if (outline.isHandled(step) && !isDenied(step)) label.push("handled");
-  else if (status === CANCELLED) label.push("cancelled");
+  else if (status === CANCELLED) label.push(outline.isSuspended(step) ? "suspended" : "cancelled");
   else if (status === PENDING) label.push("not started");
   else if (status === ACTIVE) label.push(outline.isActive ? "running" : "never ended");
   const call = outline.calls.get(step);
@@ -258,7 +258,7 @@ function stepName(step, isClosed) {
   const below = outline.after[step] - outline.at[step] - 1;
   if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
   else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
-  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : null;
+  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : outline.isSuspended(step) ? "suspended" : null;
   const word = isDenied(step) ? "denied: " : status === FAILED ? "failed: " : null;
   return [
     shape && icon(shape),

@@ -35,6 +35,8 @@ FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 MOST_RANKED: Final = 20_000
 """Number of newest runs among which those with the largest measures are found."""
+WAITING: Final = "waiting"
+"""The status of active runs that wait for a person's answer."""
 MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
@@ -58,7 +60,10 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
+        status: A status, or `WAITING`.
         label: Key and value of a label; a value of None matches any.
+        subject_hash: Hash of the subject; `on_behalf_of_hash` is that of the person who asked.
+        ids: The ids of the runs.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
     """
@@ -70,7 +75,10 @@ class RunCriteria:
     until_us: int | None = None
     label: tuple[str, str | None] | None = None
     subject_hash: str | None = None
+    on_behalf_of_hash: str | None = None
+    conversation: str | None = None
     key: str | None = None
+    ids: tuple[str, ...] | None = None
     caused_by: str | None = None
     fingerprint: int | None = None
     flag: str | None = None
@@ -198,8 +206,19 @@ def _recorded(tx: Transaction, refs: Collection[int]) -> list[tuple[int, int]]:
     return [(int(ref), int(number)) for ref, number in tx.rows(sql, [*refs])]
 
 
-def subjects_from(tx: Transaction, scope: Scope, prefix: str) -> list[str]:
-    """Return the hash of the subject that begins with hexadecimal digits, for the runs of a scope.
+def with_people(tx: Transaction, refs: Collection[int]) -> set[int]:
+    """Return the runs among *refs* of which a subject, or who asked, is known."""
+    if not refs:
+        return set()
+    sql = (
+        "SELECT DISTINCT x.run_ref FROM run_subjects AS x "
+        f"WHERE x.run_ref IN ({', '.join('?' * len(refs))})"
+    )
+    return {int(ref) for (ref,) in tx.rows(sql, [*refs])}
+
+
+def person_hashes_from(tx: Transaction, scope: Scope, prefix: str) -> list[str]:
+    """Return the hash that begins with hexadecimal digits of a person of the runs of a scope.
 
     Returns:
         Nothing if there is none; the first and the last one if there are several.
@@ -223,11 +242,19 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
         source.add("x.external_identifier = ?", wanted.key)
         of_run = _of_run(tx, wanted, "r.id", before_id, without=("key",))
         return _by_few(tx, "x.run_id", "run_keys", source, "r.id = f.run_id", of_run)
-    if wanted.subject_hash is not None:
+    if wanted.subject_hash is not None or wanted.on_behalf_of_hash is not None:
+        name = "on_behalf_of_hash" if wanted.subject_hash is None else "subject_hash"
         source = _of_id("x.run_id", wanted, before_id)
-        source.add("x.subject_hash = ?", wanted.subject_hash)
-        of_run = _of_run(tx, wanted, "r.id", None, without=("subject_hash", "times"))
+        source.add("x.subject_hash = ?", getattr(wanted, name))
+        of_run = _of_run(tx, wanted, "r.id", None, without=(name, "times"))
         return _by_many(tx, "run_subjects", source, of_run)
+    if wanted.conversation is not None:
+        source = Where()
+        source.add("x.account_ref = ?", wanted.scope.account_ref)
+        source.add("x.conversation = ?", wanted.conversation)
+        of_run = _of_run(tx, wanted, "r.id", before_id, without=("conversation",))
+        join = f"{same_shard(tx, 'r', 'f')}r.ref = f.ref"
+        return _by_few(tx, columns(tx, "x", "ref"), "runs", source, join, of_run)
     if wanted.label is not None:
         source = _of_id("x.run_id", wanted, before_id)
         source.add_nested("{}", _of_label("x", *wanted.label))
@@ -296,10 +323,18 @@ def _of_run(
     without: Sequence[str] = (),
 ) -> Where:
     where = of_scope(wanted.scope)
-    where.add_known("r.status = ?", wanted.status)
+    if wanted.ids is not None:
+        text, values = tx.among_ids("r.id", [to_bytes(each) for each in wanted.ids])
+        where.add(text, *values)
+    if wanted.status == WAITING:
+        where.add("r.status = 'active' AND r.asked > r.answered")
+    else:
+        where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)
     where.add_known("r.caused_by = ?", wanted.caused_by)
     where.add_known("r.fingerprint = ?", wanted.fingerprint)
+    if "conversation" not in without:
+        where.add_known("r.conversation = ?", wanted.conversation)
     if wanted.flag == FAILED:
         where.add("r.spans_failed > 0")
     elif wanted.flag is not None:
@@ -307,10 +342,11 @@ def _of_run(
     if "times" not in without:
         where.add_nested("{}", _of_id(column, wanted, before_id))
     of_this = f"{same_shard(tx, 'y', 'r')}y.run_ref = r.ref AND {{}}"
-    if wanted.subject_hash is not None and "subject_hash" not in without:
-        text = f"EXISTS (SELECT 1 FROM run_subjects AS y WHERE {of_this})"
-        subject = Where(["y.subject_hash = ?"], [wanted.subject_hash])
-        where.add_nested(text, subject)
+    for name in ("subject_hash", "on_behalf_of_hash"):
+        hashed: str | None = getattr(wanted, name)
+        if hashed is not None and name not in without:
+            text = f"EXISTS (SELECT 1 FROM run_subjects AS y WHERE {of_this})"
+            where.add_nested(text, Where(["y.subject_hash = ?"], [hashed]))
     if wanted.label is not None and "label" not in without:
         text = f"EXISTS (SELECT 1 FROM run_labels AS y WHERE {of_this})"
         where.add_nested(text, _of_label("y", *wanted.label))

@@ -1,0 +1,122 @@
+"""Records the questions by which a framework pauses, and their answers.
+
+A question and its answer are two complete spans, `remit:asked` and `remit:answered`, because the
+wait may outlast the process. The run stays open, and the call with the answer goes on in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import msgspec
+
+from remit._adapters.declare import classified_tools
+from remit._adapters.spans import ManualSpan
+from remit._base.clock import NS_PER_MS
+from remit._base.guard import guarded
+from remit._capture.encode import capture_mapping
+from remit._capture.follow import follow_run
+from remit._record import questions
+from remit._record.about import suggested_text
+from remit._record.runs import OpenRun
+from remit._record.waiting import WaitingRun
+
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@guarded("the record of a question")
+def ask(
+    span: ManualSpan,
+    conversation: object,
+    asked: Mapping[str, object],
+    how: str,
+    *,
+    leave_open: bool = True,
+    approvals: Collection[str] = (),
+) -> None:
+    """Record the questions by which the agent of *span* pauses.
+
+    Args:
+        conversation: What the framework knows; the program may have said another one.
+        asked: The questions, by the framework's ids.
+        how: By which means, such as `interrupt`.
+        leave_open: Leave the run open if an answer can find it, by a conversation.
+        approvals: The ids of those that an approver asks, whose questions are recorded already.
+    """
+    context = span.context
+    if context is None:
+        return
+    run = context.run
+    text = _conversation(run, conversation)
+    if text is not None and leave_open:
+        run.leave_open()
+    for ticket, question in asked.items():
+        is_new = True
+        if text is not None:
+            waiting = WaitingRun(run.feed.key, run.feed.root)
+            is_new = run.recorder.waiting.ask(
+                run.feed.agent.external_identifier, text, waiting, ticket, run.now_ns()
+            )
+        if is_new and ticket not in approvals:
+            captured = _captured(run, questions.ASKED, question)
+            payload, key = {questions.HOW: how}, questions.portable_key(ticket)
+            questions.record_asked(run, context.key, ticket, payload, captured, key=key)
+
+
+def tickets(span: ManualSpan, conversation: object) -> list[str]:
+    """Return the open questions that this process knows, in a conversation of the agent."""
+    run = None if span.context is None else span.context.run
+    if run is None:
+        return []
+    agent = run.feed.agent.external_identifier
+    waiting = run.recorder.waiting.get(agent, _conversation(run, conversation))
+    return [] if waiting is None else list(waiting.asked_ns)
+
+
+@guarded("the record of an answer")
+def answer(
+    span: ManualSpan,
+    conversation: object,
+    answers: Mapping[str | None, object],
+    by: object,
+    *,
+    approvals: Collection[str | None] = (),
+) -> None:
+    """Record the answers with which the agent of *span* goes on.
+
+    Args:
+        answers: By the ids of the questions; None is the only open one, if this process does not
+            know it.
+        by: Who goes on, as the framework knows.
+        approvals: The ids of those that an approver gets, whose answers are recorded there.
+    """
+    context = span.context
+    if context is None:
+        return
+    run = context.run
+    text, agent = _conversation(run, conversation), run.feed.agent.external_identifier
+    person = run.about.on_behalf_of or suggested_text("on_behalf_of", by, run.rules.off)
+    for ticket, value in answers.items():
+        asked_ns = None
+        if text is not None and ticket is not None:
+            asked_ns = run.recorder.waiting.answer(agent, text, ticket)
+        if ticket in approvals:
+            continue
+        waited_ms = None if asked_ns is None else max(0, run.now_ns() - asked_ns) // NS_PER_MS
+        captured = _captured(run, questions.ANSWER, value)
+        payload = {questions.BY: person, questions.WAITED_MS: waited_ms}
+        questions.record_answered(run, context.key, ticket, payload, captured)
+
+
+def _captured(run: OpenRun, name: str, value: object) -> Mapping[str, msgspec.Raw]:
+    """Return a question or an answer as JSON, without values that the run redacted."""
+    if not run.recording:
+        return {}
+    data = capture_mapping({name: value}, run.rules)
+    return _members(follow_run(data, run.rules, classified_tools(), is_model_call=False))
+
+
+def _conversation(run: OpenRun, conversation: object) -> str | None:
+    known = run.about.conversation
+    return known or suggested_text("conversation", conversation, run.rules.off)

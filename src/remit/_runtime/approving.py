@@ -1,0 +1,100 @@
+"""The approver of the settings: a function of the program, or the people who use remit's server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from typing import cast
+
+import msgspec
+
+from remit import config
+from remit._base.clock import Clock
+from remit._base.markers import kind_of, rule_of
+from remit._policy.asks import NO_SERVER
+from remit._record.approvals import Answer, ApprovalRequest, Approved, Approver, Refused
+from remit._runtime.process import registry
+from remit._runtime.targets import make_approver, spool_of
+from remit.client import _approver
+from remit.client._approver import Question, ServerApprover
+
+
+def approver_of(
+    settings: config.Settings, clock: Clock, *, has_target: bool = True
+) -> Approver | None:
+    """Return the approver of the settings; None if none is set.
+
+    Args:
+        has_target: Whether there is a server, or a collector in this process, to ask.
+    """
+    if settings.approver is None:
+        return None
+    if settings.approver != config.SERVER:
+        return Approver.of(settings.approver)
+    if not has_target:
+        return Approver(_refuse_without_server)
+    opened = partial(make_approver, settings, clock, spool_of(settings).path)
+    return Approver(
+        partial(_ask, opened, settings.project),
+        partial(_ask_later, opened, settings.project),
+        verifies=True,
+    )
+
+
+def _refuse_without_server(_request: ApprovalRequest) -> Refused:
+    return Refused(why=NO_SERVER)
+
+
+# Each question has connections of its own: the process may fork between two questions.
+def _ask(
+    opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
+) -> Answer:
+    with closing(opened()) as server:
+        return _answer(server(_question(request, project)))
+
+
+async def _ask_later(
+    opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
+) -> Answer:
+    with closing(opened()) as server:
+        return _answer(await server.ask(_question(request, project)))
+
+
+def _answer(decision: _approver.Decision) -> Answer:
+    if isinstance(decision, _approver.Approved):
+        return Approved(by=decision.by)
+    return Refused(by=decision.by, why=decision.why)
+
+
+def _question(request: ApprovalRequest, project: str | None) -> Question:
+    """Return what the server shows of a request: no value that is redacted in the record."""
+    arguments = request.captured_arguments()
+    return Question(
+        step=request.step,
+        words=request.words,
+        agent=_wire_identifier(request.agent, project),
+        run=request.run,
+        arguments=arguments,
+        hidden=_redacted(arguments),
+        unbound=request.unbound,
+        time_limit_s=request.time_limit_s,
+        ticket=request.ticket,
+        after=request.after,
+        changed=request.changed,
+    )
+
+
+def _wire_identifier(agent: str, project: str | None) -> str:
+    known = registry().agents()
+    named = (each for each in known if each.external_identifier == agent)
+    return next((each.identifier_in(project) for each in named), agent)
+
+
+def _redacted(arguments: bytes) -> dict[str, str]:
+    """Return the rule by the name of each argument that is redacted as a whole."""
+    members: object = msgspec.json.decode(arguments)
+    if not isinstance(members, dict) or kind_of(members) is not None:
+        return {}
+    rules = {name: rule_of(value) for name, value in cast("Mapping[str, object]", members).items()}
+    return {name: str(rule) for name, rule in rules.items() if rule is not None}

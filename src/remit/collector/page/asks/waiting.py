@@ -1,0 +1,88 @@
+"""Waiting: the requests that wait for an answer, and those that were answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from remit.collector.domain import asks
+from remit.collector.domain.context import Context
+from remit.collector.page.asks.request import Value, effect, given, took
+from remit.collector.page.visits import Html, Response, Visit
+from remit.collector.page.windows import DAY_US
+from remit.collector.store.ask_rows import EXPIRED, WAITING, WITHDRAWN
+from remit.collector.store.rows import AskRow
+from remit.collector.times import US_PER_S, parse_us
+
+MOST_WAITING: Final = 200
+MOST_ENDED: Final = 30
+MOST_COUNTED: Final = 1_000
+"""Most requests of a day that are counted."""
+SOON_US: Final = 5 * 60 * US_PER_S
+"""Time before the end of a request from which on its end is emphasized."""
+MOST_SHOWN: Final = 3
+"""Values of a request that the list shows."""
+_MOST_CHARS: Final = 60
+_ORDER: Final = (asks.APPROVED, asks.REFUSED, EXPIRED, WITHDRAWN)
+
+
+def show(visit: Visit) -> Response:
+    """Show what waits, the oldest first, and what was answered, the newest first."""
+
+    def work(ctx: Context) -> dict[str, object]:
+        waiting = asks.seen(ctx.caller)
+        asks.add_status(waiting, WAITING, ctx.now_us)
+        ended = asks.seen(ctx.caller)
+        ended.add("(status <> 'waiting' OR expires_at <= ?)", ctx.now_us)
+        rows = asks.views(ctx, ctx.tx.asks(waiting, MOST_WAITING)[::-1])
+        of_day = asks.seen(ctx.caller)
+        of_day.add("asked_at >= ?", ctx.now_us - DAY_US)
+        return {
+            "rows": [_waiting(view, ctx.now_us) for view in rows],
+            "count": ctx.tx.count_asks(waiting),
+            "ended": [_ended(view) for view in asks.views(ctx, ctx.tx.asks(ended, MOST_ENDED))],
+            **_numbers(ctx.tx.asks(of_day, MOST_COUNTED), ctx.now_us),
+            "may_answer": asks.may_answer(ctx.caller),
+        }
+
+    return Html("waiting.html", visit.api.read(work))
+
+
+def _waiting(view: Mapping[str, Any], now_us: int) -> dict[str, object]:
+    values = [value for value in given(view) if value.kind in {"short", "long"}]
+    expires_us = parse_us(view["expires_at"]) - now_us
+    return {
+        "ask": view,
+        "effect": effect(view["words"]),
+        "shown": [(value.name, _cut(value)) for value in values[:MOST_SHOWN]],
+        "waits_us": now_us - parse_us(view["asked_at"]),
+        "expires_us": expires_us,
+        "is_soon": expires_us < SOON_US,
+    }
+
+
+def _cut(value: Value) -> str:
+    text = value.text.replace("\n", " ")
+    return text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS] + "…"
+
+
+def _ended(view: Mapping[str, Any]) -> dict[str, object]:
+    return {"ask": view, "at": _ended_at(view), "took_us": took(view, _ended_at(view))}
+
+
+def _ended_at(view: Mapping[str, Any]) -> str:
+    answer = view["answer"]
+    at: str = view["withdrawn_at"] or view["expires_at"] if answer is None else answer["at"]
+    return at
+
+
+def _numbers(rows: Sequence[AskRow], now_us: int) -> dict[str, object]:
+    """Return how the requests of a day ended, and the median time until the answer."""
+    counts = Counter(asks.status_of(row, now_us) for row in rows)
+    times = [row.answered_at - row.asked_at for row in rows if row.answered_by and row.answered_at]
+    return {
+        "numbers": [(counts[status], status) for status in _ORDER if counts[status]],
+        "p50_us": int(median(times)) if times else None,
+    }

@@ -1,0 +1,141 @@
+"""`configure(approver="server")`: a step waits for a person at remit's server, end to end."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pydantic import SecretStr
+
+import remit
+from remit._runtime import setup
+from remit.collector import Store, create_token
+from remit.config import Settings
+from remit.errors import DeniedError
+from tests.collecting import on_a_port
+from tests.inside import httpx
+from tests.inside_collector import ThreadExecutor, create_app
+from tests.processes import wait_until
+from tests.stores import EACH_STORE
+
+ASKS: Final = "/api/remit/v1/asks"
+PAID: list[tuple[str, float]] = []
+
+
+@remit.span_type(
+    name="served_till:refund",
+    data_risk=remit.risk(allows="financial_transactions", forbids="others"),
+)
+async def refund(order: str, amount: float, api_key: str = "none") -> str:
+    """Pay back."""
+    del api_key
+    PAID.append((order, amount))
+    return "paid"
+
+
+@remit.span_type(
+    name="served_till:refund_cart",
+    data_risk=remit.risk(allows="financial_transactions", forbids="others"),
+)
+async def refund_cart(cart: dict[str, float], note: str) -> None:
+    """Pay back what the cart holds."""
+    PAID.append((note, cart["amount"]))
+
+
+@remit.agent("Served till", data_risk=remit.risk(asks="financial_transactions"))
+async def till(work: Any) -> object:
+    """Do the work."""
+    return await work()
+
+
+class Person:
+    """A person who answers at the server with a token of their own."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        """Sign in."""
+        headers = {"Authorization": f"Bearer {secret}"}
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=60)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return what waits for an answer."""
+        found: list[dict[str, Any]] = self.http.get(ASKS, params={"status": "waiting"}).json()[
+            "asks"
+        ]
+        return found
+
+    def answer(self, answer: str = "approved", why: str | None = None) -> dict[str, Any]:
+        """Answer the one request that waits, and return it."""
+        wait_until(lambda: len(self.waiting()) == 1)
+        (ask,) = self.waiting()
+        body = {"answer": answer, "why": why}
+        self.http.post(f"{ASKS}/{ask['id']}/answer", json=body).raise_for_status()
+        shown: dict[str, Any] = self.http.get(f"{ASKS}/{ask['id']}").json()["details"]
+        return shown
+
+
+@pytest.mark.parametrize("store_kind", EACH_STORE)
+def test_a_refund_is_asked_at_the_server(store: Store, tmp_path: Path) -> None:
+    """A yes lets it run once; changed arguments are asked again; a no gives its reason."""
+    PAID.clear()
+    secret = create_token(store, "account", may="record", name="program").secret
+    ben = create_token(store, "account", may="approve,read", name="ben").secret
+    executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+    app = create_app(store, executor=executor)
+    with on_a_port(app) as url, ThreadPoolExecutor() as pool:
+        settings = Settings(
+            api_url=url,
+            api_token=SecretStr(secret),
+            data_dir=tmp_path,
+            approver="server",
+            on_violation="deny",
+            project="shop",
+        )
+        person = Person(url, ben)
+        with setup.isolated(settings) as runtime:
+            cart = {"amount": 20.0}
+            ran = pool.submit(asyncio.run, till(lambda: refund("1021", 12.5, api_key="sk-live-1")))
+            shown = person.answer()
+            assert shown["agent"]["name"] in {"Served till", f"shop/{__name__}:till"}
+            assert shown["words"] == ["financial_transactions"]
+            assert shown["arguments"]["amount"] == 12.5
+            assert list(shown["hidden"]) == ["api_key"]
+            assert "sk-live-1" not in str(shown)
+            assert ran.result(60) == "paid"
+
+            ran = pool.submit(asyncio.run, till(lambda: refund_cart(cart, "gift")))
+            wait_until(lambda: len(person.waiting()) == 1)
+            cart["amount"] = 2000.0
+            first = person.answer()
+            second = person.answer("refused", "too much")
+            assert (second["after"], second["changed"]) == (first["id"], ["cart"])
+            with pytest.raises(DeniedError, match="too much") as raised:
+                ran.result(60)
+            assert raised.value.refused_by == "ben"
+            assert "too much" in raised.value.for_model()
+            assert runtime.flush(60)
+        assert PAID == [("1021", 12.5)]
+        person.http.close()
+    executor.close()
+
+
+def test_without_a_server_the_step_is_denied() -> None:
+    """Mode `off` has nobody to ask."""
+    with (
+        setup.isolated(Settings(mode="off", approver="server", on_violation="deny")),
+        pytest.raises(DeniedError, match="needs a server of remit"),
+    ):
+        asyncio.run(till(lambda: refund("1021", 1.0)))
+
+
+def test_the_collector_in_the_process_asks_too(tmp_path: Path) -> None:
+    """A person answers with `remit asks approve --db`, or on the page of the same file."""
+    PAID.clear()
+    settings = Settings(
+        mode="local", data_dir=tmp_path, approver="server", on_violation="deny", ask_timeout_s=0.5
+    )
+    with setup.isolated(settings), pytest.raises(DeniedError, match="no answer came"):
+        asyncio.run(till(lambda: refund("1021", 1.0)))
+    assert not PAID
