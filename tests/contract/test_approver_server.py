@@ -11,12 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 import remit
-from remit._runtime import setup
 from remit.collector import Store, create_token
 from remit.config import Settings
 from remit.errors import DeniedError
 from tests.collecting import on_a_port
-from tests.inside import httpx
+from tests.inside import httpx, setup
 from tests.inside_collector import ThreadExecutor, create_app
 from tests.processes import wait_until
 from tests.stores import EACH_STORE
