@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import cast
@@ -94,7 +94,10 @@ def _wire_identifier(agent: str, project: str | None) -> str:
 def _redacted(arguments: bytes) -> dict[str, str]:
     """Return the rule by the name of each argument that is redacted as a whole."""
     members: object = msgspec.json.decode(arguments)
-    if not isinstance(members, dict) or kind_of(members) is not None:
+    if not isinstance(members, dict):
         return {}
-    rules = {name: rule_of(value) for name, value in cast("Mapping[str, object]", members).items()}
+    fields = cast("dict[str, object]", members)
+    if kind_of(fields) is not None:
+        return {}
+    rules = {name: rule_of(value) for name, value in fields.items()}
     return {name: str(rule) for name, rule in rules.items() if rule is not None}

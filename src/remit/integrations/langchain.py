@@ -795,7 +795,7 @@ MAX_INTERRUPTS: Final = 3
 
 def _is_of_approver(value: object) -> bool:
     """Return whether `by_interrupt` made a question, or gets an answer: both have its seal."""
-    return isinstance(value, Mapping) and isinstance(value.get(SEAL), str)
+    return isinstance(_fields(value).get(SEAL), str)
 
 
 def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
@@ -1027,7 +1027,9 @@ def _goes_on(inputs: object, options: Mapping[str, Any]) -> bool | None:
     """Return whether a call goes on after an interrupt; None if it goes back to a checkpoint."""
     if "checkpoint_id" in _fields(options.get("metadata")):
         return None
-    return inputs is None or (isinstance(inputs, Command) and _resume_of(inputs) is not None)
+    return inputs is None or (
+        isinstance(inputs, Command) and _resume_of(cast("object", inputs)) is not None
+    )
 
 
 def _answers(inputs: object) -> Mapping[str | None, object]:
