@@ -1027,9 +1027,7 @@ def _goes_on(inputs: object, options: Mapping[str, Any]) -> bool | None:
     """Return whether a call goes on after an interrupt; None if it goes back to a checkpoint."""
     if "checkpoint_id" in _fields(options.get("metadata")):
         return None
-    return inputs is None or (
-        isinstance(inputs, Command) and _resume_of(cast("object", inputs)) is not None
-    )
+    return inputs is None or _resume_of(inputs) is not None
 
 
 def _answers(inputs: object) -> Mapping[str | None, object]:
