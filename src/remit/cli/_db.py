@@ -146,7 +146,7 @@ def distribute(db: Database | None) -> None:
     "--run",
     type=TEXT,
     metavar="RUN",
-    help="Erase this run: its key, its id, or the beginning of either.",
+    help="Erase this run: its key, its id, or the beginning or the last 8 characters of either.",
 )
 @click.option(
     "--agent",
