@@ -47,7 +47,7 @@ def reserve(parent: SpanContext, counted: Sequence[Counted], *, force: bool) -> 
                 if inherited and place in inherited:
                     taken_over.append(place)
                     continue
-                if feed.counts.get(key, 0) >= limit.number:
+                if _count(feed, key) >= limit.number:
                     exceeded.append(limit)
                     if not force:
                         continue
@@ -58,7 +58,7 @@ def reserve(parent: SpanContext, counted: Sequence[Counted], *, force: bool) -> 
         for place in taken_over:
             inherited.remove(place)
         for feed, key in added:
-            feed.counts[key] = feed.counts.get(key, 0) + 1
+            _add(feed, key, 1)
         reservation.places = added + taken_over if taken_over else added
     return reservation
 
@@ -69,10 +69,7 @@ def reached(parent: SpanContext, counted: Iterable[Counted]) -> tuple[Counted, .
         return tuple(
             limit
             for limit in counted
-            if any(
-                feed.counts.get(limit[:2], 0) >= limit.number
-                for feed in _feeds(parent, limit.agent)
-            )
+            if any(_count(feed, limit[:2]) >= limit.number for feed in _feeds(parent, limit.agent))
         )
 
 
@@ -83,7 +80,17 @@ def give_back(reservation: Reservation | None) -> None:
     with _Lock.lock:
         places, reservation.places = reservation.places, []
         for feed, key in places:
-            feed.counts[key] -= 1
+            _add(feed, key, -1)
+
+
+def _count(feed: RunFeed, key: tuple[str, str]) -> int:
+    return 0 if feed.counts is None else feed.counts.get(key, 0)
+
+
+def _add(feed: RunFeed, key: tuple[str, str], number: int) -> None:
+    if feed.counts is None:
+        feed.counts = {}
+    feed.counts[key] = feed.counts.get(key, 0) + number
 
 
 def _feeds(parent: SpanContext, agent: str) -> Sequence[RunFeed]:

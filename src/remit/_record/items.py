@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 
 class ItemKind:
@@ -120,7 +120,8 @@ class RunFeed(Struct, gc=False, eq=False):
         closed: Whether the end of the run was recorded.
         run: Returns the run (`remit._record.runs.OpenRun`) as long as it or one of its streams is
             open; None afterwards, or if nothing else refers to it.
-        counts: By agent and action, or `steps`, how many steps count (`remit._record.counts`).
+        counts: By agent and action, or `steps`, how many steps count (`remit._record.counts`);
+            None before the first.
     """
 
     key: str
@@ -134,7 +135,7 @@ class RunFeed(Struct, gc=False, eq=False):
     closed: bool = False
     run: Callable[[], Any] = nothing
     resumed_key: str | None = None
-    counts: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    counts: dict[tuple[str, str], int] | None = None
     continues: str | None = None
     conversation: str | None = None
 
