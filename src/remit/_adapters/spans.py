@@ -173,12 +173,17 @@ async def ask(
         context = replaced.around or context
         give_back(replaced.reservation)
     try:
-        reservation = recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
-    except ApprovalPending as pending:
-        asking = pending.asking
-    else:
-        return Admission(recorder, reservation)
-    await asking.later()
+        try:
+            reservation = recorder.permit(context, _Call(recorder, payload, context.run), ask_later)
+        except ApprovalPending as pending:
+            asking = pending.asking
+        else:
+            return Admission(recorder, reservation)
+        await asking.later()
+    except DeniedError:
+        if replaced is not None:
+            replaced.discard()
+        raise
     return Admission(recorder, asking.reservation)
 
 
