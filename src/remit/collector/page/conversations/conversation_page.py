@@ -84,7 +84,7 @@ def _read(visit: Visit, ctx: Context, *, is_text: bool) -> dict[str, object] | N
 
     def address(turn: Turn) -> str:
         at = (turn.number - turns[0].number) // TURNS + 1
-        return f"{visit.path}{f'?page={at}' if at > 1 else ''}#{turn.id}"
+        return f"{formats.conversation(name)}{f'?page={at}' if at > 1 else ''}#{turn.id}"
 
     reader = Reader()
     said = [each.facts.said for each in page]
