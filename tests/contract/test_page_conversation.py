@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from html import unescape
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -17,9 +19,9 @@ from remit.testing import FakeClock
 from tests import run_pages
 from tests.asking import Asking
 from tests.collecting import Api, Json, World, on_a_port
-from tests.conversing import REDACTED, Program, model_call, says, talked
+from tests.conversing import LONG, REDACTED, Program, model_call, says, talked
 from tests.inside import httpx
-from tests.inside_collector import create_app, root_id
+from tests.inside_collector import AccessLog, create_app, root_id
 from tests.run_pages import Story
 from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
@@ -145,6 +147,17 @@ def test_each_message_is_read_once(world: World, http: httpx.Client) -> None:
 
 
 @on_each_store
+def test_question_and_answer_are_whole(world: World, http: httpx.Client) -> None:
+    """The list shows one line of each; a long text is folded after twelve lines."""
+    talked(world.account(), "whole", ("First?\n\nSecond?", LONG))
+    text = http.get("/conversations/whole").text
+    assert "First?\n\nSecond?" in text
+    shown, _, rest = text.partition("<summary>the rest")
+    assert "Rule 11: never promise" in shown
+    assert "Rule 39: never promise" in rest
+
+
+@on_each_store
 def test_a_long_conversation_is_read_in_pages(world: World, http: httpx.Client) -> None:
     """Of 300 turns; the address of a run leads to its page."""
     api = world.account()
@@ -182,9 +195,11 @@ def test_what_waits_comes_first(world: World, clock: FakeClock) -> None:
 
 
 @on_each_store
-def test_hidden_values_stay_hidden(world: World, http: httpx.Client) -> None:
-    """The link leads to the page that asks first; a redacted value stays a bar."""
-    api = world.account()
+def test_hidden_values_stay_hidden(world: World, tmp_path: Path) -> None:
+    """The link leads to the page that asks first; the access log has each visit."""
+    log = tmp_path / "access.log"
+    access_log = AccessLog(str(log))
+    api, http = world.account(), signed_in(world.store, access_log)
     types = (run_pages.declared("shop.tools:chat", classification="confidential"),)
     story = Story(api, types=types, said={"conversation": "private"})
     messages = [says("user", "a private word")]
@@ -199,8 +214,14 @@ def test_hidden_values_stay_hidden(world: World, http: httpx.Client) -> None:
         page = http.get(f"/conversations/private{view}")
         assert "a private" not in page.text
         assert "onfidential" in words(page)
-    assert f'href="/runs/{run}/spans/{call}/read"' in page.text
+    opened = f"/runs/{run}/spans/{call}/read"
+    assert f'href="{opened}"' in page.text
+    assert "a private" not in http.get(opened).text
+    visits = [json.loads(line) for line in log.read_text().splitlines()]
+    read = [each["path"] for each in visits if each["route"] == "/conversations/{id}"]
+    assert read == ["/conversations/private"] * 2
     assert "Redacted by the rule type:SecretStr" in page.text
+    access_log.close()
 
 
 @on_each_store
@@ -238,6 +259,9 @@ def test_a_program_cannot_write_the_page(world: World, http: httpx.Client) -> No
         assert "<b>a" not in page.text
         assert "\u202e" not in page.text
         assert "[U+202E]" in page.text
+    signed_out = http.get(unescape(found[1]), headers={"Cookie": ""})
+    sent_to = parse_qs(urlsplit(signed_out.headers["location"]).query)["next"]
+    assert sent_to == [unescape(found[1])]
 
 
 @on_each_store

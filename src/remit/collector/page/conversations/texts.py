@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from remit.collector.page import formats, help_page
 from remit.collector.page.conversations.turns import ShownTurn
 from remit.collector.page.run.conversation import Conversation, conversation
-from remit.collector.page.run.messages import Message, Step, content_of, linked
+from remit.collector.page.run.messages import Message, Step, linked
 from remit.collector.page.run.reading import ReadMessage
 from remit.collector.page.run.spans import ListedSpan
 
@@ -29,7 +29,7 @@ class TurnText(NamedTuple):
         again: How many earlier messages its first model call sent again.
         hidden: Addresses of model calls whose messages are shown on request only.
         inner: How many model calls inside other steps are not shown.
-        is_line: Whether the messages are the lines of the list, because no model was called.
+        is_line: Whether the messages are question and answer alone, because no model was called.
     """
 
     shown: ShownTurn
@@ -75,11 +75,7 @@ class Reader:
             lines += self._lines(each.call, fresh, steps)
         is_line = not outer
         if is_line:
-            lines = [
-                ReadMessage(Message(None, role, content_of(text)))
-                for role, text in (("user", shown.row.question), ("assistant", shown.row.answer))
-                if text
-            ]
+            lines = [ReadMessage(each) for each in (shown.question, shown.answer) if each]
         numbered = [
             replace(line, message=replace(line.message, number=number))
             for number, line in enumerate(lines, 1)

@@ -10,8 +10,15 @@ from remit._policy.violations import denied_by
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import ASKED_SPAN, LOSS_SPAN, OF_PERSONS
+from remit.collector.domain.first_exchange import (
+    answer_in,
+    answer_text,
+    question_in,
+    question_text,
+)
 from remit.collector.page import formats
 from remit.collector.page.run.facts import PAGE_STEPS, RunFacts, RunRows, run_facts
+from remit.collector.page.run.messages import Message, content_of
 from remit.collector.page.runs.rows import ListedRow, Outcome, row_of
 from remit.collector.page.sides import held_reason, of_one_agent, reason_of
 from remit.collector.store.ask_rows import WAITING
@@ -20,6 +27,8 @@ from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED
 from remit.collector.store.subjects import ROOT_SPAN
 
+MOST_FIRST: Final = 20
+"""Steps below the root of which the payloads are read."""
 MOST_NAMED: Final = 4
 """Different steps that the line of a turn names."""
 MOST_RAN: Final = 50
@@ -68,6 +77,8 @@ class ShownTurn(NamedTuple):
         ran: What ran, in one line; empty if nothing did.
         steps: The steps that ran, at most `MOST_RAN`.
         more: How many others ran, or were not read.
+        question: The first question whole, as far as it is recorded; the line of the list if its
+            span was not read. `answer` is the answer to it.
         undescribed: How many denied steps are not among `denied`.
         outcome: How it failed, or why it was terminated; None if a denial says it, or it did not.
     """
@@ -76,6 +87,8 @@ class ShownTurn(NamedTuple):
     row: ListedRow
     rows: RunRows
     facts: RunFacts
+    question: Message | None
+    answer: Message | None
     ran: str
     steps: Sequence[Ran]
     more: int
@@ -105,11 +118,14 @@ def shown(ctx: Context, turn: Turn, run: Mapping[str, Any], runs: int) -> ShownT
     ]
     refused = [step for step in facts.steps.values() if step.flags & DENIED]
     denied = [_denied(rows, facts, step) for step in refused[:MOST_DENIED]]
+    question, answer = _exchange(rows, facts, row)
     return ShownTurn(
         turn,
         row,
         rows,
         facts,
+        None if question is None else Message(None, "user", content_of(question)),
+        None if answer is None else Message(None, "assistant", content_of(answer)),
         _line(rows, facts, inner),
         [_ran(facts, step) for step in inner[:MOST_RAN]],
         max(0, len(inner) - MOST_RAN) + max(0, facts.total - len(facts.steps)),
@@ -118,6 +134,23 @@ def shown(ctx: Context, turn: Turn, run: Mapping[str, Any], runs: int) -> ShownT
         _asked(ctx, rows, facts) if turn.is_waiting else None,
         _outcome(row, turn.denied),
     )
+
+
+def _exchange(rows: RunRows, facts: RunFacts, row: ListedRow) -> tuple[str | None, str | None]:
+    """Return question and answer whole, from the spans from which the list has their lines."""
+    question, answer = row.question, row.answer
+    top = None if facts.root is None else facts.root.row.id
+    below = [step for step in facts.steps.values() if step.parent_id == top]
+    if question is None or top is None:
+        return question, answer
+    for step in below[:MOST_FIRST]:
+        span = None if step.schema_name in rows.hidden else rows.get(step.id)
+        if span is None or question_in(span.payload) != row.question:
+            continue
+        question = question_text(span.payload)
+        if answer_in(span.result) == row.answer:
+            return question, answer_text(span.result)
+    return question, answer
 
 
 def _line(rows: RunRows, facts: RunFacts, steps: Sequence[StepRecord]) -> str:
