@@ -19,7 +19,7 @@ from remit.testing import FakeClock
 from tests import run_pages
 from tests.asking import Asking
 from tests.collecting import Api, Json, World, on_a_port
-from tests.conversing import LONG, REDACTED, Program, model_call, says, talked
+from tests.conversing import LONG, REDACTED, Program, calls, model_call, says, talked
 from tests.inside import httpx
 from tests.inside_collector import AccessLog, create_app, root_id
 from tests.run_pages import Story
@@ -144,6 +144,22 @@ def test_each_message_is_read_once(world: World, http: httpx.Client) -> None:
     talked(api, "without", ("Yes?", "No."), ("Yes?", "No."), again=False)
     text = words(http.get("/conversations/without?view=text"))
     assert (text.count("Yes?"), text.count("No.")) == (2, 2)
+
+
+@on_each_store
+def test_a_tool_may_answer_in_the_same_words(world: World, http: httpx.Client) -> None:
+    """A call that leaves out what an earlier one recorded has new messages only."""
+    api = world.account()
+    for number in range(2):
+        program = Program(api, said={"conversation": "tools"})
+        asked = says("user", f"Order {number}?")
+        model_call(program, program.root, [asked], calls(f"c{number}", "find_order"))
+        found: list[object] = [says("tool", "delivered")]
+        model_call(program, program.root, found, says("assistant", f"So {number}."), omitted=2)
+        program.finish()
+    text = words(http.get("/conversations/tools?view=text"))
+    assert text.count("tool delivered") == 2
+    assert "8 messages of 2 turns, each once." in text
 
 
 @on_each_store

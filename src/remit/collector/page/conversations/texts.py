@@ -86,7 +86,8 @@ class Reader:
     def _fresh(self, call: Conversation, *, is_first: bool) -> tuple[list[Message], int]:
         """Return the messages of a call that were not read before, and how many others it sent.
 
-        The question of a turn is new, even if it was asked before in the same words.
+        The question of a turn is new, even if it was asked before in the same words. So is every
+        message of a call that leaves out those that an earlier call of its run recorded.
         """
         system = [] if call.system is None else [call.system]
         messages = [*system, *call.messages]
@@ -97,7 +98,8 @@ class Reader:
         for at, message in enumerate(messages):
             known = self._places.get(_key(message), [])
             later = bisect_left(known, place)
-            if at == question or message.gap or later == len(known):
+            is_kept = bool(call.omitted) and message is not call.system
+            if is_kept or at == question or message.gap or later == len(known):
                 fresh.append(message)
             else:
                 place = known[later] + 1
