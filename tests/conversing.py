@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tests.collecting import Api, details
+from tests.inside_collector import root_id
 
 Content: TypeAlias = Mapping[str, object] | None
 START: Final = datetime(2026, 11, 29, 9, 33, 10, tzinfo=UTC)
 REDACTED: Final = {"$remit": "redacted", "rule": "type:SecretStr"}
 RESTRICTED: Final = {"$remit": "redacted", "rule": "classification:restricted"}
+
+DECLARED: Final = {
+    "external_identifier": "conversing",
+    "span_type_schemas": [
+        {"name": "openai:llm", "params_schema": {"x-remit-kind": "llm"}},
+        {"name": "openai:tool:find_order", "params_schema": {}},
+    ],
+}
+"""The declarations of a program that says something of its runs."""
 
 
 @dataclass
@@ -23,6 +33,7 @@ class Program:
         api: The collector.
         version: Version of its agent.
         began: When its run began.
+        said: What the program says of its run, which then has the root span of remit.
         now: Its clock.
         run: The id of its run.
         root: The id of the root span.
@@ -31,6 +42,7 @@ class Program:
     api: Api
     version: str = "1.5.0"
     began: datetime = START
+    said: Content = None
     now: datetime = field(init=False)
     run: str = field(init=False)
     root: str = field(init=False)
@@ -38,13 +50,20 @@ class Program:
     def __post_init__(self) -> None:
         """Begin the run."""
         self.now = self.began
-        version = {"external_identifier": self.version, "name": self.version}
-        made = details(
-            self.api.post("/agent_instance/register", self.api.registration(agent_version=version))
-        )
+        more: dict[str, Any] = {
+            "agent_version": {"external_identifier": self.version, "name": self.version}
+        }
+        if self.said is not None:
+            more["agent_schema_version"] = DECLARED
+        made = details(self.api.post("/agent_instance/register", self.api.registration(**more)))
         self.run = made["id"]
         details(self.api.post(f"/agent_instance/{self.run}/start", {"timestamp": self.time()}))
-        self.root = self.begin("remit:run", None)
+        self.root = root_id(self.run) or ""
+        if self.said is None:
+            self.root = self.begin("remit:run", None)
+        else:
+            named = {"schema_name": "remit:run", "id": self.root, "payload": self.said}
+            self.api.span(self.run, started_at=self.time(), **named)
 
     def time(self) -> str:
         """Return the time of the clock."""
@@ -128,6 +147,29 @@ def tool(program: Program, parent: str, name: str, call_id: str) -> str:
     """Return the id of a step that a model called, as an integration records it."""
     payload = {"tool_name": name, "call_id": call_id, "inputs": {}}
     return program.step(f"openai:tool:{name}", parent, 4.2, payload, {"outputs": {"output": 1}})
+
+
+def talked(
+    api: Api, conversation: str, *exchanges: tuple[str, str], again: bool = True
+) -> list[str]:
+    """Return the runs of a conversation in which a model answered.
+
+    Args:
+        api: The collector.
+        conversation: Its name.
+        *exchanges: A question and an answer for each run.
+        again: Whether the program sends the earlier messages to the model again.
+    """
+    runs: list[str] = []
+    messages: list[object] = [says("system", "Be short.")]
+    for question, answer in exchanges:
+        program = Program(api, said={"conversation": conversation})
+        messages = [*messages, says("user", question)] if again else [says("user", question)]
+        model_call(program, program.root, messages, says("assistant", answer))
+        tool(program, program.root, "find_order", f"c{len(runs)}")
+        messages = [*messages, says("assistant", answer)]
+        runs.append(program.finish())
+    return runs
 
 
 LONG: Final = "\n".join(f"Rule {number}: never promise what no step did." for number in range(40))

@@ -12,8 +12,9 @@ from tests import run_pages, waterfalls
 from tests.asking import Asking
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
-from tests.conversing import complete_and_failed, conversation
+from tests.conversing import LONG, complete_and_failed, conversation, talked
 from tests.declared_agents import filled
+from tests.inside_collector import root_id
 from tests.limited import limited_agent, limited_run
 from tests.versioned_agents import versioned_agent
 
@@ -63,6 +64,9 @@ SCREENS: Final = (
     Screen("reading", "/runs/{conversation}/spans/{call}/read"),
     Screen("reading-hidden", "/runs/{private_talk}/spans/{private_call}/read"),
     Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
+    Screen("conversation", "/conversations/{thread}"),
+    Screen("conversation-text", "/conversations/{thread}?view=text"),
+    Screen("conversation-pages", "/conversations/{long_thread}?page=2"),
     Screen("waiting", "/waiting"),
     Screen("ask", "/waiting/{ask}"),
     Screen("ask-messages", "/waiting/{ask_messages}"),
@@ -103,6 +107,7 @@ REJECTED: Final = (
     Screen("map-wrong", "/map?category=money", _INVALID),
     Screen("compare-wrong", "/runs/compare?a=x&b=y", HTTPStatus.NOT_FOUND),
     Screen("404-run", f"/runs/{NOBODY}", HTTPStatus.NOT_FOUND),
+    Screen("404-conversation", "/conversations/nothing", HTTPStatus.NOT_FOUND),
     Screen("404", f"/agents/{NOBODY}", HTTPStatus.NOT_FOUND),
 )
 """What the page answers to a request that is wrong."""
@@ -145,6 +150,8 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "confidential": confidential,
         "step": step,
         "conversation": talk,
+        "thread": _thread(api, asking),
+        "long_thread": _long_thread(api),
         "call": calls[-1],
         "private_talk": private_talk,
         "private_call": private_call,
@@ -162,6 +169,30 @@ def erased(world: World, api: Api) -> str:
     answer = world.http(token.secret).post("/api/remit/v1/erasures", json=body)
     assert answer.status_code == HTTPStatus.OK, answer.text
     return run
+
+
+def _thread(api: Api, asking: Asking) -> str:
+    """Return a conversation with turns of every kind, of which the last one waits."""
+    said = {"conversation": "t-1021", "on_behalf_of": "user-42", "subject": "customer-17"}
+    talked(api, "t-1021", ("Where is order 1021?", f"At your <b>neighbour</b>. {LONG}"))
+    for told in (run_pages.denied, run_pages.failed, run_pages.confidential_call):
+        told(api, said=said)
+    key = "run-key-of-a-conversation"
+    run = str(api.instance("active", external_identifier=key)["id"])
+    api.span(run, schema_name="remit:run", id=root_id(run), payload=said)
+    asked = {"asked": "may it?", "how": "approver", "step": "shop.desk:refund", "ticket": "9"}
+    span = api.span(run, schema_name="remit:asked", parent_span_id=root_id(run), payload=asked)
+    body = {"status": "complete", "result_payload": {}}
+    details(api.post(f"/agent_spans/{span['id']}/finish", body))
+    asking.ask(run=key)
+    return "t-1021"
+
+
+def _long_thread(api: Api) -> str:
+    """Return a conversation of more turns than a page has."""
+    exchanges = [(f"Question {number}?", f"Answer {number}.") for number in range(22)]
+    talked(api, "a/long thread", *exchanges)
+    return "a/long%20thread"
 
 
 def _terminated(api: Api) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from tests.collecting import Api, details
@@ -58,6 +59,9 @@ TYPES: Final = [
     ),
 ]
 
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What a program says of its run that says nothing."""
+
 
 @dataclass
 class Story:
@@ -67,6 +71,7 @@ class Story:
         api: The collector.
         version: Version of the agent.
         types: Span types that it declares beside `TYPES`.
+        said: What its program says of it.
         run_id: The run.
         root: Its root span.
     """
@@ -74,6 +79,7 @@ class Story:
     api: Api
     version: str = "1.5.0"
     types: Sequence[dict[str, Any]] = ()
+    said: Mapping[str, Any] = field(default_factory=dict[str, Any])
     run_id: str = field(init=False)
     root: str = field(init=False)
 
@@ -88,7 +94,9 @@ class Story:
         )
         self.run_id = run["id"]
         details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
-        self.root = self.begin("remit:run", None, {"subject": "d38e4b1d8652", "pid": 48112})
+        self.root = self.begin(
+            "remit:run", None, {"subject": "d38e4b1d8652", "pid": 48112, **self.said}
+        )
 
     def begin(
         self, name: str, parent: str | None, payload: dict[str, Any] | None = None, *, ms: int = 0
@@ -131,9 +139,13 @@ def error(message: object, kind: str = "shop.tools.PaymentError", **more: object
     return {"error": shown}
 
 
-def failed(api: Api, message: object = "the provider answered 502 three times") -> str:
+def failed(
+    api: Api,
+    message: object = "the provider answered 502 three times",
+    said: Mapping[str, Any] = NOTHING,
+) -> str:
     """Return a run whose step `charge` failed through two causes."""
-    story = Story(api)
+    story = Story(api, said=said)
     top = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=5)
     looked = story.begin("shop.tools:look_up", top, ms=10)
     story.end(looked, result={"result": "Grace"}, ms=20)
@@ -183,9 +195,9 @@ def handled(api: Api) -> str:
     return story.finish("complete")
 
 
-def denied(api: Api, *, handled: bool = True) -> str:
+def denied(api: Api, *, handled: bool = True, said: Mapping[str, Any] = NOTHING) -> str:
     """Return a run in which `charge` was denied; it failed if that was not handled."""
-    story = Story(api)
+    story = Story(api, said=said)
     top = story.begin("shop.desk:careful", story.root, ms=5)
     charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
     denied = violations_of(
@@ -216,9 +228,10 @@ def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:
     return story.finish("failed"), step
 
 
-def confidential_call(api: Api) -> tuple[str, str]:
+def confidential_call(api: Api, said: Mapping[str, Any] = NOTHING) -> tuple[str, str]:
     """Return a run with a call of a model whose values are confidential, and the call."""
-    story = Story(api, types=(declared("shop.tools:chat", classification="confidential"),))
+    types = (declared("shop.tools:chat", classification="confidential"),)
+    story = Story(api, types=types, said=said)
     messages = [{"role": "user", "content": "a private word"}]
     call = story.begin("shop.tools:chat", story.root, {"messages": messages, "model_name": "small"})
     story.end(call, result={"result": "a private answer", "stop_reason": "end"})

@@ -47,7 +47,7 @@ def http(store: Store) -> httpx.Client:
 
 def filled(route: str) -> str:
     """Return a path of a route."""
-    return re.sub(r"{\w+}", "x", route)
+    return re.sub(r"{\w+(:\w+)?}", "x", route)
 
 
 def test_every_screen_is_opened_by_the_tests() -> None:

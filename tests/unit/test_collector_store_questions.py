@@ -12,6 +12,7 @@ import pytest
 
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions import run_lists
+from remit.collector.store.questions.conversations import turns_of
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
     redacted_counts,
@@ -236,6 +237,34 @@ def test_few_findings_and_many_lead_to_the_same_runs(data: Filled, flag: str) ->
 
     assert by_flags == by_findings
     assert len(by_findings) > 3
+
+
+@each("within", list(SCOPES))
+def test_the_turns_of_a_conversation_are_numbered(data: Filled, within: str) -> None:
+    """The oldest first, of those in the scope; of too many, the newest keep their numbers."""
+    place = scope(data, *SCOPES[within])
+    expected = [
+        (number, to_text(run["id"]), run["status"])
+        for number, run in enumerate(
+            (
+                run
+                for run in data.tables["runs"]
+                if in_scope(run["_place"], place) and run["conversation"] == "thread-3"
+            ),
+            1,
+        )
+    ]
+
+    for most in (ALL, 2):
+        turns = turns_of(data.tx, place, "thread-3", most=most)
+        listed = [(turn.number, turn.id, turn.status) for turn in turns]
+        assert listed == expected[-most:]
+        waiting = {turn.id for turn in turns if turn.is_waiting}
+        wanted = RunCriteria(scope=place, conversation="thread-3", status="waiting")
+        assert waiting == {run.id for run in runs(data.tx, wanted, limit=ALL)} & {
+            turn.id for turn in turns
+        }
+    assert turns_of(data.tx, place, "thread-none") == []
 
 
 def test_a_run_has_what_its_rows_have(data: Filled) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import pytest
 
 from remit.collector.store.ids import to_text
+from remit.collector.store.questions.conversations import turns_of
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
     redacted_counts,
@@ -167,6 +168,16 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "conversation": (
         listed(conversation="thread-3"),
+        "runs_of_conversation (account_ref=? AND conversation=?)",
+        "runs_of_conversation",
+    ),
+    "turns of a conversation": (
+        lambda data: turns_of(data.tx, of(data), "thread-3"),
+        "runs_of_conversation (account_ref=? AND conversation=?)",
+        "runs_of_conversation",
+    ),
+    "turns of an agent in a conversation": (
+        lambda data: turns_of(data.tx, of(data, "agent-4"), "thread-3"),
         "runs_of_conversation (account_ref=? AND conversation=?)",
         "runs_of_conversation",
     ),

@@ -34,6 +34,16 @@ class Exchange(NamedTuple):
 
 def question_in(payload: _Fields) -> str | None:
     """Return the line of what a step was asked; None if that is not evident."""
+    return _line(question_text(payload))
+
+
+def answer_in(result: _Fields) -> str | None:
+    """Return the line of what a step answered; None if that is not evident."""
+    return _line(answer_text(result))
+
+
+def question_text(payload: _Fields) -> str | None:
+    """Return what a step was asked, as far as it is recorded; None if that is not evident."""
     inputs = payload.get("inputs")
     given = _members(inputs)
     for fields in (payload, given):
@@ -41,27 +51,27 @@ def question_in(payload: _Fields) -> str | None:
             return _last_message(fields["messages"], _USER)
     for fields in (payload, given):
         if "prompt" in fields:
-            return _line(_text(fields["prompt"]))
+            return _text(fields["prompt"])
     if any(name in payload for name in _OF_FRAMEWORK):
-        return _line(inputs) if isinstance(inputs, str) else _line(_chosen(given, _ASKED))
-    return _line(_chosen(payload, _ASKED))
+        return inputs if isinstance(inputs, str) else _chosen(given, _ASKED)
+    return _chosen(payload, _ASKED)
 
 
-def answer_in(result: _Fields) -> str | None:
-    """Return the line of what a step answered; None if that is not evident."""
+def answer_text(result: _Fields) -> str | None:
+    """Return what a step answered, as far as it is recorded; None if that is not evident."""
     if is_marker(result) or "error" in result:
         return None
     value = result.get("outputs", result.get("result"))
     if value is None and isinstance(result.get("items"), list):
         items = cast("list[object]", result["items"])
         texts = [item for item in items if isinstance(item, str)]
-        return _line("".join(texts)) if len(texts) == len(items) else None
+        return "".join(texts) if len(texts) == len(items) else None
     fields: _Fields = {} if is_marker(value) else _members(value)
     if fields:
         if "messages" in fields:
             return _last_message(fields["messages"], _ASSISTANT)
-        return _line(_chosen(fields, _ANSWERED))
-    return _line(_text(value))
+        return _chosen(fields, _ANSWERED)
+    return _text(value)
 
 
 def _members(value: object) -> _Fields:
@@ -70,13 +80,13 @@ def _members(value: object) -> _Fields:
 
 
 def _last_message(messages: object, roles: frozenset[str]) -> str | None:
-    """Return the line of the last message of one of these roles."""
+    """Return the text of the last message of one of these roles."""
     if not isinstance(messages, list):
         return None
     for message in reversed(cast("list[object]", messages)):
         fields = _members(message)
         if fields.get("role", fields.get("type")) in roles:
-            return _line(_text(fields.get("content")))
+            return _text(fields.get("content"))
     return None
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Final
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from remit._base.outcomes import StepCounts
@@ -80,6 +81,18 @@ def visible(text: str) -> str:
         else character
         for character in text
     )
+
+
+def conversation(name: str, run_id: str | None = None) -> str:
+    """Return the address of a conversation, at one of its runs.
+
+    A browser changes a path that ends with dots, and a route has one line: for such a name, it is
+    that of the list of its runs.
+    """
+    if name in {".", ".."} or "\n" in name:
+        return f"/runs?{urlencode({'conversation': name})}"
+    at = "" if run_id is None else f"?run={run_id}#{run_id}"
+    return f"/conversations/{quote(name)}{at}"
 
 
 def tail(identifier: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -117,7 +117,7 @@ class Site:
             ),
         ]
         for methods, path, handle in handlers:
-            endpoint = partial(self._checked, path, handle)
+            endpoint = partial(self._checked, path.replace(":path", ""), handle)
             routes.append(Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}"))
         return routes
 
@@ -283,7 +283,7 @@ def rejection_page(request: Request, rejection: RequestError) -> Response:
         if _wants_data(request):
             return Response(status_code=rejection.status, headers=shell.HEADERS)
         query = f"?{request.url.query}" if request.url.query else ""
-        wanted = urlencode({"next": request.url.path + query})
+        wanted = urlencode({"next": quote(request.scope["path"]) + query})
         return _response(request, Redirect(f"{SIGN_IN}?{wanted}"))
     values = {
         "title": _TITLES.get(HTTPStatus(rejection.status), "The request is not valid"),

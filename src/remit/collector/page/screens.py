@@ -9,6 +9,7 @@ from remit.collector.page import help_page
 from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, holds, versions
 from remit.collector.page.asks import request, waiting
+from remit.collector.page.conversations import conversation_page
 from remit.collector.page.data import datamap, denied, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
@@ -39,6 +40,7 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/spans/{span}/values/whole", partial(exports.whole, opened=True)),
     ("GET", "/runs/{id}/spans/{span}/read", partial(reading.read, opened=False)),
     ("GET", "/runs/{id}/spans/{span}/values/read", partial(reading.read, opened=True)),
+    ("GET", conversation_page.PATH, conversation_page.show),
     ("GET", request.PATH, waiting.show),
     ("GET", f"{request.PATH}/{{id}}", request.show),
     ("POST", f"{request.PATH}/{{id}}", request.answer),

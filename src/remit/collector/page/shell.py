@@ -62,6 +62,7 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "category": formats.category,
     "level": sensitivity,
     "visible": formats.visible,
+    "conversation": formats.conversation,
     "tail": formats.tail,
     "step": formats.step,
     "steps": formats.steps,

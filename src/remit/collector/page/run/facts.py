@@ -390,14 +390,24 @@ def in_run(visit: Visit, work: Callable[[Visit, RunRows], T]) -> T:
     return visit.at_once(lambda within, ctx: work(within, RunRows(ctx, visit.named["id"])))
 
 
-def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
+def run_facts(
+    rows: RunRows,
+    after: str | None = None,
+    limit: int = PAGE_STEPS,
+    *,
+    whole: int = MOST_STEPS,
+    conversation_runs: int | None = None,
+) -> RunFacts:
     """Return a run.
 
     Args:
         after: The step after which the page of a long run begins.
+        limit: Steps of a page.
+        whole: Steps up to which a run has one page.
+        conversation_runs: Number of runs of its conversation, if the caller knows it.
     """
     row, ref, tx = rows.run, rows.ref, rows.ctx.tx
-    limit = MOST_STEPS if ref.spans <= MOST_STEPS else limit
+    limit = whole if ref.spans <= whole else limit
     steps = {step.id: step for step in steps_of(tx, ref, limit=limit, after=after)}
     # Before any of them is read alone.
     failed = rows.ended(FAILED) if row.status == FAILED and row.spans_failed else ()
@@ -425,7 +435,9 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         after=after,
         root=root,
         said=_said(rows, root, known),
-        conversation_runs=_conversation_runs(rows),
+        conversation_runs=(
+            _conversation_runs(rows) if conversation_runs is None else conversation_runs
+        ),
         denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
     )
 
