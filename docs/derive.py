@@ -285,6 +285,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.openai_agents.govern",
         "remit.integrations.claude_agent_sdk.govern",
         "remit.integrations.pydantic_ai.Remit:",
+        "remit.integrations.pydantic_ai.by_deferral",
         "remit.integrations.google_adk.RemitPlugin:",
         "remit.integrations.crewai.RemitListener:close",
         "remit.integrations.mcp.govern",

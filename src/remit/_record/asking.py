@@ -38,6 +38,7 @@ from remit._record.approvals import (
     Outcome,
     Refused,
     RunAsks,
+    resumed,
 )
 from remit._record.context import SavedContext, use_context
 from remit._record.counts import give_back
@@ -186,14 +187,14 @@ class Asking:
         recorder = self.parent.run.recorder
         if IN_APPROVER in self.parent.ceilings:
             self.refuse(asks.IN_APPROVER)
-        if recorder.approver is None:
+        if self._approver is None:
             self.refuse(asks.NO_APPROVER)
         if not hasattr(self._call, "arguments"):
             self.refuse(asks.NOT_ASKABLE)
         known = recorder.asks.of(self.parent.run.feed.root)
         request = self._request(known)
         for _ in range(MAX_ROUNDS):
-            if (no := known.refused.get(request.digest)) is not None:
+            if (no := known.refusal_of(request)) is not None:
                 self._deny(no)
             if known.paused.pop(request.digest, None) is None:
                 self._record_asked(request)
@@ -224,8 +225,18 @@ class Asking:
             key_text(new_key(run.now_ns())),
             run.recorder.ask_timeout_s,
         )
+        framework = resumed.get()
+        if framework is not None and (ticket := framework.ticket_of(request)) is not None:
+            known.paused.setdefault(request.digest, ticket)
         request.ticket = known.paused.get(request.digest, request.ticket)
         return request
+
+    @property
+    def _approver(self) -> Approver | None:
+        """The approver of the settings, else that of the framework."""
+        framework = resumed.get()
+        own = None if framework is None else framework.approver
+        return self.parent.run.recorder.approver or own
 
     def _checked(
         self, request: ApprovalRequest, following: ApprovalRequest, outcome: Outcome, waited_ns: int
@@ -261,7 +272,7 @@ class Asking:
 
     def _answered(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from sync code; return the outcome."""
-        approver = cast("Approver", self.parent.run.recorder.approver)
+        approver = cast("Approver", self._approver)
         with use_context(self._context(request)):
             try:
                 answer = approver.now(request)
@@ -276,7 +287,7 @@ class Asking:
 
     async def _awaited(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from async code; return the outcome."""
-        approver = cast("Approver", self.parent.run.recorder.approver)
+        approver = cast("Approver", self._approver)
         try:
             steps = _within(_called(approver, request), request.time_limit_s)
             answer = await await_stepwise(steps, SavedContext(self._context(request)))
@@ -327,16 +338,25 @@ class Asking:
         run = self.parent.run
         if not run.recording:
             return
-        verifies = run.recorder.approver is not None and run.recorder.approver.verifies
-        payload = {
-            questions.ANSWER: {APPROVED: "yes", REFUSED: "no"}.get(outcome.decision),
-            questions.BY: outcome.by,
-            questions.AS_CLAIMED: not verifies,
-            questions.WAITED_MS: None if waited_ns is None else waited_ns // NS_PER_MS,
-            "decision": outcome.decision,
-            "why": outcome.why,
-        }
+        approver = self._approver
+        verifies = approver is not None and approver.verifies
+        waited_ms = None if waited_ns is None else waited_ns // NS_PER_MS
+        payload = answered(outcome, waited_ms, verifies=verifies)
         questions.record_answered(run, self.parent.key, request.ticket, payload)
+
+
+def answered(
+    outcome: Outcome, waited_ms: int | None, *, verifies: bool = False
+) -> Mapping[str, object]:
+    """Return the payload of the answer to a question of an approver."""
+    return {
+        questions.ANSWER: {APPROVED: "yes", REFUSED: "no"}.get(outcome.decision),
+        questions.BY: outcome.by,
+        questions.AS_CLAIMED: not verifies,
+        questions.WAITED_MS: waited_ms,
+        "decision": outcome.decision,
+        "why": outcome.why,
+    }
 
 
 _EXPIRED: Final = object()
