@@ -283,6 +283,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "remit.integrations.anthropic.watch",
         "remit.integrations.openai_agents.RemitProcessor:",
         "remit.integrations.openai_agents.govern",
+        "remit.integrations.openai_agents.answered_by",
         "remit.integrations.claude_agent_sdk.govern",
         "remit.integrations.pydantic_ai.Remit:",
         "remit.integrations.pydantic_ai.by_deferral",

@@ -196,8 +196,9 @@ class Asking:
         for _ in range(MAX_ROUNDS):
             if (no := known.refusal_of(request)) is not None:
                 self._deny(no)
-            if known.paused.pop(request.digest, None) is None:
-                self._record_asked(request)
+            is_asked = known.paused.pop(request.digest, None) is not None
+            if not is_asked and self._resumed_ticket(request) is None:
+                record_asked(self.parent, self.asked, request)
             started_ns = recorder.clock.monotonic_ns()
             outcome = yield request
             waited_ns = recorder.clock.monotonic_ns() - started_ns
@@ -225,11 +226,14 @@ class Asking:
             key_text(new_key(run.now_ns())),
             run.recorder.ask_timeout_s,
         )
-        framework = resumed.get()
-        if framework is not None and (ticket := framework.ticket_of(request)) is not None:
-            known.paused.setdefault(request.digest, ticket)
-        request.ticket = known.paused.get(request.digest, request.ticket)
+        earlier = self._resumed_ticket(request) or known.paused.get(request.digest)
+        request.ticket = earlier or request.ticket
         return request
+
+    @staticmethod
+    def _resumed_ticket(request: ApprovalRequest) -> str | None:
+        framework = resumed.get()
+        return None if framework is None else framework.ticket_of(request)
 
     @property
     def _approver(self) -> Approver | None:
@@ -313,24 +317,6 @@ class Asking:
 
     # The record
 
-    @guarded("the record of a question")
-    def _record_asked(self, request: ApprovalRequest) -> None:
-        run = self.parent.run
-        if not run.recording:
-            return
-        payload = {
-            questions.ASKED: asks.question(self._step, self.asked),
-            questions.HOW: HOW,
-            "step": self._step,
-            "words": list(request.words),
-            "unbound": list(request.unbound),
-            "time_limit_s": request.time_limit_s,
-        }
-        arguments = msgspec.Raw(request.captured_arguments())
-        questions.record_asked(
-            run, self.parent.key, request.ticket, payload, captured={"arguments": arguments}
-        )
-
     @guarded("the record of an answer")
     def _record_answered(
         self, request: ApprovalRequest, outcome: Outcome, waited_ns: int | None
@@ -343,6 +329,28 @@ class Asking:
         waited_ms = None if waited_ns is None else waited_ns // NS_PER_MS
         payload = answered(outcome, waited_ms, verifies=verifies)
         questions.record_answered(run, self.parent.key, request.ticket, payload)
+
+
+@guarded("the record of a question")
+def record_asked(
+    parent: SpanContext, asked: tuple[Violation, ...], request: ApprovalRequest, how: str = HOW
+) -> None:
+    """Record below *parent* that a person is asked *request*, because of the words *asked*."""
+    run = parent.run
+    if not run.recording:
+        return
+    payload = {
+        questions.ASKED: asks.question(request.step, asked),
+        questions.HOW: how,
+        "step": request.step,
+        "words": list(request.words),
+        "unbound": list(request.unbound),
+        "time_limit_s": request.time_limit_s,
+    }
+    arguments = msgspec.Raw(request.captured_arguments())
+    questions.record_asked(
+        run, parent.key, request.ticket, payload, captured={"arguments": arguments}
+    )
 
 
 def answered(
@@ -368,6 +376,8 @@ def _outcome(answer: object) -> Outcome:
         return Outcome(APPROVED, answer.by)
     if type(answer) is Refused:
         return Outcome(REFUSED, answer.by, answer.why)
+    if type(answer) is Outcome:  # of a framework, which may not know who answered
+        return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
 
 
