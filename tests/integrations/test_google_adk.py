@@ -830,6 +830,58 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 # Arguments
 
 
+WHY: Final = "At most 50 euros without a manager."
+PAID: list[int] = []
+
+
+def refund(euros: int) -> str:
+    """Pay money back."""
+    PAID.append(euros)
+    return f"paid {euros}"
+
+
+@remit.span_type("adk:refund_later", data_risk=remit.risk(allows="financial_transactions"))
+async def refund_later(euros: int) -> str:
+    """Pay money back."""
+    return refund(euros)
+
+
+async def decide(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
+    """Stand in for a person, for whom the event loop does not wait."""
+    await asyncio.sleep(0)
+    euros: Any = request.arguments["euros"]
+    if euros <= 50:
+        return remit.Approved(by="dana")
+    return remit.Refused(by="dana", why=WHY)
+
+
+def decide_now(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
+    """Decide the same in a thread."""
+    return asyncio.run(decide(request))
+
+
+@pytest.mark.parametrize("approver", [decide, decide_now], ids=["awaited", "in a thread"])
+@pytest.mark.parametrize("tool", [refund, refund_later])
+def test_a_person_is_asked_before_a_tool_runs(approver: Any, tool: Any) -> None:
+    """The model reads the reason of a no."""
+    PAID.clear()
+    name = tool.__name__
+    turns = [Turn(calls=((name, {"euros": euros}),)) for euros in (40, 9999)]
+    asks = remit.risk(allows="read_data", asks="financial_transactions")
+    risks = {"refund": PAYS} if tool is refund else {}
+    agent = agent_of([*turns, DONE], tool)
+    with isolated(on_violation="deny", approver=approver) as recorder:
+        plugin = RemitPlugin(risks=risks, remits={agent.name: asks})
+        assert run(agent, plugin) == TOLD
+    assert PAID == [40]
+    assert WHY in agent.model.read[-1]
+    answers = [span.payload for span in recorder.spans("remit:answered")]
+    assert [(each["decision"], each["by"]) for each in answers] == [
+        ("approved", "dana"),
+        ("refused", "dana"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "seen"),
     [

@@ -17,9 +17,13 @@ from remit._base.clock import NS_PER_MS
 from remit._base.guard import guarded
 from remit._capture.encode import capture_mapping
 from remit._capture.follow import follow_run
+from remit._inspect.introspection import type_name
 from remit._record import questions
 from remit._record.about import suggested_text
-from remit._record.runs import OpenRun
+from remit._record.approvals import SUPERSEDED, ApprovalRequest, Outcome, RunAsks
+from remit._record.asking import answered
+from remit._record.context import open_context
+from remit._record.runs import OpenRun, SpanContext
 from remit._record.waiting import WaitingRun
 
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -120,3 +124,61 @@ def _captured(run: OpenRun, name: str, value: object) -> Mapping[str, msgspec.Ra
 def _conversation(run: OpenRun, conversation: object) -> str | None:
     known = run.about.conversation
     return known or suggested_text("conversation", conversation, run.rules.off)
+
+
+# The questions of approvers, over a pause of the framework
+
+SEAL: Final = "seal"
+"""In a question of an approver that pauses its framework, and in the answer."""
+TICKET: Final = "ticket"
+"""In both as well."""
+
+
+def shown(request: ApprovalRequest) -> dict[str, object]:
+    """Return what an approver sends with its question to the person, with a new seal.
+
+    Arguments that remit cannot read are as they are recorded.
+    """
+    return {
+        "step": request.step,
+        "words": list(request.words),
+        "agent": request.agent,
+        "run": request.run,
+        "arguments": _shown_arguments(request),
+        "unbound": list(request.unbound),
+        TICKET: request.ticket,
+        SEAL: request.seal(),
+    }
+
+
+def _shown_arguments(request: ApprovalRequest) -> dict[str, object]:
+    unreadable = {path.partition(".")[0].partition("[")[0] for path in request.unbound}
+    recorded: dict[str, object] = {}
+    if unreadable:
+        recorded = msgspec.json.decode(request.captured_arguments())
+    return {
+        name: recorded.get(name, type_name(type(value))) if name in unreadable else value
+        for name, value in request.arguments.items()
+    }
+
+
+def known_asks(context: SpanContext | None = None) -> RunAsks | None:
+    """Return what is known of the questions of a run; by default, of the current one."""
+    context = context or open_context()
+    return None if context is None else context.run.recorder.asks.of(context.run.feed.root)
+
+
+@guarded("the record of an answer")
+def end_unanswered(context: SpanContext, ticket: object, seal: object, outcome: Outcome) -> None:
+    """Record how a question of an approver ended that was answered without calling the step.
+
+    Args:
+        context: The context below which it is recorded.
+        ticket: The question; anything but a text is not known.
+        seal: The seal of the question, by which a no of a person holds for the run.
+        outcome: The answer.
+    """
+    run, text = context.run, ticket if isinstance(ticket, str) else None
+    if outcome.decision != SUPERSEDED:
+        run.recorder.asks.of(run.feed.root).refuse(text, seal, outcome)
+    questions.record_answered(run, context.key, text, answered(outcome, None))

@@ -41,6 +41,7 @@ from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, not_compared, under
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.about import suggested_texts, texts_of
+from remit._record.approvals import ApprovalRequest, AskedCall
 from remit._record.asking import ApprovalPending, ask_later, ask_now
 from remit._record.context import (
     ReportedContext,
@@ -50,7 +51,7 @@ from remit._record.context import (
     open_context,
     traceparent_of,
 )
-from remit._record.counts import give_back
+from remit._record.counts import give_back, reached
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
@@ -62,7 +63,7 @@ from remit._record.runs import (
 )
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit._runtime import process
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -227,6 +228,63 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
     verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
     # Nobody can be asked about a single call either.
     return verdict is None or bool(verdict.violations or verdict.asked)
+
+
+@guarded("the policy", ())
+def asked_now(recorder: SpanRecorder, ceilings: Ceilings = ()) -> tuple[Violation, ...]:
+    """Return the words for which a step needs a yes now, if no approver is set to ask for it.
+
+    It is for a framework that asks by itself before it calls a step. Nothing is recorded or
+    counted. A step that would be denied for another reason needs no yes.
+
+    Args:
+        ceilings: The limits of an agent of the framework. Outside any run, only they apply.
+    """
+    context, runtime = open_context(), process.current()
+    source = runtime.settings if context is None else context.run.recorder
+    if source.on_violation == OBSERVE or source.approver is not None:
+        return ()
+    if context is not None:
+        if context.run.recorder.holds and recorder.held(context):
+            return ()
+        ceilings = (*context.ceilings, *ceilings)
+    verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
+    if verdict is None or verdict.violations:
+        return ()
+    if context is not None and verdict.counted and reached(context, verdict.counted):
+        return ()
+    return verdict.asked
+
+
+def request_of(
+    recorder: SpanRecorder,
+    payload: Content,
+    asked: tuple[Violation, ...],
+    ticket: str,
+    run: OpenRun,
+) -> ApprovalRequest:
+    """Return the request about a step that a framework asks about, with its own *ticket*."""
+    return ApprovalRequest(
+        recorder.name,
+        asked,
+        run.feed.resumed_key or run.feed.key,
+        cast("AskedCall", _Call(recorder, payload, run)),
+        ticket,
+        run.recorder.ask_timeout_s,
+    )
+
+
+def deny(recorder: SpanRecorder, payload: Content, denied: DeniedError) -> None:
+    """Deny a step that got no yes before; the denial is recorded as a failed span.
+
+    Raises:
+        DeniedError: Always.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context()
+    if context is None:
+        raise denied
+    recorder.refuse(context, _Call(recorder, payload, context.run), denied)
 
 
 def judging(

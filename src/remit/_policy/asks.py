@@ -30,6 +30,12 @@ OTHER_ANSWER: Final = (
     "the approver returned an object of type {}; expected remit.Approved or remit.Refused"
 )
 USED_SEAL: Final = "the answer belongs to a request that was answered before"
+NOT_APPROVED: Final = "it was not approved"
+APPROVED_ALL: Final = "the approval was for all calls of the tool; approve each call"
+INSIDE_TOOL: Final = (
+    "its framework asks about tools only, and the step runs inside the tool {}; declare on the "
+    "tool what the step does, or set an approver"
+)
 FAULT: Final = "it could not be asked about because of a fault inside remit"
 NO_REASON: Final = "the approver refused it"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
@@ -238,11 +239,34 @@ class RunAsks(Struct, eq=False):
 
     Attributes:
         refused: The refusals of persons, by digest of step and arguments.
+        refused_seals: Those to questions that another process asked, by seal.
         paused: The tickets of questions that paused a framework, by digest.
+        deferred: The tickets of questions that paused one call of a tool, by the id of the call.
     """
 
     refused: dict[bytes, Outcome] = field(default_factory=dict[bytes, Outcome])
+    refused_seals: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    deferred: dict[str, str] = field(default_factory=dict[str, str])
+
+    def refusal_of(self, request: ApprovalRequest) -> Outcome | None:
+        """Return the no of a person to the same step with equal arguments."""
+        if (no := self.refused.get(request.digest)) is not None:
+            return no
+        seals = self.refused_seals.items()
+        return next((no for seal, no in seals if request.is_about(seal)), None)
+
+    def refuse(self, ticket: str | None, seal: object, no: Outcome) -> None:
+        """Keep the no to a question that paused a framework; a person's holds for the run."""
+        digest = next((each for each, known in self.paused.items() if known == ticket), None)
+        if digest is not None:
+            del self.paused[digest]
+        if no.by is None:
+            return
+        if digest is not None:
+            self.refused[digest] = no
+        elif isinstance(seal, str):
+            self.refused_seals[seal] = no
 
 
 class AsksOfRuns:
@@ -261,3 +285,19 @@ class AsksOfRuns:
                 self._runs.pop(next(iter(list(self._runs))), None)
             known = self._runs.setdefault(root, RunAsks())
         return known
+
+
+class Resumed(Struct, frozen=True):
+    """How a framework goes on with one call of a tool after a pause.
+
+    Attributes:
+        ticket_of: Returns the ticket of the question about a request, which is recorded already.
+        approver: Answers the questions of steps in the call, if the settings have no approver.
+    """
+
+    ticket_of: Callable[[ApprovalRequest], str | None]
+    approver: Approver | None = None
+
+
+resumed: Final[ContextVar[Resumed | None]] = ContextVar("remit_resumed", default=None)
+"""The call of a tool around the current step, as far as its framework asks for approvals."""

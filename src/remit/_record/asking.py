@@ -38,6 +38,7 @@ from remit._record.approvals import (
     Outcome,
     Refused,
     RunAsks,
+    resumed,
 )
 from remit._record.context import SavedContext, use_context
 from remit._record.counts import give_back
@@ -186,17 +187,18 @@ class Asking:
         recorder = self.parent.run.recorder
         if IN_APPROVER in self.parent.ceilings:
             self.refuse(asks.IN_APPROVER)
-        if recorder.approver is None:
+        if self._approver is None:
             self.refuse(asks.NO_APPROVER)
         if not hasattr(self._call, "arguments"):
             self.refuse(asks.NOT_ASKABLE)
         known = recorder.asks.of(self.parent.run.feed.root)
         request = self._request(known)
         for _ in range(MAX_ROUNDS):
-            if (no := known.refused.get(request.digest)) is not None:
+            if (no := known.refusal_of(request)) is not None:
                 self._deny(no)
-            if known.paused.pop(request.digest, None) is None:
-                self._record_asked(request)
+            is_asked = known.paused.pop(request.digest, None) is not None
+            if not is_asked and self._resumed_ticket(request) is None:
+                record_asked(self.parent, self.asked, request)
             started_ns = recorder.clock.monotonic_ns()
             outcome = yield request
             waited_ns = recorder.clock.monotonic_ns() - started_ns
@@ -224,8 +226,21 @@ class Asking:
             key_text(new_key(run.now_ns())),
             run.recorder.ask_timeout_s,
         )
-        request.ticket = known.paused.get(request.digest, request.ticket)
+        earlier = self._resumed_ticket(request) or known.paused.get(request.digest)
+        request.ticket = earlier or request.ticket
         return request
+
+    @staticmethod
+    def _resumed_ticket(request: ApprovalRequest) -> str | None:
+        framework = resumed.get()
+        return None if framework is None else framework.ticket_of(request)
+
+    @property
+    def _approver(self) -> Approver | None:
+        """The approver of the settings, else that of the framework."""
+        framework = resumed.get()
+        own = None if framework is None else framework.approver
+        return self.parent.run.recorder.approver or own
 
     def _checked(
         self, request: ApprovalRequest, following: ApprovalRequest, outcome: Outcome, waited_ns: int
@@ -261,7 +276,7 @@ class Asking:
 
     def _answered(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from sync code; return the outcome."""
-        approver = cast("Approver", self.parent.run.recorder.approver)
+        approver = cast("Approver", self._approver)
         with use_context(self._context(request)):
             try:
                 answer = approver.now(request)
@@ -276,7 +291,7 @@ class Asking:
 
     async def _awaited(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from async code; return the outcome."""
-        approver = cast("Approver", self.parent.run.recorder.approver)
+        approver = cast("Approver", self._approver)
         try:
             steps = _within(_called(approver, request), request.time_limit_s)
             answer = await await_stepwise(steps, SavedContext(self._context(request)))
@@ -302,24 +317,6 @@ class Asking:
 
     # The record
 
-    @guarded("the record of a question")
-    def _record_asked(self, request: ApprovalRequest) -> None:
-        run = self.parent.run
-        if not run.recording:
-            return
-        payload = {
-            questions.ASKED: asks.question(self._step, self.asked),
-            questions.HOW: HOW,
-            "step": self._step,
-            "words": list(request.words),
-            "unbound": list(request.unbound),
-            "time_limit_s": request.time_limit_s,
-        }
-        arguments = msgspec.Raw(request.captured_arguments())
-        questions.record_asked(
-            run, self.parent.key, request.ticket, payload, captured={"arguments": arguments}
-        )
-
     @guarded("the record of an answer")
     def _record_answered(
         self, request: ApprovalRequest, outcome: Outcome, waited_ns: int | None
@@ -327,16 +324,47 @@ class Asking:
         run = self.parent.run
         if not run.recording:
             return
-        verifies = run.recorder.approver is not None and run.recorder.approver.verifies
-        payload = {
-            questions.ANSWER: {APPROVED: "yes", REFUSED: "no"}.get(outcome.decision),
-            questions.BY: outcome.by,
-            questions.AS_CLAIMED: not verifies,
-            questions.WAITED_MS: None if waited_ns is None else waited_ns // NS_PER_MS,
-            "decision": outcome.decision,
-            "why": outcome.why,
-        }
+        approver = self._approver
+        verifies = approver is not None and approver.verifies
+        waited_ms = None if waited_ns is None else waited_ns // NS_PER_MS
+        payload = answered(outcome, waited_ms, verifies=verifies)
         questions.record_answered(run, self.parent.key, request.ticket, payload)
+
+
+@guarded("the record of a question")
+def record_asked(
+    parent: SpanContext, asked: tuple[Violation, ...], request: ApprovalRequest, how: str = HOW
+) -> None:
+    """Record below *parent* that a person is asked *request*, because of the words *asked*."""
+    run = parent.run
+    if not run.recording:
+        return
+    payload = {
+        questions.ASKED: asks.question(request.step, asked),
+        questions.HOW: how,
+        "step": request.step,
+        "words": list(request.words),
+        "unbound": list(request.unbound),
+        "time_limit_s": request.time_limit_s,
+    }
+    arguments = msgspec.Raw(request.captured_arguments())
+    questions.record_asked(
+        run, parent.key, request.ticket, payload, captured={"arguments": arguments}
+    )
+
+
+def answered(
+    outcome: Outcome, waited_ms: int | None, *, verifies: bool = False
+) -> Mapping[str, object]:
+    """Return the payload of the answer to a question of an approver."""
+    return {
+        questions.ANSWER: {APPROVED: "yes", REFUSED: "no"}.get(outcome.decision),
+        questions.BY: outcome.by,
+        questions.AS_CLAIMED: not verifies,
+        questions.WAITED_MS: waited_ms,
+        "decision": outcome.decision,
+        "why": outcome.why,
+    }
 
 
 _EXPIRED: Final = object()
@@ -348,6 +376,8 @@ def _outcome(answer: object) -> Outcome:
         return Outcome(APPROVED, answer.by)
     if type(answer) is Refused:
         return Outcome(REFUSED, answer.by, answer.why)
+    if type(answer) is Outcome:  # of a framework, which may not know who answered
+        return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
 
 

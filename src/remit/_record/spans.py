@@ -559,13 +559,17 @@ class SpanRecorder(Struct, eq=False):
             params,
             reservation,
             judge_again=partial(self.judge, parent, params),
-            refuse=partial(self._refuse, parent, params),
+            refuse=partial(self.refuse, parent, params),
         )
 
-    def _refuse(
+    def refuse(
         self, parent: SpanContext, params: Callable[[], bytes], denied: DeniedError
     ) -> NoReturn:
-        """Deny a step that got no yes; its run goes on."""
+        """Deny a step that got no yes; its run goes on.
+
+        Raises:
+            DeniedError: Always.
+        """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._note_denied(parent, denied, params)
         if denied.refused_by is None:

@@ -266,24 +266,33 @@ class RemitPlugin(BasePlugin):
         """
         _end_model()
         try:
-            self._start_tool(tool, tool_args, tool_context)
+            recorder = self._recorder(tool)
+            if recorder is not None:
+                payload = partial(_called, tool, tool_args, tool_context)
+                admission = await spans.ask(recorder, payload)
+                self._start_tool(recorder, payload, tool_context, admission)
         except DeniedError as denial:
             return _answer_of(denial)
         return None
 
     @spans.judging(TOOL, None)
-    def _start_tool(self, tool: Any, arguments: dict[str, Any], context: Any) -> None:
-        if type(tool) is BaseTool:  # has a name that the model invented, and is not called
-            return
-        recorder = self._declared.tool(tool)
-        if recorder is None:
-            return
-        payload = {
-            "tool_name": tool.name,
-            "call_id": context.function_call_id,
-            "inputs": arguments,
-        }
-        span = _tools.start(id(context), recorder, payload, current=True)
+    def _recorder(self, tool: Any) -> SpanRecorder | None:
+        """Return the recorder of a tool; None if the tool has a span of its own, or is not called.
+
+        A tool of the base class has a name that the model invented.
+        """
+        return None if type(tool) is BaseTool else self._declared.tool(tool)
+
+    @spans.judging(TOOL, None)
+    def _start_tool(
+        self,
+        recorder: SpanRecorder,
+        payload: spans.Content,
+        context: Any,
+        admission: spans.Admission | None,
+    ) -> None:
+        key = id(context)
+        span = _tools.start(key, recorder, payload, current=True, admission=admission)
         _at_end_of_task(partial(_settle, span, context))
 
     async def after_tool_callback(
@@ -308,6 +317,11 @@ class RemitPlugin(BasePlugin):
         """End the span of a failed tool. Return the denial of a step inside the tool, if any."""
         _tools.end(id(tool_context), error=error)
         return _answer_of(error) if isinstance(error, DeniedError) else None
+
+
+def _called(tool: Any, arguments: dict[str, Any], context: Any) -> dict[str, object]:
+    """Return the payload of a tool."""
+    return {"tool_name": tool.name, "call_id": context.function_call_id, "inputs": arguments}
 
 
 def _answer_of(denial: DeniedError) -> dict[str, Any]:

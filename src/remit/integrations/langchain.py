@@ -22,8 +22,6 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-import msgspec
-
 from remit._adapters import questions, spans
 from remit._adapters.declare import (
     AgentIdentity,
@@ -36,6 +34,7 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
+from remit._adapters.questions import SEAL
 from remit._adapters.spans import (
     NOTHING,
     Admission,
@@ -51,7 +50,6 @@ from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns, are_labels
-from remit._inspect.introspection import type_name
 from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
 from remit._record.about import checked_text
@@ -787,8 +785,6 @@ def _payload_of(request: ToolCallRequest) -> Content:
     return _call_payload(_tool_name(request), call.get("id"), call["args"])
 
 
-SEAL: Final = "seal"
-"""In the value of an interrupt of `by_interrupt`, and in its answer."""
 MAX_INTERRUPTS: Final = 3
 """Interrupts for one call whose arguments are changed while the graph is paused."""
 
@@ -814,20 +810,8 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
     Raises:
         GraphInterrupt: The graph pauses.
     """
-    arguments = _shown_arguments(request)
     for _ in range(MAX_INTERRUPTS):
-        seal = request.seal()
-        value = {
-            "step": request.step,
-            "words": list(request.words),
-            "agent": request.agent,
-            "run": request.run,
-            "arguments": arguments,
-            "unbound": list(request.unbound),
-            "ticket": request.ticket,
-            SEAL: seal,
-        }
-        fields = _fields(interrupt(value))
+        fields = _fields(interrupt(questions.shown(request)))
         if not request.is_about(fields.get(SEAL)):
             if SEAL not in fields:
                 return Refused(why="the answer has no seal: resume with the seal of the interrupt")
@@ -838,18 +822,6 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
             return Refused(why=USED_SEAL)
         return Approved(by=fields.get("by", ""))
     return Refused(why="its arguments changed each time while the graph was paused")
-
-
-def _shown_arguments(request: ApprovalRequest) -> dict[str, object]:
-    """Return the arguments for a checkpoint: those that cannot be read as they are recorded."""
-    unreadable = {path.partition(".")[0].partition("[")[0] for path in request.unbound}
-    recorded: dict[str, object] = {}
-    if unreadable:
-        recorded = msgspec.json.decode(request.captured_arguments())
-    return {
-        name: recorded.get(name, type_name(type(value))) if name in unreadable else value
-        for name, value in request.arguments.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,6 @@ from remit._base.frames import caller
 from remit._base.guard import contain, guarded
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
-from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations import _llm
@@ -292,11 +291,12 @@ class _GovernedClient:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         meta: Mapping[str, Any] = kwargs.get("meta") or {}
         try:
-            span = self._begin(name, arguments, meta)
+            recorder = self._recorder(name, meta)
+            if recorder is None:  # the call has a span
+                return await self.call(name, arguments, *args, **kwargs)
+            span = await _begun(recorder, partial(_payload, name, arguments), "current")
         except DeniedError as error:
             return _answer(error.for_model())
-        if span is None:
-            return await self.call(name, arguments, *args, **kwargs)
         header = _header(span)
         if header is not None:
             kwargs["meta"] = {"traceparent": header, **meta, META_KEY: header}
@@ -308,14 +308,11 @@ class _GovernedClient:
             _calling.reset(token)
 
     @spans.judging(TOOL, None)
-    def _begin(
-        self, name: str, arguments: dict[str, Any] | None, meta: Mapping[str, Any]
-    ) -> ManualSpan | None:
-        """Start the span of a call; None for one that has a span."""
+    def _recorder(self, name: str, meta: Mapping[str, Any]) -> SpanRecorder | None:
+        """Return the recorder of a tool; None for a call that has a span."""
         if self._is_of_session(_calling.get(), meta):
             return None
-        recorder = self._tools.recorder(name, is_known=self._has_listed)
-        return spans.start(recorder, partial(_payload, name, arguments))
+        return self._tools.recorder(name, is_known=self._has_listed)
 
     async def _send(self, span: ManualSpan, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -478,7 +475,9 @@ class Recorded(Extension):
                 spans.permit(step, arguments, parent=context)
                 with spans.inside(context):
                     return _ended(ManualSpan(), await call(), denials)
-            with self._begin(params.name, arguments, context) as span:
+            recorder = self._recorder(params.name)
+            payload = partial(_payload, params.name, arguments)
+            with await _begun(recorder, payload, context) as span:
                 return _ended(span, await call(), denials)
         except RunTerminated as error:
             if context is not None and context.run.feed.terminated is not None:
@@ -487,13 +486,9 @@ class Recorded(Extension):
         finally:
             _denials.reset(token)
 
-    @spans.judging(TOOL, ManualSpan())
-    def _begin(
-        self, name: str, arguments: Mapping[str, object], context: SpanContext | None
-    ) -> ManualSpan:
-        """Start the span of a call in the run of a session."""
-        recorder = self._tools.recorder(name, is_known=self._server is not None)
-        return spans.start(recorder, partial(_payload, name, arguments), parent=context)
+    @spans.judging(TOOL, TOOL)
+    def _recorder(self, name: str) -> SpanRecorder:
+        return self._tools.recorder(name, is_known=self._server is not None)
 
     def _open(self, session: _Session) -> Any:
         """Open a run, which is not inside that of a client in the same process."""
@@ -588,6 +583,19 @@ async def _noting_denials(call: Callable[..., Awaitable[Any]], *args: Any, **kwa
 
 
 # Both
+
+
+async def _begun(
+    recorder: SpanRecorder, payload: spans.Content, parent: spans.Parent
+) -> ManualSpan:
+    """Start the span of a call; an approver that is asked about it is awaited.
+
+    Raises:
+        RunTerminated: The run was terminated.
+        DeniedError: The call is denied.
+    """
+    admission = await spans.ask(recorder, payload, parent=parent)
+    return spans.start(recorder, payload, parent=parent, admission=admission)
 
 
 def _payload(name: str, arguments: Mapping[str, object] | None) -> dict[str, object]:

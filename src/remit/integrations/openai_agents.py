@@ -5,7 +5,8 @@ A program adds two lines:
     agents.add_trace_processor(RemitProcessor())  # agents, model calls, hand-overs, guardrails
     agent = govern(agent)  # its tools, and those of the agents that it hands over to
 
-Where runs wait for an approval, a third one: `if result.interruptions: run.leave_open()`.
+Where runs wait for an approval, a third one: `if result.interruptions: run.leave_open()`. A tool
+that an agent asks a person about waits for an approval, if no approver is set.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import copy
 import inspect
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +25,7 @@ from importlib import metadata
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from remit._adapters import spans
+from remit._adapters import questions, spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
@@ -35,15 +36,29 @@ from remit._adapters.declare import (
     undeclared,
 )
 from remit._adapters.spans import Content, ManualSpan, Status
-from remit._adapters.tables import SpanTable
+from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.guard import guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
+from remit._policy import asks
 from remit._policy.limits import Ceilings
+from remit._record import binding
+from remit._record.approvals import (
+    APPROVED,
+    REFUSED,
+    ApprovalRequest,
+    Approver,
+    Outcome,
+    Refused,
+    Resumed,
+    resumed,
+)
+from remit._record.asking import record_asked
+from remit._record.context import open_context
 from remit._record.runs import OpenRun, SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError, DeniedError
+from remit.errors import DeclarationError, DeniedError, UsageError, Violation
 from remit.integrations import _llm
 from remit.integrations._llm import get, listed
 from remit.integrations._providers import provider_at, provider_named
@@ -125,6 +140,9 @@ _next_governed: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents"
 """Name of a governed agent whose span has not begun: older versions read its tools before."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
+
+
+_answered_by: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents_by", default=None)
 
 
 class RemitProcessor(TracingProcessor):
@@ -469,6 +487,8 @@ def _missing_parts() -> Iterator[str]:
     """Yield the parts of the SDK without which an agent would not be governed."""
     yield from _llm.lacks(Agent, "get_all_tools", "get_mcp_tools")
     yield from _llm.lacks(FunctionTool, "tool_input_guardrails", "tool_output_guardrails")
+    yield from _llm.lacks(FunctionTool, "needs_approval")
+    yield from _llm.lacks(RunContextWrapper, "is_tool_approved", "get_rejection_message")
     yield from _llm.lacks(Handoff, "on_invoke_handoff", "_agent_ref")
     for cls, name in _openai_tools.WORK.items():
         yield from _llm.lacks(cls, name)
@@ -609,6 +629,19 @@ class _Rules:
             )
         return False
 
+    def asking(self, tool: Tool) -> Tool:
+        """Return a copy of *tool* that needs an approval, if a person is asked about it now."""
+        if not isinstance(tool, FunctionTool):
+            return tool
+        guard = next(filter(None, map(_guard_of, tool.tool_input_guardrails or ())), None)
+        if guard is None or not spans.asked_now(guard.recorder, guard.ceilings):
+            return tool
+        asking = copy.copy(tool)
+        asking.needs_approval = partial(guard.needs_approval, tool.needs_approval)
+        # With an invoker of its own class, the SDK interrupts some calls without that question.
+        asking.on_invoke_tool = partial(tool.on_invoke_tool)
+        return asking
+
     def _declare_elsewhere(self, tool: Tool) -> SpanRecorder:
         name = _openai_tools.name_of(tool)
         if name not in self.elsewhere:
@@ -707,7 +740,8 @@ class _GovernedAgent(Agent[Any]):
         tools = [*map(rules.tool, await super().get_all_tools(run_context))]
         _check_terminated()
         _note_governed(self.name)
-        return [*filter(rules.offers, tools)]
+        _note_rejections(run_context)
+        return [*map(rules.asking, filter(rules.offers, tools))]
 
 
 @guarded("the termination of a run")
@@ -812,7 +846,11 @@ class _WorkGuard(_ToolGuard):
         payload = _llm.known_only(tool_name=self._name, call_id=call_id, inputs=inputs)
         with spans.inside(_spans.context()), ExitStack() as stack:
             try:
-                with self._start(stack, payload) as span:
+                self._enter(stack)
+                admission = None
+                if self.step is None:  # else it judges and records itself
+                    admission = await spans.ask(self.recorder, payload)
+                with self._start(payload, admission) as span:
                     result = work(*args)
                     if inspect.isawaitable(result):
                         result = await result
@@ -823,9 +861,9 @@ class _WorkGuard(_ToolGuard):
                 return _openai_tools.answer(self._tool, denied.for_model())
             return result
 
-    @spans.judging(TOOL, ManualSpan())
-    def _start(self, stack: ExitStack, payload: Mapping[str, object]) -> ManualSpan:
-        """Judge the tool, and start its span; a span around that ends with *stack*.
+    @spans.judging(TOOL, None)
+    def _enter(self, stack: ExitStack) -> None:
+        """Make the limits of the agent current; a span around that ends with *stack*.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -836,9 +874,14 @@ class _WorkGuard(_ToolGuard):
             stack.enter_context(spans.start(AGENT, described, **options))
         for ceiling in self.ceilings:
             spans.within(ceiling)
-        if self.step is not None:  # it judges and records itself
+
+    @spans.judging(TOOL, ManualSpan())
+    def _start(
+        self, payload: Mapping[str, object], admission: spans.Admission | None
+    ) -> ManualSpan:
+        if self.step is not None:
             return ManualSpan()
-        return spans.start(self.recorder, payload)
+        return spans.start(self.recorder, payload, admission=admission)
 
 
 @guarded("the end of a tool")
@@ -856,21 +899,24 @@ class _Guard(_ToolGuard):
     def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
         """Declare the tool."""
         super().__init__(tool, rules, earlier, getattr(tool, "__wrapped__", None))
+        self._name = tool.name
 
-    def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+    async def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
         """Start the span of the tool, or deny the tool."""
-        task = asyncio.current_task()
+        task, call = asyncio.current_task(), data.context
         if task is not None:
-            task.add_done_callback(partial(_settle, id(data.context)))
+            task.add_done_callback(partial(_settle, id(call)))
         try:
-            self._start(data.context)
+            if self._enter(call):
+                admission = await spans.ask(self.recorder, partial(_called, call))
+                self._start(call, admission)
         except DeniedError as denied:
             return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
         return ToolGuardrailFunctionOutput.allow()
 
-    @spans.judging(TOOL, None)
-    def _start(self, call: ToolContext[Any]) -> None:
-        """Judge the tool, and start its span.
+    @spans.judging(TOOL, default=False)
+    def _enter(self, call: ToolContext[Any]) -> bool:
+        """Make the limits and the answer to the call current; return whether it needs a span.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -880,11 +926,17 @@ class _Guard(_ToolGuard):
             self._open_run(id(call))
         for ceiling in self.ceilings:
             spans.within(ceiling)
+        self._resume(call)
         if self.step is not None:  # it has a separate span
             spans.permit(self.step, partial(_arguments, call))
             _denials[id(call)] = spans.collect_denials()
-        elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
-            _tools.start(id(call), self.recorder, partial(_called, call), current=True)
+            return False
+        return _tools.get(id(call)) is None  # the SDK may ask before and after an approval
+
+    @spans.judging(TOOL, None)
+    def _start(self, call: ToolContext[Any], admission: spans.Admission | None) -> None:
+        payload = partial(_called, call)
+        _tools.start(id(call), self.recorder, payload, current=True, admission=admission)
 
     def _open_run(self, key: int) -> None:
         """Open a run for one call of the tool, as no trace of its agent has opened one.
@@ -894,6 +946,100 @@ class _Guard(_ToolGuard):
         """
         payload, options = self.run_options()
         _runs.start(key, AGENT, payload, current=True, **options)
+
+    # Approvals
+
+    async def needs_approval(
+        self, own: Any, context: RunContextWrapper[Any], arguments: dict[str, Any], call_id: str
+    ) -> bool:
+        """Return whether a call waits for an approval, which the tool may need anyway (*own*)."""
+        if self._asks(arguments, call_id):
+            return True
+        if not callable(own):
+            return bool(own)
+        needed = own(context, arguments, call_id)
+        return bool(await needed if inspect.isawaitable(needed) else needed)
+
+    @guarded("the question about a tool", default=False)
+    def _asks(self, arguments: Mapping[str, object], call_id: str) -> bool:
+        """Return whether a person is asked about a call; then the question is recorded.
+
+        After a fault the tool is denied, as it was not approved.
+        """
+        asked = spans.asked_now(self.recorder, self.ceilings)
+        if not asked:
+            return False
+        context, root, request = open_context(), NO_RUN, None
+        if context is not None:
+            root = context.run.feed.root
+            request = self._request(asked, arguments, call_id, context.run)
+            if context.run.recorder.asks.of(root).refusal_of(request) is not None:
+                return False
+        earlier = _questions.get(call_id)
+        if earlier is None or earlier.is_used or earlier.root != root:
+            if len(_questions) >= MAX_OPEN:
+                _questions.pop(next(iter(_questions)), None)
+            _questions[call_id] = _Question(self._name, root)
+            if context is not None and request is not None:
+                context.run.recorder.asks.of(root).paused[request.digest] = call_id
+                record_asked(context, asked, request, "approval")
+        return True
+
+    def _request(
+        self,
+        asked: tuple[Violation, ...],
+        arguments: Mapping[str, object],
+        call_id: str,
+        run: OpenRun,
+    ) -> ApprovalRequest:
+        payload = arguments
+        if self.step is None:
+            payload = {"tool_name": self._name, "call_id": call_id, "inputs": arguments}
+        return spans.request_of(self.recorder, payload, asked, call_id, run)
+
+    def _resume(self, call: ToolContext[Any]) -> None:
+        """Let the step of a call have the answer that the SDK knows, in the rest of the task.
+
+        Raises:
+            DeniedError: A person refused the same call in this run.
+        """
+        asked = spans.asked_now(self.recorder, self.ceilings)
+        if not asked:
+            return
+        is_approved = call.is_tool_approved(self._name, call.tool_call_id) is True
+        approver = Approver(partial(self._answer, call))
+        ticket = call.tool_call_id if is_approved else None
+        resumed.set(Resumed(lambda request: ticket if self._is_own(request) else None, approver))
+        context = open_context()
+        if context is None or is_approved or self.step is None:
+            return
+        arguments = _arguments(call)
+        request = self._request(asked, arguments, call.tool_call_id, context.run)
+        known = context.run.recorder.asks.of(context.run.feed.root)
+        if (no := known.refusal_of(request)) is not None:
+            denied = DeniedError(self.recorder.name, asked, refused_by=no.by, why=no.why)
+            spans.deny(self.recorder, arguments, denied)
+
+    def _is_own(self, request: ApprovalRequest) -> bool:
+        return request.step == self.recorder.name
+
+    def _answer(self, call: ToolContext[Any], request: ApprovalRequest) -> Outcome | Refused:
+        """Return the answer of the SDK to a request about the tool, once for each call."""
+        call_id, name = call.tool_call_id, self._name
+        question = _questions.get(call_id)
+        if not self._is_own(request):
+            return Refused(why=asks.INSIDE_TOOL.format(name))
+        if call.is_tool_approved(name, call_id) is not True:
+            return Refused(why=asks.NOT_APPROVED)
+        is_open = question is not None and not question.is_used
+        if not is_open and call.is_tool_approved(name, NO_CALL) is True:
+            return Refused(why=asks.APPROVED_ALL)
+        # The SDK runs no other arguments than those that were approved.
+        parts = {"call_id": call_id, "arguments": _arguments(call)}
+        is_first = binding.use_seal(binding.read(request.step, parts).digest.hex())
+        if question is not None:
+            is_first, question.is_used = not question.is_used, True
+        return Outcome(APPROVED, _answered_by.get()) if is_first else Refused(why=asks.USED_SEAL)
 
     @guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
@@ -910,6 +1056,72 @@ class _Guard(_ToolGuard):
         if denied is None:
             return ToolGuardrailFunctionOutput.allow()
         return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
+
+
+# Approvals
+
+
+@contextmanager
+def answered_by(name: str) -> Generator[None]:
+    """Say who approved or rejected the tools in a state with which a run goes on.
+
+    The SDK does not know who did. Within the block, call `Runner.run` with the state. The record
+    marks the name as claimed.
+
+    Args:
+        name: The person who answered.
+
+    Raises:
+        UsageError: *name* is not a text.
+    """
+    if type(name) is not str or not name.strip():
+        raise UsageError(f"answered_by: saw {describe_value(name)}; expected the name of a person")
+    reset = _answered_by.set(name)
+    try:
+        yield
+    finally:
+        _answered_by.reset(reset)
+
+
+NO_RUN: Final = b""
+NO_CALL: Final = "remit: no call"
+"""The id of no call. The SDK knows an answer to it if the answer is for all calls of a tool."""
+
+
+@dataclass(slots=True)
+class _Question:
+    """A call that waits for an approval.
+
+    Attributes:
+        root: The key of the root span of the run in which it was asked; `NO_RUN` outside any.
+        is_used: Whether it was answered, and the answer was used.
+    """
+
+    tool: str
+    root: bytes
+    is_used: bool = False
+
+
+_questions: Final[dict[str, _Question]] = {}
+"""By the id of the call."""
+
+
+@guarded("the record of an answer")
+def _note_rejections(run: RunContextWrapper[Any]) -> None:
+    """Record the rejections of calls that waited; the SDK answers them without a tool."""
+    context = open_context()
+    if context is None:
+        return
+    for call_id, question in tuple(_questions.items()):
+        name = question.tool
+        if question.is_used or run.is_tool_approved(name, call_id) is not False:
+            continue
+        is_for_all = run.is_tool_approved(name, NO_CALL) is False
+        if is_for_all and question.root != context.run.feed.root:
+            continue
+        question.is_used = True
+        no = Outcome(REFUSED, _answered_by.get(), run.get_rejection_message(name, call_id))
+        questions.end_unanswered(context, call_id, None, no)
 
 
 @guarded("a look at the function of a tool")

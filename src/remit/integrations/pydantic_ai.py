@@ -13,8 +13,17 @@ the model reads the denial as its result. Outside any run, the agent opens a run
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -35,12 +44,25 @@ from remit._adapters.declare import (
     risks_by_name,
     step_of,
 )
+from remit._adapters.questions import SEAL, TICKET
 from remit._adapters.spans import ManualSpan, Status
 from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
+from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
+from remit._record.approvals import (
+    REFUSED,
+    SUPERSEDED,
+    ApprovalRequest,
+    Approved,
+    Outcome,
+    Refused,
+    Resumed,
+    resumed,
+)
+from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
@@ -102,7 +124,7 @@ from pydantic_ai.toolsets import (
     WrapperToolset,
 )
 
-__all__ = ["Remit"]
+__all__ = ["Remit", "by_deferral"]
 
 AGENT: Final = declare("pydantic-ai:agent", "agent")
 MODEL: Final = declare("pydantic-ai:llm", "llm")
@@ -136,6 +158,8 @@ PRICED: Final = {"currency": "USD", "source": "genai-prices"}
 
 _agent: ContextVar[ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
 _request: ContextVar[_Request | None] = ContextVar("remit.pydantic_ai.request", default=None)
+_called: ContextVar[RunContext[Any] | None] = ContextVar("remit.pydantic_ai.call", default=None)
+"""The call of a tool that may be deferred."""
 _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 """Ids of the calls whose approval or result each run waits for."""
 
@@ -245,6 +269,7 @@ class Remit(AbstractCapability[Any]):
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
             reset, reset_answers = _agent.set(span), _answers.set(None)
+            reset_given, reset_call = _given_results.set({}), _called.set(None)
             try:
                 if resumable:
                     _go_on(span, ctx)
@@ -257,7 +282,16 @@ class Remit(AbstractCapability[Any]):
             finally:
                 _agent.reset(reset)
                 _answers.reset(reset_answers)
+                _given_results.reset(reset_given)
+                _called.reset(reset_call)
             return result
+
+    async def before_node_run(self, ctx: RunContext[Any], *, node: Any) -> Any:  # noqa: ARG002
+        """Read what the program passes with the decisions about deferred tools."""
+        given = _given_results.get()
+        if given is not None:
+            given.update(_metadata_of(getattr(node, "deferred_tool_results", None)))
+        return node
 
     def _asked(self, name: str, ctx: RunContext[Any]) -> dict[str, object]:
         prompt = None if self._history.capture == "none" else _content(ctx.prompt)
@@ -274,7 +308,8 @@ class Remit(AbstractCapability[Any]):
             call.tool_call_id: None if withheld else described
             for call, described in zip(calls, _tool_calls(calls), strict=True)
         }
-        questions.ask(span, ctx.conversation_id, asked, "deferred")
+        approvals = [key for key, each in output.metadata.items() if _is_of_approver(each)]
+        questions.ask(span, ctx.conversation_id, asked, "deferred", approvals=approvals)
 
     @guarded("the end of an agent")
     def _end_agent(self, span: ManualSpan, result: AgentRunResult[Any], *, resumable: bool) -> None:
@@ -345,20 +380,23 @@ class Remit(AbstractCapability[Any]):
         """Record a tool, or deny it: the model reads the denial as its result."""
         recorder = self.declared.tool(ctx, tool_def)
         if ctx.tool_call_approved:
-            _record_answers({call.tool_call_id: "approved"})
+            of_approver = _is_of_approver(ctx.tool_call_metadata)
+            approvals = (call.tool_call_id,) if of_approver else ()
+            _record_answers({call.tool_call_id: "approved"}, approvals)
         try:
-            if recorder is None:
-                return await handler(args)
-            given = partial(_arguments, call, args)
-            admission = await spans.ask(recorder, given)
-            with spans.start(recorder, given, admission=admission) as span:
-                try:
-                    result = await handler(args)
-                except SkipToolExecution as skip:
-                    span.end(partial(_output, skip.result))
-                    raise
-                span.end(partial(_output, result))
-                return result
+            with _deferring(ctx):
+                if recorder is None:
+                    return await handler(args)
+                given = partial(_arguments, call, args)
+                admission = await spans.ask(recorder, given)
+                with spans.start(recorder, given, admission=admission) as span:
+                    try:
+                        result = await handler(args)
+                    except SkipToolExecution as skip:
+                        span.end(partial(_output, skip.result))
+                        raise
+                    span.end(partial(_output, result))
+                    return result
         except DeniedError as denial:
             raise ToolFailed(denial.for_model()) from denial
 
@@ -679,8 +717,11 @@ _answers: ContextVar[_Answers | None] = ContextVar("remit.pydantic_ai.answers", 
 
 
 @guarded("the record of an answer")
-def _record_answers(by_call: Mapping[str, object]) -> None:
-    """Record the answers to open calls; pydantic-ai does not know who gave them."""
+def _record_answers(by_call: Mapping[str, object], approvals: Collection[str] = ()) -> None:
+    """Record the answers to open calls; pydantic-ai does not know who gave them.
+
+    Those to *approvals* are recorded as the answers to an approver.
+    """
     answers = _answers.get()
     if answers is None:
         return
@@ -688,21 +729,116 @@ def _record_answers(by_call: Mapping[str, object]) -> None:
         call_id: value for call_id, value in by_call.items() if call_id in answers.open_calls
     }
     answers.open_calls -= set(by_call)
-    questions.answer(answers.span, answers.conversation, known, None)
+    questions.answer(
+        answers.span, answers.conversation, known, None, approvals=frozenset(approvals)
+    )
 
 
 @guarded("the record of an answer")
 def _answer_by_results(messages: Sequence[ModelMessage], *, withheld: bool) -> None:
     """Record the answers to open calls that did not run: denials, and results from elsewhere."""
-    answers = _answers.get()
-    if answers is None or not answers.open_calls or not messages:
+    if not messages:
         return
-    results = {
-        str(part.tool_call_id): None if withheld else part.content
-        for part in messages[-1].parts
-        if part.part_kind == "tool-return"
-    }
-    _record_answers(results)
+    results = [part for part in messages[-1].parts if part.part_kind == "tool-return"]
+    denied = [part for part in results if getattr(part, "outcome", None) == "denied"]
+    approvals = [part.tool_call_id for part in denied if _refuse(part)]
+    by_call = {part.tool_call_id: None if withheld else part.content for part in results}
+    _record_answers(by_call, approvals)
+
+
+# The approver
+
+
+_given_results: ContextVar[dict[str, Mapping[str, object]] | None] = ContextVar(
+    "remit.pydantic_ai.results", default=None
+)
+"""The metadata with which an agent goes on, by the id of the call."""
+NO_METADATA: Final[Mapping[str, Mapping[str, object]]] = {}
+
+
+def by_deferral(request: ApprovalRequest) -> Approved | Refused:
+    """An approver that defers the tool call, and goes on when the agent is run with the decision.
+
+    Pass it as `remit.configure(approver=by_deferral)`. The agent needs the capability `Remit` and
+    `DeferredToolRequests` among its output types. `DeferredToolRequests.metadata` has a mapping for
+    the call, with `step`, `words`, `agent`, `run`, `arguments`, `unbound`, `ticket` and `seal`. Run
+    the agent again with `DeferredToolResults`: the decision in `approvals`, and in `metadata` that
+    mapping with the person's name as `by`. A model reads the message of a `ToolDenied`.
+
+    If the arguments were changed in the meantime, the call is deferred again. Each seal lets one
+    call run, once in a process, so a tool should call one asked step.
+
+    Raises:
+        ApprovalRequired: pydantic-ai defers the call.
+    """
+    ctx, known, context = _called.get(), questions.known_asks(), open_context()
+    if ctx is None or ctx.tool_call_id is None or known is None or context is None:
+        return Refused(why="it was not called by a tool of an agent with the capability Remit")
+    fields = _fields(ctx.tool_call_metadata) if ctx.tool_call_approved else {}
+    if request.is_about(fields.get(SEAL)):
+        if not request.matches(fields[SEAL]):
+            return Refused(why=USED_SEAL)
+        by = fields.get("by")
+        if not (isinstance(by, str) and by.strip()):
+            return Refused(why="the answer names no person: pass `by` in the metadata of the call")
+        return Approved(by=by)
+    if ctx.tool_call_approved and SEAL not in fields and ctx.tool_call_id in known.deferred:
+        return Refused(why="the answer has no seal: pass the metadata of the question back")
+    if SEAL in fields and known.deferred.get(ctx.tool_call_id) != request.ticket:
+        changed = Outcome(SUPERSEDED, _text(fields.get("by")))
+        questions.end_unanswered(context, fields.get(TICKET), fields[SEAL], changed)
+    known.deferred[ctx.tool_call_id] = request.ticket
+    raise ApprovalRequired(metadata=questions.shown(request))
+
+
+@contextmanager
+def _deferring(ctx: RunContext[Any]) -> Generator[None]:
+    """Let approvers defer a call of a tool within the block, and know what it goes on with."""
+    fields = _fields(ctx.tool_call_metadata)
+
+    def ticket_of(request: ApprovalRequest) -> str | None:
+        return _text(fields.get(TICKET)) if request.is_about(fields.get(SEAL)) else None
+
+    reset_call, reset_resumed = _called.set(ctx), resumed.set(Resumed(ticket_of))
+    try:
+        yield
+    finally:
+        _called.reset(reset_call)
+        resumed.reset(reset_resumed)
+
+
+@guarded("the record of an answer", default=False)
+def _refuse(part: Any) -> bool:
+    """Record the denial of a call that an approver deferred; return whether one did."""
+    agent, call_id = _agent.get(), str(part.tool_call_id)
+    context = None if agent is None else agent.context
+    known = questions.known_asks(context)
+    fields = (_given_results.get() or {}).pop(call_id, {})
+    if context is None or known is None or not (call_id in known.deferred or SEAL in fields):
+        return False
+    ticket = known.deferred.pop(call_id, None) or fields.get(TICKET)
+    no = Outcome(REFUSED, _text(fields.get("by")), _text(part.content))
+    questions.end_unanswered(context, ticket, fields.get(SEAL), no)
+    return True
+
+
+@guarded("the metadata of deferred tools", NO_METADATA)
+def _metadata_of(results: Any) -> Mapping[str, Mapping[str, object]]:
+    metadata = getattr(results, "metadata", None) or {}
+    return {call_id: fields for call_id, fields in metadata.items() if _is_of_approver(fields)}
+
+
+def _is_of_approver(metadata: object) -> bool:
+    """Return whether *metadata* is of a question of `by_deferral`, or of its answer."""
+    return isinstance(_fields(metadata).get(SEAL), str)
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:

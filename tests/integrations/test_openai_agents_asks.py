@@ -1,0 +1,327 @@
+"""The OpenAI Agents SDK asks a person: the run is interrupted, and goes on with the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import pytest
+from agents import (
+    Agent,
+    AgentsException,
+    RunConfig,
+    Runner,
+    RunState,
+    function_tool,
+    set_trace_processors,
+)
+
+import remit
+from remit.errors import UsageError
+from remit.integrations.openai_agents import RemitProcessor, answered_by, govern
+from remit.testing import RecordingSink, isolated
+from tests.integrations.test_openai_agents import ScriptedModel, read_by
+from tests.scenarios import DONE, TOLD, Turn
+from tests.subtests import each
+
+PAYS = remit.risk(allows="financial_transactions", forbids="others")
+WHY = "At most 50 euros without a manager."
+PAID: list[int] = []
+
+
+@remit.agent(data_risk=remit.risk(allows="read_data", asks="others"))
+def desk() -> None:
+    """Ask about payments."""
+
+
+@function_tool
+async def plain(euros: int) -> str:
+    """Pay money back."""
+    PAID.append(euros)
+    return f"paid {euros}"
+
+
+@function_tool
+@remit.span_type("agents:refund", data_risk=PAYS)
+def decorated(euros: int, currency: str = "EUR") -> str:
+    """Pay money back."""
+    del currency
+    PAID.append(euros)
+    return f"paid {euros}"
+
+
+@function_tool
+@remit.span_type("agents:refund_later", data_risk=PAYS)
+async def awaited(euros: int) -> str:
+    """Pay money back."""
+    PAID.append(euros)
+    return f"paid {euros}"
+
+
+@remit.span_type("agents:pay_part", data_risk=PAYS)
+def pay_part(euros: int) -> None:
+    """Pay money back."""
+    PAID.append(euros)
+
+
+@function_tool
+def outer(euros: int) -> str:
+    """Pay money back in a step below the tool."""
+    pay_part(euros)
+    return f"paid {euros}"
+
+
+TOOLS: dict[str, Any] = {
+    "plain": plain, "decorated": decorated, "awaited": awaited, "outer": outer
+}  # fmt: skip
+ASKED = ["plain", "decorated", "awaited"]
+
+
+@pytest.fixture(autouse=True)
+def _traced() -> Iterator[None]:
+    """Record the SDK's traces, and forget earlier payments."""
+    PAID.clear()
+    set_trace_processors([RemitProcessor()])
+    yield
+    set_trace_processors([])
+
+
+class Clerk:
+    """An agent that calls one tool, once for each message with its amounts."""
+
+    def __init__(self, name: str, *messages: Sequence[int], tracing: bool = True) -> None:
+        """Make the agent; it answers in words after the last message."""
+        turns = [
+            Turn(calls=tuple((name, {"euros": euros}) for euros in amounts)) for amounts in messages
+        ]
+        self.model = ScriptedModel([*turns, DONE])
+        risks = {"plain": PAYS} if name == "plain" else {}
+        risks |= {"outer": remit.risk(forbids="others")} if name == "outer" else {}
+        self.agent = govern(
+            Agent(name="Clerk", model=self.model, tools=[TOOLS[name]]),
+            risks=risks,
+            remits=None if tracing else {"Clerk": remit.risk(asks="others")},
+        )
+        self.config = RunConfig(tracing_disabled=not tracing)
+
+    def run(self, given: Any = "Pay.", by: str | None = "dana") -> Any:
+        """Run the agent to its end or to its next question."""
+        with nullcontext() if by is None else answered_by(by):
+            return asyncio.run(Runner.run(self.agent, given, run_config=self.config))
+
+    @property
+    def read(self) -> list[str]:
+        """The results of tools that the model read."""
+        return read_by(self.model)
+
+
+def amounts(result: Any) -> list[int]:
+    """Return the amounts in the questions of a run that waits."""
+    return [json.loads(item.raw_item.arguments)["euros"] for item in result.interruptions]
+
+
+def approved(result: Any) -> Any:
+    """Return the state of a run that waits, with a yes to all questions."""
+    state = result.to_state()
+    for item in state.get_interruptions():
+        state.approve(item)
+    return state
+
+
+def rejected(result: Any, why: str = WHY) -> Any:
+    """Return the state with a no to all questions."""
+    state = result.to_state()
+    for item in state.get_interruptions():
+        state.reject(item, rejection_message=why)
+    return state
+
+
+def record_of(recorder: RecordingSink) -> list[tuple[object, ...]]:
+    """Return the amount, decision, person and reason of each question."""
+    answered = {span.payload["ticket"]: span.payload for span in recorder.spans("remit:answered")}
+    assert len(answered) == len(recorder.spans("remit:answered"))
+    rows: list[tuple[object, ...]] = []
+    for span in recorder.spans("remit:asked"):
+        answer = answered.get(span.payload["ticket"], {})
+        fields = (answer.get(name) for name in ("decision", "by", "why"))
+        arguments = span.payload["arguments"]
+        rows.append((arguments.get("inputs", arguments)["euros"], *fields))
+    return rows
+
+
+@each("name", ASKED)
+def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str) -> None:
+    """The model reads the reason; both questions and who answered are in the record."""
+    PAID.clear()
+    clerk = Clerk(name, [40], [9999])
+    with isolated(on_violation="deny") as recorder:
+        with desk.run() as run:
+            first = clerk.run()
+            run.leave_open()
+        assert (amounts(first), PAID) == ([40], [])
+        with desk.run(resume=run.key) as run:
+            second = clerk.run(approved(first))
+            run.leave_open()
+        assert (amounts(second), PAID) == ([9999], [40])
+        with desk.run(resume=run.key):
+            assert clerk.run(rejected(second), by="ben").final_output == TOLD
+    assert PAID == [40]
+    assert clerk.read == ["paid 40", WHY]
+    assert record_of(recorder) == [(40, "approved", "dana", None), (9999, "refused", "ben", WHY)]
+
+
+@each("name", ASKED)
+def test_the_same_answer_again_pays_no_second_time(name: str) -> None:
+    """A state may be stored, and the run started twice with it."""
+    PAID.clear()
+    clerk = Clerk(name, [41])
+    with isolated(on_violation="deny"), desk.run():
+        stored = json.dumps(approved(clerk.run()).to_json())
+        for _ in range(2):
+            clerk.model.calls = 1
+            clerk.run(asyncio.run(RunState.from_json(clerk.agent, json.loads(stored))))
+    assert PAID == [41]
+    assert "was answered before" in clerk.read[-1]
+
+
+@each("name", ASKED)
+def test_a_yes_lets_one_call_run(name: str) -> None:
+    """The model calls the tool again with equal arguments, and a person is asked again."""
+    PAID.clear()
+    clerk = Clerk(name, [5], [5])
+    with isolated(on_violation="deny") as recorder, desk.run():
+        again = clerk.run(approved(clerk.run()))
+        assert (amounts(again), PAID) == ([5], [5])
+        assert clerk.run(approved(again)).final_output == TOLD
+    assert PAID == [5, 5]
+    assert len(record_of(recorder)) == 2
+
+
+@each("name", ASKED)
+def test_an_approval_for_all_calls_lets_only_the_shown_one_run(name: str) -> None:
+    """The model reads that each call has to be approved."""
+    PAID.clear()
+    clerk = Clerk(name, [5], [6])
+    with isolated(on_violation="deny"), desk.run():
+        state = clerk.run().to_state()
+        state.approve(state.get_interruptions()[0], always_approve=True)
+        assert clerk.run(state).final_output == TOLD
+    assert PAID == [5]
+    assert "approve each call" in clerk.read[-1]
+
+
+@each("name", ASKED)
+def test_a_no_of_a_person_holds_for_the_run(name: str) -> None:
+    """The model asks for the same step again, and nobody is asked."""
+    PAID.clear()
+    clerk = Clerk(name, [9999], [9999])
+    with isolated(on_violation="deny") as recorder, desk.run():
+        assert clerk.run(rejected(clerk.run())).final_output == TOLD
+    assert not PAID
+    assert clerk.read[0] == WHY
+    assert "A person refused this step" in clerk.read[1]
+    assert len(record_of(recorder)) == 1
+
+
+def test_two_calls_in_one_message_are_two_questions() -> None:
+    """Each answer belongs to its call."""
+    clerk = Clerk("plain", [5, 7])
+    with isolated(on_violation="deny") as recorder, desk.run():
+        state = clerk.run().to_state()
+        first, second = state.get_interruptions()
+        state.reject(first, rejection_message=WHY)
+        state.approve(second)
+        assert clerk.run(state, by=None).final_output == TOLD
+    assert PAID == [7]
+    assert record_of(recorder) == [(5, "refused", None, WHY), (7, "approved", None, None)]
+
+
+@each("times", [1, -1])
+def test_arguments_that_are_changed_in_the_state_do_not_run(times: int) -> None:
+    """The yes is for those that were shown; newer versions of the SDK refuse the state."""
+    PAID.clear()
+    clerk = Clerk("plain", [40])
+    with isolated(on_violation="deny"), desk.run():
+        stored = json.dumps(approved(clerk.run()).to_json())
+        changed = stored.replace('\\"euros\\": 40', '\\"euros\\": 9999', times)
+        assert changed != stored
+        with suppress(AgentsException):
+            clerk.run(asyncio.run(RunState.from_json(clerk.agent, json.loads(changed))))
+    assert 9999 not in PAID
+
+
+def test_a_step_below_a_tool_cannot_be_asked_about() -> None:
+    """The model reads what to declare."""
+    clerk = Clerk("outer", [5])
+    with isolated(on_violation="deny"), desk.run():
+        assert clerk.run().final_output == TOLD
+    assert not PAID
+    assert "no approver is set" in clerk.read[-1]
+
+
+@each("name", ASKED)
+def test_an_approver_is_asked_instead_and_the_run_is_not_interrupted(name: str) -> None:
+    """It may be a coroutine function where the tool is one."""
+    PAID.clear()
+
+    async def ask(_request: remit.ApprovalRequest) -> remit.Approved:
+        return remit.Approved(by="ben")
+
+    def ask_now(_request: remit.ApprovalRequest) -> remit.Approved:
+        return remit.Approved(by="ben")
+
+    for approver in (ask, ask_now):
+        clerk = Clerk(name, [5])
+        with isolated(on_violation="deny", approver=approver) as recorder, desk.run():
+            assert clerk.run().final_output == TOLD
+        assert record_of(recorder) == [(5, "approved", "ben", None)]
+    assert PAID == [5, 5]
+
+
+@each("name", ASKED)
+def test_without_traces_a_tool_waits_as_well(name: str) -> None:
+    """The remit of the agent says what is asked."""
+    PAID.clear()
+    clerk = Clerk(name, [5], tracing=False)
+    with isolated(on_violation="deny"):
+        first = clerk.run()
+        assert (amounts(first), PAID) == ([5], [])
+        assert clerk.run(approved(first)).final_output == TOLD
+    assert PAID == [5]
+
+
+@each("name", ASKED)
+def test_another_process_goes_on_with_the_answer(name: str) -> None:
+    """It records the answer to the question of the first."""
+    PAID.clear()
+    clerk = Clerk(name, [42])
+    with isolated(on_violation="deny") as recorder:
+        with desk.run() as run:
+            text = json.dumps(clerk.run().to_state().to_json())
+            run.leave_open()
+        (question,) = recorder.spans("remit:asked")
+    state = asyncio.run(RunState.from_json(clerk.agent, json.loads(text)))
+    state.approve(state.get_interruptions()[0])
+    with isolated(on_violation="deny") as recorder, desk.run(resume=run.key):
+        assert clerk.run(state).final_output == TOLD
+    assert PAID == [42]
+    (answer,) = recorder.spans("remit:answered")
+    assert answer.payload["ticket"] == question.payload["ticket"]
+    assert "remit:asked" not in {span.name for span in recorder.spans()}
+
+
+def test_observed_steps_run_without_a_question() -> None:
+    """Nothing is interrupted."""
+    clerk = Clerk("plain", [5])
+    with isolated(), desk.run():
+        assert clerk.run().final_output == TOLD
+    assert PAID == [5]
+
+
+def test_the_name_of_a_person_is_a_text() -> None:
+    """Nothing else is recorded."""
+    with pytest.raises(UsageError, match="expected the name of a person"), answered_by(""):
+        pass
