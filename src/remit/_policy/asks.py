@@ -30,6 +30,7 @@ OTHER_ANSWER: Final = (
     "the approver returned an object of type {}; expected remit.Approved or remit.Refused"
 )
 USED_SEAL: Final = "the answer belongs to a request that was answered before"
+UNCHECKED_SEAL: Final = "whether its answer was used before could not be checked at the server: {}"
 FAULT: Final = "it could not be asked about because of a fault inside remit"
 NO_REASON: Final = "the approver refused it"
 
