@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import pytest
 from pydantic import SecretStr
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 import remit
 from remit.collector import Store, create_token
@@ -21,6 +23,7 @@ from tests.processes import wait_until
 from tests.stores import EACH_STORE
 
 ASKS: Final = "/api/remit/v1/asks"
+UNKNOWN_PATH: Final = {"status": "error", "code": "not_found", "message": "there is no such path"}
 PAID: list[tuple[str, float]] = []
 
 
@@ -189,8 +192,49 @@ def test_a_server_that_keeps_no_seals_lets_them_be_used(tmp_path: Path) -> None:
 
 def other_server(_: httpx.Request) -> httpx.Response:
     """Answer as a server of Prefactor's API answers an unknown path."""
-    body = {"status": "error", "code": "not_found", "message": "there is no such path"}
-    return httpx.Response(404, json=body)
+    return httpx.Response(404, json=UNKNOWN_PATH)
+
+
+@pytest.mark.parametrize("knows_asks", [True, False], ids=["remit", "another"])
+def test_a_server_without_asks_is_said_at_the_first_contact(
+    knows_asks: bool, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one log line and in the status, before a step asks; a step that asks is denied."""
+    secret = create_token(store, "account", may="record", name="program").secret
+    executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+    app = create_app(store, executor=executor)
+
+    async def without_asks(scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as a server that does not know the paths."""
+        unknown = scope.get("path", "").startswith(ASKS)
+        await (JSONResponse(UNKNOWN_PATH, 404) if unknown else app)(scope, receive, send)
+
+    settings = Settings(
+        api_token=SecretStr(secret), data_dir=tmp_path, approver="server", on_violation="deny"
+    )
+    with (
+        on_a_port(app if knows_asks else without_asks) as url,
+        setup.isolated(settings.model_copy(update={"api_url": url})) as runtime,
+    ):
+        for _ in range(2):
+            with till.run():
+                pass
+            assert runtime.flush(60)
+        wait_until(lambda: knows_asks or runtime.status().approver is not None)
+        status = runtime.status()
+        if not knows_asks:
+            with pytest.raises(DeniedError, match="does not take requests for approval"):
+                asyncio.run(till(lambda: refund("1021", 1.0)))
+        assert runtime.flush(60)
+    executor.close()
+    said = [each.getMessage() for each in caplog.records if "approver='server'" in each.message]
+    if knows_asks:
+        assert (status.approver, said) == (None, [])
+    else:
+        assert status.approver == "the server does not take requests for approval"
+        assert f"are denied: {status.approver}" in str(status)
+        (line,) = said
+        assert status.approver in line
 
 
 def test_without_a_server_the_step_is_denied() -> None:

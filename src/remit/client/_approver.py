@@ -225,7 +225,7 @@ class ServerApprover:
             ApiError: The server cannot be reached, or rejects the token.
         """
         try:
-            self._client.send(_await_answer(_NO_ASK, 0), timeout_s=CALL_S)
+            self._client.send(show_no_ask(), timeout_s=CALL_S)
         except NotFoundError as error:
             return error.code == UNKNOWN_ASK
         return True
@@ -333,6 +333,11 @@ def _create(question: Question, limit: Deadline) -> Call[AskState]:
         "changed": list(question.changed),
     }
     return Call("POST", ASKS, details(AskState), msgspec.json.encode(body))
+
+
+def show_no_ask() -> Call[AskState]:
+    """Return a call that a server that takes requests for approval rejects with `UNKNOWN_ASK`."""
+    return _await_answer(_NO_ASK, 0)
 
 
 def _await_answer(ask_id: str, wait_s: int) -> Call[AskState]:
