@@ -44,7 +44,8 @@ gate: $(VENV)/.gate ## run the tests with processes, PostgreSQL and broken back 
 
 full: $(VENV)/.dev ## run the tests with all that they can do, on each Python; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
-	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
+	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_ASKS=1000 \
+	REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
 	$(BIN)/python -m coverage run --branch -m pytest -m "not browser" --timeout 7200 $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=97
 	@$(BIN)/nox -s lowest pythons

@@ -124,6 +124,7 @@ from remit._policy.violations import fields_of as fields_of
 from remit._policy.violations import violations_in as violations_in
 from remit._policy.widening import Effect as Effect
 from remit._policy.words import CATEGORIES as CATEGORIES
+from remit._record import binding
 from remit._record.blocks import Run as Run
 from remit._record.blocks import RunBlock as RunBlock
 from remit._record.blocks import Span as Span
@@ -201,6 +202,14 @@ class Described:
 
 described = Described()
 CLIENT_ENDPOINTS = [value for value in vars(table).values() if isinstance(value, Endpoint)]
+
+# Asks
+
+
+def forget_used_seals() -> None:
+    """Forget which seals were used in this process, as another process does not know them."""
+    binding._used_seals.clear()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
 
 # Buffer
 

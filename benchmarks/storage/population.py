@@ -39,6 +39,10 @@ SENTENCES: Final = tuple(
     for step, category in product(STEPS[2:], CATEGORIES)
 )
 ERRORS: Final = ("TimeoutError", "ValueError", "KeyError", "PermissionError")
+HOLDS: Final = 20
+PROCESSES: Final = 50
+"""Processes that know the holds."""
+MS_PER_DAY: Final = 24 * 3_600_000
 TEXTS: Final = 4096
 """Different texts of which payloads, results and summaries are made."""
 WORDS: Final = (
@@ -101,6 +105,7 @@ class Population:
     Attributes:
         partition: Partition of the account's ids.
         rows: The rows by table.
+        account: Id of the account; `agents` and `environments` are those of the others, by ref.
         texts: Texts of 20 to 300 characters.
     """
 
@@ -113,11 +118,13 @@ class Population:
         now_us = now_ms * 1000
         account = self._id()
         self._add("accounts", (1, account, "Synthetic", now_us, now_us))
-        environments = [self._id() for _ in ENVIRONMENTS]
+        self.account, self.agents = account, list[str]()
+        environments = self.environments = [self._id() for _ in ENVIRONMENTS]
         for ref, (row_id, name) in enumerate(zip(environments, ENVIRONMENTS, strict=True), 1):
             self._add("environments", (ref, row_id, account, name, now_us, now_us))
         for agent in range(1, AGENTS + 1):
             self._add_agent(agent, account, environments)
+        self._add_holds(account)
 
     def _id(self) -> str:
         key = (self._now_ms << ids.RANDOM_BITS | self._rng.getrandbits(ids.RANDOM_BITS)).to_bytes(
@@ -133,6 +140,7 @@ class Population:
         now_us = self._now_ms * 1000
         name = f"agent-{ref:02}"
         agent, version, schema = self._id(), self._id(), self._id()
+        self.agents.append(agent)
         self._add("agents", (ref, agent, account, name, None, name, "active", None, None, None,
                              content_hash(name), now_us, now_us))  # fmt: skip
         self._add("agent_versions", (version, account, agent, "1", "1", None, None, now_us, now_us))
@@ -152,6 +160,22 @@ class Population:
             ref_of_place = (ref - 1) * len(environments) + number
             self._add("run_places", (ref_of_place, 1, ref, number, account, agent, version, schema,
                                      environment, deployment))  # fmt: skip
+
+    def _add_holds(self, account: str) -> None:
+        """Add holds, of which the last is in force, and the processes that know them."""
+        for number in range(HOLDS):
+            held_us = (self._now_ms + number * MS_PER_DAY) * 1000
+            lifted = (held_us + 3_600_000_000, "ben") if number < HOLDS - 1 else (None, None)
+            action, agents = ACTIONS[number % len(ACTIONS)], self.agents[number % AGENTS]
+            self._add("holds", (
+                f"{number:032x}", account, action, agents, 0, "wrong prices", "ben", held_us, None,
+                *lifted,
+            ))  # fmt: skip
+        now_us = self._now_ms * 1000
+        for number in range(PROCESSES):
+            named = f"agent-{number % AGENTS + 1:02}"
+            self._add("hold_processes", (account, f"{number:026x}", f"host-{number}", named,
+                                         2 * HOLDS - 1, now_us, now_us))  # fmt: skip
 
     def _add_type(self, agent: int, number: int, entry: dict[str, Any]) -> None:
         ref = type_ref(agent, number)

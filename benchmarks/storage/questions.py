@@ -13,8 +13,9 @@ from typing import Final, TypeAlias, TypedDict
 
 from benchmarks.storage import synthetic
 from benchmarks.storage.population import AGENTS, MODEL
-from remit._base.ids import hash_of_subject
+from remit._base.ids import hash_of_on_behalf_of, hash_of_subject
 from remit.collector.store.ids import to_text
+from remit.collector.store.questions import holds
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
     redacted_counts,
@@ -22,6 +23,7 @@ from remit.collector.store.questions.count_lists import (
     span_counts,
 )
 from remit.collector.store.questions.run_lists import (
+    WAITING,
     Cursor,
     RunCriteria,
     changed_runs,
@@ -30,6 +32,8 @@ from remit.collector.store.questions.run_lists import (
 )
 from remit.collector.store.questions.scope import Scope, run_ref_of
 from remit.collector.store.questions.span_lists import SpanCriteria, spans
+from remit.collector.store.rows import AskRow
+from remit.collector.store.statements import SELECT, Where
 from remit.collector.store.transaction import Transaction
 
 Question: TypeAlias = Callable[[Transaction], int]
@@ -68,6 +72,9 @@ def questions(tx: Transaction) -> Iterator[tuple[str, Question]]:
         "a run of 500 spans, with payloads",
         partial(_list_spans, wanted=in_run, limit=500, most_chars=MOST_CHARS),
     )
+    for name, where in _lists_of_asks(account_id).items():
+        yield name, partial(_list_asks, where=where)
+    yield "holds of 60 days", partial(_list_holds, account_id=account_id)
     newest = newest_change(tx, tx.end_of_changes())
     cursor = Cursor(newest.seq - 2, 0)
     yield "runs changed since a cursor", partial(_list_changes, scope=every, after=cursor)
@@ -82,6 +89,25 @@ def _list_spans(
     tx: Transaction, wanted: SpanCriteria, limit: int = PAGE, most_chars: int | None = None
 ) -> int:
     return len(spans(tx, wanted, limit=limit, most_chars=most_chars).spans)
+
+
+def _list_asks(tx: Transaction, where: Where) -> int:
+    sql = f"{SELECT[AskRow]} WHERE {where.text} ORDER BY id DESC LIMIT ?"
+    return len(list(tx.rows(sql, (*where.values, PAGE))))
+
+
+def _list_holds(tx: Transaction, account_id: str) -> int:
+    return len(holds.since(tx, account_id, days(60, 1)["since_us"], PAGE))
+
+
+def _lists_of_asks(account_id: str) -> dict[str, Where]:
+    """Return the conditions of the lists of requests for approval."""
+    last, waiting, of_run = Where(), Where(), Where()
+    for each in (last, waiting, of_run):
+        each.add("account_id = ?", account_id)
+    waiting.add("status = 'waiting'")
+    of_run.add("run = ?", "order-102")
+    return {"last 100 asks": last, "asks that wait": waiting, "asks of a run": of_run}
 
 
 def _list_changes(tx: Transaction, scope: Scope, after: Cursor) -> int:
@@ -107,6 +133,11 @@ def _lists_of_runs(every: Scope) -> dict[str, tuple[RunCriteria, str | None]]:
         "runs with a label, 200 hits": replace(of_all, label=("tenant", "t77")),
         "runs with a key of labels, 200,000 hits": replace(of_all, label=("tenant", None)),
         "runs of a subject": replace(of_all, subject_hash=hash_of_subject("customer-7")),
+        "runs on behalf of a person": replace(
+            of_all, on_behalf_of_hash=hash_of_on_behalf_of("user-7")
+        ),
+        "runs of a conversation": replace(of_all, conversation="thread-52"),
+        "runs that wait for a person": replace(of_all, status=WAITING),
         "run by its key": replace(of_all, key="order-52"),
         "runs with a cause": replace(of_all, caused_by=f"{1:032x}"),
         "runs with a fingerprint": replace(of_all, fingerprint=failure),

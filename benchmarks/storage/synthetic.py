@@ -4,6 +4,9 @@ The runs of 60 days: 20 agents in two environments, 300 declared types of spans,
 run, and a few runs of 500 and of 5,000. 3 % of the spans failed or were cancelled, and 7 % have a
 finding; no span has the finding LOST. The counts by hour and day are added up with the spans.
 
+One run in five has a conversation, of four runs each, and a person on whose behalf it runs. One run
+in 100 and the last runs asked a person; the last ones wait for the answer.
+
 A row is a tuple in the order of `COLUMNS`, which has what either store needs; `load` picks.
 """
 
@@ -36,14 +39,19 @@ from benchmarks.storage.population import (
     Row,
     type_ref,
 )
-from remit._base.ids import hash_of_subject
+from remit._base.ids import KEY_BYTES, RANDOM_BITS, hash_of_on_behalf_of, hash_of_subject, pfid
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
+    AskRow,
     DeploymentRow,
     EnvironmentRow,
+    HoldProcessRow,
+    HoldRow,
+    LateAnswerRow,
     RunRow,
     SchemaVersionRow,
+    SealRow,
     VersionRow,
 )
 from remit.collector.store.statements import OF_RUN, TABLES, columns
@@ -62,6 +70,10 @@ MEDIUM_SPANS: Final = 500
 LARGE_SPANS: Final = 5000
 SUBJECTS: Final = 20_000
 TENANTS: Final = 1000
+ASKED_EVERY: Final = 100
+TURNS: Final = 4
+"""Runs of a conversation."""
+ASK_S: Final = 120
 ID_SHIFT: Final = 110
 """Bits of an id after its milliseconds: those of the partition and 80 random ones."""
 
@@ -81,10 +93,13 @@ _RUN: Final[dict[str, Any]] = {"ref": 0, "id": b""} | {
 }
 """The columns of a run, with the values that most have."""
 _NUMBERED: Final = (AccountRow, EnvironmentRow, AgentRow)
-_PLAIN: Final = (VersionRow, SchemaVersionRow, DeploymentRow)
+_PLAIN: Final = (
+    VersionRow, SchemaVersionRow, DeploymentRow, AskRow, LateAnswerRow, SealRow, HoldRow,
+)  # fmt: skip
 COLUMNS: Final[dict[str, str]] = {
     **{TABLES[kind]: f"ref, {columns(kind)}" for kind in _NUMBERED},
     **{TABLES[kind]: columns(kind) for kind in _PLAIN},
+    "hold_processes": columns(HoldProcessRow),
     "runs": ", ".join(_RUN),
     "span_types": "ref, agent_ref, name, title, data_risk, hash",
     "span_type_words": "word, side, type_ref",
@@ -156,6 +171,7 @@ OUTCOMES: Final = _outcomes()
 FINDINGS: Final = frozenset({DENIED, REDACTED, VIOLATION, BAD_PAYLOAD, BAD_RESULT})
 """Flags that have rows of findings; a bad result is one of the kind `BAD_PAYLOAD`."""
 BODY_HASH: Final = hashlib.sha256(b"{}").hexdigest()
+ASK_STATUSES: Final = ("approved",) * 8 + ("refused", "expired")
 RUN_STATUSES: Final = (FAILED,) * 3 + (CANCELLED, TERMINATED) + (COMPLETE,) * 95
 # Agents and types are not equally frequent: the first is chosen most often.
 OFTEN_AGENTS: Final = tuple(
@@ -245,6 +261,7 @@ class Synthetic:
         self._run_hours: dict[tuple[int, int], list[int]] = {}
         self._redacted: Counter[tuple[int, int, int, str]] = Counter()
         self._batch: Batch = defaultdict(list)
+        self._numbered = 0
 
     def batches(self) -> Iterator[Batch]:
         """Yield the rows of all tables, those of the counts at last."""
@@ -260,6 +277,12 @@ class Synthetic:
     def _id(self, ms: int) -> bytes:
         bits = ms << ID_SHIFT | self._partition | self._rng.getrandbits(80)
         return bits.to_bytes(20)
+
+    def _text_id(self, ms: int) -> str:
+        """Return an id as text, without a random choice, so that the other rows stay the same."""
+        self._numbered += 1
+        key = (ms << RANDOM_BITS | self._numbered).to_bytes(KEY_BYTES)
+        return pfid(key, self.population.partition)
 
     def _add_run(self, number: int) -> None:
         """Make a run and its spans."""
@@ -278,14 +301,13 @@ class Synthetic:
         run = Run(number + 1, self._id(ms), place, purpose, status, ms * 1000 + 200, cell)
         labels = labels_of(number)
         subject = f"customer-{number // 10 % SUBJECTS}" if number % 10 == 1 else None
-        self._add_spans(run, self._long.get(number) or rng.randint(2, 16), labels, subject)
+        about = {"subject": subject, "labels": labels, **said_of(number)}
+        self._add_spans(run, self._long.get(number) or rng.randint(2, 16), about)
         self._add_rows_of_run(run, number, labels, subject)
         hours = self._run_hours.setdefault((ms // MS_PER_HOUR, cell), [0] * 6)
         hours[status] += 1
 
-    def _add_spans(
-        self, run: Run, count: int, labels: dict[str, str] | list[str], subject: str | None
-    ) -> None:
+    def _add_spans(self, run: Run, count: int, about: dict[str, Any]) -> None:
         """Make the spans of a run; each is inside the root span or inside the one before it."""
         rng = self._rng
         began_us = run.clock_us
@@ -304,7 +326,7 @@ class Synthetic:
             span = self._add_span(run, step, outcome, parent)
             parent = span if rng.random() < 0.3 else root
         finished_us = None if status == ACTIVE else run.clock_us + 300
-        payload = json.dumps({"subject": subject, "labels": labels, "inputs": {"n": run.ref}})
+        payload = json.dumps({**about, "inputs": {"n": run.ref}})
         result = None
         if status == FAILED:
             result = self._failure(run, 0, began_us, ())
@@ -423,7 +445,9 @@ class Synthetic:
         """Add the row of a run, and those of its labels, its subject and its key."""
         batch, place = self._batch, run.place
         began_us = int.from_bytes(run.id) // (1 << ID_SHIFT) * 1000
-        key = f"order-{number}" if number % 10 == 2 else None
+        key = f"order-{number}" if number % 10 == 2 or run.status == ACTIVE else None
+        is_asked = number % ASKED_EVERY == 2 or run.status == ACTIVE
+        said = said_of(number)
         finished_us = None if run.status == ACTIVE else run.clock_us + 500
         failure: dict[str, Any] = {}
         if run.failure is not None:
@@ -447,7 +471,10 @@ class Synthetic:
             "spans_active": active, "spans_complete": complete, "spans_failed": failed,
             "spans_cancelled": cancelled, "flags": run.flags, "denied": run.denied,
             "handled": run.handled, "tokens_in": run.tokens_in, "tokens_out": run.tokens_out,
-            "summary": f"Run {run.ref}",
+            "summary": f"Run {run.ref}", "conversation": said.get("conversation"),
+            "question": self._texts[number % TEXTS] if said else None,
+            "answer": self._texts[-number % TEXTS] if said else None,
+            "asked": int(is_asked), "answered": int(is_asked and run.status != ACTIVE),
         }  # fmt: skip
         batch["runs"].append(tuple(row.values()))
         batch["run_changes"].append((run.ref, number // SEQ_RUNS + 1))
@@ -455,8 +482,39 @@ class Synthetic:
         batch["run_labels"].extend((name, value, run.id, run.ref) for name, value in pairs)
         if subject:
             batch["run_subjects"].append((hash_of_subject(subject), run.id, run.ref))
+        if said:
+            person = hash_of_on_behalf_of(said["on_behalf_of"])
+            batch["run_subjects"].append((person, run.id, run.ref))
         if key:
             batch["run_keys"].append((key, place.agent, place.environment, run.id))
+        if key and is_asked:
+            self._add_ask(run, number, key)
+
+    def _add_ask(self, run: Run, number: int, key: str) -> None:
+        """Add a request for approval: the last ones wait, one in ten is refused or has expired."""
+        population, place = self.population, run.place
+        status = "waiting" if run.status == ACTIVE else ASK_STATUSES[number // ASKED_EVERY % 10]
+        ask_id = self._text_id(run.clock_us // 1000)
+        answered_us = run.clock_us + 20_000_000
+        is_answered = status in {"approved", "refused"}
+        answered = ("ben", "web UI, session of a token", "because") if is_answered else (None,) * 3
+        arguments = json.dumps({"order": key, "amount": number, "reason": self._texts[0]})
+        self._batch["asks"].append((
+            ask_id, population.account, population.agents[place.agent - 1],
+            population.environments[place.environment - 1], f"agent-{place.agent:02}", key,
+            f"ticket-{number}", "refund", '["financial_transactions"]', arguments, "{}", "[]", "[]",
+            None, None, BODY_HASH, None, run.clock_us, run.clock_us + ASK_S * 1_000_000, status,
+            *answered, answered_us if is_answered else None,
+        ))  # fmt: skip
+        if status == "approved":
+            seal = (population.account, ask_id, f"{number:032x}", answered_us)
+            self._batch["used_seals"].append(seal)
+        if number // ASKED_EVERY % 10 == 1:
+            late_id = self._text_id(answered_us // 1000)
+            self._batch["late_answers"].append((
+                late_id, population.account, ask_id, "refused", "dana",
+                "API, token", "too late", answered_us,
+            ))  # fmt: skip
 
     def _counts(self) -> Batch:
         """Return the rows of the counts by hour and day."""
@@ -500,6 +558,17 @@ def labels_of(number: int) -> dict[str, str] | list[str]:
     if number % 5 == 1:
         return {"tenant": f"t{number // 5 % TENANTS}"}
     return ["nightly"] if number % 7 == 3 else []
+
+
+def said_of(number: int) -> dict[str, str]:
+    """Return the conversation of a run and the person on whose behalf it runs, if it has them."""
+    if number % 5 != 4:
+        return {}
+    conversation = number // 5 // TURNS
+    return {
+        "conversation": f"thread-{conversation}",
+        "on_behalf_of": f"user-{conversation % SUBJECTS}",
+    }
 
 
 @cache

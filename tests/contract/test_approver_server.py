@@ -9,18 +9,21 @@ from typing import Any, Final
 
 import pytest
 from pydantic import SecretStr
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 import remit
 from remit.collector import Store, create_token
 from remit.config import Settings
 from remit.errors import DeniedError
 from tests.collecting import on_a_port
-from tests.inside import httpx, setup
+from tests.inside import forget_used_seals, httpx, setup
 from tests.inside_collector import ThreadExecutor, create_app
 from tests.processes import wait_until
 from tests.stores import EACH_STORE
 
 ASKS: Final = "/api/remit/v1/asks"
+UNKNOWN_PATH: Final = {"status": "error", "code": "not_found", "message": "there is no such path"}
 PAID: list[tuple[str, float]] = []
 
 
@@ -118,6 +121,120 @@ def test_a_refund_is_asked_at_the_server(store: Store, tmp_path: Path) -> None:
         assert PAID == [("1021", 12.5)]
         person.http.close()
     executor.close()
+
+
+class Pause(Exception):  # noqa: N818 - as frameworks call theirs
+    """How a framework pauses."""
+
+
+class Framework:
+    """Pauses for a question, and goes on with its old answers."""
+
+    def __init__(self) -> None:
+        """Ask nothing yet."""
+        self.seal = ""
+
+    def __call__(self, request: remit.ApprovalRequest) -> remit.Approved:
+        """Return the answer of a person, or pause until there is one."""
+        if self.seal and request.matches(self.seal):
+            return remit.Approved(by="dana")
+        self.seal = request.seal()
+        raise Pause
+
+    def go_on(self, settings: Settings) -> None:
+        """Run the step in another process."""
+        forget_used_seals()
+        settings = settings.model_copy(update={"approver": self, "control_flow": (Pause,)})
+        with setup.isolated(settings):
+            asyncio.run(till(lambda: refund("1021", 1.0)))
+
+
+@pytest.mark.parametrize("store_kind", EACH_STORE)
+def test_a_seal_is_used_once_in_all_processes(store: Store, tmp_path: Path) -> None:
+    """A framework that goes on with its old answers, in another process, is refused."""
+    PAID.clear()
+    secret = create_token(store, "account", may="record", name="program").secret
+    executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+    framework = Framework()
+    settings = Settings(api_token=SecretStr(secret), data_dir=tmp_path, on_violation="deny")
+    with on_a_port(create_app(store, executor=executor)) as url:
+        settings = settings.model_copy(update={"api_url": url})
+        with pytest.raises(Pause):
+            framework.go_on(settings)
+        framework.go_on(settings)
+        with pytest.raises(DeniedError, match="answered before") as raised:
+            framework.go_on(settings)
+        assert raised.value.refused_by is None
+    executor.close()
+    with pytest.raises(DeniedError, match="could not be checked at the server"):
+        framework.go_on(settings.model_copy(update={"exit_timeout_s": 0.1, "ask_timeout_s": 0.5}))
+    assert PAID == [("1021", 1.0)]
+
+
+def test_a_server_that_keeps_no_seals_lets_them_be_used(tmp_path: Path) -> None:
+    """Once in each process, as where there is no server."""
+    PAID.clear()
+    framework = Framework()
+    settings = Settings(
+        api_url="http://other.test",
+        api_token=SecretStr("token"),
+        data_dir=tmp_path,
+        on_violation="deny",
+        exit_timeout_s=0.1,
+        transport=httpx.MockTransport(other_server),
+    )
+    with pytest.raises(Pause):
+        framework.go_on(settings)
+    framework.go_on(settings)
+    framework.go_on(settings)
+    assert len(PAID) == 2
+
+
+def other_server(_: httpx.Request) -> httpx.Response:
+    """Answer as a server of Prefactor's API answers an unknown path."""
+    return httpx.Response(404, json=UNKNOWN_PATH)
+
+
+@pytest.mark.parametrize("knows_asks", [True, False], ids=["remit", "another"])
+def test_a_server_without_asks_is_said_at_the_first_contact(
+    knows_asks: bool, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one log line and in the status, before a step asks; a step that asks is denied."""
+    secret = create_token(store, "account", may="record", name="program").secret
+    executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+    app = create_app(store, executor=executor)
+
+    async def without_asks(scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as a server that does not know the paths."""
+        unknown = scope.get("path", "").startswith(ASKS)
+        await (JSONResponse(UNKNOWN_PATH, 404) if unknown else app)(scope, receive, send)
+
+    settings = Settings(
+        api_token=SecretStr(secret), data_dir=tmp_path, approver="server", on_violation="deny"
+    )
+    with (
+        on_a_port(app if knows_asks else without_asks) as url,
+        setup.isolated(settings.model_copy(update={"api_url": url})) as runtime,
+    ):
+        for _ in range(2):
+            with till.run():
+                pass
+            assert runtime.flush(60)
+        wait_until(lambda: knows_asks or runtime.status().approver is not None)
+        status = runtime.status()
+        if not knows_asks:
+            with pytest.raises(DeniedError, match="does not take requests for approval"):
+                asyncio.run(till(lambda: refund("1021", 1.0)))
+        assert runtime.flush(60)
+    executor.close()
+    said = [each.getMessage() for each in caplog.records if "approver='server'" in each.message]
+    if knows_asks:
+        assert (status.approver, said) == (None, [])
+    else:
+        assert status.approver == "the server does not take requests for approval"
+        assert f"are denied: {status.approver}" in str(status)
+        (line,) = said
+        assert status.approver in line
 
 
 def test_without_a_server_the_step_is_denied() -> None:

@@ -17,6 +17,7 @@ from tests.doctored import (
     BAD_TOKEN,
     EMPTY,
     FORBIDDEN,
+    NOT_FOUND,
     PONG,
     TOKEN,
     Routes,
@@ -229,6 +230,32 @@ def test_the_agent_is_looked_for_as_the_token_needs_it(
             REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path), **variables
         )
     check = found(result)["agent"]
+    assert (check["status"], said in check["message"]) == (status, True), check
+    assert result.exit_code == (status == "wrong")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        pytest.param((404, {**NOT_FOUND, "code": "unknown_ask"}), "ok", "takes", id="with-asks"),
+        pytest.param((404, NOT_FOUND), "wrong", "does not take requests", id="without-asks"),
+        pytest.param((404, EMPTY), "wrong", "does not take requests", id="another-server"),
+        pytest.param((403, FORBIDDEN), "wrong", "not for this token", id="token"),
+    ],
+)
+def test_the_approver_server_needs_a_server_that_takes_requests(
+    answer: tuple[int, object], status: str, said: str, tmp_path: Path
+) -> None:
+    """Without it, each step that asks a person is denied."""
+    routes = {"/api/v1/ping": (200, PONG), "/api/remit/v1/asks": answer}
+    with serving(api(routes)) as url:
+        result = doctor(
+            REMIT_API_URL=url,
+            REMIT_API_TOKEN=TOKEN,
+            REMIT_DATA_DIR=str(tmp_path),
+            REMIT_APPROVER="server",
+        )
+    check = found(result)["approver"]
     assert (check["status"], said in check["message"]) == (status, True), check
     assert result.exit_code == (status == "wrong")
 

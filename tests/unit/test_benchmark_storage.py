@@ -17,7 +17,9 @@ import pytest
 
 from benchmarks.storage import ask
 from benchmarks.storage.load import load
-from benchmarks.storage.synthetic import Size
+from benchmarks.storage.population import HOLDS, PROCESSES
+from benchmarks.storage.synthetic import TURNS, Size
+from remit._base.ids import hash_of_on_behalf_of
 from remit.collector import open_store
 from tests.postgres import database
 from tests.stores import new_database
@@ -53,7 +55,8 @@ class Loaded:
 
     def rows(self, table: str, columns: str) -> list[Row]:
         """Return some columns of all rows of a table, sorted."""
-        return sorted(self.ask(f"SELECT {columns} FROM {table}"))
+        rows = self.ask(f"SELECT {columns} FROM {table}")
+        return sorted(rows, key=lambda row: [(value is not None, value) for value in row])
 
     def spans(self) -> Iterator[Row]:
         """Return all spans with their payloads."""
@@ -155,6 +158,8 @@ def test_labels_subjects_and_redacted_values_are_those_of_the_payloads(loaded: L
             if content["subject"]:
                 digest = hashlib.sha256(content["subject"].encode()).hexdigest()
                 subjects.append((digest, run_ref))
+            if "on_behalf_of" in content:
+                subjects.append((hash_of_on_behalf_of(content["on_behalf_of"]), run_ref))
         elif "token" in content:
             redacted[content["token"]["rule"]] += 1
 
@@ -162,6 +167,29 @@ def test_labels_subjects_and_redacted_values_are_those_of_the_payloads(loaded: L
     assert loaded.rows("run_subjects", "subject_hash, run_ref") == sorted(subjects)
     grouped = loaded.ask("SELECT rule, SUM(times) FROM redacted_days GROUP BY rule")
     assert {rule: int(times) for rule, times in grouped} == redacted
+
+
+def test_each_question_to_a_person_has_its_run_and_what_came_of_it(loaded: Loaded) -> None:
+    """A run asks at most once; the last runs wait, and each yes was used."""
+    asked = loaded.rows("runs", "external_identifier, asked, answered, status")
+    assert {row[0] for row in asked if row[1]} == {row[0] for row in loaded.rows("asks", "run, id")}
+    waiting = [row[0] for row in asked if row[1] > row[2]]
+    states = Counter(status for (status,) in loaded.rows("asks", "status"))
+    assert len(waiting) == states["waiting"] == sum(row[3] == "active" for row in asked) > 0
+    assert set(states) == {"waiting", "approved", "refused", "expired"}
+    assert len(loaded.rows("used_seals", "seal, nonce")) == states["approved"]
+    assert len(loaded.rows("late_answers", "id, ask_id")) == 2
+    assert len(loaded.rows("holds", "id, lifted_at IS NULL")) == HOLDS
+    assert len(loaded.rows("hold_processes", "id, host")) == PROCESSES
+
+
+def test_conversations_have_several_runs(loaded: Loaded) -> None:
+    """One run in five has one."""
+    runs = loaded.rows("runs", "conversation, question IS NULL, ref")
+    talks = Counter(conversation for conversation, *_ in runs if conversation)
+    assert set(talks.values()) == {TURNS}
+    assert talks.total() == RUNS // 5
+    assert sum(not none for _, none, _ in runs) == RUNS // 5
 
 
 def test_each_finding_has_its_span(loaded: Loaded) -> None:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from remit.collector import Store, create_token, open_store
-from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.base import Readable, StoreUnavailableError
+from remit.collector.store.open import open_readable
 from remit.collector.store.sqlite import SqliteStore
 from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError
@@ -383,3 +384,45 @@ def test_a_write_to_another_part_does_not_end_an_outage(caplog: pytest.LogCaptur
 
     assert caplog.records[-1].message == "the collector's database can be written again"
     assert len(caplog.records) == 2
+
+
+def half_written_back(path: Path) -> Path:
+    """Return a copy of a database as a kill leaves it while its log is written into the file.
+
+    SQLite writes the pages in order. The first one says how many there are.
+    """
+    open_store(path).close()
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        texts = [(str(number), "x" * 900) for number in range(500)]
+        connection.executemany("INSERT INTO used_seals VALUES ('account', ?, ?, 1)", texts)
+        connection.commit()
+        log = Path(f"{path}-wal").read_bytes()
+        content = bytearray(path.read_bytes())
+    page_bytes = int.from_bytes(log[8:12])
+    frames = range(32, len(log), 24 + page_bytes)
+    start = max(each for each in frames if int.from_bytes(log[each : each + 4]) == 1) + 24
+    content[:page_bytes] = log[start : start + page_bytes]
+    copy.write_bytes(content)
+    Path(f"{copy}-wal").write_bytes(log)
+    return copy
+
+
+@pytest.mark.parametrize("opened", [open_store, open_readable])
+def test_a_file_with_a_log_that_is_half_written_back_is_opened(
+    opened: Callable[[Path], Readable], tmp_path: Path
+) -> None:
+    """By a server after a kill, and by a command while a server writes its log back."""
+    store = opened(half_written_back(tmp_path / "remit.db"))
+    with store.reading() as tx:
+        assert list(tx.rows("SELECT count(*) FROM used_seals")) == [(500,)]
+    store.close()
+
+
+def test_a_damaged_file_without_a_log_is_refused(tmp_path: Path) -> None:
+    """There is nothing that makes it whole."""
+    path = half_written_back(tmp_path / "remit.db")
+    Path(f"{path}-wal").unlink()
+    with pytest.raises(SettingsError, match="malformed"):
+        open_store(path)

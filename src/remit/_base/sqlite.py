@@ -44,12 +44,17 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     reject_link(path)
     if not path.stat().st_size:
         return
-    with closing(open_file(path, "ro&immutable=1")) as connection:
-        number, tables = application_id(connection), _tables(connection)
+    try:
+        number, tables = _contents(path, "ro&immutable=1", expected)
+    except sqlite3.DatabaseError as error:
+        # While a process writes its log into the file, and after it was killed then, the file is
+        # whole only together with its log.
+        if not (_is_corrupt(error) and has_log(path)):
+            raise
+        number, tables = _contents(path, "ro", expected)
     if not number and not tables and in_log and has_log(path):
         # Everything may still be in the log.
-        with closing(open_file(path, "ro")) as connection:
-            number, tables = application_id(connection), _tables(connection)
+        number, tables = _contents(path, "ro", expected)
     if number == expected or not (number or tables):
         return
     raise ForeignError(
@@ -102,6 +107,18 @@ def application_id(connection: sqlite3.Connection) -> int:
     """Return the `application_id` of a file."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     return int(application_id) & 0xFFFF_FFFF
+
+
+def _contents(path: Path, mode: str, expected: int) -> tuple[int, frozenset[str]]:
+    """Return the `application_id` of a file, and its tables if it is not the expected one."""
+    with closing(open_file(path, mode)) as connection:
+        number = application_id(connection)
+        return number, frozenset() if number == expected else _tables(connection)
+
+
+def _is_corrupt(error: sqlite3.Error) -> bool:
+    # The upper bits say what is damaged.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
 
 
 def _tables(connection: sqlite3.Connection) -> frozenset[str]:

@@ -16,6 +16,7 @@ from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.adoption import Adoption
+from remit._deliver.ask_support import AskSupport
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, Client, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, without_credentials
@@ -31,7 +32,7 @@ from remit._deliver.window import SenderContext
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
 from remit._record.items import Sink
-from remit.config import Settings
+from remit.config import SERVER, Settings
 
 # The writer may end its pass after the deadline, because losses would be uncounted otherwise.
 GRACE_S: Final = 0.2
@@ -122,7 +123,8 @@ class Delivery:
             clock=clock,
         )
         runs = RunDeliveries(outbox, buffer)
-        self._sender = sender = Sender(outbox, runs, context, self._set_holds)
+        ask_support = AskSupport(context) if settings.approver == SERVER else None
+        self._sender = sender = Sender(outbox, runs, context, self._set_holds, ask_support)
         self._adoption = adoption = Adoption(self._files, context, settings.poll_interval_s)
         self._close_client = guarded("closing the connections")(self._http.close)
 
@@ -203,6 +205,7 @@ class Delivery:
             spool_age_s=max(0.0, (now_ns - oldest_ns) / NS_PER_S),
             misattributed=dict(self._tally.misattributed),
             collisions=dict(self._tally.collisions),
+            approver=self._tally.approver,
         )
 
     def flush(

@@ -14,6 +14,7 @@ from remit._base import guard
 from remit._base.clock import NS_PER_S
 from remit._base.guard import guarded
 from remit._deliver import calls
+from remit._deliver.ask_support import AskSupport
 from remit._deliver.batches import (
     END_KINDS,
     SPAN_KINDS,
@@ -78,6 +79,7 @@ class Sender:
         runs: RunDeliveries,
         context: SenderContext,
         set_holds: SetHolds = lambda _: None,
+        ask_support: AskSupport | None = None,
     ) -> None:
         self._context = context
         self._client = context.client
@@ -91,6 +93,7 @@ class Sender:
         self._single = SingleCalls(self._window, self._registrar, context)
         self._polls = RunPolls(runs, context)
         self._holds = HoldUpdates(runs, context, set_holds)
+        self._ask_support = ask_support
         # The runs whose start is in the request that is on its way.
         self._starting: Mapping[str, RunDelivery] = {}
         self._forced = False
@@ -112,6 +115,8 @@ class Sender:
             self._send_window()
             self._polls.poll()
             self._holds.update()
+            if self._ask_support is not None:
+                self._ask_support.check()
             if self._client.answered != answered:
                 self._circuit.succeeded()
         except OutOfTimeError:

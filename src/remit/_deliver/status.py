@@ -40,6 +40,7 @@ class Tally:
         misattributed: Number of runs that the server records under a different agent, per agent
             name in the program.
         collisions: A sentence about the other program, per agent that two programs register.
+        approver: Why the approver `"server"` cannot ask, if the server said so.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Tally:
         self.set_aside: Counter[str] = Counter()
         self.misattributed: Counter[str] = Counter()
         self.collisions: dict[str, str] = {}
+        self.approver: str | None = None
 
 
 class FlushResult(Struct, frozen=True):
@@ -115,6 +117,8 @@ class Status(Struct, frozen=True):
         misattributed: Number of runs that the server records under a different agent, per agent
             name in the program.
         collisions: A sentence about the other program, per agent that two programs register.
+        approver: Why the approver `"server"` cannot ask. None if it can, or is not set, or
+            nothing has been sent yet.
     """
 
     mode: str
@@ -136,6 +140,7 @@ class Status(Struct, frozen=True):
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
     collisions: Mapping[str, str] = field(default_factory=dict[str, str])
+    approver: str | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -152,6 +157,8 @@ class Status(Struct, frozen=True):
         }
         lines += [f"{what}: {_by_reason(counts)}" for what, counts in counted.items() if counts]
         lines += [f"two programs are {agent}: {other}" for agent, other in self.collisions.items()]
+        if self.approver is not None:
+            lines.append(f"steps that ask a person are denied: {self.approver}")
         return "\n".join(lines)
 
     @classmethod

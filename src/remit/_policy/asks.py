@@ -36,6 +36,7 @@ INSIDE_TOOL: Final = (
     "its framework asks about tools only, and the step runs inside the tool {}; declare on the "
     "tool what the step does, or set an approver"
 )
+UNCHECKED_SEAL: Final = "whether its answer was used before could not be checked at the server: {}"
 FAULT: Final = "it could not be asked about because of a fault inside remit"
 NO_REASON: Final = "the approver refused it"
 

@@ -137,7 +137,8 @@ class ApprovalRequest:
 
         A seal is used when a step runs because of the answer that came with it. A framework that
         goes on after a pause may run a tool again with the old answers. In this process, each seal
-        lets one call run.
+        lets one call run. A server of remit keeps the used seals, so there each seal lets one call
+        run in all processes.
 
         Args:
             seal: The text of an earlier `seal()`, also from another process.
@@ -174,6 +175,11 @@ class ApprovalRequest:
         """Digest of step and arguments, in this process only; never recorded."""
         return self._digest
 
+    @property
+    def seals(self) -> frozenset[str]:
+        """The matched seals."""
+        return frozenset(self._seals)
+
     def use_seals(self) -> bool:
         """Mark the matched seals as used; return whether all of them were unused."""
         return all(binding.use_seal(seal) for seal in self._seals)
@@ -190,11 +196,14 @@ class Approver(Struct, frozen=True, eq=False):
         now: Called from a plain function; returns an answer, or an awaitable of one.
         later: Called from a coroutine function; None: *now* is called in a thread.
         verifies: Whether it knows who answered; otherwise the name is what the program says.
+        use_seal: Uses a seal at the server, and returns why no step may run because of it, else
+            None. Without it, seals are used in this process only.
     """
 
     now: Callable[[ApprovalRequest], object]
     later: Callable[[ApprovalRequest], Awaitable[object]] | None = None
     verifies: bool = False
+    use_seal: Callable[[str], str | None] | None = None
 
     @classmethod
     def of(cls, function: Callable[[ApprovalRequest], object]) -> Approver:

@@ -287,7 +287,9 @@ class Asking:
                     answer = asyncio.run(_within(answer, request.time_limit_s))
             except BaseException as error:
                 return self._failed(request, error)
-        return self._expired() if answer is _EXPIRED else _outcome(answer)
+        if answer is _EXPIRED:
+            return self._expired()
+        return _used(approver, request, _outcome(answer))
 
     async def _awaited(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from async code; return the outcome."""
@@ -295,9 +297,14 @@ class Asking:
         try:
             steps = _within(_called(approver, request), request.time_limit_s)
             answer = await await_stepwise(steps, SavedContext(self._context(request)))
+            if answer is _EXPIRED:
+                return self._expired()
+            outcome = _outcome(answer)
+            if _uses_server(approver, request, outcome):
+                return await run_in_own_thread(partial(_used, approver, request, outcome))
         except BaseException as error:
             return self._failed(request, error)
-        return self._expired() if answer is _EXPIRED else _outcome(answer)
+        return outcome
 
     def _failed(self, request: ApprovalRequest, error: BaseException) -> Outcome:
         """Return the outcome of an exception of the approver.
@@ -379,6 +386,19 @@ def _outcome(answer: object) -> Outcome:
     if type(answer) is Outcome:  # of a framework, which may not know who answered
         return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
+
+
+def _uses_server(approver: Approver, request: ApprovalRequest, outcome: Outcome) -> bool:
+    """Return whether *outcome* is a yes that came with a seal, which the server has to know."""
+    return outcome.decision == APPROVED and approver.use_seal is not None and bool(request.seals)
+
+
+def _used(approver: Approver, request: ApprovalRequest, outcome: Outcome) -> Outcome:
+    """Use the seals of a yes at the server; return *outcome*, or how it ended instead."""
+    if approver.use_seal is None or not _uses_server(approver, request, outcome):
+        return outcome
+    reason = next(filter(None, map(approver.use_seal, sorted(request.seals))), None)
+    return outcome if reason is None else Outcome(REFUSED, None, reason)
 
 
 async def _called(approver: Approver, request: ApprovalRequest) -> object:

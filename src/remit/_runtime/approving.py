@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from remit import config
 from remit._base.clock import Clock
 from remit._base.markers import kind_of, rule_of
-from remit._policy.asks import NO_SERVER
+from remit._policy.asks import NO_SERVER, UNCHECKED_SEAL, USED_SEAL
 from remit._record.approvals import Answer, ApprovalRequest, Approved, Approver, Refused
 from remit._runtime.process import registry
 from remit._runtime.targets import make_approver, spool_of
 from remit.client import _approver
-from remit.client._approver import Question, ServerApprover
+from remit.client._approver import CALL_S, Question, ServerApprover
+from remit.errors import ApiError, NotFoundError
 
 
 def approver_of(
@@ -30,11 +34,15 @@ def approver_of(
     """
     if settings.approver is None:
         return None
+    opened = partial(make_approver, settings, clock, spool_of(settings).path)
     if settings.approver != config.SERVER:
-        return Approver.of(settings.approver)
+        approver = Approver.of(settings.approver)
+        if not has_target:
+            return approver
+        timeout_s = min(CALL_S, settings.ask_timeout_s)
+        return replace(approver, use_seal=partial(_use_seal, opened, timeout_s))
     if not has_target:
         return Approver(_refuse_without_server)
-    opened = partial(make_approver, settings, clock, spool_of(settings).path)
     return Approver(
         partial(_ask, opened, settings.project),
         partial(_ask_later, opened, settings.project),
@@ -59,6 +67,22 @@ async def _ask_later(
 ) -> Answer:
     with closing(opened()) as server:
         return _answer(await server.ask(_question(request, project)))
+
+
+def _use_seal(opened: Callable[[], ServerApprover], timeout_s: float, seal: str) -> str | None:
+    """Use a seal at the server; return why no step may run because of it, else None.
+
+    Where the server does not keep used seals, it is used in this process only.
+    """
+    digest = hashlib.sha256(seal.encode()).hexdigest()
+    with closing(opened()) as server:
+        try:
+            unused = server.use(digest, secrets.token_hex(16), timeout_s=timeout_s)
+        except NotFoundError:
+            return None
+        except ApiError as error:
+            return UNCHECKED_SEAL.format(error)
+    return None if unused else USED_SEAL
 
 
 def _answer(decision: _approver.Decision) -> Answer:

@@ -21,11 +21,12 @@ from remit.cli._outcomes import Outcome, note, ok, wrong
 from remit.cli._terminal import duration
 from remit.cli._wire import get
 from remit.client import _error_text
+from remit.client._approver import UNKNOWN_ASK, show_no_ask
 from remit.client._http import HttpClient
 from remit.client._target import RawResponse
 from remit.client.endpoints.endpoint import Call
 from remit.client.endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
-from remit.config import Settings, is_loopback
+from remit.config import SERVER, Settings, is_loopback
 from remit.errors import (
     ApiError,
     ContractError,
@@ -75,6 +76,7 @@ ADVICE: Final = {
     "version": "Install a later version of remit.",
     "plain": "Set REMIT_API_URL to https://..., if the server supports it.",
     "collision": "If they are different agents, set REMIT_PROJECT in one of the programs.",
+    "approver": "Use a server of this version of remit, or set REMIT_APPROVER to a function.",
     "clock": "Set the clock of this machine with NTP; until then recorded times are off by the "
     "same amount.",
 }
@@ -198,6 +200,21 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
     if not outcome.code:
         yield _agent(probe, settings, token)
         yield from _collisions(probe)
+        if settings.approver == SERVER:
+            yield _approver(probe, settings)
+
+
+def _approver(probe: Probe, settings: Settings) -> Outcome:
+    """Return whether the server takes requests for approval, which the setting needs."""
+    error = probe.ask(show_no_ask())
+    if not isinstance(error, ApiError) or error.code == UNKNOWN_ASK:
+        return ok("approver", "the server takes requests for approval")
+    if isinstance(error, ContractError | NotFoundError):
+        reason = f"{settings.api_url} does not take requests for approval"
+    else:
+        reason = str(error)
+    message = f"each step that asks a person is denied: {reason}"
+    return wrong("approver", "approver", message, ADVICE["approver"])
 
 
 def _collisions(probe: Probe) -> Iterator[Outcome]:

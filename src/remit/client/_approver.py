@@ -33,6 +33,8 @@ POLL_S: Final = 1.0
 WITHDRAW_S: Final = 2.0
 UNKNOWN_ASK: Final = "unknown_ask"
 """Error code of a server that takes requests for approval, but does not know this one."""
+SEAL_USED: Final = "seal_used"
+"""Error code of a server that knows another use of the seal."""
 _NO_ASK: Final = "013xrzp12g3nqk8n0000000000000000"
 
 
@@ -189,23 +191,32 @@ class ServerApprover:
         """Close the client."""
         self._client.close()
 
-    def use(self, seal: str, nonce: str) -> bool:
+    def use(self, seal: str, nonce: str, *, timeout_s: float = CALL_S) -> bool:
         """Return whether this is the first use of a seal at the server.
 
         Args:
             seal: Digest of the seal, at most 200 characters.
             nonce: Random text of the use. A repetition with the same text is the same use.
+            timeout_s: Longest time for which an unavailable server is asked again, in seconds.
 
         Raises:
             ApiError: The server cannot be reached, or rejects the request.
         """
-        try:
-            self._client.send(_use(seal, nonce), timeout_s=CALL_S)
-        except ApiError as error:
-            if error.code == "seal_used":
-                return False
-            raise
-        return True
+        deadline, waits = Deadline.after(timeout_s, self._clock), delays()
+        while True:
+            try:
+                self._client.send(_use(seal, nonce), timeout_s=deadline.remaining_s())
+            except UnavailableError as error:
+                wait_s = max(next(waits), error.retry_after_s or 0)
+                if deadline.remaining_s() <= wait_s:
+                    raise
+                self._wait(wait_s)
+            except ApiError as error:
+                if error.code == SEAL_USED:
+                    return False
+                raise
+            else:
+                return True
 
     def is_supported(self) -> bool:
         """Return whether the server takes requests for approval.
@@ -214,7 +225,7 @@ class ServerApprover:
             ApiError: The server cannot be reached, or rejects the token.
         """
         try:
-            self._client.send(_await_answer(_NO_ASK, 0), timeout_s=CALL_S)
+            self._client.send(show_no_ask(), timeout_s=CALL_S)
         except NotFoundError as error:
             return error.code == UNKNOWN_ASK
         return True
@@ -282,7 +293,7 @@ class _Asking:
         try:
             yield from self._lasting(lambda: _use(state.id, nonce))
         except ApiError as error:
-            if error.code == "seal_used":
+            if error.code == SEAL_USED:
                 return Refused("the approval was used before: one yes is good for one call")
             raise
         return Approved(state.by)
@@ -322,6 +333,11 @@ def _create(question: Question, limit: Deadline) -> Call[AskState]:
         "changed": list(question.changed),
     }
     return Call("POST", ASKS, details(AskState), msgspec.json.encode(body))
+
+
+def show_no_ask() -> Call[AskState]:
+    """Return a call that a server that takes requests for approval rejects with `UNKNOWN_ASK`."""
+    return _await_answer(_NO_ASK, 0)
 
 
 def _await_answer(ask_id: str, wait_s: int) -> Call[AskState]:

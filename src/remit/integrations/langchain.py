@@ -805,7 +805,7 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
 
     The graph needs a checkpointer. If the arguments were changed in the meantime, the graph is
     interrupted again. LangGraph resumes a node from its beginning, with the old answers. Each
-    answer lets one call run, once in a process, so a tool should call one asked step.
+    answer lets one call run (see `ApprovalRequest.matches`), so a tool should call one asked step.
 
     Raises:
         GraphInterrupt: The graph pauses.
