@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from remit.errors import Violation
 from tests.collecting import Api, details
 from tests.inside import coerce
 from tests.violating import denial, violations_of
@@ -205,6 +206,31 @@ def denied(api: Api, *, handled: bool = True) -> str:
     story.end(top, "failed", passed_on, ms=50)
     story.end(story.root, "failed", passed_on, ms=60)
     return story.finish("failed")
+
+
+def held(api: Api) -> str:
+    """Return a run in which a hold denied `charge`."""
+    story = Story(api)
+    top = story.begin("shop.desk:support", story.root, ms=5)
+    charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
+    action: Final = "financial_transactions"
+    step = "shop.tools:charge"
+    sentence = f"{action}: hold 01h denies {step}, which declares it (held by ada)"
+    violation = Violation(
+        sentence,
+        "action_profile",
+        action,
+        "allowed",
+        "",
+        "held",
+        hold="01h",
+        held_by="ada@shop.example",
+        reason="wrong prices",
+    )
+    story.end(charge, "failed", denial(step, violation), ms=11)
+    story.end(top, ms=50)
+    story.end(story.root, result={"status": "complete"}, ms=60)
+    return story.finish("complete")
 
 
 def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:

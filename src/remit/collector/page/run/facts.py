@@ -28,6 +28,7 @@ from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
+from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
@@ -79,6 +80,7 @@ class RunFacts:
         after: The step after which the page begins.
         root: Its root span.
         denied: Its first denied step.
+        held: The steps that a hold denied.
         said: Its people.
         conversation_runs: Number of runs of its conversation; 0 without one.
     """
@@ -98,6 +100,7 @@ class RunFacts:
     said: Said
     conversation_runs: int
     denied: ReadSpan | None = None
+    held: frozenset[str] = frozenset()
 
     @cached_property
     def known(self) -> Mapping[str, StepRecord]:
@@ -427,7 +430,15 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         said=_said(rows, root, known),
         conversation_runs=_conversation_runs(rows),
         denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
+        held=_held(rows),
     )
+
+
+def _held(rows: RunRows) -> frozenset[str]:
+    """Return the steps of a run that a hold denied."""
+    run = rows.run
+    held = held_steps(rows.ctx.tx, [run.id]) if run.denied else {}
+    return frozenset(held.get(run.id, ()))
 
 
 def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> Said:

@@ -21,7 +21,6 @@ from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_
 from remit.collector.page.scope import scope_in
 from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
-from remit.collector.store.questions.holds import denied_in_run
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, RunRow
@@ -100,10 +99,10 @@ def notice_of(visit: Visit, facts: RunFacts, origin: SpanFacts | None) -> Notice
     if row.status == FAILED and not (first is not None and first.flags & DENIED):
         notice = _failed(facts, origin)
         return notice._replace(elsewhere=visit.api.read(partial(_elsewhere, row=row)))
-    return _quiet(visit, facts)
+    return _quiet(facts)
 
 
-def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
+def _quiet(facts: RunFacts) -> Notice | None:
     """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_waiting:
@@ -118,7 +117,7 @@ def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
     if row.denied:
         denied = [step for step in facts.steps.values() if step.flags & DENIED]
         names = _counted(facts, denied)
-        held = visit.api.read(lambda ctx: denied_in_run(ctx.tx, row))
+        held = len(facts.held)
         kind = "warn" if held >= row.denied else "bad"
         return Notice(kind, "denied", values={"count": row.denied, "names": names, "held": held})
     return _handled(facts) if row.handled and row.status == COMPLETE else None

@@ -24,6 +24,7 @@ from remit.collector.page.scope import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions import outlines, run_lists
+from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.scope import RunRef
 from remit.collector.store.rows import FOUND, STATUSES, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
@@ -63,10 +64,12 @@ def outline(visit: Visit) -> Data:
         if has_more:
             spans = outlines.OutlineColumns._make(column[:limit] for column in spans)
         slice_ = _Slice(ctx, row, run, spans)
+        held = held_steps(ctx.tx, [row.id]).get(row.id, ()) if row.denied else ()
         return {
             "now": visit.now_us,
             "cursor": None if cursor is None else f"{cursor.seq}-{cursor.run_ref}",
             "run": _facts(row),
+            "held": sorted(to_bytes(step).hex() for step in held),
             **slice_.columns(),
             "next": to_text(spans.ids[-1]) if has_more else None,
         }

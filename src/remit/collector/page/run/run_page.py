@@ -15,7 +15,7 @@ from remit.collector.domain.runs import runs_named
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.model_usage import usage_of_call
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import ALL_MARKS
 from remit.collector.page.run.conversation import Number, conversation
 from remit.collector.page.run.facts import (
     MOST_STEPS,
@@ -129,7 +129,7 @@ def _read(
         "notice": notice_of(visit, facts, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
-        "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
+        "mark_words": {name: (kind.words, kind.plural) for name, kind in ALL_MARKS.items()},
     }
     return values, None if chosen is None else for_panel(visit, rows, chosen, opened=opened)
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from remit.collector.domain.findings import ASKED_SPAN
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import HELD, MARKS
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, VIOLATION
@@ -150,10 +150,16 @@ class Tree:
             level=level,
             parent=bool(below),
             kind=kind,
-            marks=[name for name, kind in MARKS.items() if step.flags & kind.flag],
+            marks=self._marks(step),
             bars=self._bars(step, thin=bool(below)),
             took=self._took(step, denied=kind == "denied"),
         )
+
+    def _marks(self, step: StepRecord) -> list[str]:
+        marks = [name for name, kind in MARKS.items() if step.flags & kind.flag]
+        if step.id not in self.facts.held:
+            return marks
+        return [HELD, *(name for name in marks if name != "denied")]
 
     def _kind(self, step: StepRecord) -> str:
         """Return the kind of a row; see `StepRow`."""

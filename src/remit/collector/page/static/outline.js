@@ -29,6 +29,7 @@ export class Outline {
     this.labels = new Map();
     this.calls = new Map();
     this.hits = new Set();
+    this.held = new Set();
     this.opened = new Map();
     this.sums = {};
     this.places = new Map();
@@ -108,6 +109,7 @@ export class Outline {
       }
       this.took[step] = slice.took[at] ?? NaN;
     }
+    this.held = new Set(slice.held?.map((id) => this.places.get(id)));
     for (const at in slice.names) this.names.set(steps[at], slice.names[at]);
     for (const at in slice.labels) this.labels.set(steps[at], slice.labels[at]);
     for (const at in slice.calls) this.calls.set(steps[at], slice.calls[at]);
@@ -262,6 +264,7 @@ export class Outline {
       hits: (step) => this.hits.has(step),
       origins: (step) => this.isOrigin(step),
       failed: (step) => this.status[step] === FAILED,
+      held: (step) => this.held.has(step),
     };
     for (const [name, bits] of Object.entries({ ...MARKS, marked: MARKED })) {
       tests[name] = (step) => this.flags[step] & bits;

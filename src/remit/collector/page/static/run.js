@@ -281,7 +281,7 @@ function groupName(code) {
 function mark(name, count) {
   const words = WORDS[name][count === 1 ? 0 : 1];
   const said = `${number(count)} ${words}`;
-  const drawn = name === "redacted" || name === "hits" ? "" : icon(name);
+  const drawn = name === "redacted" || name === "hits" ? "" : icon(name === "held" ? "hold" : name);
   const isShown = count > 1 || name === "hits";
   return make("span", { class: `m ${name}`, title: said }, drawn,
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${words}` : said));
@@ -291,8 +291,10 @@ function mark(name, count) {
 function stepMarks(step, isClosed) {
   const count = {};
   for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
+  count.held = outline.tests.held(step) ? 1 : 0;
   if (isClosed) {
-    for (const name of ["denied", "violation", "lost", "hits"]) count[name] = outline.sum(name, step);
+    for (const name of ["denied", "violation", "lost", "hits", "held"]) count[name] = outline.sum(name, step);
+    count.denied -= count.held;
     count.hits -= outline.hits.has(step) ? 1 : 0;
     count.failed = outline.sum("origins", step) - (outline.isOrigin(step) ? 1 : 0);
   } else count.denied = 0;
@@ -302,7 +304,8 @@ function stepMarks(step, isClosed) {
 function groupMarks(code) {
   const below = (name) => sum(outline.members(code).map((step) => outline.sum(name, step)));
   const count = { failed: below("origins") };
-  for (const name of [...Object.keys(MARKS), "hits"]) count[name] = below(name);
+  for (const name of [...Object.keys(MARKS), "hits", "held"]) count[name] = below(name);
+  count.denied -= count.held;
   return marksOf(count);
 }
 
