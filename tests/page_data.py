@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from remit.collector import create_token
 from remit.testing import FakeClock
-from tests import run_pages, waterfalls
+from tests import asked_runs, run_pages, waterfalls
 from tests.asking import Asking
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
@@ -44,6 +44,13 @@ SCREENS: Final = (
     Screen("handled", "/runs/{handled}"),
     Screen("denial", "/runs/{denied}"),
     Screen("held", "/runs/{held}"),
+    Screen("run-asked", "/runs/{asked_run}"),
+    Screen("run-asked-hidden", "/runs/{asked_hidden}"),
+    Screen("run-waiting", "/runs/{waiting_run}"),
+    Screen("run-refused", "/runs/{refused_run}"),
+    Screen("run-expired", "/runs/{expired_run}"),
+    Screen("run-interrupted", "/runs/{interrupted_run}"),
+    Screen("run-asked-print", "/runs/{asked_run}/print"),
     Screen("limit", "/runs/{limited_run}"),
     Screen("limit-ended", "/runs/{ended_by_limit}"),
     Screen("process-ended", "/runs/{ended_process}"),
@@ -134,6 +141,12 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "handled": run_pages.handled(api),
         "denied": run_pages.denied(api),
         "held": run_pages.held(api),
+        "asked_run": asked_runs.approved(api),
+        "asked_hidden": asked_runs.approved(api, "confidential"),
+        "waiting_run": asked_runs.unanswered(api),
+        "refused_run": asked_runs.ended_in(api, "refused"),
+        "expired_run": asked_runs.ended_in(api, "expired", None),
+        "interrupted_run": asked_runs.interrupted(api),
         "limited": limited,
         "limited_run": limited_run(api, limited),
         "ended_by_limit": limited_run(api, limited, ended=True),

@@ -68,6 +68,7 @@ class Story:
         api: The collector.
         version: Version of the agent.
         types: Span types that it declares beside `TYPES`.
+        key: Key of the run, by which its program knows it.
         run_id: The run.
         root: Its root span.
     """
@@ -75,6 +76,7 @@ class Story:
     api: Api
     version: str = "1.5.0"
     types: Sequence[dict[str, Any]] = ()
+    key: str | None = None
     run_id: str = field(init=False)
     root: str = field(init=False)
 
@@ -86,6 +88,7 @@ class Story:
             "pending",
             agent_version={"external_identifier": self.version, "name": self.version},
             agent_schema_version=schema,
+            external_identifier=self.key,
         )
         self.run_id = run["id"]
         details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
