@@ -74,6 +74,7 @@ SCREENS: Final = (
     Screen("waiting", "/waiting"),
     Screen("ask", "/waiting/{ask}"),
     Screen("ask-messages", "/waiting/{ask_messages}"),
+    Screen("ask-about", "/waiting/{ask_about}"),
     Screen("ask-plain", "/waiting/{ask_plain}"),
     Screen("ask-approved", "/waiting/{ask_approved}"),
     Screen("ask-used", "/waiting/{ask_used}"),
@@ -129,9 +130,12 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
     limited = limited_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
+    said = {"on_behalf_of": "user-42", "subject": "customer-17", "conversation": "thread-9"}
+    limited_run(api, limited, key="run-key-8", said=said)
     return {
         **asking.all_states(),
         "ask_messages": asking.with_messages(api),
+        "ask_about": asking.ask(run="run-key-8", agent="Limited desk", step="desk:refund"),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),

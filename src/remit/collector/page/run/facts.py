@@ -470,7 +470,7 @@ def run_facts(rows: RunRows, after: str | None = None, limit: int = PAGE_STEPS) 
         after=after,
         root=root,
         said=_said(rows, root, known),
-        conversation_runs=_conversation_runs(rows),
+        conversation_runs=conversation_runs(rows),
         denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
         held=_held(rows),
         questions=questions_in(rows),
@@ -518,7 +518,21 @@ def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> 
     return said
 
 
-def _conversation_runs(rows: RunRows) -> int:
+def people_of(rows: RunRows) -> Said:
+    """Return the people of a run, without its other steps."""
+    root = next(rows.listed(1, schema_name=ROOT_SPAN), None)
+    if root is None:
+        return Said()
+    said = Said.of(root.payload)
+    if said.on_behalf_of is None or said.subject is None:
+        agents = (name for name in rows.version.types if rows.is_agent(name))
+        spans = (span for name in agents for span in rows.listed(1, schema_name=name))
+        known = next((Said.of(span.payload) for span in spans if span.parent_id == root.id), Said())
+        return Said(said.on_behalf_of or known.on_behalf_of, said.subject or known.subject)
+    return said
+
+
+def conversation_runs(rows: RunRows) -> int:
     """Return the number of runs of the conversation; 0 without one."""
     conversation = rows.run.conversation
     if conversation is None:
