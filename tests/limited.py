@@ -33,13 +33,24 @@ def schema() -> dict[str, Any]:
     return {"external_identifier": "limited-1", "span_type_schemas": types}
 
 
-def limited_run(api: Api, agent: str, *, ended: bool = False, word: str = "allowed") -> str:
+def limited_run(
+    api: Api,
+    agent: str,
+    *,
+    ended: bool = False,
+    word: str = "allowed",
+    key: str | None = None,
+    said: dict[str, Any] | None = None,
+) -> str:
     """Return a run whose second refund was denied; if *ended*, it was terminated.
 
-    It has an inner agent and a model call, which do not count, and one undeclared step.
+    It has an inner agent and a model call, which do not count, and one undeclared step. With
+    *said*, what its program says of it, it is still open.
     """
-    run = str(api.instance(agent_id=agent, agent_schema_version=schema())["id"])
-    root = api.span(run, schema_name="remit:run", payload={"purpose": "live"})["id"]
+    known = {} if key is None else {"external_identifier": key}
+    run = str(api.instance(agent_id=agent, agent_schema_version=schema(), **known)["id"])
+    payload = {"purpose": "live", **(said or {})}
+    root = api.span(run, schema_name="remit:run", payload=payload)["id"]
     top = api.span(run, schema_name=DESK, parent_span_id=root)["id"]
     for name in ("desk:refund", "desk:look", "desk:plain", "desk:inner", "desk:chat"):
         api.span(run, schema_name=name, parent_span_id=top, status="complete")
@@ -48,6 +59,8 @@ def limited_run(api: Api, agent: str, *, ended: bool = False, word: str = "allow
     api.span(
         run, schema_name="desk:refund", parent_span_id=top, status="failed", result_payload=result
     )
+    if said is not None:
+        return run
     status = "failed" if ended else "complete"
     outcome = {"status": "terminated" if ended else "complete"}
     for span, body in ((top, {}), (root, outcome)):

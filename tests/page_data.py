@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from remit.collector import create_token
 from remit.testing import FakeClock
-from tests import run_pages, waterfalls
+from tests import asked_runs, run_pages, waterfalls
 from tests.asking import Asking
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
@@ -44,6 +44,14 @@ SCREENS: Final = (
     Screen("group", "/runs/{grouped}"),
     Screen("handled", "/runs/{handled}"),
     Screen("denial", "/runs/{denied}"),
+    Screen("held", "/runs/{held}"),
+    Screen("run-asked", "/runs/{asked_run}"),
+    Screen("run-asked-hidden", "/runs/{asked_hidden}"),
+    Screen("run-waiting", "/runs/{waiting_run}"),
+    Screen("run-refused", "/runs/{refused_run}"),
+    Screen("run-expired", "/runs/{expired_run}"),
+    Screen("run-interrupted", "/runs/{interrupted_run}"),
+    Screen("run-asked-print", "/runs/{asked_run}/print"),
     Screen("limit", "/runs/{limited_run}"),
     Screen("limit-ended", "/runs/{ended_by_limit}"),
     Screen("process-ended", "/runs/{ended_process}"),
@@ -70,6 +78,7 @@ SCREENS: Final = (
     Screen("waiting", "/waiting"),
     Screen("ask", "/waiting/{ask}"),
     Screen("ask-messages", "/waiting/{ask_messages}"),
+    Screen("ask-about", "/waiting/{ask_about}"),
     Screen("ask-plain", "/waiting/{ask_plain}"),
     Screen("ask-approved", "/waiting/{ask_approved}"),
     Screen("ask-used", "/waiting/{ask_used}"),
@@ -126,9 +135,12 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
     limited = limited_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
+    said = {"on_behalf_of": "user-42", "subject": "customer-17", "conversation": "thread-9"}
+    limited_run(api, limited, key="run-key-8", said=said)
     return {
         **asking.all_states(),
         "ask_messages": asking.with_messages(api),
+        "ask_about": asking.ask(run="run-key-8", agent="Limited desk", step="desk:refund"),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),
@@ -137,6 +149,13 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "grouped": run_pages.grouped(api),
         "handled": run_pages.handled(api),
         "denied": run_pages.denied(api),
+        "held": run_pages.held(api),
+        "asked_run": asked_runs.approved(api),
+        "asked_hidden": asked_runs.approved(api, "confidential"),
+        "waiting_run": asked_runs.unanswered(api),
+        "refused_run": asked_runs.ended_in(api, "refused"),
+        "expired_run": asked_runs.ended_in(api, "expired", None),
+        "interrupted_run": asked_runs.interrupted(api),
         "limited": limited,
         "limited_run": limited_run(api, limited),
         "ended_by_limit": limited_run(api, limited, ended=True),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
+from remit.errors import Violation
 from tests.collecting import Api, details
 from tests.inside import coerce
 from tests.violating import denial, violations_of
@@ -72,6 +73,7 @@ class Story:
         version: Version of the agent.
         types: Span types that it declares beside `TYPES`.
         said: What its program says of it.
+        key: Key of the run, by which its program knows it.
         run_id: The run.
         root: Its root span.
     """
@@ -80,6 +82,7 @@ class Story:
     version: str = "1.5.0"
     types: Sequence[dict[str, Any]] = ()
     said: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: str | None = None
     run_id: str = field(init=False)
     root: str = field(init=False)
 
@@ -91,6 +94,7 @@ class Story:
             "pending",
             agent_version={"external_identifier": self.version, "name": self.version},
             agent_schema_version=schema,
+            external_identifier=self.key,
         )
         self.run_id = run["id"]
         details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
@@ -217,6 +221,31 @@ def denied(api: Api, *, handled: bool = True, said: Mapping[str, Any] = NOTHING)
     story.end(top, "failed", passed_on, ms=50)
     story.end(story.root, "failed", passed_on, ms=60)
     return story.finish("failed")
+
+
+def held(api: Api) -> str:
+    """Return a run in which a hold denied `charge`."""
+    story = Story(api)
+    top = story.begin("shop.desk:support", story.root, ms=5)
+    charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
+    action: Final = "financial_transactions"
+    step = "shop.tools:charge"
+    sentence = f"{action}: hold 01h denies {step}, which declares it (held by ada)"
+    violation = Violation(
+        sentence,
+        "action_profile",
+        action,
+        "allowed",
+        "",
+        "held",
+        hold="01h",
+        held_by="ada@shop.example",
+        reason="wrong prices",
+    )
+    story.end(charge, "failed", denial(step, violation), ms=11)
+    story.end(top, ms=50)
+    story.end(story.root, result={"status": "complete"}, ms=60)
+    return story.finish("complete")
 
 
 def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import asked_runs
 from tests.browsing import Desk, Tab, has_rows
 from tests.collecting import details
 from tests.waterfalls import Step, begun, deep, ended, id_of, night, record
@@ -187,3 +188,36 @@ def test_rows_and_panels_have_the_names_of_nodes_and_agents(tab: Tab, desk: Desk
     )
     names.nth(1).click()
     expect(page.locator(".panel h2")).to_have_text("<b>plan</b> node")
+
+
+def test_a_question_is_a_line_to_its_answer(tab: Tab, desk: Desk) -> None:
+    """It has no bar, and the answer no row; the steps around it wait, and its panel opens."""
+    page = opened(tab, asked_runs.approved(desk.api))
+    row = page.locator("#tree .row.asked")
+    expect(row.locator(".name a")).to_have_text("approved: askedrefund")
+    expect(row.locator("rect")).to_have_count(0)
+    expect(row.locator("use.dia")).to_have_count(2)
+    expect(row.locator("> :last-child")).to_have_text("2 min 8 s")
+    expect(page.locator("#tree .q1")).to_have_count(3)
+    expect(page.locator("#tree .row.l1 rect")).to_have_count(2)
+    expect(page.locator("#tree .row:not(.axis)")).to_have_count(5)
+    page.locator("#tree .row", has_text="Run").first.click()
+    expect(page.locator("#panel h2")).to_have_text("Run")
+    row.click()
+    expect(page.locator("#panel h2")).to_have_text("asked before refund")
+    page.get_by_role("link", name="the step that ran").click()
+    assert chosen(page).endswith("refund")
+
+
+def test_a_question_is_answered_while_its_run_is_open(tab: Tab, desk: Desk) -> None:
+    """The line is open and dashed, and gets its end with the answer."""
+    story = asked_runs.AskingStory(desk.api, types=asked_runs.desk_types())
+    story.ask()
+    page = opened(tab, story.run_id)
+    row = page.locator("#tree .row.asked")
+    expect(row.locator(".q1.wait")).to_have_count(1)
+    expect(row.locator(".name a")).to_have_text("waiting: askedrefund")
+    story.answer()
+    expect(row.locator(".name a")).to_have_text("approved: askedrefund")
+    expect(row.locator(".q1.wait")).to_have_count(0)
+    expect(page.locator("#about > .facts").first).to_contain_text("running")

@@ -10,6 +10,7 @@ import pytest
 from remit.collector import Store, create_token
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside_collector import root_id
 from tests.stores import on_each_store
 
 ASKS: Final = "/api/remit/v1/asks"
@@ -145,6 +146,48 @@ def test_the_token_that_asked_never_answers(world: World, store: Store) -> None:
         said = refusal(answered(api, ask["id"]), 403)
         assert "records this run" in said["message"]
     assert state(own, ask["id"])["status"] == "waiting"
+
+
+@on_each_store
+@pytest.mark.parametrize("place", ["remit:run", "langchain:agent"])
+def test_the_person_of_a_run_never_answers_it(world: World, ben: Api, place: str) -> None:
+    """Neither the first time nor later; the program may say it for the run or for its agent."""
+    api = world.account()
+    kind = {"name": "langchain:agent", "params_schema": {"x-remit-kind": "agent"}}
+    schema = {"external_identifier": "s1", "span_type_schemas": [kind]}
+    run = str(
+        api.instance("active", external_identifier="run-key-1", agent_schema_version=schema)["id"]
+    )
+    said = {"on_behalf_of": "ben", "subject": "eva"}
+    at_root = said if place == "remit:run" else {}
+    root = api.span(run, schema_name="remit:run", id=root_id(run), payload=at_root)["id"]
+    if not at_root:
+        api.span(run, schema_name=place, parent_span_id=root, payload=said)
+    program = token(world, "record", "program")
+    ask = asked(program, agent="Desk")
+
+    refused = refusal(answered(ben, ask["id"]), 403)
+    assert refused["message"] == "the run is on behalf of ben: somebody else has to answer"
+    assert state(program, ask["id"])["status"] == "waiting"
+    assert answered(token(world, "approve", "eva"), ask["id"]).json()["counted"] is True
+    assert answered(ben, ask["id"], "refused", "too late").status_code == 403
+
+
+@on_each_store
+def test_the_person_of_another_run_answers(world: World, ben: Api) -> None:
+    """A run of another agent may have the same key."""
+    api = world.account()
+    other = details(api.http.post("/api/v1/agent", json={"details": {"name": "Other"}}))["id"]
+    run = str(api.instance("active", external_identifier="run-key-1")["id"])
+    api.span(run, schema_name="remit:run", id=root_id(run), payload={"on_behalf_of": "eva"})
+    mine = str(api.instance("active", agent_id=other, external_identifier="run-key-1")["id"])
+    api.span(mine, schema_name="remit:run", id=root_id(mine), payload={"on_behalf_of": "ben"})
+    api.post(f"/agent_instance/{mine}/finish", {"status": "complete"})
+    program = create_token(
+        world.store, "agent_deployment", agent="Desk", may="record", clock=world.clock
+    )
+    ask = asked(Api(world.http(program.secret)), agent="Desk")
+    assert answered(ben, ask["id"]).json()["counted"] is True
 
 
 @on_each_store

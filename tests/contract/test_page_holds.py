@@ -142,6 +142,29 @@ def test_a_run_says_that_a_hold_denied_a_step(world: World) -> None:
     assert "External communication is on hold. The step declares that it does this." in shown
     assert "“<bdi>wrong prices</bdi>”" in shown
     assert "denied by a hold on external communication" in http.get("/denied?from=all").text
+    mark = '<span class="m held" title="denied by a hold">'
+    assert shown.count(mark) == 1
+    assert '<span class="m denied"' not in shown
+    outline = http.get(f"/runs/{run['id']}/outline").json()
+    assert outline["held"] == [outline["ids"]]
+
+
+@on_each_store
+def test_a_list_of_runs_tells_holds_from_declarations(world: World) -> None:
+    """A run with both has both marks, each with its number."""
+    api = world.account()
+    both, free = run_of(api), run_of(api)
+    error: dict[str, Any] = {"type": "DeniedError", "message": "denied"}
+    sentences = ("m: hold 01h denies main:mail, which declares it (held by ada)",) * 2
+    for sentence in (*sentences, "destroy_data: main:mail declares allowed"):
+        violations = [{"sentence": sentence, "part": "action_profile", "name": MAIL}]
+        body = {"error": {**error, "violations": violations}}
+        api.span(both["id"], schema_name="main:mail", status="failed", result_payload=body)
+    api.span(free["id"], schema_name="main:mail")
+    html = reader(world).get("/runs?from=all").text
+    assert html.count('class="m held"') == 1
+    assert '<span class="m held" title="2 denied by a hold">' in html
+    assert '<span class="m denied" title="1 denied">' in html
 
 
 @on_each_store

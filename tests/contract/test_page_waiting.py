@@ -13,11 +13,14 @@ from remit.testing import FakeClock
 from tests.asking import HOSTILE, Asking
 from tests.collecting import World
 from tests.inside import httpx
-from tests.inside_collector import create_app, create_code
+from tests.inside_collector import create_app, create_code, hash_of_on_behalf_of
+from tests.limited import limited_agent, limited_run
 from tests.signing_in import SAME_SITE, sign_in, stranger
 from tests.stores import on_each_store
+from tests.versioned_agents import agent_of
 
 FORM: Final = "Approve once"
+ADA: Final = "ada@shop.example"
 
 
 @pytest.fixture
@@ -135,6 +138,31 @@ def test_the_operator_answers_with_a_one_time_link(world: World, asking: Asking)
     ask_id = asking.ask()
     assert answered(operator, ask_id, "approve").status_code == 303
     assert "the operator has approved it" in text_of(operator.get(f"/waiting/{ask_id}"))
+
+
+@on_each_store
+def test_a_request_says_whose_run_it_is(world: World, asking: Asking) -> None:
+    """The person for whom it works gets a sentence in place of the buttons; others may answer."""
+    api = world.account()
+    agent = limited_agent(api)
+    agent_of(api, "Inner", external_identifier="shop/desk:inner")
+    said = {"on_behalf_of": ADA, "subject": "customer-17", "conversation": "thread-9"}
+    run = limited_run(api, agent, key="run-key-8", said=said)
+    ask = asking.ask(run="run-key-8", agent="Limited desk", step="desk:refund")
+    ada, eva = (person(world, "approve,read", name) for name in (ADA, "eva"))
+    answer = ada.get(f"/waiting/{ask}")
+    page, text = answer.text, text_of(answer)
+    for words in ("conversation thread-9, 1 run", "for ada@shop.example", "about customer-17"):
+        assert words in text
+    assert "You cannot answer: the run is on behalf of ada@shop.example: somebody else" in text
+    assert "<form" not in page
+    assert "limitfinancial transactions: 1 of 1 in this run, and 1 undeclared" in text
+    assert "steps: 3 of 200 in this run" in text
+    assert "external communication: " not in text
+    assert f"/runs?on_behalf_of={hash_of_on_behalf_of(ADA)}" in page
+    assert f'href="/runs/{run}"' in page
+    assert answered(ada, ask, "approve").status_code == 403
+    assert FORM in eva.get(f"/waiting/{ask}").text
 
 
 def test_nothing_of_the_program_imitates_the_page(world: World, asking: Asking) -> None:

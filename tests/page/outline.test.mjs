@@ -160,3 +160,36 @@ test("a step has the name that its integration gave it, and groups have one name
   assert.deepEqual([outline.name(1), outline.word(1)], ["plan", "node"]);
   assert.deepEqual(outline.groups.map(({ members }) => outline.name(members[0])), ["plan", "act"]);
 });
+
+/** A run whose agent asked before a refund: run, agent, chat, question, answer, refund, then more steps. */
+function askedOf(more = [], questions = [[id(3), id(4), "refund", "approved", "approved"]]) {
+  const steps = [["run", null, 0, 100], ["agent", 0, 0, 100], ["chat", 1, 1, 5], ["remit:asked", 1, 10, 0],
+    ["remit:answered", 1, 80, 0], ["refund", 1, 81, 5], ...more];
+  const outline = new Outline();
+  outline.add({ ...slice(steps), questions });
+  outline.build(1e9);
+  return outline;
+}
+
+test("an answer has no row: the row of its question lasts until it", () => {
+  const outline = askedOf();
+  assert.deepEqual(named(outline, outline.rows("")), ["run", "  agent", "    chat", "    remit:asked", "    refund"]);
+  assert.equal(outline.until(3), 80);
+  assert.equal(outline.kids[1], 3);
+  outline.found([id(4)]);
+  assert.deepEqual([...outline.hits], [3]);
+});
+
+test("the steps around a question wait with it, unless another step runs", () => {
+  assert.deepEqual([...askedOf().pauses.keys()].sort(), [0, 1, 3]);
+  const beside = askedOf([["other", 0, 20, 30]]);
+  assert.deepEqual([...beside.pauses.keys()].sort(), [1, 3]);
+  const ofApprover = askedOf([["poll", 3, 20, 30]]);
+  assert.deepEqual([...ofApprover.pauses.keys()].sort(), [0, 1, 3]);
+});
+
+test("a question without an answer lasts until the last sign of its run", () => {
+  const outline = askedOf([], [[id(3), null, "refund", "no answer", "cancelled"]]);
+  assert.equal(outline.until(3), 1e6);
+  assert.equal(outline.rows("").codes.length, 6);
+});

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import msgspec
 
+from remit._base.ids import hash_of_on_behalf_of
 from remit._policy.words import ACTIONS
 from remit.collector.domain.context import Caller, Context, Permission
 from remit.collector.domain.params import Filter, Query, check_name, check_text, integer, one_of
@@ -243,7 +244,7 @@ def barred(ctx: Context, row: AskRow, name: str) -> str | None:
             "with another token"
         )
     if works_for(ctx, row, name):
-        return "this run works for you: somebody else has to answer"
+        return f"the run is on behalf of {name}: somebody else has to answer"
     return None
 
 
@@ -253,12 +254,17 @@ def may_answer(caller: Caller) -> bool:
 
 
 def works_for(ctx: Context, row: AskRow, name: str) -> bool:
-    """Return whether the run of a request works for the person called *name*.
+    """Return whether the run of a request is on behalf of the person called *name*.
 
-    Runs do not store on whose behalf they work, so this is not known.
+    That is not known of a run that the server has not received, or that does not say it.
     """
-    del ctx, row, name
-    return False
+    person = hash_of_on_behalf_of(name)
+    runs = ctx.tx.runs_of_keys(row.account_id, [row.run])
+    return any(
+        ctx.tx.is_on_behalf_of(run_id, person)
+        for _, agent_id, run_id in runs
+        if row.agent_id in {None, agent_id}
+    )
 
 
 def answerer(ctx: Context) -> tuple[str, str]:

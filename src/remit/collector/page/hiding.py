@@ -2,8 +2,8 @@
 
 Hidden are payload, result, summary and messages of a step whose declared classification is
 *confidential* or higher, or that declares data of article 9 of the GDPR: `is_hidden` in
-`domain/failures`. The message of another step is hidden if the exception of such a step is in its
-chain or group, or may be: `HiddenErrors` there.
+`domain/failures`. So is a question to a person about such a step. The message of another step is
+hidden if the exception of such a step is in its chain or group, or may be: `HiddenErrors` there.
 
 Every reader who sees the run may open them, for one request. *Show values* leads to a route below
 `/runs/{id}/spans/{span}/values` in `screens`: the panel, a whole payload, the conversation. Its
@@ -25,7 +25,10 @@ from remit.collector.domain.failures import (
     hidden_errors_of,
     shows_text,
 )
+from remit.collector.domain.findings import ANSWERED_SPAN, OF_PERSONS
 from remit.collector.errors import RequestError
+from remit.collector.json_io import read_json
+from remit.collector.page.payload_tree import members
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.rows import RunRow, SpanRow
 from remit.collector.validation.declarations import CompiledSpanType
@@ -71,7 +74,22 @@ def hidden_of(row: SpanRow, failed: Sequence[SpanRow], types: Collection[str]) -
         failed: The failed steps of its run, at most `MOST_FAILED`.
         types: The types of the run whose values are hidden.
     """
-    return Hidden(row.schema_name in types, hidden_errors_of(failed, types))
+    values = row.schema_name in types or _quotes_hidden(row, types)
+    return Hidden(values, hidden_errors_of(failed, types))
+
+
+def _quotes_hidden(row: SpanRow, types: Collection[str]) -> bool:
+    """Return whether a question to a person, or its answer, has or may have hidden values.
+
+    A question about a step has the arguments of the step. Those of a framework may quote any step.
+    """
+    if not types or row.schema_name not in OF_PERSONS:
+        return False
+    payload = members(read_json(row.payload))
+    if row.schema_name == ANSWERED_SPAN:
+        return not isinstance(payload.get("decision"), str)
+    step = payload.get("step")
+    return step in types if isinstance(step, str) else True
 
 
 def hides_errors(ctx: Context, run: RunRow, types: Collection[str]) -> bool:

@@ -17,6 +17,8 @@ class MarkKind(NamedTuple):
     meaning: str
 
 
+HELD: Final = "held"
+"""The mark of a step that a hold denied, as its findings say; the API has no flag for it."""
 MARKS: Final[Mapping[str, MarkKind]] = {
     "denied": MarkKind(DENIED, "denied", "denied", "the policy denied the step"),
     "violation": MarkKind(
@@ -46,4 +48,9 @@ MARKS: Final[Mapping[str, MarkKind]] = {
         "lost",
         "some records of the run were lost or have not arrived yet",
     ),
+}
+"""The marks that have a flag."""
+ALL_MARKS: Final[Mapping[str, MarkKind]] = {
+    **MARKS,
+    HELD: MarkKind(DENIED, "denied by a hold", "denied by a hold", "a hold denied the step"),
 }

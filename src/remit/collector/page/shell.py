@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from remit._policy.words import sensitivity
 from remit.collector.page import formats
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import ALL_MARKS
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -122,7 +122,7 @@ def templates() -> Environment:
     )
     environment.filters.update(_FILTERS)
     names: Any = environment.globals
-    names["marks"] = MARKS
+    names["marks"] = ALL_MARKS
     return environment
 
 

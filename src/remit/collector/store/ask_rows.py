@@ -7,7 +7,7 @@ from typing import Final
 
 from remit.collector.store import statements
 from remit.collector.store.execution import Execution
-from remit.collector.store.ids import to_text
+from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import AskRow, LateAnswerRow, RunRow, SealRow
 from remit.collector.store.statements import Value, Where
 
@@ -85,6 +85,13 @@ class AskRows(Execution):
         )
         rows = self.rows(sql, (*values, account_id))
         return [(key, agent_id, to_text(run_id)) for key, agent_id, run_id in rows]
+
+    def is_on_behalf_of(self, run_id: str, person_hash: str) -> bool:
+        """Return whether a run is on behalf of a person, or about a subject, by the hash."""
+        key = to_bytes(run_id)
+        shard, values = self.in_shard("", key)
+        source = f"FROM run_subjects WHERE {shard}run_id = ? AND subject_hash = ?"
+        return self._count(source, (*values, key, person_hash)) > 0
 
     def answer_ask(self, row: AskRow, status: str, answered: tuple[str, str, str | None]) -> bool:
         """Write an answer if the request still waits; return whether it does.

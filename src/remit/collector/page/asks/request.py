@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
@@ -18,12 +20,20 @@ from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared, remits_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.conversation import conversation
-from remit.collector.page.run.facts import RunRows
+from remit.collector.page.run.facts import (
+    Gauge,
+    RunRows,
+    Said,
+    conversation_runs,
+    people_of,
+)
+from remit.collector.page.run.limits import limits_of
 from remit.collector.page.run.messages import Message
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.rows import AskRow
 from remit.collector.times import parse_us
+from remit.errors import STEPS
 from remit.models.asks import ASKS
 
 PATH: Final = "/waiting"
@@ -90,6 +100,18 @@ class Talk(NamedTuple):
     earlier: int
 
 
+class About(NamedTuple):
+    """What the program said of the run of a request.
+
+    Attributes:
+        runs: Number of runs of its conversation.
+    """
+
+    said: Said
+    conversation: str | None
+    runs: int
+
+
 def show(visit: Visit) -> Response:
     """Show a request."""
     return _page(visit)
@@ -118,6 +140,7 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
         by, _ = asks.answerer(ctx)
         before = None if row.after is None else ctx.tx.ask(row.account_id, row.after)
         after = ctx.tx.ask_after(row.account_id, row.run, row.id)
+        rows = None if view["run_id"] is None else RunRows(ctx, view["run_id"])
         return {
             "ask": view,
             "effect": effect(view["words"]),
@@ -125,7 +148,9 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
             "values": given(view),
             "names": list(view["hidden"]),
             "declared": _declared(ctx, row),
-            "talk": _talk(ctx, row, view["run_id"]),
+            "talk": None if rows is None else _talk(rows, row),
+            "about": None if rows is None else _about(rows),
+            "limits": [] if rows is None else _limits(rows, row),
             "waits_us": ctx.now_us - row.asked_at,
             "limit_us": row.expires_at - row.asked_at,
             "expires_us": row.expires_at - ctx.now_us,
@@ -236,11 +261,18 @@ def _declared(ctx: Context, row: AskRow) -> Declared | None:
     return next(filter(None, (remit.named(row.step) for remit in remits)), None)
 
 
-def _talk(ctx: Context, row: AskRow, run_id: str | None) -> Talk | None:
+def _about(rows: RunRows) -> About:
+    return About(people_of(rows), rows.run.conversation, conversation_runs(rows))
+
+
+def _limits(rows: RunRows, row: AskRow) -> list[Gauge]:
+    """Return the limits that the step counts towards."""
+    counted = {STEPS, *msgspec.json.decode(row.words)}
+    return [gauge for gauge in limits_of(rows) if gauge.name in counted]
+
+
+def _talk(rows: RunRows, row: AskRow) -> Talk | None:
     """Return the messages before a request; None if its run has no model call yet."""
-    if run_id is None:
-        return None
-    rows = RunRows(ctx, run_id)
     for span in rows.listed(1, until_us=row.asked_at):
         call = conversation(span)
         if call is not None:

@@ -106,7 +106,7 @@ def shown(ctx: Context, turn: Turn, run: Mapping[str, Any], runs: int) -> ShownT
         runs: Number of runs of the conversation.
     """
     rows = RunRows(ctx, turn.id)
-    facts = run_facts(rows, whole=PAGE_STEPS, conversation_runs=runs)
+    facts = run_facts(rows, whole=PAGE_STEPS, turns=runs)
     row = row_of(run, ctx.now_us)
     parents = {step.parent_id for step in facts.steps.values()}
     inner = [

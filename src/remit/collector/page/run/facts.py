@@ -13,6 +13,7 @@ from remit._base.step_names import StepName, step_name
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED
+from remit.collector.domain.findings import ANSWERED_SPAN, ASKED_SPAN
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
 from remit.collector.domain.step_names import names_of_steps
 from remit.collector.domain.waiting import waits
@@ -22,16 +23,18 @@ from remit.collector.page import formats
 from remit.collector.page.declared import Declared
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.payload_tree import members
+from remit.collector.page.run.asked import Question, questions_of, waited
 from remit.collector.page.run.conversation import Conversation
 from remit.collector.page.run.spans import ListedSpan, ReadSpan
 from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
+from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
-from remit.collector.store.rows import DENIED, RunRow, VersionRow, all_spans
+from remit.collector.store.rows import DENIED, AskRow, RunRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, text_in
 
 T = TypeVar("T")
@@ -41,6 +44,8 @@ PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
 _MOST_ANCESTORS: Final = 64
 _LISTED: Final = 100
+_QUESTION_PAGES: Final = 3
+"""Pages of questions, and of answers, that are read of a run."""
 
 
 class Said(NamedTuple):
@@ -79,6 +84,8 @@ class RunFacts:
         after: The step after which the page begins.
         root: Its root span.
         denied: Its first denied step.
+        held: The steps that a hold denied.
+        questions: The latest questions to a person, the oldest first.
         said: Its people.
         conversation_runs: Number of runs of its conversation; 0 without one.
     """
@@ -98,6 +105,8 @@ class RunFacts:
     said: Said
     conversation_runs: int
     denied: ReadSpan | None = None
+    held: frozenset[str] = frozenset()
+    questions: Sequence[Question] = ()
 
     @cached_property
     def known(self) -> Mapping[str, StepRecord]:
@@ -170,16 +179,33 @@ class RunFacts:
         return next(roots, next(iter(steps), None))
 
     @cached_property
+    def answers(self) -> frozenset[str]:
+        """The spans of answers, which have no rows: the row of a question shows its answer."""
+        return frozenset(each.answer.span_id for each in self.questions if each.answer is not None)
+
+    def waited_us(self, now_us: int) -> int | None:
+        """Return how long the run waited for people; None if it did not, or that is not known."""
+        if not self.questions or len(self.questions) < self.row.asked:
+            return None
+        return waited(self.questions, now_us)
+
+    @cached_property
     def chosen(self) -> StepRecord | None:
         """The step with which the page opens."""
         status, steps = self.row.status, self.steps.values()
+        if self.is_waiting:
+            waiting = (each.span_id for each in self.questions if each.is_open)
+            return self.steps.get(next(waiting, "")) or self.top
         if status == FAILED:
             return self.first_failed or self.top
         if self.row.denied:
             return next((step for step in steps if step.flags & DENIED), self.top)
         if status == TERMINATED or self.is_cancelled:
             return self.innermost_cancelled or self.top
-        return self.first_failed if self.row.handled else self.top
+        if self.row.handled:
+            return self.first_failed
+        last = self.questions[-1].span_id if self.questions and status == COMPLETE else ""
+        return self.steps.get(last) or self.top
 
     @property
     def innermost_cancelled(self) -> StepRecord | None:
@@ -243,6 +269,23 @@ class Gauge:
         return min(100.0, round(100 * self.used / self.number, 1))
 
 
+class AskedFacts(NamedTuple):
+    """A question to a person, with what the server knows of it.
+
+    Attributes:
+        request: The request on the server; None if the program asked by other means.
+        is_waiting: Whether the request waits for an answer.
+        ran: The step that ran after a yes.
+        agents: The agents of the run that ask about one of its words.
+    """
+
+    question: Question
+    request: AskRow | None
+    is_waiting: bool
+    ran: ListedSpan | None
+    agents: Sequence[Declared]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -257,6 +300,7 @@ class SpanFacts:
         quality: The quality payloads of the run by name, of a root span that a panel shows.
         call: The model call that a panel shows.
         gauges: The limits of the run, in the panel of its root and of a step beyond one.
+        asked: The question of a span that asked a person.
     """
 
     run: RunRow
@@ -271,6 +315,7 @@ class SpanFacts:
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
     call: Conversation | None = None
     gauges: Sequence[Gauge] = ()
+    asked: AskedFacts | None = None
 
     @property
     def declared(self) -> Declared | None:
@@ -396,7 +441,7 @@ def run_facts(
     limit: int = PAGE_STEPS,
     *,
     whole: int = MOST_STEPS,
-    conversation_runs: int | None = None,
+    turns: int | None = None,
 ) -> RunFacts:
     """Return a run.
 
@@ -404,7 +449,7 @@ def run_facts(
         after: The step after which the page of a long run begins.
         limit: Steps of a page.
         whole: Steps up to which a run has one page.
-        conversation_runs: Number of runs of its conversation, if the caller knows it.
+        turns: Number of runs of its conversation, if the caller knows it.
     """
     row, ref, tx = rows.run, rows.ref, rows.ctx.tx
     limit = whole if ref.spans <= whole else limit
@@ -435,11 +480,37 @@ def run_facts(
         after=after,
         root=root,
         said=_said(rows, root, known),
-        conversation_runs=(
-            _conversation_runs(rows) if conversation_runs is None else conversation_runs
-        ),
+        conversation_runs=conversation_runs(rows) if turns is None else turns,
         denied=rows.get(next((step.id for step in known if step.flags & DENIED), None)),
+        held=_held(rows),
+        questions=questions_in(rows),
     )
+
+
+def request_of(ctx: Context, run: RunRow, question: Question) -> AskRow | None:
+    """Return the request on the server by which a run asked a question; None without one."""
+    key, ticket = run.external_identifier, question.ticket
+    if key is None or ticket is None:
+        return None
+    row = ctx.tx.ask_of_ticket(run.account_id, key, ticket)
+    return row if row is not None and row.agent_id in {None, run.agent_id} else None
+
+
+def questions_in(rows: RunRows) -> list[Question]:
+    """Return the latest questions of a run to a person, the oldest first."""
+    if not rows.run.asked:
+        return []
+    asked, answered = (
+        rows.listed(_QUESTION_PAGES, schema_name=name) for name in (ASKED_SPAN, ANSWERED_SPAN)
+    )
+    return questions_of(rows.run, asked, answered)
+
+
+def _held(rows: RunRows) -> frozenset[str]:
+    """Return the steps of a run that a hold denied."""
+    run = rows.run
+    held = held_steps(rows.ctx.tx, [run.id]) if run.denied else {}
+    return frozenset(held.get(run.id, ()))
 
 
 def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> Said:
@@ -457,7 +528,21 @@ def _said(rows: RunRows, root: ReadSpan | None, steps: Iterable[StepRecord]) -> 
     return said
 
 
-def _conversation_runs(rows: RunRows) -> int:
+def people_of(rows: RunRows) -> Said:
+    """Return the people of a run, without its other steps."""
+    root = next(rows.listed(1, schema_name=ROOT_SPAN), None)
+    if root is None:
+        return Said()
+    said = Said.of(root.payload)
+    if said.on_behalf_of is None or said.subject is None:
+        agents = (name for name in rows.version.types if rows.is_agent(name))
+        spans = (span for name in agents for span in rows.listed(1, schema_name=name))
+        known = next((Said.of(span.payload) for span in spans if span.parent_id == root.id), Said())
+        return Said(said.on_behalf_of or known.on_behalf_of, said.subject or known.subject)
+    return said
+
+
+def conversation_runs(rows: RunRows) -> int:
     """Return the number of runs of the conversation; 0 without one."""
     conversation = rows.run.conversation
     if conversation is None:

@@ -161,7 +161,8 @@ def _unnamed(span: SpanFacts) -> SpanFacts:
 @cache
 def _style() -> tuple[str, Markup]:
     """Return the policy of a file and its style sheet, without fonts."""
-    text = _FONTS.sub("", shell.static_files()["page.css"].decode())
+    sheets = shell.static_files()
+    text = _FONTS.sub("", "".join(sheets[name].decode() for name in ("page.css", "run.css")))
     digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return policy, Markup(text)  # noqa: S704 - the project's style sheet

@@ -26,10 +26,11 @@ def gauges_of(rows: RunRows, facts: SpanFacts) -> Sequence[Gauge]:
         violations = denied_by(facts.span.result) if facts.span.row.flags & DENIED else None
         if limit_of(violations or ()) is None:
             return ()
-    return list(_gauges(rows))
+    return list(limits_of(rows))
 
 
-def _gauges(rows: RunRows) -> Iterator[Gauge]:
+def limits_of(rows: RunRows) -> Iterator[Gauge]:
+    """Yield the limits of a run."""
     run, tx = rows.run, rows.ctx.tx
     if not any(span_type.has_limits for span_type in rows.version.types.values()):
         return

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from remit._base.step_names import AGENT
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
+from remit.collector.domain.asks import status_of
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
@@ -17,14 +18,21 @@ from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
-from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, version_name
+from remit.collector.page.run.asked import APPROVED, REFUSED, Question
+from remit.collector.page.run.facts import (
+    FAILED,
+    RunFacts,
+    SpanFacts,
+    request_of,
+    version_name,
+)
 from remit.collector.page.scope import scope_in
 from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
-from remit.collector.store.questions.holds import denied_in_run
+from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import DENIED, RunRow
+from remit.collector.store.rows import DENIED, AskRow, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
 
 _EFFECTS: Final = (
@@ -107,21 +115,75 @@ def _quiet(visit: Visit, facts: RunFacts) -> Notice | None:
     """Return the notice of a run that a denial ended, or that neither failed nor was terminated."""
     row = facts.row
     if facts.is_waiting:
-        return _waiting(facts)
-    if facts.is_cancelled and facts.result.get("reason") == WENT_ON:
-        return Notice("", "went_on")
+        return _waiting(visit, facts)
     if facts.is_cancelled:
-        return _cancelled(facts)
+        went_on = facts.result.get("reason") == WENT_ON
+        return Notice("", "went_on") if went_on else _cancelled(facts)
     limit = _limit(facts)
     if limit is not None:
         return limit
     if row.denied:
         denied = [step for step in facts.steps.values() if step.flags & DENIED]
         names = _counted(facts, denied)
-        held = visit.api.read(lambda ctx: denied_in_run(ctx.tx, row))
+        held = len(facts.held)
         kind = "warn" if held >= row.denied else "bad"
-        return Notice(kind, "denied", values={"count": row.denied, "names": names, "held": held})
-    return _handled(facts) if row.handled and row.status == COMPLETE else None
+        return Notice(
+            kind,
+            "denied",
+            further=_refused(facts),
+            values={"count": row.denied, "names": names, "held": held},
+        )
+    if row.handled and row.status == COMPLETE:
+        return _handled(facts)
+    return _ran_after_a_yes(facts)
+
+
+def _ran_after_a_yes(facts: RunFacts) -> Notice | None:
+    """Return the notice of a run with a step that ran after a person's yes."""
+    ran = [each for each in facts.questions if _has_run(facts, each)]
+    if not ran:
+        return None
+    people = dict.fromkeys(each.answer.by for each in ran if each.answer and each.answer.by)
+    names = Counter(each.subject for each in ran)
+    counted = [f"{name} {formats.times(n)}" if n > 1 else name for name, n in names.items()]
+    values: dict[str, object] = {
+        "names": _named(counted),
+        "by": _named(list(people)),
+        "took_us": ran[0].waited_us if len(ran) == 1 else None,
+    }
+    return Notice("", "ran", values=values)
+
+
+def _has_run(facts: RunFacts, question: Question) -> bool:
+    """Return whether a step ran after a yes."""
+    answer = question.answer
+    if question.status != APPROVED or answer is None or answer.at_us is None:
+        return False
+    return any(
+        step.schema_name == question.step
+        and step.parent_id == question.parent_id
+        and step.started_at is not None
+        and step.started_at >= answer.at_us
+        and not step.flags & DENIED
+        for step in facts.steps.values()
+    )
+
+
+def _refused(facts: RunFacts) -> list[str]:
+    """Return sentences about the people who refused a step."""
+    refused = Counter(
+        (each.answer.by, each.subject)
+        for each in facts.questions
+        if each.answer is not None and each.status == REFUSED
+    )
+    expired = sum(each.status == "expired" for each in facts.questions)
+    sentences = [
+        f"{by} refused {name}{'' if count == 1 else f' {formats.times(count)}'}."
+        for (by, name), count in list(refused.items())[:_MOST_NAMED]
+    ]
+    if expired:
+        sentences.append(f"Nobody answered {formats.times(expired)}.")
+    return sentences
 
 
 def _limit(facts: RunFacts) -> Notice | None:
@@ -144,16 +206,31 @@ def _limit(facts: RunFacts) -> Notice | None:
     )
 
 
-def _waiting(facts: RunFacts) -> Notice:
+def _waiting(visit: Visit, facts: RunFacts) -> Notice:
     """Return the notice of a run that waits for a person's answer."""
+    waiting = [each for each in facts.questions if each.is_open]
     asked = [step for step in facts.steps.values() if step.schema_name == ASKED_SPAN]
     began = [step.started_at for step in asked if step.started_at is not None]
+    since_us = waiting[0].at_us if waiting else max(began, default=None)
     open_questions = facts.row.asked - facts.row.answered
-    return Notice(
-        "asks",
-        "waiting",
-        values={"count": open_questions, "since_us": max(began, default=None)},
-    )
+    first = waiting[0] if waiting else None
+    words = [] if first is None else [VERBS[word] for word in first.words if word in VERBS]
+    values: dict[str, object] = {
+        "count": open_questions,
+        "since_us": since_us,
+        "waits_us": None if since_us is None else visit.now_us - since_us,
+        "may": formats.listed(words, "or"),
+        "request": None if first is None else visit.api.read(partial(_open_request, facts, first)),
+    }
+    step = first.subject if first is not None and first.step else ""
+    return Notice("asks", "waiting", step=step, values=values)
+
+
+def _open_request(facts: RunFacts, question: Question, ctx: Context) -> AskRow | None:
+    """Return the request on the server that waits for the answer to a question."""
+    request = request_of(ctx, facts.row, question)
+    is_waiting = request is not None and status_of(request, ctx.now_us) == WAITING
+    return request if is_waiting else None
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
@@ -402,6 +479,7 @@ class Ledger(NamedTuple):
     Attributes:
         violations: The number of steps that violated the remit and ran.
         done: A sentence about completed steps with a serious action; empty for none.
+        asked: How many questions to a person have each status.
     """
 
     allows: Mapping[str, int]
@@ -411,6 +489,7 @@ class Ledger(NamedTuple):
     violations: int
     undeclared: int
     done: str
+    asked: Mapping[str, int]
 
 
 def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
@@ -436,6 +515,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         risk["observed"]["spans"],
         risk["schema_findings"]["undeclared"],
         _done(facts),
+        Counter(each.status for each in facts.questions),
     )
 
 

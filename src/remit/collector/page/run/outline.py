@@ -16,14 +16,17 @@ import msgspec
 from remit._base.ids import is_pfid
 from remit._base.step_names import NAMED_TYPES, StepName, model_in, step_name_in
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import ASKED_SPAN
+from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
+from remit.collector.domain.waiting import waits
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.hiding import hidden_types, hides_errors
+from remit.collector.page.run.facts import RunRows, questions_in
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions import outlines, run_lists
+from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.scope import RunRef
 from remit.collector.store.rows import FOUND, STATUSES, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
@@ -63,10 +66,13 @@ def outline(visit: Visit) -> Data:
         if has_more:
             spans = outlines.OutlineColumns._make(column[:limit] for column in spans)
         slice_ = _Slice(ctx, row, run, spans)
+        held = held_steps(ctx.tx, [row.id]).get(row.id, ()) if row.denied else ()
         return {
             "now": visit.now_us,
             "cursor": None if cursor is None else f"{cursor.seq}-{cursor.run_ref}",
             "run": _facts(row),
+            "questions": _questions(RunRows(ctx, run_id)),
+            "held": sorted(to_bytes(step).hex() for step in held),
             **slice_.columns(),
             "next": to_text(spans.ids[-1]) if has_more else None,
         }
@@ -168,7 +174,9 @@ class _Names:
 
     def is_shown(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
-        return self._names[ref] not in self.hidden
+        name = self._names[ref]
+        # A question has the arguments of a step, which may be a hidden one.
+        return name not in self.hidden and not (self.hidden and name in OF_PERSONS)
 
 
 class _Slice:
@@ -287,9 +295,24 @@ class _Slice:
         return calls
 
 
+def _questions(rows: RunRows) -> list[list[str | None]]:
+    """Return the questions of a run: span, span of the answer, subject, status, shape."""
+    return [
+        [
+            to_bytes(each.span_id).hex(),
+            None if each.answer is None else to_bytes(each.answer.span_id).hex(),
+            visible(each.subject[:_LABEL_CHARS]),
+            visible(each.status[:_LABEL_CHARS]),
+            each.shape,
+        ]
+        for each in questions_in(rows)
+    ]
+
+
 def _facts(row: RunRow) -> dict[str, object]:
     return {
         "status": row.status,
+        "waits": waits(row),
         "start": row.started_at,
         "end": row.finished_at,
         "seen": row.updated_at,

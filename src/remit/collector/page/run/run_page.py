@@ -15,7 +15,8 @@ from remit.collector.domain.runs import runs_named
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.model_usage import usage_of_call
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import ALL_MARKS
+from remit.collector.page.run.asked_panel import asked_facts
 from remit.collector.page.run.conversation import Number, conversation
 from remit.collector.page.run.facts import (
     MOST_STEPS,
@@ -129,7 +130,7 @@ def _read(
         "notice": notice_of(visit, facts, failed),
         "ledger": ledger_of(visit, facts),
         "first_step": _first_step(facts),
-        "mark_words": {name: (kind.words, kind.plural) for name, kind in MARKS.items()},
+        "mark_words": {name: (kind.words, kind.plural) for name, kind in ALL_MARKS.items()},
     }
     return values, None if chosen is None else for_panel(visit, rows, chosen, opened=opened)
 
@@ -141,6 +142,8 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
         "run": facts,
         "row": row,
         "cost": _cost(visit, row),
+        "waited_us": facts.waited_us(visit.now_us),
+        "now_us": visit.now_us,
         "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.STOP),
         "iso": format_us,
         "most_steps": MOST_STEPS,
@@ -173,7 +176,7 @@ def for_panel(
             for name, payload in run["quality_payloads"].items()
         }
         facts = replace(facts, quality=quality)
-    facts = replace(facts, gauges=gauges_of(rows, facts))
+    facts = replace(facts, gauges=gauges_of(rows, facts), asked=asked_facts(rows, facts))
     if facts.run.erased_at is not None or (facts.hidden.values and not opened):
         return facts
     span = facts.span.listed

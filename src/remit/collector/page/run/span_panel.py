@@ -19,6 +19,7 @@ from remit.collector.page.payload_tree import (
     objects,
     tree_of,
 )
+from remit.collector.page.run.asked_panel import AskedPanel, asked_panel
 from remit.collector.page.run.facts import FAILED, SpanFacts, us_after
 from remit.collector.page.sides import (
     Sides,
@@ -139,6 +140,7 @@ class Panel(NamedTuple):
     hidden: bool
     opened: bool
     is_root: bool
+    asked: AskedPanel | None = None
 
     @property
     def subject(self) -> str | None:
@@ -195,6 +197,7 @@ def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel
         hidden=hidden,
         opened=opened,
         is_root=is_root,
+        asked=None if erased else asked_panel(facts, hidden=hidden),
     )
 
 

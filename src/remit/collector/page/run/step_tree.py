@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from remit.collector.domain.findings import ASKED_SPAN
+from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import HELD, MARKS
+from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, VIOLATION
@@ -55,6 +56,20 @@ class StepRow:
     marks: list[str]
     bars: list[Bar]
     took: str
+    lines: Sequence[Line] = ()
+    question: Question | None = None
+
+
+class Line(NamedTuple):
+    """The time in which a run waited for a person, in percent of the time axis.
+
+    Attributes:
+        is_open: Whether there is no answer.
+    """
+
+    x: float
+    end: float
+    is_open: bool
 
 
 class Axis(NamedTuple):
@@ -84,7 +99,8 @@ class Tree:
     @cached_property
     def children(self) -> Mapping[str | None, list[StepRecord]]:
         """The steps below each step, in the order of their starts; None for the outermost."""
-        return _below(self.facts.steps)
+        answers = self.facts.answers
+        return _below({key: step for key, step in self.facts.steps.items() if key not in answers})
 
     @cached_property
     def path(self) -> frozenset[str]:
@@ -128,7 +144,7 @@ class Tree:
 
     def rows(self) -> Iterator[StepRow]:
         """Yield the rows, each step before those below it."""
-        shown: set[str] = set()
+        shown = {*self.facts.answers}
         tops = [*self.children.get(None, ()), *self.facts.steps.values()]
         for top in tops:
             waiting = [(top, 0)]
@@ -143,6 +159,8 @@ class Tree:
 
     def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> StepRow:
         kind = self._kind(step)
+        question = self.questions.get(step.id)
+        pauses = self.pauses.get(step.id, ())
         return StepRow(
             step=step,
             name=self.facts.name(step),
@@ -150,10 +168,66 @@ class Tree:
             level=level,
             parent=bool(below),
             kind=kind,
-            marks=[name for name, kind in MARKS.items() if step.flags & kind.flag],
-            bars=self._bars(step, thin=bool(below)),
+            marks=self._marks(step),
+            bars=[] if question else _cut(self._bars(step, thin=bool(below)), pauses),
             took=self._took(step, denied=kind == "denied"),
+            lines=pauses,
+            question=question,
         )
+
+    @cached_property
+    def questions(self) -> Mapping[str, Question]:
+        """The questions to a person, by their steps."""
+        return {each.span_id: each for each in self.facts.questions if each.at_us is not None}
+
+    @cached_property
+    def pauses(self) -> Mapping[str, list[Line]]:
+        """When steps waited for a person: the questions, and the steps around them.
+
+        A step is not shown to wait while another step below it runs.
+        """
+        pauses: dict[str, list[Line]] = {}
+        for question in self.questions.values():
+            step = self.facts.steps.get(question.span_id)
+            begin_us = question.at_us
+            if step is None or begin_us is None:
+                continue
+            end_us = self._until(question, begin_us)
+            line = Line(self.axis.at(begin_us), self.axis.at(end_us), question.answer is None)
+            pauses.setdefault(step.id, []).append(line)
+            around = [above for above in self.facts.above(step) if self._lasts(above, end_us)]
+            busy = self._busy(begin_us, end_us) if around else frozenset[str]()
+            for above in around:
+                if above.id not in busy:
+                    pauses.setdefault(above.id, []).append(line)
+        return pauses
+
+    def _until(self, question: Question, begin_us: int) -> int:
+        """Return when the wait for an answer ended; without an answer, when the run did."""
+        if question.answer is not None:
+            return begin_us + (question.waited_us or 0)
+        end_us = self.facts.row.finished_at
+        return max(begin_us, self.now_us if end_us is None else end_us)
+
+    def _lasts(self, step: StepRecord, until_us: int) -> bool:
+        return step.finished_at is None or step.finished_at >= until_us
+
+    def _busy(self, begin_us: int, end_us: int) -> frozenset[str]:
+        """Return the steps around those that ran in a time, but for those of an approver."""
+        busy: set[str] = set()
+        for step in self.facts.steps.values():
+            has_run = step.started_at is not None and step.started_at < end_us
+            if has_run and self._lasts(step, begin_us + 1) and not self.children.get(step.id):
+                above = self.facts.above(step)
+                if not any(each.schema_name in OF_PERSONS for each in (step, *above)):
+                    busy |= {each.id for each in above}
+        return frozenset(busy)
+
+    def _marks(self, step: StepRecord) -> list[str]:
+        marks = [name for name, kind in MARKS.items() if step.flags & kind.flag]
+        if step.id not in self.facts.held:
+            return marks
+        return [HELD, *(name for name in marks if name != "denied")]
 
     def _kind(self, step: StepRecord) -> str:
         """Return the kind of a row; see `StepRow`."""
@@ -170,6 +244,11 @@ class Tree:
         return "first" if step is self.facts.first_failed and step.id in self.path else "carrying"
 
     def _took(self, step: StepRecord, *, denied: bool) -> str:
+        question = self.questions.get(step.id)
+        if question is not None and question.at_us is not None:
+            is_known = question.is_open or question.answer is not None
+            waited_us = self._until(question, question.at_us) - question.at_us
+            return formats.duration(waited_us) if is_known else ""
         if denied:
             return "did not run"
         if step.started_at is None:
@@ -199,6 +278,22 @@ class Tree:
         elif step.flags & VIOLATION and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]
+
+
+def _cut(bars: list[Bar], pauses: Sequence[Line]) -> list[Bar]:
+    """Return bars without the times in which their step waited."""
+    for pause in pauses:
+        pieces: list[Bar] = []
+        for bar in bars:
+            end = bar.x + bar.width
+            if bar.x > pause.x or end < pause.end:
+                pieces.append(bar)
+                continue
+            pieces.append(bar._replace(width=max(_NARROWEST, pause.x - bar.x)))
+            if end > pause.end:
+                pieces.append(bar._replace(x=pause.end, width=max(_NARROWEST, end - pause.end)))
+        bars = pieces
+    return bars
 
 
 def _below(steps: Mapping[str, StepRecord]) -> Mapping[str | None, list[StepRecord]]:

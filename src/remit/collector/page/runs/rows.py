@@ -14,9 +14,10 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
 from remit.collector.page.formats import missing, short_name
-from remit.collector.page.marks import MARKS
+from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
+from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
@@ -87,14 +88,20 @@ def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     """Return runs as rows, the first running ones with their open step."""
     running = [run["id"] for run in runs if run["status"] == "active"][:MOST_OPEN]
     steps = {run_id: _open_step(visit, run_id) for run_id in running}
-    return [row_of(run, visit.now_us, steps.get(run["id"])) for run in runs]
+    denied = [run["id"] for run in runs if run["denied"]]
+    held = visit.api.read(lambda ctx: held_steps(ctx.tx, denied)) if denied else {}
+    return [
+        row_of(run, visit.now_us, steps.get(run["id"]), held=len(held.get(run["id"], ())))
+        for run in runs
+    ]
 
 
-def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
+def row_of(run: Run, now_us: int, step: str | None = None, *, held: int = 0) -> ListedRow:
     """Return a run of the API as a row.
 
     Args:
         step: Name of the step that it is in.
+        held: How many of its steps holds denied.
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
@@ -113,15 +120,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         conversation=run["conversation"],
         question=run["question"],
         answer=run["answer"],
-        marks=[
-            RunMark(
-                name,
-                run["denied"] if name == "denied" else None,
-                kind.words if name != "lost" or steps.recorded is None else missing(steps),
-            )
-            for name, kind in MARKS.items()
-            if name in run["flags"]
-        ],
+        marks=_marks(run, steps, held),
         steps=steps,
         tokens=sum(tokens) if tokens else None,
         cost=total(costs),
@@ -129,6 +128,20 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def _marks(run: Run, steps: StepCounts, held: int) -> list[RunMark]:
+    denied = run["denied"] - held
+    marks = [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
+    return marks + [
+        RunMark(
+            name,
+            denied if name == "denied" else None,
+            kind.words if name != "lost" or steps.recorded is None else missing(steps),
+        )
+        for name, kind in MARKS.items()
+        if name in run["flags"] and (name != "denied" or denied > 0)
+    ]
 
 
 def run_waits(run: Run) -> bool:

@@ -29,6 +29,8 @@ export class Outline {
     this.labels = new Map();
     this.calls = new Map();
     this.hits = new Set();
+    this.held = new Set();
+    this.asked = [];
     this.opened = new Map();
     this.sums = {};
     this.places = new Map();
@@ -108,6 +110,8 @@ export class Outline {
       }
       this.took[step] = slice.took[at] ?? NaN;
     }
+    this.asked = slice.questions ?? [];
+    this.held = new Set(slice.held?.map((id) => this.places.get(id)));
     for (const at in slice.names) this.names.set(steps[at], slice.names[at]);
     for (const at in slice.labels) this.labels.set(steps[at], slice.labels[at]);
     for (const at in slice.calls) this.calls.set(steps[at], slice.calls[at]);
@@ -161,6 +165,7 @@ export class Outline {
     this.lastSign = (this.isActive ? now : (this.facts.end ?? this.facts.seen)) - this.base;
     this.extent = null;
     this.byStart = this.sorted();
+    this.join();
     const first = new Int32Array(count + 1).fill(NONE);
     const next = new Int32Array(count).fill(NONE);
     for (let at = count - 1; at >= 0; at--) {
@@ -174,6 +179,47 @@ export class Outline {
     this.walk();
     this.gather();
     this.add_up();
+    this.pause();
+  }
+
+  /** Join questions to their answers; an answer has no row, as the row of its question shows it. */
+  join() {
+    this.questions = new Map();
+    this.answers = new Map();
+    for (const [id, answerId, subject, word, shape] of this.asked) {
+      const step = this.places.get(id);
+      const answer = this.places.get(answerId);
+      if (step === undefined || Number.isNaN(this.start[step])) continue;
+      this.questions.set(step, { answer, subject, word, shape });
+      if (answer !== undefined) this.answers.set(answer, step);
+    }
+  }
+
+  /** When the wait for the answer to a question ended; without an answer, when the run did. */
+  until(step) {
+    const { answer } = this.questions.get(step);
+    return Math.max(this.start[step], answer === undefined ? this.lastSign : this.start[answer]);
+  }
+
+  /** Note for each step the questions during which no other step below it ran. */
+  pause() {
+    this.pauses = new Map();
+    const isOfPerson = (step) => this.questions.has(step) || this.answers.has(step);
+    for (const question of this.questions.keys()) {
+      const from = this.start[question];
+      const to = this.until(question);
+      const busy = this.byStart.filter((step) => !this.kids[step] && !isOfPerson(step)
+        && this.start[step] < to && this.end(step) > from && !this.isBelow(step, question));
+      for (let step = question; step !== NONE; step = this.up[step]) {
+        if (step !== question && (this.end(step) < to || busy.some((other) => this.isBelow(other, step)))) continue;
+        this.pauses.set(step, [...(this.pauses.get(step) ?? []), question]);
+      }
+    }
+  }
+
+  /** Whether a step is below another one. */
+  isBelow(step, above) {
+    return this.at[step] > this.at[above] && this.at[step] < this.after[above];
   }
 
   /** All steps in the order of `remit runs show`: the root, then by start, the pending ones last. */
@@ -210,7 +256,7 @@ export class Outline {
           if (child !== NONE) {
             up[child] = step;
             depth[child] = depth[step] + 1;
-            kids[step]++;
+            if (!this.answers.has(child)) kids[step]++;
             step = child;
             break;
           }
@@ -262,6 +308,7 @@ export class Outline {
       hits: (step) => this.hits.has(step),
       origins: (step) => this.isOrigin(step),
       failed: (step) => this.status[step] === FAILED,
+      held: (step) => this.held.has(step),
     };
     for (const [name, bits] of Object.entries({ ...MARKS, marked: MARKED })) {
       tests[name] = (step) => this.flags[step] & bits;
@@ -282,7 +329,8 @@ export class Outline {
 
   /** Note which steps a search found. */
   found(ids) {
-    this.hits = new Set(ids.map((id) => this.places.get(id)).filter((step) => step !== undefined));
+    const steps = ids.map((id) => this.places.get(id)).filter((step) => step !== undefined);
+    this.hits = new Set(steps.map((step) => this.answers.get(step) ?? step));
     this.sums.hits = this.counted(this.tests.hits);
   }
 
@@ -364,7 +412,7 @@ export class Outline {
     if (only) {
       for (let at = 0; at < this.count; ) {
         const step = this.order[at];
-        const isShown = this.sum(only, step) > 0;
+        const isShown = this.sum(only, step) > 0 && !this.answers.has(step);
         if (isShown) {
           codes.push(step);
           levels.push(this.depth[step]);
@@ -377,6 +425,7 @@ export class Outline {
     const put = (steps, level, within) => {
       const fresh = [];
       for (const step of steps) {
+        if (this.answers.has(step)) continue;
         const group = within ? NONE : this.groupOf[step];
         if (group === NONE) fresh.push([step, level]);
         else if (this.groups[group].members[0] === step) fresh.push([-group - 2, level]);

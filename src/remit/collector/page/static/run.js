@@ -228,6 +228,7 @@ const tookOf = (steps) => duration(sum(steps.map((step) => outline.took[step] ||
 function took(step) {
   if (isDenied(step)) return "did not run";
   if (wasOpen(step)) return "not known";
+  if (outline.questions.has(step)) return waited(step);
   if (outline.status[step] === PENDING) return "";
   if (outline.status[step] === ACTIVE && outline.isActive) {
     return duration(Math.round(outline.end(step) - outline.start[step]));
@@ -235,7 +236,14 @@ function took(step) {
   return duration(outline.took[step]);
 }
 
+/** How long a question waited for its answer, or has. */
+function waited(step) {
+  const isKnown = outline.isActive || outline.questions.get(step).answer !== undefined;
+  return isKnown ? duration(Math.round(outline.until(step) - outline.start[step])) : "";
+}
+
 function classOf(step) {
+  if (outline.questions.has(step)) return "asked";
   const status = outline.status[step];
   if (status === FAILED) return (outline.isPath(step) ? "path " : "") + (outline.isOrigin(step) ? "first" : "");
   if (isDenied(step)) return "first";
@@ -245,7 +253,8 @@ function classOf(step) {
 function stepName(step, isClosed) {
   const status = outline.status[step];
   const name = outline.name(step);
-  const label = [];
+  const question = outline.questions.get(step);
+  const label = question ? [question.subject] : [];
   if (outline.isHandled(step) && !isDenied(step)) label.push("handled");
   else if (status === CANCELLED) label.push(outline.isSuspended(step) ? "suspended" : "cancelled");
   else if (status === PENDING) label.push("not started");
@@ -258,8 +267,8 @@ function stepName(step, isClosed) {
   const below = outline.after[step] - outline.at[step] - 1;
   if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
   else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
-  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : outline.isSuspended(step) ? "suspended" : null;
-  const word = isDenied(step) ? "denied: " : status === FAILED ? "failed: " : null;
+  const shape = isDenied(step) ? "denied" : outline.isOrigin(step) ? "failed" : outline.isSuspended(step) ? "suspended" : question?.shape ?? null;
+  const word = isDenied(step) ? "denied: " : status === FAILED ? "failed: " : question ? `${question.word}: ` : null;
   return [
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
@@ -281,7 +290,7 @@ function groupName(code) {
 function mark(name, count) {
   const words = WORDS[name][count === 1 ? 0 : 1];
   const said = `${number(count)} ${words}`;
-  const drawn = name === "redacted" || name === "hits" ? "" : icon(name);
+  const drawn = name === "redacted" || name === "hits" ? "" : icon(name === "held" ? "hold" : name);
   const isShown = count > 1 || name === "hits";
   return make("span", { class: `m ${name}`, title: said }, drawn,
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${words}` : said));
@@ -291,8 +300,10 @@ function mark(name, count) {
 function stepMarks(step, isClosed) {
   const count = {};
   for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
+  count.held = outline.tests.held(step) ? 1 : 0;
   if (isClosed) {
-    for (const name of ["denied", "violation", "lost", "hits"]) count[name] = outline.sum(name, step);
+    for (const name of ["denied", "violation", "lost", "hits", "held"]) count[name] = outline.sum(name, step);
+    count.denied -= count.held;
     count.hits -= outline.hits.has(step) ? 1 : 0;
     count.failed = outline.sum("origins", step) - (outline.isOrigin(step) ? 1 : 0);
   } else count.denied = 0;
@@ -302,7 +313,8 @@ function stepMarks(step, isClosed) {
 function groupMarks(code) {
   const below = (name) => sum(outline.members(code).map((step) => outline.sum(name, step)));
   const count = { failed: below("origins") };
-  for (const name of [...Object.keys(MARKS), "hits"]) count[name] = below(name);
+  for (const name of [...Object.keys(MARKS), "hits", "held"]) count[name] = below(name);
+  count.denied -= count.held;
   return marksOf(count);
 }
 
@@ -330,26 +342,43 @@ function kindOf(step) {
   return outline.flags[step] & MARKS.violation ? "warn" : "";
 }
 
+/** The line of a question, and a diamond at each of its ends; around it, the line alone. */
+function lineOf(question, isOwn) {
+  const { answer, shape } = outline.questions.get(question);
+  const [from, to] = [outline.start[question], outline.until(question)];
+  const x = (time) => percent(inside(time));
+  const diamond = (time, name) => time < scale.from || time > scale.to ? [] : [draw("use", {
+    class: "dia", href: `#${name}`, x: x(time), width: 10, height: 10, transform: "translate(-5 7)" })];
+  if (to < scale.from || from > scale.to) return [];
+  const line = draw("line", { class: answer === undefined ? "q1 wait" : "q1", x1: x(from), x2: x(to), y1: 12, y2: 12 });
+  return [line, ...(isOwn ? diamond(from, "waiting") : []), ...(isOwn && answer !== undefined ? diamond(to, shape) : [])];
+}
+
+const inside = (time) => scale.x(Math.min(scale.to, Math.max(scale.from, time)));
+
 /** The bar of a step, interrupted where nothing happened. */
 function bar(step) {
+  const pauses = outline.pauses.get(step) ?? [];
+  const lines = pauses.flatMap((question) => lineOf(question, question === step));
+  if (outline.questions.has(step)) return lines;
   const [from, to] = outline.around([step]);
   if (to < scale.from || from > scale.to) return [];
-  const inside = (time) => scale.x(Math.min(scale.to, Math.max(scale.from, time)));
   const kind = kindOf(step);
   const hasBelow = outline.kids[step] > 0;
   const parts = [];
   let begin = from;
-  for (const [idleFrom, idleTo] of scale.gaps) {
+  const cuts = [...scale.gaps, ...pauses.map((each) => [outline.start[each], outline.until(each)])];
+  for (const [idleFrom, idleTo] of cuts.sort((a, b) => a[0] - b[0])) {
     if (begin <= idleFrom && to >= idleTo) {
       parts.push([begin, idleFrom]);
       begin = idleTo;
     }
   }
   parts.push([begin, to]);
-  const bars = parts.map(([began, ended]) => rect(kind, inside(began), inside(ended), hasBelow));
+  const bars = parts.filter(([began, ended]) => ended > began || !pauses.length).map(([began, ended]) => rect(kind, inside(began), inside(ended), hasBelow));
   // After the last sign of it nothing is known.
   if (wasOpen(step) || (outline.status[step] === ACTIVE && !outline.isActive && !isDenied(step))) bars.push(rect("hat", inside(to), 1, false));
-  return bars;
+  return [...bars, ...lines];
 }
 
 /** The bars of a group, apart from each other; one that would touch the one before is left out. */
@@ -479,6 +508,7 @@ function point() {
 /** Choose a step: its row, the address, the panel. */
 function choose(step, { isFirst = false, scroll = true } = {}) {
   if (step < 0 || step === undefined) return;
+  step = outline.answers.get(step) ?? step;
   cursor = null;
   const isNew = step !== state.selected;
   state.selected = step;
@@ -811,7 +841,7 @@ function grow() {
 /** Add what has changed; what is chosen, scrolled to and folded stays. */
 async function merge(change) {
   const before = outline.count;
-  const status = outline.facts.status;
+  const { status, waits } = outline.facts;
   const chosen = state.selected < 0 ? null : outline.status[state.selected];
   await load(`/runs/${run}/outline?changed=${Math.max(0, state.now - LATE_US)}`, () => {});
   state.cursor = change.cursor;
@@ -823,8 +853,8 @@ async function merge(change) {
     toldAt = performance.now();
     announced.textContent = `${number(fresh)} new steps`;
   }
-  if (status !== outline.facts.status) {
-    announced.textContent = `the run is ${outline.facts.status}`;
+  if (status !== outline.facts.status || waits !== outline.facts.waits) {
+    announced.textContent = `the run is ${outline.facts.waits ? "waiting" : outline.facts.status}`;
     await renew();
   }
 }

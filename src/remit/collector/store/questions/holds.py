@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from remit.collector.store.ids import to_bytes
-from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow, RunRow
+from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.questions.scope import same_shard
+from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow
 from remit.collector.store.statements import SELECT
 from remit.collector.store.transaction import Transaction
 
@@ -60,15 +62,19 @@ def denied_by(tx: Transaction, row: HoldRow) -> DeniedSteps:
     return DeniedSteps(sum(counts), len(counts))
 
 
-def denied_in_run(tx: Transaction, run: RunRow) -> int:
-    """Return how many steps of a run a hold denied."""
-    shard, values = tx.in_shard("", to_bytes(run.id))
-    sql = (
-        f"SELECT COUNT(DISTINCT span_id) FROM span_findings WHERE {shard}run_ref = ? "
-        "AND kind = ? AND sentence LIKE ?"
-    )
-    ((count,),) = tx.rows(sql, (*values, run.ref, DENIED, _HELD))
-    return int(count)
+def held_steps(tx: Transaction, run_ids: Collection[str]) -> dict[str, set[str]]:
+    """Return the ids of the steps that holds denied, by run."""
+    held: dict[str, set[str]] = {}
+    join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
+    for group in tx.together([to_bytes(run_id) for run_id in run_ids]):
+        among, values = tx.among_runs("r.", group)
+        sql = (
+            f"SELECT r.id, f.span_id FROM runs AS r JOIN span_findings AS f ON {join} "
+            f"WHERE {among} AND f.kind = ? AND f.sentence LIKE ?"
+        )
+        for run_id, span_id in tx.rows(sql, (*values, DENIED, _HELD)):
+            held.setdefault(to_text(run_id), set()).add(to_text(span_id))
+    return held
 
 
 def denied_by_agent(tx: Transaction, account_id: str) -> dict[str, int]:

@@ -1,0 +1,117 @@
+"""The panel of a question to a person: the answer, what the person saw, why it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from remit._policy.violations import denied_by
+from remit.collector.domain.asks import status_of
+from remit.collector.domain.findings import ASKED_SPAN
+from remit.collector.page import formats
+from remit.collector.page.declared import VERBS, Declared, declaration_of
+from remit.collector.page.payload_tree import Node, PayloadTree, items, members, node_of, tree_of
+from remit.collector.page.run.asked import APPROVED, Question
+from remit.collector.page.run.facts import AskedFacts, RunRows, SpanFacts, questions_in, request_of
+from remit.collector.page.run.spans import ListedSpan
+from remit.collector.store.ask_rows import WAITING
+from remit.collector.store.rows import SchemaVersionRow
+
+
+class AskedPanel(NamedTuple):
+    """What the panel of a question shows in addition to what is known of every step.
+
+    Attributes:
+        saw: The arguments that the person saw; None if they are hidden.
+        asked: The question of a framework; None if it is hidden, or a step was asked about.
+        redacted: How many values are redacted.
+        unbound: The arguments that are compared by type only.
+        value: The answer to a framework; None if it is hidden.
+        may: The actions that it was asked about, as verbs.
+        does: The actions that the step declares, as verbs.
+        step: The declaration of the step; None if it is not declared.
+    """
+
+    facts: AskedFacts
+    saw: PayloadTree | None
+    asked: Node | None
+    redacted: int
+    unbound: Sequence[str]
+    value: Node | None
+    may: str
+    does: str
+    step: Declared | None
+
+
+def asked_facts(rows: RunRows, facts: SpanFacts) -> AskedFacts | None:
+    """Return the question of a step that asked a person; None of another one."""
+    span = facts.span.row
+    if span.schema_name != ASKED_SPAN:
+        return None
+    question = next((each for each in questions_in(rows) if each.span_id == span.id), None)
+    if question is None:
+        return None
+    request = request_of(rows.ctx, rows.run, question)
+    is_waiting = request is not None and status_of(request, rows.ctx.now_us) == WAITING
+    agents = [each for each in _declared(rows) if not set(each.asks).isdisjoint(question.words)]
+    return AskedFacts(question, request, is_waiting, _ran(rows, question), agents)
+
+
+def _declared(rows: RunRows) -> Sequence[Declared]:
+    """Return the declarations of the run."""
+    run, tx = rows.run, rows.ctx.tx
+    schema = tx.row(SchemaVersionRow, run.account_id, run.agent_schema_version_id)
+    agent = tx.agent(run.account_id, run.agent_id)
+    identifier = None if agent is None else agent.external_identifier
+    return declaration_of(None if schema is None else schema.span_type_schemas, identifier).all
+
+
+def _ran(rows: RunRows, question: Question) -> ListedSpan | None:
+    """Return the step that ran after a yes, if it is among the latest of its type."""
+    answer = question.answer
+    if question.status != APPROVED or answer is None or answer.at_us is None:
+        return None
+    after = (
+        span
+        for span in rows.listed(1, schema_name=question.step)
+        if span.parent_id == question.parent_id
+        and (span.started_at or 0) >= answer.at_us
+        and denied_by(span.result) is None
+    )
+    return min(after, key=lambda span: span.started_at or 0, default=None)
+
+
+def asked_panel(facts: SpanFacts, *, hidden: bool) -> AskedPanel | None:
+    """Return the panel of a question; None of another step.
+
+    Args:
+        hidden: Whether to leave out the values.
+    """
+    if facts.asked is None:
+        return None
+    step = facts.types.get(facts.asked.question.step)
+    question, payload = facts.asked.question, facts.span.payload
+    has_step = bool(question.step)
+    saw = tree_of(members(payload.get("arguments"))) if has_step and not hidden else None
+    asked = None if has_step or hidden else node_of(payload.get("asked"))
+    answer = question.answer
+    is_shown = answer is not None and not answer.decision and not hidden
+    return AskedPanel(
+        facts.asked,
+        saw,
+        asked,
+        _redacted(saw.nodes if saw is not None else () if asked is None else (asked,)),
+        [name for name in items(payload.get("unbound")) if isinstance(name, str)],
+        node_of(answer.value) if answer is not None and is_shown else None,
+        _verbs(question.words),
+        "" if step is None else _verbs(step.allowed),
+        step,
+    )
+
+
+def _verbs(words: Iterable[str]) -> str:
+    return formats.listed([VERBS[word] for word in words if word in VERBS], "or")
+
+
+def _redacted(nodes: Iterable[Node]) -> int:
+    return sum((node.kind == "redacted") + _redacted(node.nodes) for node in nodes)
