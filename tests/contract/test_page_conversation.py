@@ -162,6 +162,20 @@ def test_a_tool_may_answer_in_the_same_words(world: World, http: httpx.Client) -
     assert "8 messages of 2 turns, each once." in text
 
 
+def test_a_long_run_is_read_from_its_end(world: World, http: httpx.Client) -> None:
+    """The page says how many steps at its beginning it did not read."""
+    api = world.account()
+    program = Program(api, said={"conversation": "steps"})
+    bodies = [api.span_body(program.run, parent_span_id=program.root) for _ in range(350)]
+    for begin in range(0, 350, 50):
+        api.bulk(*({"_type": "agent_spans/create", **each} for each in bodies[begin : begin + 50]))
+    model_call(program, program.root, [says("user", "Late?")], says("assistant", "Yes."))
+    program.finish()
+    text = words(http.get("/conversations/steps?view=text"))
+    assert "Late?" in text
+    assert "The first 52 steps of the run were not read" in text
+
+
 @on_each_store
 def test_question_and_answer_are_whole(world: World, http: httpx.Client) -> None:
     """The list shows one line of each; a long text is folded after twelve lines."""

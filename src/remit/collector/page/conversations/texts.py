@@ -29,6 +29,7 @@ class TurnText(NamedTuple):
         again: How many earlier messages its first model call sent again.
         hidden: Addresses of model calls whose messages are shown on request only.
         inner: How many model calls inside other steps are not shown.
+        unread: How many steps at the beginning of a long run were not read.
         is_line: Whether the messages are question and answer alone, because no model was called.
     """
 
@@ -37,6 +38,7 @@ class TurnText(NamedTuple):
     lines: Sequence[ReadMessage]
     hidden: Sequence[str]
     inner: int
+    unread: int
     is_line: bool
 
 
@@ -81,7 +83,8 @@ class Reader:
             for number, line in enumerate(lines, 1)
         ]
         inner = len(calls) - len(outer)
-        return TurnText(shown, again or 0, numbered, hidden, inner, is_line)
+        unread = shown.facts.total - len(spans)
+        return TurnText(shown, again or 0, numbered, hidden, inner, unread, is_line)
 
     def _fresh(self, call: Conversation, *, is_first: bool) -> tuple[list[Message], int]:
         """Return the messages of a call that were not read before, and how many others it sent.
@@ -132,7 +135,7 @@ def _key(message: Message) -> tuple[str, str]:
 def _outermost(shown: ShownTurn, calls: Sequence[_Call]) -> list[_Call]:
     """Return the model calls with the fewest steps around them; others are those of inner agents.
 
-    A call whose step was not read counts as one of them.
+    Calls whose surrounding steps were not read, late in a long run, are among them.
     """
     known = shown.facts.known
     levels = {
