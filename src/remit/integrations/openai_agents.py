@@ -256,7 +256,7 @@ class RemitProcessor(TracingProcessor):
 def _known_of_run() -> Mapping[str, object]:
     """Return the group of the current trace, and the user whom its metadata names."""
     trace: Any = get_current_trace()  # only the SDK's own class has these attributes
-    metadata = getattr(trace, "metadata", None) or {}
+    metadata: Mapping[str, object] = getattr(trace, "metadata", None) or {}
     return {
         "conversation": getattr(trace, "group_id", None),
         "on_behalf_of": metadata.get("user_id"),
