@@ -146,6 +146,24 @@ def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str)
     assert recorder.runs[-1].status == "complete"
 
 
+def test_a_streamed_run_is_asked_about_alike() -> None:
+    """The agent reads the decisions before it is streamed."""
+
+    async def stream(agent: Any, **given: Any) -> Any:
+        async with agent.run_stream(**given) as result:
+            return await result.get_output(), result.all_messages()
+
+    with isolated(on_violation="deny", approver=by_deferral) as recorder, desk.run():
+        clerk = Clerk("plain", [40], [9999])
+        output, messages = asyncio.run(stream(clerk.agent, user_prompt="Pay."))
+        for decision in (YES, ToolDenied(WHY)):
+            results = answers(asked(output), decision)
+            given = {"message_history": messages, "deferred_tool_results": results}
+            output, messages = asyncio.run(stream(clerk.agent, **given))
+    assert (output, PAID) == (TOLD, [40])
+    assert record_of(recorder) == [(40, "approved", "dana", None), (9999, "refused", "dana", WHY)]
+
+
 @each("name", list(TOOLS))
 def test_the_same_decision_again_pays_no_second_time(name: str) -> None:
     """The run may be started twice with what was stored."""

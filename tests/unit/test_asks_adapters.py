@@ -191,7 +191,7 @@ def test_nothing_is_asked_under_observe_or_outside_an_agent_that_asks() -> None:
 
 
 @pytest.mark.parametrize(("by", "asks_again"), [("dana", False), (None, True)])
-def test_a_no_that_a_framework_keeps_holds_if_a_person_gave_it(
+def test_a_no_that_a_framework_keeps_holds_if_it_is_a_persons(
     by: str | None, asks_again: bool
 ) -> None:
     """The question came from another process, so only its seal tells what it was about."""
