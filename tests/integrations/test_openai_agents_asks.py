@@ -15,6 +15,7 @@ from agents import (
     RunConfig,
     Runner,
     RunState,
+    ShellTool,
     function_tool,
     set_trace_processors,
 )
@@ -23,7 +24,7 @@ import remit
 from remit.errors import UsageError
 from remit.integrations.openai_agents import RemitProcessor, answered_by, govern
 from remit.testing import RecordingSink, isolated
-from tests.integrations.test_openai_agents import ScriptedModel, read_by
+from tests.integrations.test_openai_agents import SHELL, Asks, ScriptedModel, read_by
 from tests.scenarios import DONE, TOLD, Turn
 from tests.subtests import each
 
@@ -107,10 +108,18 @@ class Clerk:
         )
         self.config = RunConfig(tracing_disabled=not tracing)
 
-    def run(self, given: Any = "Pay.", by: str | None = "dana") -> Any:
+    def run(self, given: Any = "Pay.", by: str | None = "dana", *, stream: bool = False) -> Any:
         """Run the agent to its end or to its next question."""
         with nullcontext() if by is None else answered_by(by):
-            return asyncio.run(Runner.run(self.agent, given, run_config=self.config))
+            return asyncio.run(self._run(given, stream=stream))
+
+    async def _run(self, given: Any, *, stream: bool) -> Any:
+        if not stream:
+            return await Runner.run(self.agent, given, run_config=self.config)
+        result = Runner.run_streamed(self.agent, given, run_config=self.config)
+        async for _event in result.stream_events():
+            pass
+        return result
 
     @property
     def read(self) -> list[str]:
@@ -171,6 +180,19 @@ def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str)
     assert PAID == [40]
     assert clerk.read == ["paid 40", WHY]
     assert record_of(recorder) == [(40, "approved", "dana", None), (9999, "refused", "ben", WHY)]
+
+
+@each("name", ASKED)
+def test_a_streamed_run_is_asked_about_alike(name: str) -> None:
+    """And so is one whose program opened no run that stays open."""
+    PAID.clear()
+    clerk = Clerk(name, [40], [9999])
+    with isolated(on_violation="deny") as recorder, desk.run():
+        first = clerk.run(stream=True)
+        second = clerk.run(approved(first), stream=True)
+        assert clerk.run(rejected(second), stream=True).final_output == TOLD
+    assert (PAID, clerk.read) == ([40], ["paid 40", WHY])
+    assert record_of(recorder) == [(40, "approved", "dana", None), (9999, "refused", "dana", WHY)]
 
 
 @each("name", ASKED)
@@ -279,6 +301,42 @@ def test_an_approver_is_asked_instead_and_the_run_is_not_interrupted(name: str) 
             assert clerk.run().final_output == TOLD
         assert record_of(recorder) == [(5, "approved", "ben", None)]
     assert PAID == [5, 5]
+
+
+def test_an_agent_as_a_tool_waits_for_the_tool_of_its_own() -> None:
+    """The state of the outer run brings the answer."""
+    inner = Clerk("plain", [40])
+    tool = inner.agent.as_tool("ask_clerk", "Ask.")
+    model = ScriptedModel([Turn(calls=(("ask_clerk", {"input": "Pay."}),)), DONE])
+    risks = {"ask_clerk": remit.risk(forbids="others")}
+    outer_agent = govern(Agent(name="Boss", model=model, tools=[tool]), risks=risks)
+    with isolated(on_violation="deny") as recorder, desk.run():
+        first = asyncio.run(Runner.run(outer_agent, "Pay."))
+        assert (amounts(first), PAID) == ([40], [])
+        result = asyncio.run(Runner.run(outer_agent, approved(first)))
+    assert (result.final_output, PAID) == (TOLD, [40])
+    assert record_of(recorder) == [(40, "approved", None, None)]
+
+
+def test_an_approver_of_a_shell_is_awaited() -> None:
+    """The model reads the reason of a no as its output."""
+    ran: list[object] = []
+
+    async def refuse(_request: remit.ApprovalRequest) -> remit.Refused:
+        return remit.Refused(by="dana", why=WHY)
+
+    def execute(request: object) -> str:
+        ran.append(request)
+        return "done"
+
+    model = ScriptedModel([Asks(item=SHELL), DONE])
+    tool = ShellTool(executor=execute)
+    agent = govern(Agent(name="Operator", model=model, tools=[tool]))
+    with isolated(on_violation="deny", approver=refuse) as recorder, desk.run():
+        assert asyncio.run(Runner.run(agent, "Clean up.")).final_output == TOLD
+    assert not ran
+    (answer,) = recorder.spans("remit:answered")
+    assert (answer.payload["decision"], answer.payload["why"]) == ("refused", WHY)
 
 
 @each("name", ASKED)

@@ -12,7 +12,7 @@ from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolAp
 import remit
 from remit.errors import DeniedError
 from remit.integrations.pydantic_ai import Remit, by_deferral
-from remit.testing import RecordingSink, isolated
+from remit.testing import FakeClock, RecordingSink, isolated
 from tests.integrations.test_pydantic_ai import Script
 from tests.scenarios import DONE, TOLD, Turn
 from tests.subtests import each
@@ -146,6 +146,24 @@ def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str)
     assert recorder.runs[-1].status == "complete"
 
 
+def test_a_streamed_run_is_asked_about_alike() -> None:
+    """The agent reads the decisions before it is streamed."""
+
+    async def stream(agent: Any, **given: Any) -> Any:
+        async with agent.run_stream(**given) as result:
+            return await result.get_output(), result.all_messages()
+
+    with isolated(on_violation="deny", approver=by_deferral) as recorder, desk.run():
+        clerk = Clerk("plain", [40], [9999])
+        output, messages = asyncio.run(stream(clerk.agent, user_prompt="Pay."))
+        for decision in (YES, ToolDenied(WHY)):
+            results = answers(asked(output), decision)
+            given = {"message_history": messages, "deferred_tool_results": results}
+            output, messages = asyncio.run(stream(clerk.agent, **given))
+    assert (output, PAID) == (TOLD, [40])
+    assert record_of(recorder) == [(40, "approved", "dana", None), (9999, "refused", "dana", WHY)]
+
+
 @each("name", list(TOOLS))
 def test_the_same_decision_again_pays_no_second_time(name: str) -> None:
     """The run may be started twice with what was stored."""
@@ -187,6 +205,20 @@ def test_a_no_of_a_person_holds_for_the_run() -> None:
     assert clerk.script.read[0] == WHY
     assert "A person refused this step" in clerk.script.read[1]
     assert len(record_of(recorder)) == 1
+
+
+def test_the_time_of_the_wait_is_that_of_the_pause() -> None:
+    """Not that of the approver, which is called twice."""
+    clock = FakeClock()
+    with isolated(on_violation="deny", approver=by_deferral, clock=clock) as recorder, desk.run():
+        clerk = Clerk("plain", [5], [6])
+        first = clerk.start()
+        clock.advance(60)
+        second = asked(clerk.go_on(answers(first)))
+        clock.advance(30)
+        clerk.go_on(answers(second, ToolDenied(WHY)))
+    waited = [span.payload["waited_ms"] for span in recorder.spans("remit:answered")]
+    assert waited == [60_000, 30_000]
 
 
 def test_two_calls_in_one_message_are_two_questions() -> None:
@@ -273,6 +305,7 @@ def test_another_process_goes_on_with_the_answer(decision: Any, ended: str) -> N
     ):
         output = clerk.go_on(answers(first, decision))
     (answered,) = recorder.spans("remit:answered")
+    assert answered.payload["waited_ms"] is None
     assert answered.payload["ticket"] == question.payload["ticket"]
     assert (answered.payload["decision"], answered.payload["by"]) == (ended, "dana")
     if ended == "approved":  # one yes is for one call

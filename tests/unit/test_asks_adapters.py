@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 import remit
-from remit._adapters.spans import ask, is_ruled_out, permit, start
+from remit._adapters.questions import end_unanswered, known_asks
+from remit._adapters.spans import ask, asked_now, is_ruled_out, permit, start
+from remit._record.approvals import APPROVED, REFUSED, Approver, Outcome, Resumed, resumed
+from remit._record.context import open_context
 from remit.errors import DeniedError
 from remit.testing import isolated
 from tests.governed import PAYS, pay
@@ -137,3 +142,83 @@ def test_a_step_that_cannot_be_stopped_is_marked() -> None:
     (violation,) = recorder.spans("transfer")[0].violations
     assert violation.limit == "asked"
     assert not person.requests
+
+
+@contextmanager
+def framework(answer: object, ticket: str | None = None) -> Generator[None]:
+    """Let the framework answer in the block, to a question that it recorded as *ticket*."""
+    reset = resumed.set(Resumed(lambda _: ticket, Approver(lambda _: answer)))
+    try:
+        yield
+    finally:
+        resumed.reset(reset)
+
+
+def test_a_framework_answers_where_no_approver_is_set() -> None:
+    """It may not know who answered, and its question is not recorded a second time."""
+    with isolated(on_violation="deny") as recorder, desk.run():
+        assert asked_now(tool())
+        with framework(Outcome(APPROVED), "call-1"), start(tool(), {"inputs": {"euros": 5}}):
+            pass
+        (answer,) = recorder.spans("remit:answered")
+    assert "remit:asked" not in {span.name for span in recorder.spans()}
+    assert (answer.payload["ticket"], answer.payload["by"]) == ("call-1", None)
+
+
+def test_the_approver_of_the_settings_is_asked_before_a_framework() -> None:
+    """So the framework has nothing to ask."""
+    person = Person(NO)
+    with isolated(on_violation="deny", approver=person), desk.run():
+        assert not asked_now(tool())
+        with framework(Outcome(APPROVED)), pytest.raises(DeniedError, match="dana refused it"):
+            start(tool(), {"inputs": {"euros": 5}})
+    assert len(person.requests) == 1
+
+
+def test_nothing_is_asked_under_observe_or_outside_an_agent_that_asks() -> None:
+    """Nor about a step that is denied anyway."""
+    with isolated(), desk.run():
+        assert not asked_now(tool())
+    with isolated(on_violation="deny"):
+        assert not asked_now(tool())
+
+    @remit.agent(data_risk=remit.risk(forbids="financial_transactions", asks="others"))
+    def careful() -> None:
+        """Forbid payments."""
+
+    with isolated(on_violation="deny"), careful.run():
+        assert not asked_now(tool())
+
+
+@pytest.mark.parametrize(("by", "asks_again"), [("dana", False), (None, True)])
+def test_a_no_that_a_framework_keeps_holds_if_it_is_a_persons(
+    by: str | None, asks_again: bool
+) -> None:
+    """The question came from another process, so only its seal tells what it was about."""
+    seals: list[str] = []
+
+    def pause(request: remit.ApprovalRequest) -> remit.Refused:
+        seals.append(request.seal())
+        return remit.Refused(why="not yet")
+
+    def attempt() -> DeniedError:
+        with pytest.raises(DeniedError) as raised:
+            start(tool(), {"inputs": {"euros": 5}})
+        return raised.value
+
+    with isolated(on_violation="deny", approver=pause), desk.run():
+        attempt()
+    with isolated(on_violation="deny", approver=pause) as recorder, desk.run():
+        context = open_context()
+        assert context is not None
+        end_unanswered(context, "earlier", seals[0], Outcome(REFUSED, by, "too much"))
+        denied = attempt()
+    assert (len(seals) == 2) is asks_again
+    assert denied.why == ("not yet" if asks_again else "too much")
+    assert recorder.spans("remit:answered")[0].payload["ticket"] == "earlier"
+
+
+def test_outside_any_run_no_question_is_known() -> None:
+    """An approver that pauses its framework then refuses."""
+    with isolated():
+        assert known_asks() is None

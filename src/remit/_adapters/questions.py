@@ -179,6 +179,8 @@ def end_unanswered(context: SpanContext, ticket: object, seal: object, outcome: 
         outcome: The answer.
     """
     run, text = context.run, ticket if isinstance(ticket, str) else None
+    known = run.recorder.asks.of(run.feed.root)
+    waited_ns = known.end_wait_ns(text, run.now_ns())
     if outcome.decision != SUPERSEDED:
-        run.recorder.asks.of(run.feed.root).refuse(text, seal, outcome)
-    questions.record_answered(run, context.key, text, answered(outcome, None))
+        known.refuse(text, seal, outcome)
+    questions.record_answered(run, context.key, text, answered(outcome, waited_ns))

@@ -251,12 +251,23 @@ class RunAsks(Struct, eq=False):
         refused_seals: Those to questions that another process asked, by seal.
         paused: The tickets of questions that paused a framework, by digest.
         deferred: The tickets of questions that paused one call of a tool, by the id of the call.
+        asked_ns: When each open question was asked, as wall time, by its ticket.
     """
 
     refused: dict[bytes, Outcome] = field(default_factory=dict[bytes, Outcome])
     refused_seals: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     deferred: dict[str, str] = field(default_factory=dict[str, str])
+    asked_ns: dict[str, int] = field(default_factory=dict[str, int])
+
+    def end_wait_ns(self, ticket: str | None, now_ns: int) -> int | None:
+        """Return how long a question waited that is answered now; None if it was asked elsewhere.
+
+        Args:
+            now_ns: Wall time.
+        """
+        asked_ns = None if ticket is None else self.asked_ns.pop(ticket, None)
+        return None if asked_ns is None else max(0, now_ns - asked_ns)
 
     def refusal_of(self, request: ApprovalRequest) -> Outcome | None:
         """Return the no of a person to the same step with equal arguments."""

@@ -196,15 +196,16 @@ class Asking:
         for _ in range(MAX_ROUNDS):
             if (no := known.refusal_of(request)) is not None:
                 self._deny(no)
-            is_asked = known.paused.pop(request.digest, None) is not None
-            if not is_asked and self._resumed_ticket(request) is None:
+            was_asked = known.paused.pop(request.digest, None) is not None
+            if not was_asked and self._resumed_ticket(request) is None:
                 record_asked(self.parent, self.asked, request)
+                known.asked_ns[request.ticket] = self.parent.run.now_ns()
             started_ns = recorder.clock.monotonic_ns()
             outcome = yield request
             waited_ns = recorder.clock.monotonic_ns() - started_ns
             following = self._request(known)
             outcome = self._checked(request, following, outcome, waited_ns)
-            self._record_answered(request, outcome, waited_ns)
+            self._record_answered(request, outcome)
             if outcome.decision == APPROVED:
                 self._judge_again()
                 return
@@ -318,23 +319,21 @@ class Asking:
             self._paused = error
             raise error
         if not isinstance(error, Exception):
-            self._record_answered(request, Outcome(WITHDRAWN), None)
+            self._record_answered(request, Outcome(WITHDRAWN))
             raise error
         return Outcome(REFUSED, None, asks.FAILED.format(type_name(type(error))))
 
     # The record
 
     @guarded("the record of an answer")
-    def _record_answered(
-        self, request: ApprovalRequest, outcome: Outcome, waited_ns: int | None
-    ) -> None:
-        run = self.parent.run
+    def _record_answered(self, request: ApprovalRequest, outcome: Outcome) -> None:
+        run, approver = self.parent.run, self._approver
+        known = run.recorder.asks.of(run.feed.root)
+        waited_ns = known.end_wait_ns(request.ticket, run.now_ns())
         if not run.recording:
             return
-        approver = self._approver
         verifies = approver is not None and approver.verifies
-        waited_ms = None if waited_ns is None else waited_ns // NS_PER_MS
-        payload = answered(outcome, waited_ms, verifies=verifies)
+        payload = answered(outcome, waited_ns, verifies=verifies)
         questions.record_answered(run, self.parent.key, request.ticket, payload)
 
 
@@ -361,14 +360,14 @@ def record_asked(
 
 
 def answered(
-    outcome: Outcome, waited_ms: int | None, *, verifies: bool = False
+    outcome: Outcome, waited_ns: int | None, *, verifies: bool = False
 ) -> Mapping[str, object]:
     """Return the payload of the answer to a question of an approver."""
     return {
         questions.ANSWER: {APPROVED: "yes", REFUSED: "no"}.get(outcome.decision),
         questions.BY: outcome.by,
         questions.AS_CLAIMED: not verifies,
-        questions.WAITED_MS: waited_ms,
+        questions.WAITED_MS: None if waited_ns is None else waited_ns // NS_PER_MS,
         "decision": outcome.decision,
         "why": outcome.why,
     }

@@ -981,7 +981,9 @@ class _Guard(_ToolGuard):
                 _questions.pop(next(iter(_questions)), None)
             _questions[call_id] = _Question(self._name, root)
             if context is not None and request is not None:
-                context.run.recorder.asks.of(root).paused[request.digest] = call_id
+                known = context.run.recorder.asks.of(root)
+                known.paused[request.digest] = call_id
+                known.asked_ns[call_id] = context.run.now_ns()
                 record_asked(context, asked, request, "approval")
         return True
 

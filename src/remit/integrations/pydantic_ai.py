@@ -774,7 +774,7 @@ def by_deferral(request: ApprovalRequest) -> Approved | Refused:
     ctx, known, context = _called.get(), questions.known_asks(), open_context()
     if ctx is None or ctx.tool_call_id is None or known is None or context is None:
         return Refused(why="it was not called by a tool of an agent with the capability Remit")
-    fields = _fields(ctx.tool_call_metadata) if ctx.tool_call_approved else {}
+    fields = _fields(ctx.tool_call_metadata if ctx.tool_call_approved else None)
     if request.is_about(fields.get(SEAL)):
         if not request.matches(fields[SEAL]):
             return Refused(why=USED_SEAL)
@@ -824,7 +824,7 @@ def _refuse(part: Any) -> bool:
 
 @guarded("the metadata of deferred tools", NO_METADATA)
 def _metadata_of(results: Any) -> Mapping[str, Mapping[str, object]]:
-    metadata = getattr(results, "metadata", None) or {}
+    metadata = _fields(getattr(results, "metadata", None))
     return {call_id: fields for call_id, fields in metadata.items() if _is_of_approver(fields)}
 
 
