@@ -95,10 +95,10 @@ def approved(api: Api, step_class: str = "unknown", **answer: Any) -> str:
     return story.close()
 
 
-def unanswered(api: Api, key: str | None = None) -> str:
+def unanswered(api: Api, key: str | None = None, **asked: Any) -> str:
     """Return a run that waits for the answer, with a key if it has one."""
     story = AskingStory(api, types=desk_types(), key=key)
-    story.ask()
+    story.ask(**asked)
     return story.run_id
 
 

@@ -153,6 +153,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "asked_run": asked_runs.approved(api),
         "asked_hidden": asked_runs.approved(api, "confidential"),
         "waiting_run": asked_runs.unanswered(api),
+        "interrupted_twice": asked_runs.unanswered(api, how="interrupt", step=None),
         "refused_run": asked_runs.ended_in(api, "refused"),
         "expired_run": asked_runs.ended_in(api, "expired", None),
         "interrupted_run": asked_runs.interrupted(api),

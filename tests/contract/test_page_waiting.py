@@ -10,6 +10,7 @@ import pytest
 
 from remit.collector import Store, create_token
 from remit.testing import FakeClock
+from tests import asked_runs
 from tests.asking import HOSTILE, Asking
 from tests.collecting import World
 from tests.inside import httpx
@@ -163,6 +164,45 @@ def test_a_request_says_whose_run_it_is(world: World, asking: Asking) -> None:
     assert f'href="/runs/{run}"' in page
     assert answered(ada, ask, "approve").status_code == 403
     assert FORM in eva.get(f"/waiting/{ask}").text
+
+
+@on_each_store
+def test_questions_of_other_means_are_listed_last(world: World, asking: Asking) -> None:
+    """Without a button to answer; one with a request is listed once."""
+    ada = person(world, "approve,read", "ada")
+    api = world.account()
+    text = text_of(ada.get("/waiting"))
+    assert "Nothing waits for a person." in text
+    asked_runs.unanswered(api, "run-key-5")
+    asking.ask(run="run-key-5", ticket=asked_runs.TICKET)
+    assert "their own program" not in text_of(ada.get("/waiting"))
+    own = asked_runs.unanswered(api, how="interrupt", asked="Which <b>address</b>?", step=None)
+    page = ada.get("/waiting").text
+    assert page.index("/waiting/") < page.index("Answered in their own program")
+    assert f'href="/runs/{own}?span=' in page
+    assert "a hidden question" in page
+    assert "address" not in page
+    plain = asked_runs.unanswered(api, asked="May it <b>refund</b>?")
+    page = ada.get("/waiting").text
+    assert f'href="/runs/{plain}?span=' in page
+    assert "May it &lt;b&gt;refund&lt;/b&gt;?" in page
+
+
+@on_each_store
+def test_a_question_in_its_own_program_alone(world: World) -> None:
+    """The page does not say that nothing waits, and the menu counts requests only."""
+    ada = person(world, "approve,read", "ada")
+    asked_runs.unanswered(world.account())
+    answer = ada.get("/waiting")
+    text = text_of(answer)
+    assert "1 question waits in its own program." in text
+    assert "Nothing waits" not in text
+    assert 'class="n"><svg' not in answer.text
+    created = create_token(
+        world.store, "agent_deployment", agent="Other", may="read,approve", clock=world.clock
+    )
+    foreign = signed_in_with(world, created.secret)
+    assert "Nothing waits for a person." in text_of(foreign.get("/waiting"))
 
 
 def test_nothing_of_the_program_imitates_the_page(world: World, asking: Asking) -> None:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.page.asks.request import Value, effect, given, took
+from remit.collector.page.hiding import hidden_of
+from remit.collector.page.payload_tree import Node, node_of
+from remit.collector.page.run.asked import Question
+from remit.collector.page.run.facts import RunRows, questions_in, request_of
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Response, Visit
 from remit.collector.page.windows import DAY_US
 from remit.collector.store.ask_rows import EXPIRED, WAITING, WITHDRAWN
+from remit.collector.store.questions.run_lists import RunCriteria, runs
 from remit.collector.store.rows import AskRow
-from remit.collector.times import US_PER_S, parse_us
+from remit.collector.times import US_PER_S, format_us, parse_us
 
 MOST_WAITING: Final = 200
 MOST_ENDED: Final = 30
+MOST_RUNS: Final = 30
+"""Waiting runs whose questions are read."""
+MOST_OWN: Final = 50
 MOST_COUNTED: Final = 1_000
 """Most requests of a day that are counted."""
 SOON_US: Final = 5 * 60 * US_PER_S
@@ -32,6 +41,7 @@ def show(visit: Visit) -> Response:
     """Show what waits, the oldest first, and what was answered, the newest first."""
 
     def work(ctx: Context) -> dict[str, object]:
+        own = _own(ctx)
         waiting = asks.seen(ctx.caller)
         asks.add_status(waiting, WAITING, ctx.now_us)
         ended = asks.seen(ctx.caller)
@@ -42,12 +52,65 @@ def show(visit: Visit) -> Response:
         return {
             "rows": [_waiting(view, ctx.now_us) for view in rows],
             "count": ctx.tx.count_asks(waiting),
+            "own": own[:MOST_OWN],
+            "more_own": len(own) > MOST_OWN,
             "ended": [_ended(view) for view in asks.views(ctx, ctx.tx.asks(ended, MOST_ENDED))],
             **_numbers(ctx.tx.asks(of_day, MOST_COUNTED), ctx.now_us),
+            "iso": format_us,
             "may_answer": asks.may_answer(ctx.caller),
         }
 
     return Html("waiting.html", visit.api.read(work))
+
+
+class OwnQuestion(NamedTuple):
+    """A question that is answered in its own program.
+
+    Attributes:
+        asked: The question; None if it is hidden.
+        subject: The step that it is about, else the means by which it was asked.
+        waits_us: How long it has waited; None if that is not known.
+    """
+
+    run_id: str
+    span_id: str
+    agent: str
+    asked: Node | None
+    subject: str
+    since_us: int | None
+    waits_us: int | None
+
+
+def _own(ctx: Context) -> list[OwnQuestion]:
+    """Return the questions of waiting runs without a request on this server, the oldest first.
+
+    Those of the newest waiting runs are read.
+    """
+    if not ctx.caller.reads:
+        return []
+    wanted = RunCriteria(scope=scope_in(ctx), status=WAITING)
+    questions: list[OwnQuestion] = []
+    for run in runs(ctx.tx, wanted, limit=MOST_RUNS):
+        rows = RunRows(ctx, run.id)
+        agent = ctx.tx.agent(rows.run.account_id, rows.run.agent_id)
+        name = rows.run.agent_id if agent is None else agent.name
+        open_questions = [each for each in questions_in(rows) if each.is_open]
+        questions += [
+            _own_question(rows, name, each)
+            for each in open_questions
+            if request_of(ctx, rows.run, each) is None
+        ]
+    return sorted(questions, key=lambda each: (each.since_us or 0, each.span_id))
+
+
+def _own_question(rows: RunRows, agent: str, question: Question) -> OwnQuestion:
+    span = rows.get(question.span_id)
+    is_hidden = span is None or hidden_of(span.row, (), rows.hidden).values
+    asked = None if span is None or is_hidden else node_of(span.payload.get("asked"))
+    since_us = question.at_us
+    waits_us = None if since_us is None else rows.ctx.now_us - since_us
+    run_id = rows.run.id
+    return OwnQuestion(run_id, question.span_id, agent, asked, question.subject, since_us, waits_us)
 
 
 def _waiting(view: Mapping[str, Any], now_us: int) -> dict[str, object]:
