@@ -399,7 +399,9 @@ def _interrupted(api: Api, *answers: str) -> str:
 def test_a_run_that_waits_for_a_person_says_so(api: Api, http: httpx.Client) -> None:
     """In the list, above its steps, and at the steps that the question passed through."""
     run_id = _interrupted(api)
-    assert _notice(http, run_id).startswith("It waits for a person's answer. Nothing runs until then")
+    assert _notice(http, run_id).startswith(
+        "It waits for a person's answer. Nothing runs until then"
+    )
     page = http.get(f"/runs/{run_id}").text
     assert '<span class="s waiting">' in page
     assert page.count("<i>suspended</i>") == 2

@@ -6,7 +6,7 @@ A question is a span `remit:asked`, and its answer a span `remit:answered` with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from remit.collector.domain.waiting import waits
 from remit.collector.page import formats
@@ -148,14 +148,15 @@ def _began(span: ListedSpan) -> tuple[int, str]:
 
 
 def _question(span: ListedSpan, answer: ListedSpan | None, *, waits: bool) -> Question:
-    words = span.payload.get("words")
+    found: object = span.payload.get("words")
+    words = cast("list[object]", found) if isinstance(found, list) else []
     return Question(
         span.id,
         span.parent_id,
         _text(span, "step") or "",
         _text(span, "how") or "",
         _text(span, "ticket"),
-        [word for word in words if isinstance(word, str)] if isinstance(words, list) else [],
+        [word for word in words if isinstance(word, str)],
         span.started_at,
         None if answer is None else _answer(answer),
         is_open=waits and answer is None,
