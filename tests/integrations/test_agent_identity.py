@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -90,8 +91,8 @@ def test_an_unnamed_agent_belongs_to_the_module_that_made_the_handler() -> None:
     assert agent_of(lambda: run_graph(RemitHandler())) == f"{__name__}:LangGraph"
     assert agent_of(lambda: run_span(Bridge())) == f"{__name__}:agent"
     capability = pydantic_ai.Remit()
-    answer = Agent(TestModel(), capabilities=[capability]).run_sync
-    assert agent_of(lambda: answer("?")) == f"{__name__}:agent"
+    answer = Agent(TestModel(), capabilities=[capability]).run
+    assert agent_of(lambda: asyncio.run(answer("?"))) == f"{__name__}:agent"
 
 
 def test_a_named_agent_belongs_to_its_framework() -> None:
@@ -120,8 +121,8 @@ def test_given_ids_are_those_of_the_agents_that_the_object_declares() -> None:
     ids: Any = {"agent_id": "01ag", "external_identifier": "till"}
     with isolated() as recorder:
         run_graph(RemitHandler(**ids), name="graph")
-        answer = Agent(TestModel(), name="clerk", capabilities=[pydantic_ai.Remit(**ids)]).run_sync
-        answer("?")
+        clerk = Agent(TestModel(), name="clerk", capabilities=[pydantic_ai.Remit(**ids)])
+        asyncio.run(clerk.run("?"))
         mcp.Recorded("server", **ids)
         run_span(Bridge(**ids))
         for name in ("graph", "clerk", "server", "agent"):
