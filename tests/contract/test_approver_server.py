@@ -172,7 +172,7 @@ def test_a_seal_is_used_once_in_all_processes(store: Store, tmp_path: Path) -> N
 
 
 def test_a_server_that_keeps_no_seals_lets_them_be_used(tmp_path: Path) -> None:
-    """Once in each process, as where there is no server."""
+    """A seal can be used once in each process, as without a server."""
     PAID.clear()
     framework = Framework()
     settings = Settings(

@@ -126,7 +126,7 @@ def test_a_run_that_waits_leads_to_the_request(world: World, http: httpx.Client)
 def test_each_end_of_a_question_has_its_word(
     api: Api, http: httpx.Client, decision: str, by: str | None, sentence: str, status: str
 ) -> None:
-    """Also without a person: an approver that fails is no person who refuses."""
+    """The page does not present an approver that failed as a person who refused."""
     text = text_of(opened(http, f"/runs/{asked_runs.ended_in(api, decision, by)}"))
     assert status in text
     assert sentence in text

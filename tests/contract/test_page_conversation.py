@@ -114,7 +114,7 @@ def test_the_turns_of_a_program_are_read_in_order(tmp_path: Path) -> None:
 
 @on_each_store
 def test_numbers_say_of_how_many_turns_they_are_known(world: World, http: httpx.Client) -> None:
-    """Tokens of all turns, and costs of those that have one."""
+    """The tokens of all turns are known, the costs of one turn."""
     api = world.account()
     talked(api, "priced", ("One?", "First."))
     program = Program(api, said={"conversation": "priced"})

@@ -25,6 +25,7 @@ from remit.integrations.google_adk import RemitPlugin
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests.inside import declare, guard, start
+from tests.refunding import WHY, decide, decide_now
 from tests.scenarios import (
     DONE,
     LOOK_UP,
@@ -830,7 +831,6 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 # Arguments
 
 
-WHY: Final = "At most 50 euros without a manager."
 PAID: list[int] = []
 
 
@@ -844,20 +844,6 @@ def refund(euros: int) -> str:
 async def refund_later(euros: int) -> str:
     """Pay money back."""
     return refund(euros)
-
-
-async def decide(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
-    """Stand in for a person, for whom the event loop does not wait."""
-    await asyncio.sleep(0)
-    euros: Any = request.arguments["euros"]
-    if euros <= 50:
-        return remit.Approved(by="dana")
-    return remit.Refused(by="dana", why=WHY)
-
-
-def decide_now(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
-    """Decide the same in a thread."""
-    return asyncio.run(decide(request))
 
 
 @pytest.mark.parametrize("approver", [decide, decide_now], ids=["awaited", "in a thread"])

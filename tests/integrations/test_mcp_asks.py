@@ -12,11 +12,11 @@ import remit
 from remit.integrations.mcp import Recorded, govern
 from remit.testing import isolated
 from tests.integrations.test_mcp import text_of
+from tests.refunding import WHY, decide, decide_now
 from tests.subtests import each
 
 PAYS = remit.risk(allows="financial_transactions", forbids="others")
 ASKS = remit.risk(allows="read_data", asks="others")
-WHY = "At most 50 euros without a manager."
 PAID: list[int] = []
 
 
@@ -41,20 +41,6 @@ async def decorated(euros: int) -> str:
 def plain_step(euros: int) -> str:
     """Pay money back."""
     return refund(euros)
-
-
-async def decide(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
-    """Stand in for a person, for whom the event loop does not wait."""
-    await asyncio.sleep(0)
-    euros: Any = request.arguments["euros"]
-    if euros <= 50:
-        return remit.Approved(by="dana")
-    return remit.Refused(by="dana", why=WHY)
-
-
-def decide_now(request: remit.ApprovalRequest) -> remit.Approved | remit.Refused:
-    """Decide the same in a thread."""
-    return asyncio.run(decide(request))
 
 
 APPROVERS = {"awaited": decide, "in a thread": decide_now}

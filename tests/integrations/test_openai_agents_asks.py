@@ -23,13 +23,13 @@ from agents import (
 import remit
 from remit.errors import UsageError
 from remit.integrations.openai_agents import RemitProcessor, answered_by, govern
-from remit.testing import RecordingSink, isolated
+from remit.testing import isolated
 from tests.integrations.test_openai_agents import SHELL, Asks, ScriptedModel, read_by
+from tests.refunding import WHY, record_of
 from tests.scenarios import DONE, TOLD, Turn
 from tests.subtests import each
 
 PAYS = remit.risk(allows="financial_transactions", forbids="others")
-WHY = "At most 50 euros without a manager."
 PAID: list[int] = []
 
 
@@ -148,19 +148,6 @@ def rejected(result: Any, why: str = WHY) -> Any:
     return state
 
 
-def record_of(recorder: RecordingSink) -> list[tuple[object, ...]]:
-    """Return the amount, decision, person and reason of each question."""
-    answered = {span.payload["ticket"]: span.payload for span in recorder.spans("remit:answered")}
-    assert len(answered) == len(recorder.spans("remit:answered"))
-    rows: list[tuple[object, ...]] = []
-    for span in recorder.spans("remit:asked"):
-        answer = answered.get(span.payload["ticket"], {})
-        fields = (answer.get(name) for name in ("decision", "by", "why"))
-        arguments = span.payload["arguments"]
-        rows.append((arguments.get("inputs", arguments)["euros"], *fields))
-    return rows
-
-
 @each("name", ASKED)
 def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str) -> None:
     """The model reads the reason; both questions and who answered are in the record."""
@@ -237,7 +224,7 @@ def test_an_approval_for_all_calls_lets_only_the_shown_one_run(name: str) -> Non
 
 @each("name", ASKED)
 def test_a_no_of_a_person_holds_for_the_run(name: str) -> None:
-    """The model asks for the same step again, and nobody is asked."""
+    """If the model repeats the call, remit denies it and does not ask again."""
     PAID.clear()
     clerk = Clerk(name, [9999], [9999])
     with isolated(on_violation="deny") as recorder, desk.run():
@@ -263,7 +250,7 @@ def test_two_calls_in_one_message_are_two_questions() -> None:
 
 @each("times", [1, -1])
 def test_arguments_that_are_changed_in_the_state_do_not_run(times: int) -> None:
-    """The yes is for those that were shown; newer versions of the SDK refuse the state."""
+    """The approval covers only the arguments that were shown. Later SDKs reject the state."""
     PAID.clear()
     clerk = Clerk("plain", [40])
     with isolated(on_violation="deny"), desk.run():

@@ -12,13 +12,13 @@ from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolAp
 import remit
 from remit.errors import DeniedError
 from remit.integrations.pydantic_ai import Remit, by_deferral
-from remit.testing import FakeClock, RecordingSink, isolated
+from remit.testing import FakeClock, isolated
 from tests.integrations.test_pydantic_ai import Script
+from tests.refunding import WHY, record_of
 from tests.scenarios import DONE, TOLD, Turn
 from tests.subtests import each
 
 PAYS = remit.risk(allows="financial_transactions", forbids="others")
-WHY = "At most 50 euros without a manager."
 PAID: list[int] = []
 
 
@@ -112,19 +112,6 @@ def shown(requests: DeferredToolRequests) -> list[Any]:
     return [requests.metadata[call.tool_call_id]["arguments"] for call in requests.approvals]
 
 
-def record_of(recorder: RecordingSink) -> list[tuple[object, ...]]:
-    """Return the amount, decision, person and reason of each question."""
-    answered = {span.payload["ticket"]: span.payload for span in recorder.spans("remit:answered")}
-    assert len(answered) == len(recorder.spans("remit:answered"))
-    rows: list[tuple[object, ...]] = []
-    for span in recorder.spans("remit:asked"):
-        answer = answered.get(span.payload["ticket"], {})
-        fields = (answer.get(name) for name in ("decision", "by", "why"))
-        arguments = span.payload["arguments"]
-        rows.append((arguments.get("inputs", arguments)["euros"], *fields))
-    return rows
-
-
 @each("name", list(TOOLS))
 def test_a_refund_is_asked_approved_asked_again_with_more_and_refused(name: str) -> None:
     """The model reads the reason; both questions and who answered are in the record."""
@@ -197,7 +184,7 @@ def test_changed_arguments_are_asked_about_again(name: str) -> None:
 
 
 def test_a_no_of_a_person_holds_for_the_run() -> None:
-    """The model asks for the same step again, and nobody is asked."""
+    """If the model repeats the call, remit denies it and does not ask again."""
     with isolated(on_violation="deny", approver=by_deferral) as recorder, desk.run():
         clerk = Clerk("plain", [9999], [9999])
         assert clerk.go_on(answers(clerk.start(), ToolDenied(WHY))) == TOLD

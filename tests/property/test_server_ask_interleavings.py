@@ -1,4 +1,4 @@
-"""Random interleavings of asks at the collector: no body without a yes of its own, none used twice.
+"""Random interleavings at the collector: each body has its own approval, which is used once.
 
 Tasks of a run call asked steps with shared arguments, which other tasks change. Two persons answer
 through the server: in time, late, twice, both at once, or another question. The run is terminated,

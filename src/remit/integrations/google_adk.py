@@ -277,9 +277,9 @@ class RemitPlugin(BasePlugin):
 
     @spans.judging(TOOL, None)
     def _recorder(self, tool: Any) -> SpanRecorder | None:
-        """Return the recorder of a tool; None if the tool has a span of its own, or is not called.
+        """Return the recorder of a tool; None if the tool records itself, or will not be called.
 
-        A tool of the base class has a name that the model invented.
+        The ADK represents a tool whose name the model invented by an instance of the base class.
         """
         return None if type(tool) is BaseTool else self._declared.tool(tool)
 

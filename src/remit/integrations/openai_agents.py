@@ -638,7 +638,7 @@ class _Rules:
             return tool
         asking = copy.copy(tool)
         asking.needs_approval = partial(guard.needs_approval, tool.needs_approval)
-        # With an invoker of its own class, the SDK interrupts some calls without that question.
+        # With the SDK's own class of `on_invoke_tool`, some calls interrupt without that question.
         asking.on_invoke_tool = partial(tool.on_invoke_tool)
         return asking
 
@@ -1036,7 +1036,7 @@ class _Guard(_ToolGuard):
         is_open = question is not None and not question.is_used
         if not is_open and call.is_tool_approved(name, NO_CALL) is True:
             return Refused(why=asks.APPROVED_ALL)
-        # The SDK runs no other arguments than those that were approved.
+        # The SDK runs a call only with the approved arguments.
         parts = {"call_id": call_id, "arguments": _arguments(call)}
         is_first = binding.use_seal(binding.read(request.step, parts).digest.hex())
         if question is not None:

@@ -766,7 +766,7 @@ def by_deferral(request: ApprovalRequest) -> Approved | Refused:
     mapping with the person's name as `by`. A model reads the message of a `ToolDenied`.
 
     If the arguments were changed in the meantime, the call is deferred again. Each seal lets one
-    call run, once in a process, so a tool should call one asked step.
+    call run, so a tool should call one asked step.
 
     Raises:
         ApprovalRequired: pydantic-ai defers the call.

@@ -213,7 +213,10 @@ class Tree:
         return step.finished_at is None or step.finished_at >= until_us
 
     def _busy(self, begin_us: int, end_us: int) -> frozenset[str]:
-        """Return the steps around those that ran in a time, but for those of an approver."""
+        """Return the ids of all steps above a step that ran in the interval.
+
+        Steps of an approver do not count.
+        """
         busy: set[str] = set()
         for step in self.facts.steps.values():
             has_run = step.started_at is not None and step.started_at < end_us
