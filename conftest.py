@@ -27,6 +27,7 @@ from remit.testing import isolated
 # What imports a library that only the extra `test-gate` installs, and so is for the gate.
 NEEDS = {
     "test_anthropic.py": "anthropic",
+    "test_asks_binding_arrays.py": "numpy",
     "browser": "playwright",
     "test_celery.py": "celery",
     "test_claude_agent_sdk.py": "claude_agent_sdk",
