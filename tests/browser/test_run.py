@@ -176,3 +176,14 @@ def test_no_page_of_a_run_is_open_to_strangers(desk: Desk) -> None:
         answer = httpx.get(f"{desk.url}/runs/{run_id}{tail}", follow_redirects=False, timeout=60)
         assert answer.status_code == HTTPStatus.SEE_OTHER
         assert answer.headers["location"].startswith("/sign-in?")
+
+
+def test_a_page_whose_steps_are_not_there_is_accessible(browser: Browser, desk: Desk) -> None:
+    """No control of the waterfall is seen before it has its words."""
+    run_id = desk.api.instance("pending")["id"]
+    with opened_tab(browser, desk) as tab:
+        tab.page.route(f"**/{run_id}/outline*", lambda route: route.abort())
+        page = tab.open(f"/runs/{run_id}")
+        expect(page.get_by_label("Find")).to_be_visible()
+        assert tab.axe() == []
+        tab.expect("ERR_FAILED")

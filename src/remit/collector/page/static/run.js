@@ -74,7 +74,7 @@ const strip = make("figure", { class: "strip", hidden: "" });
 const find = make("input", { type: "search", size: 10, placeholder: "in this run", maxlength: 200 });
 const show = choice("Show", { "": "all steps", failed: "failed", marked: "marked" });
 const axis = choice("Axis", { run: "whole run", rows: "rows in view" });
-const idle = make("button", { type: "button", class: "quiet-button" });
+const idle = make("button", { type: "button", class: "quiet-button", hidden: "" });
 const hits = stepper("hit", "n", () => go("hits", -1), () => go("hits", 1));
 const failures = stepper("failed step", "e", () => go("origins", -1), () => go("origins", 1));
 const steps = stepper("step", "j", () => move(-1), () => move(1));
