@@ -7,11 +7,13 @@ from html import unescape
 
 import pytest
 
-from remit.collector import Store
+from remit.collector import Store, create_token
+from tests import asked_runs
+from tests.asking import Asking
 from tests.collecting import Api, Json, World
 from tests.inside import httpx
-from tests.inside_collector import hash_of_on_behalf_of, hash_of_subject, root_id
-from tests.signing_in import SAME_SITE, signed_in
+from tests.inside_collector import create_app, hash_of_on_behalf_of, hash_of_subject, root_id
+from tests.signing_in import SAME_SITE, sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
 HOSTILE = "<b>a&b</b>"
@@ -98,3 +100,23 @@ def test_the_head_of_a_run_says_for_whom_and_about_whom(world: World, http: http
     assert "conversation thread-9 , 2 runs for user-42" in _words(http.get(f"/runs/{run}").text)
     plain = _run(api)
     assert "as the program said" not in _words(http.get(f"/runs/{plain}").text)
+
+
+@on_each_store
+def test_a_row_of_a_waiting_run_says_what_waits(world: World) -> None:
+    """A request on the server has its step and what that may do; another one is a question."""
+    api = world.account()
+    http = stranger(create_app(world.store, clock=world.clock, page_hosts=()))
+    sign_in(http, create_token(world.store, "account", clock=world.clock).secret)
+    asked_runs.unanswered(api, how="interrupt", step=None)
+    html = http.get("/runs?from=all").text
+    assert "waits for a person's answer" in _words(html)
+    assert "waits for a yes" not in html
+    key = "run-key-of-a-row"
+    asked_runs.unanswered(api, key)
+    request = Asking(world).ask(run=key, step="shop.tools:refund")
+    html = http.get("/runs?from=all").text
+    assert "waits for a yes: refund may move money" in _words(html)
+    assert '<span class="ask-ink"><bdi>waits for a yes: refund</bdi></span>' in html
+    Asking(world).answer(request)
+    assert "waits for a yes" not in http.get("/runs?from=all").text

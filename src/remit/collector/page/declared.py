@@ -32,7 +32,7 @@ from remit._policy.words import (
 from remit.collector.domain.context import Context
 from remit.collector.domain.failures import is_hidden
 from remit.collector.json_io import read_json
-from remit.collector.page.formats import short_name
+from remit.collector.page.formats import listed, short_name
 from remit.collector.page.payload_tree import members
 from remit.collector.page.scope import scope_in
 from remit.collector.page.windows import Window
@@ -337,3 +337,8 @@ def counted_steps(
     scope = scope_in(ctx, agent_id)
     wanted = CountCriteria(scope=scope, since_us=window.since_us, until_us=window.until_us)
     return {(count.agent_id, count.name): count for count in step_counts(ctx.tx, wanted)}
+
+
+def effect(words: Sequence[str]) -> str:
+    """Return actions as verbs: `create data or move money`."""
+    return listed([VERBS[word] for word in words if word in VERBS], "or")

@@ -17,7 +17,7 @@ from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.declared import VERBS, Declared, remits_of
+from remit.collector.page.declared import Declared, effect, remits_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (
@@ -166,11 +166,6 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
     values = visit.api.read(work)
     status = HTTPStatus.OK if rejection is None else rejection.status
     return Html("ask.html", {**values, "rejection": rejection, "why": why}, status)
-
-
-def effect(words: Sequence[str]) -> str:
-    """Return actions as verbs: `create data or move money`."""
-    return formats.listed([VERBS[word] for word in words if word in VERBS], "or")
 
 
 def took(view: Mapping[str, Any], at: str, answered: Mapping[str, Any] | None = None) -> int:

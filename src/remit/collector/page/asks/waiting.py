@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
-from remit.collector.page.asks.request import Value, effect, given, took
+from remit.collector.page.asks.request import Value, given, took
+from remit.collector.page.declared import effect
 from remit.collector.page.hiding import hidden_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.asked import Question

@@ -6,19 +6,25 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
 from remit._base.ids import SHORT_CHARS, hash_of_on_behalf_of
 from remit._base.outcomes import StepCounts, step_counts
+from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
+from remit.collector.page.declared import effect
 from remit.collector.page.formats import missing, short_name
 from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
+from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import run_with_agent
+from remit.collector.store.rows import AskRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 
@@ -26,6 +32,8 @@ Run = Mapping[str, Any]
 """A run as the API lists it."""
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
+MOST_REQUESTS: Final = 200
+"""Open requests of the runs of one list that are read."""
 _ENDED: Final = "ProcessEnded"
 _OPEN: Final = ("pending", "active")
 
@@ -34,7 +42,7 @@ class Outcome(NamedTuple):
     """What failed, or how it went.
 
     Attributes:
-        tone: `failed`, `terminated` or `quiet`.
+        tone: `failed`, `terminated`, `waiting` or `quiet`.
         lead: What is said first: the step and the class of its failure.
     """
 
@@ -86,22 +94,38 @@ class ListedRow(NamedTuple):
 
 def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     """Return runs as rows, the first running ones with their open step."""
-    running = [run["id"] for run in runs if run["status"] == "active"][:MOST_OPEN]
-    steps = {run_id: _open_step(visit, run_id) for run_id in running}
+    waiting = [run for run in runs if run_waits(run)]
+    asked = visit.api.read(lambda ctx: _open_requests(ctx, waiting)) if waiting else {}
+    running = [run["id"] for run in runs if run["status"] == "active" and not run_waits(run)]
+    steps = {run_id: _open_step(visit, run_id) for run_id in running[:MOST_OPEN]}
     denied = [run["id"] for run in runs if run["denied"]]
     held = visit.api.read(lambda ctx: held_steps(ctx.tx, denied)) if denied else {}
     return [
-        row_of(run, visit.now_us, steps.get(run["id"]), held=len(held.get(run["id"], ())))
+        row_of(
+            run,
+            visit.now_us,
+            steps.get(run["id"]),
+            held=len(held.get(run["id"], ())),
+            request=asked.get((run["external_identifier"], run["agent"]["id"])),
+        )
         for run in runs
     ]
 
 
-def row_of(run: Run, now_us: int, step: str | None = None, *, held: int = 0) -> ListedRow:
+def row_of(
+    run: Run,
+    now_us: int,
+    step: str | None = None,
+    *,
+    held: int = 0,
+    request: AskRow | None = None,
+) -> ListedRow:
     """Return a run of the API as a row.
 
     Args:
         step: Name of the step that it is in.
         held: How many of its steps holds denied.
+        request: Its oldest request that waits for an answer on this server.
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
@@ -114,7 +138,7 @@ def row_of(run: Run, now_us: int, step: str | None = None, *, held: int = 0) -> 
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
-        outcome=Outcome("quiet", "", f"now in {step}") if step else outcome_of(run),
+        outcome=_outcome_now(run, step, request) or outcome_of(run),
         on_behalf_of=person,
         person_hash=person and hash_of_on_behalf_of(person),
         conversation=run["conversation"],
@@ -128,6 +152,29 @@ def row_of(run: Run, now_us: int, step: str | None = None, *, held: int = 0) -> 
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def _outcome_now(run: Run, step: str | None, request: AskRow | None) -> Outcome | None:
+    """Return what an open run waits for, or the step that it is in."""
+    if run_waits(run):
+        if request is None:
+            return Outcome("waiting", "waits for a person's answer", "")
+        may = effect(msgspec.json.decode(request.words, type=list[str]))
+        lead = f"waits for a yes: {short_name(request.step)}"
+        return Outcome("waiting", lead, f"may {may}" if may else "")
+    return Outcome("quiet", "", f"now in {step}") if step else None
+
+
+def _open_requests(ctx: Context, runs: Sequence[Run]) -> dict[tuple[str, str], AskRow]:
+    """Return the oldest open request of each run, by the run's key and its agent's id."""
+    keys = {run["external_identifier"] for run in runs} - {None}
+    where = asks.seen(ctx.caller)
+    asks.add_status(where, WAITING, ctx.now_us)
+    among, values = ctx.tx.among("run", keys)
+    where.add(among, *values)
+    newest_first = ctx.tx.asks(where, MOST_REQUESTS) if keys else []
+    agents = {run["external_identifier"]: run["agent"]["id"] for run in runs}
+    return {(row.run, row.agent_id or agents[row.run]): row for row in newest_first}
 
 
 def _marks(run: Run, steps: StepCounts, held: int) -> list[RunMark]:
