@@ -279,6 +279,40 @@ def agent() -> None:
 agent()
 """
 
+ASKING = """
+import os, signal, threading
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions", forbids="others"))
+def pay() -> None:
+    print("paid", flush=True)
+
+asked, forked = threading.Event(), threading.Event()
+
+def person(request: remit.ApprovalRequest) -> remit.Approved:
+    print("asked", flush=True)
+    if not asked.is_set():
+        asked.set()
+        forked.wait()
+    return remit.Approved(by="dana")
+
+@remit.agent("Desk", data_risk=remit.risk(asks="financial_transactions"))
+def desk() -> None:
+    waiting = threading.Thread(target=remit.copy_context(pay))
+    waiting.start()
+    asked.wait()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        pay()
+        os._exit(0 if remit.flush(60) else 1)
+    print(os.waitpid(pid, 0)[1], flush=True)
+    forked.set()
+    waiting.join()
+
+remit.configure(on_violation="deny", approver=person)
+desk()
+"""
+
 
 def outcome(program: subprocess.Popen[str]) -> list[str]:
     """Wait for the end of a program, which is a good one; return the words that it printed."""
@@ -351,6 +385,17 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
     assert status == "0", "the child hung, or could not deliver"
     assert int(locks) > 5
     assert steps_in(tmp_path) == once(range(1, 4)) + once(range(1, 2))
+    assert set(runs_in(tmp_path)) == {"complete"}
+    assert left_in(tmp_path) == []
+
+
+def test_a_child_asks_for_its_own_call_while_its_parent_waits_for_an_answer(
+    tmp_path: Path,
+) -> None:
+    """The question that waits is the parent's; the child's call needs a yes of its own."""
+    with collector(tmp_path) as served:
+        environ = settings(tmp_path, served.url, served.token)
+        assert outcome(start(DECLARED + ASKING, environ)) == ["asked", "asked", "paid", "0", "paid"]
     assert set(runs_in(tmp_path)) == {"complete"}
     assert left_in(tmp_path) == []
 
