@@ -244,16 +244,10 @@ def test_a_server_without_asks_refuses() -> None:
         return ServerApprover(HttpClient("http://other.test", "token", transport=transport))
 
     other = respond(404, "not_found")
-    assert other.is_supported() is False
     assert other(PAYING) == Refused("the server does not take requests for approval")
     decision = respond(403, "forbidden")(PAYING)
     assert isinstance(decision, Refused)
     assert decision.by is None
-
-
-def test_a_server_with_asks_says_so(desk: Desk) -> None:
-    """A token that may only record finds out."""
-    assert desk.approver().is_supported() is True
 
 
 def test_a_server_that_answers_another_request_is_not_believed() -> None:

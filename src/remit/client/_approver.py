@@ -218,18 +218,6 @@ class ServerApprover:
             else:
                 return True
 
-    def is_supported(self) -> bool:
-        """Return whether the server takes requests for approval.
-
-        Raises:
-            ApiError: The server cannot be reached, or rejects the token.
-        """
-        try:
-            self._client.send(show_no_ask(), timeout_s=CALL_S)
-        except NotFoundError as error:
-            return error.code == UNKNOWN_ASK
-        return True
-
     def _done(self, step: _Send | _Wait) -> object:
         if isinstance(step, _Wait):
             return self._wait(step.seconds)
