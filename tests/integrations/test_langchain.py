@@ -886,6 +886,29 @@ def test_a_sub_agent_is_beneath_its_tool_and_has_its_own_remit() -> None:
         assert "langchain.agents:helper" in str(refused.result)
 
 
+@remit.agent("Payments", limits=remit.limits(financial_transactions=1))
+def one_payment() -> None:
+    """Open runs of one payment."""
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_the_limit_of_an_agent_around_admits_one_of_two_payments_of_a_graph(how: str) -> None:
+    """Each run has its own count, and the model reads why the second payment does not run."""
+    made, spent = spending("spend")
+    twice = Turn(calls=(("spend", {"amount": 5}), ("spend", {"amount": 7})))
+    read: list[str] = []
+    with isolated(on_violation="deny") as recorder:
+        for _ in range(2):
+            agent = agent_of(twice, DONE, tools=[made], risks={"spend": PAYS})
+            with one_payment.run():
+                messages = invoke(how, agent, QUESTION)["messages"]
+            read += [str(each.content) for each in messages if isinstance(each, ToolMessage)]
+    assert len(spent) == 2
+    denied = [span.denied for span in recorder.spans("langchain:tool:spend")]
+    assert sorted(denied) == [False, False, True, True]
+    assert sum("limit of this run for financial transactions" in each for each in read) == 2
+
+
 def test_a_remit_of_an_outermost_agent_holds_outside_any_run() -> None:
     """It is the remit of the run that the agent opens, and is checked once."""
     agent = agent_of(

@@ -739,6 +739,38 @@ def test_a_refused_call_of_a_server(tool: Tool, risks: Any, step: str) -> None:
         run(scenario())
 
 
+@MODES
+def test_a_limit_of_one_payment_admits_one_of_two_in_each_run(mode: str) -> None:
+    """The client reads why the second one does not run; the registration has the limit."""
+
+    async def scenario() -> None:
+        limits = remit.limits(financial_transactions=1)
+        shop = Shop(Recorded("orders", limits=limits, risks={"refund": PAYS, "look_up": PAYS_NOT}))
+        shop.server.add_tool(pay)
+        async with Client(shop.server, mode=mode) as client:
+            for number in (1, 2):
+                arguments = {"order_id": "A", "amount": number}
+                await client.call_tool("refund", arguments, meta=sent(number))
+                for tool in ("refund", "pay"):
+                    beyond = await client.call_tool(
+                        tool, arguments if tool == "refund" else {"amount": 9}, meta=sent(number)
+                    )
+                    assert beyond.is_error
+                    assert "limit of this run for financial transactions" in text_of(beyond)
+                await client.call_tool("look_up", {"order_id": "A"}, meta=sent(number))
+        assert shop.calls == [("refund", 1), ("look_up", "A"), ("refund", 2), ("look_up", "A")]
+        assert [span.denied for span in recorder.spans("desk:pay")] == [True, True]
+        (entry,) = [
+            each
+            for each in registered(recorder)["agent_schema_version"]["span_type_schemas"]
+            if each["name"] == "mcp.agents:orders"
+        ]
+        assert entry["params_schema"]["x-remit-limits"] == {"financial_transactions": 1}
+
+    with isolated(on_violation="deny") as recorder:
+        run(scenario())
+
+
 def test_a_refusal_that_a_tool_handles_is_its_own_affair() -> None:
     """Its answer is sent."""
 
@@ -981,6 +1013,7 @@ def test_wrong_arguments() -> None:
     refuses("risks is an object of type list", lambda: govern(client, "orders", risks=wrong))
     refuses("risks['refund']", lambda: govern(client, "orders", risks={"refund": anything}))
     refuses("data_risk", lambda: Recorded("orders", data_risk=anything))
+    refuses("limits is of type object", lambda: Recorded("orders", limits=anything))
     refuses("expected an MCPServer", lambda: Recorded("orders").of(anything))
     recorded = Recorded("orders")
     server: MCPServer[Any] = MCPServer("orders", extensions=[recorded])

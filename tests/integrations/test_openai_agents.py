@@ -395,6 +395,38 @@ def test_agents_in_a_circle_have_their_own_remits(stream: bool, tracing: bool) -
         assert back.payload == {"from_agent": "Billing", "to_agent": "Desk"}
 
 
+@remit.agent("Payments", limits=remit.limits(financial_transactions=1))
+def one_payment() -> None:
+    """Open runs of one payment."""
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_the_limit_of_an_agent_around_admits_one_of_two_payments(tracing: bool) -> None:
+    """Each run has its own count, and the model reads why the second payment does not run."""
+    paid: list[int] = []
+
+    @function_tool
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        paid.append(amount)
+        return "spent"
+
+    async def go(model: ScriptedModel) -> None:
+        agent = govern(Agent[Any](name="Desk", model=model, tools=[spend]), risks={"spend": PAYS})
+        async with one_payment.run():
+            result = await run_agent(agent, tracing=tracing)
+        assert result.final_output == scenarios.TOLD
+
+    with isolated(on_violation="deny") as recorder:
+        for _ in range(2):
+            model = scripted(call("spend", amount=5), call("spend", amount=7), DONE)
+            asyncio.run(go(model))
+    assert paid == [5, 5]
+    tools = recorder.spans("openai-agents:tool:spend")
+    assert [span.denied for span in tools] == [False, True] * 2
+    assert "the limit of this run for financial transactions is reached" in read_by(model)[-1]
+
+
 def test_an_agent_as_a_tool_is_beneath_the_tool() -> None:
     """Its own tools are governed if it was, and its spans do not open a run of their own."""
     inner = scripted(LOOK_UP, DONE)

@@ -41,7 +41,7 @@ from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.pydantic_ai import Remit
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
-from tests.inside import declare, guard, start
+from tests.inside import declare, guard, registration, start
 from tests.scenarios import (
     CANARY,
     DONE,
@@ -993,12 +993,92 @@ def test_two_capabilities_of_an_agent_forbid_what_either_forbids() -> None:
     assert "financial_transactions" in str(tool.result)
 
 
+# Limits on effects
+
+ONCE: Final = remit.limits(financial_transactions=1)
+TWICE: Final = remit.limits(financial_transactions=2)
+PAY_TWICE: Final = [PAY_OUT, PAY_OUT, DONE]
+
+
+def test_a_limit_of_one_payment_admits_one_of_two_in_each_run() -> None:
+    """The model reads why the second one does not run; the registration has the limit."""
+    paid: list[int] = []
+
+    def pay_out(amount: int) -> str:
+        """Pay an amount out."""
+        paid.append(amount)
+        return "paid"
+
+    script = Script(PAY_TWICE * 2)
+    remit_of_clerk = Remit(risks=risks_of(pay_out), limits=ONCE)
+    agent = Agent(script.model, name="clerk", tools=[pay_out], capabilities=[remit_of_clerk])
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?").output == TOLD
+        assert ask(agent, "?").output == TOLD
+        declared = {each.external_identifier: each for each in recorder.registry.agents()}
+        registered: Any = registration(declared["pydantic-ai.agents:clerk"], recorder.registry)
+        tools = spans_of(recorder, "pydantic-ai:tool:pay_out")
+    assert paid == [5, 5]
+    assert [span.denied for span in tools] == [False, True] * 2
+    assert "the limit of this run for financial transactions is reached" in script.read[-1]
+    entries = registered["agent_schema_version"]["span_type_schemas"]
+    (entry,) = [each for each in entries if each["name"] == "pydantic-ai.agents:clerk"]
+    assert entry["params_schema"]["x-remit-limits"] == {"financial_transactions": 1}
+
+
+@pytest.mark.parametrize(
+    ("of_agent", "of_run", "denied"),
+    [
+        ({"limits": ONCE}, {"limits": TWICE}, [False, True]),
+        ({"limits": TWICE}, {"limits": ONCE}, [False, True]),
+        ({"limits": ONCE, "data_risk": DELETES_NOT}, {"limits": ONCE}, [False, True]),
+        ({"data_risk": DELETES_NOT}, {"limits": ONCE}, [False, True]),
+        ({"limits": TWICE}, {"limits": TWICE}, [False, False]),
+    ],
+)
+def test_the_lowest_limit_of_several_capabilities_holds(
+    of_agent: dict[str, Any], of_run: dict[str, Any], denied: list[bool]
+) -> None:
+    """A payment counts once towards each."""
+    risks = {"pay_out": remit.risk(allows="financial_transactions", forbids="others")}
+    agent = agent_of(PAY_TWICE, pay_out, risks=risks, **of_agent)
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?", capabilities=[Remit(**of_run)]).output == TOLD
+    assert [span.denied for span in spans_of(recorder, "pydantic-ai:tool:pay_out")] == denied
+
+
+def test_a_limit_holds_for_all_calls_of_the_agent_in_a_run_of_the_programs() -> None:
+    """The agent opens no run of its own."""
+    agent = agent_of(PAY_TWICE * 2, pay_out, risks=risks_of(pay_out), limits=ONCE)
+    with isolated(on_violation="deny") as recorder, desk.run():
+        assert ask(agent, "?").output == TOLD
+        assert ask(agent, "?").output == TOLD
+    tools = spans_of(recorder, "pydantic-ai:tool:pay_out")
+    assert [span.denied for span in tools] == [False, True, True, True]
+
+
+def test_a_fault_lifts_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent cannot be declared."""
+
+    def broken(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    with isolated(on_violation="deny") as recorder:
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr("remit.integrations.pydantic_ai.declare_agent", broken)
+        agent = agent_of(PAY_TWICE, pay_out, risks=risks_of(pay_out), limits=ONCE)
+        assert ask(agent, "?").output == TOLD
+    tools = spans_of(recorder, "pydantic-ai:tool:pay_out")
+    assert [span.denied for span in tools] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "seen"),
     [
         ({"risks": "spend"}, "risks is 'spend'; expected a mapping"),
         ({"risks": {"spend": "bad"}}, "spend"),
         ({"data_risk": "bad"}, "data_risk"),
+        ({"limits": {"steps": 1}}, "limits is of type dict"),
         ({"capture_messages": "some"}, "capture_messages is 'some'; expected one of new, all"),
     ],
 )

@@ -37,6 +37,7 @@ from remit._base.frames import caller
 from remit._base.guard import contain, guarded
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
+from remit._policy.maxima import Limits
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations import _llm
@@ -373,6 +374,7 @@ class Recorded(Extension):
         name: str,
         *,
         data_risk: DataRisk | Mapping[str, object] | None = None,
+        limits: Limits | None = None,
         risks: Risks | None = None,
         idle_s: float = 600.0,
         agent_id: str | None = None,
@@ -383,6 +385,7 @@ class Recorded(Extension):
         Args:
             name: Name of the server.
             data_risk: The server's remit, which limits what its tools may do.
+            limits: How many steps of one run may take an action, from `remit.limits(...)`.
             risks: Risk declarations for tools, by name. They replace the tools' annotations.
             idle_s: Number of seconds without a call after which a trace's run ends.
             agent_id: ID of the agent on the server. It overrides *external_identifier* and the
@@ -400,7 +403,12 @@ class Recorded(Extension):
             "mcp", where="Recorded", agent_id=agent_id, external_identifier=external_identifier
         )
         self._declared = partial(
-            declare_agent, identity.of(name), name=name, data_risk=data_risk, identity=identity
+            declare_agent,
+            identity.of(name),
+            name=name,
+            data_risk=data_risk,
+            limits=limits,
+            identity=identity,
         )
         self._agent = self._declared()
         self._runs: SessionTable[object] = SessionTable(idle_s)

@@ -29,7 +29,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isfunction, ismethod
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from remit._adapters import questions, spans
@@ -52,6 +52,7 @@ from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
 from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
+from remit._policy.maxima import Limits
 from remit._record.approvals import (
     REFUSED,
     SUPERSEDED,
@@ -183,6 +184,7 @@ class Remit(AbstractCapability[Any]):
         *,
         risks: Mapping[str, DataRisk] | None = None,
         data_risk: DataRisk | None = None,
+        limits: Limits | None = None,
         capture_messages: _llm.CaptureMessages = "new",
         capture_reasoning: bool = False,
         agent_id: str | None = None,
@@ -194,6 +196,8 @@ class Remit(AbstractCapability[Any]):
             risks: Risk declarations for tools, by the name that the model uses. If a tool's
                 function is decorated, the decorator's risk declaration is used.
             data_risk: The agent's remit, which applies to all steps under the agent.
+            limits: How many steps of one run may take an action, from `remit.limits(...)`. The
+                steps under the agent count.
             capture_messages: `new` records the messages that the previous model call did not
                 contain, `all` records all messages, and `none` records no messages.
             capture_reasoning: Whether the models' reasoning is recorded.
@@ -213,8 +217,9 @@ class Remit(AbstractCapability[Any]):
             agent_id=agent_id,
             external_identifier=external_identifier,
         )
-        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, identity.place)
-        remits = () if data_risk is None else ((data_risk, ceiling),)
+        ceiling = ceiling_of("Remit(data_risk=...)", data_risk, identity.place, limits)
+        is_given = data_risk is not None or limits is not None
+        remits = (_AgentRemit(data_risk, limits, ceiling),) if is_given else ()
         self.declared = _Declared(risks_by_name(risks, "Remit: risks"), remits, identity)
         self._history = _llm.history("Remit", capture_messages, capture_reasoning)
 
@@ -440,8 +445,15 @@ def _known_of_run(ctx: RunContext[Any]) -> Mapping[str, object]:
     return {"conversation": getattr(ctx, "conversation_id", None)}
 
 
-_Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
-"""Remits of an agent, each with its limits."""
+class _AgentRemit(NamedTuple):
+    """What one capability declares of an agent, and the ceiling of both."""
+
+    data_risk: DataRisk | None
+    limits: Limits | None
+    ceiling: Ceiling | None
+
+
+NO_REMIT: Final = _AgentRemit(None, None, None)
 
 _Agent: TypeAlias = tuple[AgentRuns, Sequence[Ceiling]]
 """The opener of an agent's runs, and its limits."""
@@ -456,7 +468,10 @@ class _Declared:
     """
 
     def __init__(
-        self, risks: Mapping[str, DataRisk], remits: _Remits, identity: AgentIdentity
+        self,
+        risks: Mapping[str, DataRisk],
+        remits: tuple[_AgentRemit, ...],
+        identity: AgentIdentity,
     ) -> None:
         self.risks = risks
         self.remits = remits
@@ -487,22 +502,23 @@ class _Declared:
 
         The remits apply even to an agent that could not be declared.
         """
-        return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits if ceiling])
+        return self._agent(name) or (AGENTS, [each.ceiling for each in self.remits if each.ceiling])
 
     @guarded("the declaration of an agent")
     def _agent(self, name: str) -> _Agent:
         known = self._agents.get(name)
         if known is None:
-            identifier, (risk, *more) = self.identity.of(name), self.remits or (None,)
+            identifier, (first, *more) = self.identity.of(name), self.remits or (NO_REMIT,)
             runs = declare_agent(
                 identifier,
                 name=name,
-                data_risk=risk and risk[0],
+                data_risk=first.data_risk,
+                limits=first.limits,
                 identity=self.identity,
             )
             ceilings = [
-                ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
-                for each, ceiling in filter(None, more)
+                ceiling_of(identifier, risk, None if ceiling is None else ceiling.place, limits)
+                for risk, limits, ceiling in more
             ]
             known = self._agents[name] = (runs, [*filter(None, (runs.ceiling, *ceilings))])
         return known
