@@ -129,7 +129,8 @@ def test_equal_values_have_one_digest(one: object, other: object) -> None:
 def test_different_values_have_different_digests(one: object, other: object) -> None:
     """Nothing is redacted, cut or confused."""
     assert digest(one) != digest(other)
-    assert read("step", {"value": one}).unbound in {(), ("value",)}
+    is_known = not isinstance(one, Client)
+    assert read("step", {"value": one}).unbound == (() if is_known else ("value",))
 
 
 def test_an_attribute_of_a_text_counts() -> None:
