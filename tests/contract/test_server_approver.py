@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from remit.collector import Store, create_token
+from remit.testing import FakeClock
 from tests.asgi import AsgiTransport
 from tests.collecting import Api, Json, World, details, on_a_port
 from tests.inside import (
@@ -268,3 +269,45 @@ def test_a_server_that_answers_another_request_is_not_believed() -> None:
     transport = httpx.MockTransport(respond)
     approver = ServerApprover(HttpClient("http://other.test", "token", transport=transport))
     assert approver(PAYING) == Refused("the server answered another request")
+
+
+@pytest.mark.parametrize("code", ["unknown_ask", "not_found"], ids=["remit", "another"])
+def test_a_server_that_takes_the_place_of_the_first_one_knows_no_request(code: str) -> None:
+    """The answer that a person gives at the first one does not arrive."""
+    state = {"id": "ask-1", "run": PAYING.run, "ticket": PAYING.ticket, "status": "waiting"}
+    state["expires_at"] = "2030-01-01T00:00:00Z"
+    unknown = {"status": "error", "code": code, "message": "not found"}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"status": "success", "details": state})
+        return httpx.Response(404, json=unknown)
+
+    transport = httpx.MockTransport(respond)
+    approver = ServerApprover(HttpClient("http://other.test", "token", transport=transport))
+    refused = Refused("the server does not know the request for approval any more")
+    assert approver(PAYING) == refused
+
+
+@pytest.mark.parametrize("reached", [0, 3], ids=["never", "at first"])
+def test_a_server_that_stays_away_refuses_when_the_time_is_over(reached: int) -> None:
+    """It is tried again until then."""
+    clock = FakeClock()
+    state = {"id": "ask-1", "run": PAYING.run, "ticket": PAYING.ticket, "status": "waiting"}
+    state["expires_at"] = "2030-01-01T00:00:00Z"
+    requests: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        requests.append(request.method)
+        if len(requests) <= reached:
+            return httpx.Response(200, json={"status": "success", "details": state})
+        raise httpx.ConnectError("nothing listens")
+
+    client = HttpClient("http://other.test", "token", transport=httpx.MockTransport(respond))
+    approver = ServerApprover(client, wait=clock.advance, clock=clock)
+    decision = approver(PAYING)
+    assert isinstance(decision, Refused)
+    assert decision.by is None
+    assert "the request for approval failed" in decision.why
+    assert len(requests) > reached + 3
+    assert clock.monotonic_ns() >= PAYING.time_limit_s * 1e9 / 2

@@ -49,7 +49,7 @@ from tests.stores import EACH_STORE, empty_store
 
 ASKS: Final = "/api/remit/v1/asks"
 HOLDS: Final = "/api/remit/v1/holds"
-SEEDS: Final = int(os.environ.get("REMIT_TEST_ASKS", "20"))
+SEEDS: Final = int(os.environ.get("REMIT_TEST_ASKS", "30"))
 ORDERS: Final = 3
 CALLS: Final = 3
 PAUSING: Final = 0.25

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import remit
+from remit._policy.holds import Hold
+from remit._runtime import process
 from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
 from tests.governed import BODIES, KINDS, PAYS, Drawer, given, pay, pay_later, ran
@@ -521,6 +523,47 @@ def test_a_yes_after_the_time_limit_is_none() -> None:
     assert decisions(recorder) == ["expired"]
 
 
+@each("jump_s", [-86_400, 86_400])
+def test_a_jump_of_the_wall_clock_is_no_wait(jump_s: int) -> None:
+    """Only the time that passes counts."""
+    BODIES.clear()
+    clock = FakeClock()
+
+    def wait(seconds: int) -> Callable[[object], remit.Approved]:
+        def person(_request: object) -> remit.Approved:
+            clock.jump(jump_s)
+            clock.advance(seconds)
+            return remit.Approved(by="dana")
+
+        return person
+
+    approver = Person(wait(121), wait(119))
+    with isolated(on_violation="deny", approver=approver, clock=clock) as recorder:
+        assert denied(desk).why == "no answer came within 120 seconds"
+        desk()
+    assert BODIES == ["function 5"]
+    assert decisions(recorder) == ["expired", "approved"]
+
+
+def test_a_sync_step_does_not_wait_longer_than_the_time_limit_for_an_async_approver() -> None:
+    """The coroutine of the approver is cancelled."""
+    ended: list[str] = []
+
+    async def person(_request: object) -> remit.Approved:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return remit.Approved(by="dana")
+
+    with isolated(on_violation="deny", approver=person, ask_timeout_s=0.05) as recorder:
+        error = denied(desk)
+    assert error.why == "no answer came within 0.05 seconds"
+    assert ended == ["cancelled"]
+    assert decisions(recorder) == ["expired"]
+
+
 @each("waits", ["sync", "async"])
 async def test_an_async_step_does_not_wait_longer_than_the_time_limit(waits: str) -> None:
     """The thread of a sync approver goes on alone."""
@@ -595,6 +638,27 @@ def test_a_run_that_is_terminated_while_the_person_decides_runs_nothing() -> Non
     with isolated(on_violation="terminate", approver=person), pytest.raises(RunTerminated):
         strict()
     assert not BODIES
+
+
+def test_a_step_that_is_held_while_the_person_decides_does_not_run() -> None:
+    """A hold counts more than a yes."""
+
+    def person(_request: object) -> remit.Approved:
+        hold = Hold(
+            "hold-1",
+            ("financial_transactions",),
+            frozenset(),
+            declared_only=False,
+            reason="Stop.",
+            held_by="ada",
+        )
+        process.current().hold([hold])
+        return remit.Approved(by="dana")
+
+    with isolated(on_violation="deny", approver=person) as recorder:
+        error = denied(desk)
+    assert [each_.limit for each_ in error.violations] == ["held"]
+    assert decisions(recorder) == ["approved"]
 
 
 def test_a_fault_inside_remit_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
