@@ -130,6 +130,24 @@ def test_each_test_that_a_promise_names_is_there() -> None:
     assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
 
 
+def test_each_test_that_a_way_to_fail_closed_names_is_there() -> None:
+    """A row without a file names a test of `test_asks.py`."""
+    text = (ROOT / "docs" / "comply" / "governance.md").read_text()
+    _, _, table = text.partition("### Every way in which asking fails\n")
+    rows = re.findall(r"^\| .+ \| (.*(?:test_|the same test).*) \|$", table, re.MULTILINE)
+    assert len(rows) > 40
+    missing: list[str] = []
+    for row in rows:
+        (file,) = re.findall(r"`(tests/\w+/test_\w+\.py)`", row) or ["tests/unit/test_asks.py"]
+        source = (ROOT / file).read_text()
+        missing += [
+            f"{file}: {name}"
+            for name in re.findall(r"`(test_\w+)`", row)
+            if not re.search(rf"^(async )?def {name}\(", source, re.MULTILINE)
+        ]
+    assert missing == []
+
+
 def test_the_pages_read_well_where_markdown_alone_is_rendered() -> None:
     """A forge shows them unbuilt, without the titles and docstrings that Sphinx adds."""
     problems = [
