@@ -236,6 +236,19 @@ def test_the_program_withdraws_a_request(program: Api, ben: Api) -> None:
 
 
 @on_each_store
+def test_the_end_of_a_run_leaves_an_expired_request(
+    world: World, program: Api, ben: Api, clock: FakeClock
+) -> None:
+    """It has ended before, without an answer."""
+    owner = world.account()
+    run = owner.instance("active", external_identifier="run-key-1")
+    ask = asked(program, time_limit_s=60)
+    clock.advance(60)
+    details(owner.post(f"/agent_instance/{run['id']}/finish", {"status": "complete"}))
+    assert details(ben.http.get(f"{ASKS}/{ask['id']}"))["status"] == "expired"
+
+
+@on_each_store
 @pytest.mark.parametrize("status", ["terminated", "failed", "complete"])
 def test_the_end_of_a_run_withdraws_what_waits_in_it(
     world: World, program: Api, ben: Api, status: str

@@ -22,6 +22,7 @@ _ANSWER: Final = (
 _WITHDRAW: Final = (
     f"UPDATE asks SET status = '{WITHDRAWN}', why = ?, answered_at = ? "
     "WHERE status = 'waiting' AND account_id = ? AND run = ? AND (agent_id IS NULL OR agent_id = ?)"
+    " AND expires_at > ?"
 )
 _WITHDRAW_ONE: Final = (
     f"UPDATE asks SET status = '{WITHDRAWN}', why = ?, answered_at = ? "
@@ -127,7 +128,14 @@ class AskRows(Execution):
         sql = f"SELECT run FROM asks WHERE status = 'waiting' AND account_id = ? AND {among}"
         waiting = {run for (run,) in self.rows(sql, (account_id, *values))}
         rows: list[tuple[Value, ...]] = [
-            (why, run.updated_at, account_id, run.external_identifier, run.agent_id)
+            (
+                why,
+                run.updated_at,
+                account_id,
+                run.external_identifier,
+                run.agent_id,
+                run.updated_at,
+            )
             for run, why in ended
             if run.external_identifier in waiting
         ]
