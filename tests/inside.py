@@ -148,6 +148,7 @@ from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
 from remit.client._approver import Approved as Approved
+from remit.client._approver import Expired as Expired
 from remit.client._approver import Question as Question
 from remit.client._approver import Refused as Refused
 from remit.client._approver import ServerApprover as ServerApprover

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -121,6 +122,51 @@ def test_a_refund_is_asked_at_the_server(store: Store, tmp_path: Path) -> None:
         assert PAID == [("1021", 12.5)]
         person.http.close()
     executor.close()
+
+
+@remit.span_type(
+    name="served_till:refund_now",
+    data_risk=remit.risk(allows="financial_transactions", forbids="others"),
+)
+def refund_now() -> None:
+    """Pay back, in a plain function."""
+    PAID.append(("now", 1.0))
+
+
+async def pay_in_a_thread() -> None:
+    """Call a plain step, which asks from a thread."""
+    await asyncio.to_thread(refund_now)
+
+
+@pytest.mark.parametrize("store_kind", EACH_STORE)
+@pytest.mark.parametrize("work", [lambda: refund("1021", 12.5), pay_in_a_thread])
+def test_a_request_that_gets_no_answer_expires(work: Any, store: Store, tmp_path: Path) -> None:
+    """The server and the record say that, of plain and of coroutine steps."""
+    PAID.clear()
+    secret = create_token(store, "account", may="record,read", name="program").secret
+    executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+    with on_a_port(create_app(store, executor=executor)) as url:
+        settings = Settings(
+            api_url=url,
+            api_token=SecretStr(secret),
+            data_dir=tmp_path,
+            approver="server",
+            on_violation="deny",
+            ask_timeout_s=0.3,
+        )
+        with setup.isolated(settings) as runtime:
+            with pytest.raises(DeniedError, match=r"no answer came within 0\.3 seconds"):
+                asyncio.run(till(work))
+            assert runtime.flush(60)
+        person = Person(url, secret)
+        (ask,) = person.http.get(ASKS).json()["asks"]
+        of_run = {"agent_instance_id": ask["run_id"], "include_summaries": "true"}
+        spans = person.http.get("/api/v1/agent_spans", params=of_run).json()
+        person.http.close()
+    executor.close()
+    assert ask["status"] == "expired"
+    assert '"decision":"expired"' in json.dumps(spans, separators=(",", ":"))
+    assert not PAID
 
 
 class Pause(Exception):  # noqa: N818 - as frameworks call theirs

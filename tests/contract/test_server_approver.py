@@ -20,6 +20,7 @@ from tests.collecting import Api, Json, World, details, on_a_port
 from tests.inside import (
     Approved,
     AsyncHttpClient,
+    Expired,
     HttpClient,
     Question,
     Refused,
@@ -161,9 +162,9 @@ def test_a_seal_of_a_framework_is_used_once(desk: Desk) -> None:
 
 
 def test_nobody_answers(desk: Desk) -> None:
-    """The server says that the request has expired; the program is refused."""
+    """The server and the program say that the request has expired."""
     question = replace(PAYING, time_limit_s=1)
-    assert desk.approver()(question) == Refused("nobody answered within 1 s")
+    assert desk.approver()(question) == Expired()
     (shown,) = desk.ben.http.get(ASKS).json()["asks"]
     assert shown["status"] == "expired"
 

@@ -198,12 +198,14 @@ class Approver(Struct, frozen=True, eq=False):
         verifies: Whether it knows who answered; otherwise the name is what the program says.
         use_seal: Uses a seal at the server, and returns why no step may run because of it, else
             None. Without it, seals are used in this process only.
+        grace_s: Seconds after the time limit in which it says itself that no answer came.
     """
 
     now: Callable[[ApprovalRequest], object]
     later: Callable[[ApprovalRequest], Awaitable[object]] | None = None
     verifies: bool = False
     use_seal: Callable[[str], str | None] | None = None
+    grace_s: float = 0.0
 
     @classmethod
     def of(cls, function: Callable[[ApprovalRequest], object]) -> Approver:

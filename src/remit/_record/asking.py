@@ -296,7 +296,8 @@ class Asking:
         """Call the approver from async code; return the outcome."""
         approver = cast("Approver", self._approver)
         try:
-            steps = _within(_called(approver, request), request.time_limit_s)
+            limit_s = request.time_limit_s + approver.grace_s
+            steps = _within(_called(approver, request), limit_s)
             answer = await await_stepwise(steps, SavedContext(self._context(request)))
             if answer is _EXPIRED:
                 return self._expired()

@@ -15,12 +15,21 @@ from msgspec.structs import replace
 from remit import config
 from remit._base.clock import Clock
 from remit._base.markers import kind_of, rule_of
+from remit._policy.asks import EXPIRED as EXPIRED_WHY
 from remit._policy.asks import NO_SERVER, UNCHECKED_SEAL, USED_SEAL
-from remit._record.approvals import Answer, ApprovalRequest, Approved, Approver, Refused
+from remit._record.approvals import (
+    EXPIRED,
+    Answer,
+    ApprovalRequest,
+    Approved,
+    Approver,
+    Outcome,
+    Refused,
+)
 from remit._runtime.process import registry
 from remit._runtime.targets import make_approver, spool_of
 from remit.client import _approver
-from remit.client._approver import CALL_S, Question, ServerApprover
+from remit.client._approver import CALL_S, GRACE_S, Question, ServerApprover
 from remit.errors import ApiError, NotFoundError
 
 
@@ -47,6 +56,7 @@ def approver_of(
         partial(_ask, opened, settings.project),
         partial(_ask_later, opened, settings.project),
         verifies=True,
+        grace_s=GRACE_S,
     )
 
 
@@ -57,16 +67,16 @@ def _refuse_without_server(_request: ApprovalRequest) -> Refused:
 # Each question has connections of its own: the process may fork between two questions.
 def _ask(
     opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
-) -> Answer:
+) -> Answer | Outcome:
     with closing(opened()) as server:
-        return _answer(server(_question(request, project)))
+        return _answer(request, server(_question(request, project)))
 
 
 async def _ask_later(
     opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
-) -> Answer:
+) -> Answer | Outcome:
     with closing(opened()) as server:
-        return _answer(await server.ask(_question(request, project)))
+        return _answer(request, await server.ask(_question(request, project)))
 
 
 def _use_seal(opened: Callable[[], ServerApprover], timeout_s: float, seal: str) -> str | None:
@@ -85,9 +95,11 @@ def _use_seal(opened: Callable[[], ServerApprover], timeout_s: float, seal: str)
     return None if unused else USED_SEAL
 
 
-def _answer(decision: _approver.Decision) -> Answer:
+def _answer(request: ApprovalRequest, decision: _approver.Decision) -> Answer | Outcome:
     if isinstance(decision, _approver.Approved):
         return Approved(by=decision.by)
+    if isinstance(decision, _approver.Expired):
+        return Outcome(EXPIRED, None, EXPIRED_WHY.format(request.time_limit_s))
     return Refused(by=decision.by, why=decision.why)
 
 

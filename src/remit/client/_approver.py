@@ -84,7 +84,11 @@ class Refused(NamedTuple):
     by: str | None = None
 
 
-Decision: TypeAlias = Approved | Refused
+class Expired(NamedTuple):
+    """No answer within the time limit."""
+
+
+Decision: TypeAlias = Approved | Refused | Expired
 
 
 class Sender(Protocol):
@@ -137,7 +141,7 @@ class ServerApprover:
         self._wait = wait or _wait
 
     def __call__(self, question: Question) -> Decision:
-        """Return the answer of a person. Without one in time, the step is refused.
+        """Return the answer of a person, `Expired` without one in time.
 
         If the wait is interrupted, the question is withdrawn.
         """
@@ -276,7 +280,7 @@ class _Asking:
         if state.status != "approved" or not state.by:
             with suppress(ApiError):
                 yield _Send(self.withdrawal(), WITHDRAW_S)
-            return Refused(f"nobody answered within {question.time_limit_s:g} s")
+            return Expired()
         nonce = secrets.token_hex(16)
         try:
             yield from self._lasting(lambda: _use(state.id, nonce))
