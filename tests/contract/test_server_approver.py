@@ -311,4 +311,5 @@ def test_a_server_that_stays_away_refuses_when_the_time_is_over(reached: int) ->
     assert decision.by is None
     assert "the request for approval failed" in decision.why
     assert len(requests) > reached + 3
-    assert clock.monotonic_ns() >= PAYING.time_limit_s * 1e9 / 2
+    waited_s = clock.monotonic_ns() / 1e9
+    assert PAYING.time_limit_s / 2 < waited_s <= PAYING.time_limit_s

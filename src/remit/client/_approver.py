@@ -295,7 +295,7 @@ class _Asking:
         return _await_answer(self._id or "", wait_s), wait_s + CALL_S
 
     def _lasting(self, make: Callable[[], tuple[Call[T], float] | Call[T]]) -> Generator[Any, T, T]:
-        """Send a call until the server responds, or the time is over."""
+        """Send a call until the server responds, or the time limit has passed."""
         waits = delays()
         while True:
             made = make()
@@ -304,7 +304,7 @@ class _Asking:
                 return (yield _Send(call, timeout_s))
             except UnavailableError as error:
                 wait_s = max(next(waits), error.retry_after_s or 0)
-                if self._deadline.remaining_s() <= wait_s:
+                if self._limit.remaining_s() <= wait_s:
                     raise
             yield _Wait(wait_s)
 
