@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from remit.errors import Violation
 from tests.collecting import Api
 from tests.run_pages import REDACTED, Story, declared
+from tests.violating import denial
 
 REFUND: Final = "shop.tools:refund"
 BEN: Final = "ben@shop.example"
@@ -13,6 +15,15 @@ TICKET: Final = "ticket-1"
 ASKED_MS: Final = 2_900
 ANSWERED_MS: Final = 131_000
 ARGUMENTS: Final = {"order": "1011", "amount": "63.90", "token": REDACTED}
+_ASKED: Final = Violation(
+    f"financial_transactions: {REFUND} declares allowed, and the agent shop.desk:asking asks a "
+    "person about it",
+    "action_profile",
+    "financial_transactions",
+    "allowed",
+    "shop.desk:asking",
+    "asked",
+)
 
 
 def desk_types(step_class: str = "unknown") -> list[dict[str, Any]]:
@@ -85,9 +96,11 @@ class AskingStory(Story):
         return self.finish("complete", ms=ms)
 
 
-def approved(api: Api, step_class: str = "unknown", **answer: Any) -> str:
-    """Return a run whose refund ran after a yes."""
-    story = AskingStory(api, types=desk_types(step_class))
+def approved(
+    api: Api, step_class: str = "unknown", *, key: str | None = None, **answer: Any
+) -> str:
+    """Return a run whose refund ran after a yes, with a key if it has one."""
+    story = AskingStory(api, types=desk_types(step_class), key=key)
     story.ask()
     story.answer(**{"why": "receipt is in the ticket", **answer})
     refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
@@ -102,11 +115,17 @@ def unanswered(api: Api, key: str | None = None, **asked: Any) -> str:
     return story.run_id
 
 
-def ended_in(api: Api, decision: str, by: str | None = BEN) -> str:
-    """Return a run whose question ended without a yes."""
-    story = AskingStory(api, types=desk_types())
+def ended_in(
+    api: Api, decision: str, by: str | None = BEN, *, key: str | None = None, denies: bool = False
+) -> str:
+    """Return a run whose question ended without a yes; if *denies*, with the denied step."""
+    story = AskingStory(api, types=desk_types(), key=key)
     story.ask()
     story.answer(decision, by=by, why="not without the receipt")
+    if denies:
+        refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
+        result = denial(REFUND, _ASKED, refused_by=by or "", why="not without the receipt")
+        story.end(refund, "failed", result, ms=ANSWERED_MS + 9)
     return story.close()
 
 

@@ -8,11 +8,13 @@ from html import unescape
 import pytest
 
 from remit.collector import Store, create_token
-from tests import asked_runs
+from remit.testing import FakeClock
+from tests import asked_runs, run_pages
 from tests.asking import Asking
 from tests.collecting import Api, Json, World
 from tests.inside import httpx
 from tests.inside_collector import create_app, hash_of_on_behalf_of, hash_of_subject, root_id
+from tests.limited import limited_agent, limited_run
 from tests.signing_in import SAME_SITE, sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
@@ -29,6 +31,13 @@ def _run(api: Api, **said: Json) -> str:
     run = str(api.instance()["id"])
     api.span(run, schema_name="remit:run", id=root_id(run), payload=said)
     return run
+
+
+def _reader(world: World) -> httpx.Client:
+    """Return somebody who is signed in, at a page with the clock of the collector."""
+    http = stranger(create_app(world.store, clock=world.clock, page_hosts=()))
+    sign_in(http, create_token(world.store, "account", clock=world.clock).secret)
+    return http
 
 
 def _words(html: str) -> str:
@@ -105,9 +114,7 @@ def test_the_head_of_a_run_says_for_whom_and_about_whom(world: World, http: http
 @on_each_store
 def test_a_row_of_a_waiting_run_says_what_waits(world: World) -> None:
     """A request on the server has its step and what that may do; another one is a question."""
-    api = world.account()
-    http = stranger(create_app(world.store, clock=world.clock, page_hosts=()))
-    sign_in(http, create_token(world.store, "account", clock=world.clock).secret)
+    api, http = world.account(), _reader(world)
     asked_runs.unanswered(api, how="interrupt", step=None)
     html = http.get("/runs?from=all").text
     assert "waits for a person's answer" in _words(html)
@@ -120,3 +127,95 @@ def test_a_row_of_a_waiting_run_says_what_waits(world: World) -> None:
     assert '<span class="ask-ink"><bdi>waits for a yes: refund</bdi></span>' in html
     Asking(world).answer(request)
     assert "waits for a yes" not in http.get("/runs?from=all").text
+
+
+@on_each_store
+def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> None:
+    """Who, and after what time or why; one that another approver asked is counted only."""
+    api, http, asking = world.account(), _reader(world), Asking(world)
+    asks = [asking.ask(run=f"run-key-{n}", time_limit_s=600) for n in range(3)]
+    clock.advance(128)
+    asking.answer(asks[0])
+    asking.answer(asks[1], "refused", "not without the receipt")
+    clock.advance(600)
+    asked_runs.approved(api, key="run-key-0")
+    for n, decision in ((1, "refused"), (2, "expired")):
+        asked_runs.ended_in(api, decision, key=f"run-key-{n}", denies=True)
+    asked_runs.approved(api)
+    html = http.get("/runs?from=all").text
+    text = _words(html)
+    assert "approved: refund by ben@shop.example, after 2 min 8 s" in text
+    assert "refused by ben@shop.example: “not without the receipt”" in text
+    assert "expired: refund no answer within 10 min 0 s" in text
+    assert "asked a person once" in text
+    assert "denied: refund" not in text
+    for mark in ("approved by a person", "refused by a person", "expired without an answer"):
+        assert html.count(f'title="1 {mark}"') == 1
+
+
+@on_each_store
+def test_a_row_names_the_newest_answer_about_each_step(world: World) -> None:
+    """A refusal comes before a yes; the others are counted."""
+    api, http, asking = world.account(), _reader(world), Asking(world)
+    key = "run-key-of-answers"
+    steps = ("shop.desk:mail", "shop.desk:refund", "shop.desk:refund")
+    answers = ("refused", "refused", "approved")
+    for step, answer in zip(steps, answers, strict=True):
+        asking.answer(asking.ask(run=key, step=step), answer, f"because of {step[-4:]}")
+    asked_runs.approved(api, key=key)
+    html = http.get("/runs?from=all").text
+    assert "refused by ben@shop.example: “because of mail”; 2 other requests" in _words(html)
+    assert 'title="2 refused by a person"' in html
+    asking.answer(asking.ask(run="run-key-1", step="shop.desk:refund"), "refused", "no")
+    asking.answer(asking.ask(run="run-key-1", step="shop.desk:refund"))
+    asked_runs.approved(api, key="run-key-1")
+    assert "approved: refund by ben@shop.example" in _words(http.get("/runs?from=all").text)
+
+
+@on_each_store
+def test_an_answer_in_a_row_is_data(world: World) -> None:
+    """It is escaped and cut; control characters have their numbers."""
+    api, http, asking = world.account(), _reader(world), Asking(world)
+    why = f"<b>\u202e{'x' * 400}"
+    asking.answer(asking.ask(run="run-key-1", step="<i>refund\u202e" * 20), "refused", why)
+    asking.answer(asking.ask(run="run-key-2", step="<i>refund\u202e" * 20))
+    for key in ("run-key-1", "run-key-2"):
+        asked_runs.approved(api, key=key)
+    html = http.get("/runs?from=all").text
+    assert "&lt;b&gt;[U+202E]xx" in html
+    assert "approved: &lt;i&gt;refund[U+202E]&lt;i&gt;" in html
+    assert "<b>[U" not in html
+    assert "<i>refund" not in html
+    assert "\u202e" not in html
+    assert "x" * 130 not in html
+    assert html.count("refund[U+202E]") < 40
+
+
+@on_each_store
+def test_a_row_names_the_limit_or_the_hold_that_denied_a_step(world: World) -> None:
+    """In their words, and amber: the declarations allow the step."""
+    api, http = world.account(), _reader(world)
+    limited_run(api, limited_agent(api))
+    run_pages.held(api)
+    html = http.get("/runs?from=all").text
+    assert "limit reached: financial transactions 1 of 1" in _words(html)
+    assert '<span class="amber"><bdi>limit reached: financial transactions</bdi></span>' in html
+    assert "denied by a hold: charge financial transactions" in _words(html)
+    assert "beyond the limit" not in html
+    assert "hold 01h" not in html
+
+
+@on_each_store
+def test_a_list_of_one_conversation_says_how_many_wait(world: World) -> None:
+    """Beside the link to the conversation; there are no bars."""
+    api, http = world.account(), _reader(world)
+    said: dict[str, Json] = {"conversation": "thread-9", "on_behalf_of": "user-42"}
+    _run(api, **said)
+    html = http.get("/runs?conversation=thread-9").text
+    assert "1 run of one conversation , for user-42 ." in _words(html)
+    story = run_pages.Story(api, said=said)
+    story.end(story.begin("remit:asked", story.root, {"asked": "may it?", "ticket": "1"}, ms=1))
+    html = http.get("/runs?conversation=thread-9").text
+    assert "2 runs of one conversation ; 1 waits." in _words(html)
+    assert '<a href="/conversations/thread-9">Read the conversation</a>' in html
+    assert 'class="hours"' not in html

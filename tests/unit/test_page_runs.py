@@ -10,7 +10,7 @@ import pytest
 
 from remit.collector.errors import RequestError
 from remit.collector.page.runs.hours import bars_of
-from remit.collector.page.runs.rows import Outcome, outcome_of, row_of
+from remit.collector.page.runs.rows import Outcome, RowFacts, outcome_of, row_of
 from remit.collector.page.runs.run_list import COLUMNS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.windows import DAY_US, HOUR_US, Window, address_of, at, window_of
@@ -168,6 +168,7 @@ def failure(
 ) -> dict[str, Any]:
     """Return a failure as the API lists it."""
     return {
+        "span": "0" * 32,
         "step": step,
         "step_name": name,
         "type": kind,
@@ -207,7 +208,7 @@ def failure(
         ({"denied": 0, "failure": failure(), "summary": "well"}, ("quiet", "", "well")),
         (
             {"status": "terminated", "termination_reason": "wrong one", "failure": failure()},
-            ("terminated", "“wrong one”", ""),
+            ("stopped", "“wrong one”", ""),
         ),
         ({"denied": 0}, None),
     ],
@@ -228,8 +229,8 @@ def test_a_row_never_guesses() -> None:
     ended = run(status="failed", failure=failure("ProcessEnded"))
     assert row_of(ended, NOW_US).took_us is None
     running = run(status="active", finished_at=None)
-    assert row_of(running, NOW_US, "chat").took_us == 60_000_000
-    assert row_of(running, NOW_US, "chat").outcome == Outcome("quiet", "", "now in chat")
+    assert row_of(running, NOW_US, RowFacts("chat")).took_us == 60_000_000
+    assert row_of(running, NOW_US, RowFacts("chat")).outcome == Outcome("quiet", "", "now in chat")
 
 
 def test_a_cell_of_a_table_is_no_formula() -> None:

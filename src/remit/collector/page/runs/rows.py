@@ -17,14 +17,15 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
 from remit.collector.page.declared import effect
-from remit.collector.page.formats import missing, short_name
+from remit.collector.page.formats import duration, listed, missing, short_name, times, visible
+from remit.collector.page.formats import words as spoken
 from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.ask_rows import WAITING
-from remit.collector.store.questions.holds import held_steps
+from remit.collector.store.ask_rows import EXPIRED, WAITING
+from remit.collector.store.questions.asked_steps import AskedStep, asked_steps
+from remit.collector.store.questions.holds import StoppedStep, stopped_steps
 from remit.collector.store.questions.run_lists import run_with_agent
-from remit.collector.store.rows import AskRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 
@@ -32,8 +33,16 @@ Run = Mapping[str, Any]
 """A run as the API lists it."""
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
-MOST_REQUESTS: Final = 200
-"""Open requests of the runs of one list that are read."""
+MOST_REQUESTS: Final = 1_000
+"""Requests of the runs of one list that are read."""
+MOST_CHARS: Final = 120
+"""Characters of a step's name, a person's name or a reason in a row."""
+ANSWERED: Final[Mapping[str, str]] = {
+    asks.REFUSED: "refused by a person",
+    EXPIRED: "expired without an answer",
+    asks.APPROVED: "approved by a person",
+}
+"""How a request ends, and the words of its mark. A row names the first of these that it has."""
 _ENDED: Final = "ProcessEnded"
 _OPEN: Final = ("pending", "active")
 
@@ -42,7 +51,8 @@ class Outcome(NamedTuple):
     """What failed, or how it went.
 
     Attributes:
-        tone: `failed`, `terminated`, `waiting` or `quiet`.
+        tone: `failed`, `stopped`, `waiting`, `approved` or `quiet`. `stopped` is a run that a
+            person terminated, a step beyond a limit or on hold, or a request without an answer.
         lead: What is said first: the step and the class of its failure.
     """
 
@@ -92,41 +102,42 @@ class ListedRow(NamedTuple):
     has_begun: bool
 
 
+class RowFacts(NamedTuple):
+    """What is known of a run beside the run of the API.
+
+    Attributes:
+        step: Name of the step that it is in.
+        requests: Its requests on this server, the newest first, each with its status.
+        stopped: Its steps that holds or limits denied, by their ids.
+    """
+
+    step: str | None = None
+    requests: Sequence[tuple[str, AskedStep]] = ()
+    stopped: Mapping[str, StoppedStep] = {}
+
+
+_NO_FACTS: Final = RowFacts()
+
+
 def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     """Return runs as rows, the first running ones with their open step."""
-    waiting = [run for run in runs if run_waits(run)]
-    asked = visit.api.read(lambda ctx: _open_requests(ctx, waiting)) if waiting else {}
     running = [run["id"] for run in runs if run["status"] == "active" and not run_waits(run)]
     steps = {run_id: _open_step(visit, run_id) for run_id in running[:MOST_OPEN]}
+    asked = [run for run in runs if run["asked"]]
+    requests = visit.api.read(lambda ctx: _requests(ctx, asked)) if asked else {}
     denied = [run["id"] for run in runs if run["denied"]]
-    held = visit.api.read(lambda ctx: held_steps(ctx.tx, denied)) if denied else {}
-    return [
-        row_of(
-            run,
-            visit.now_us,
-            steps.get(run["id"]),
-            held=len(held.get(run["id"], ())),
-            request=asked.get((run["external_identifier"], run["agent"]["id"])),
-        )
-        for run in runs
-    ]
+    stopped = visit.api.read(lambda ctx: stopped_steps(ctx.tx, denied)) if denied else {}
+    rows: list[ListedRow] = []
+    for run in runs:
+        run_id = run["id"]
+        of_run = requests.get((run["external_identifier"], run["agent"]["id"]), ())
+        facts = RowFacts(steps.get(run_id), of_run, stopped.get(run_id, {}))
+        rows.append(row_of(run, visit.now_us, facts))
+    return rows
 
 
-def row_of(
-    run: Run,
-    now_us: int,
-    step: str | None = None,
-    *,
-    held: int = 0,
-    request: AskRow | None = None,
-) -> ListedRow:
-    """Return a run of the API as a row.
-
-    Args:
-        step: Name of the step that it is in.
-        held: How many of its steps holds denied.
-        request: Its oldest request that waits for an answer on this server.
-    """
+def row_of(run: Run, now_us: int, facts: RowFacts = _NO_FACTS) -> ListedRow:
+    """Return a run of the API as a row."""
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps, breakdown = steps_in(run), run["cost_breakdown"]
     person = run["on_behalf_of"]
@@ -138,13 +149,13 @@ def row_of(
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
-        outcome=_outcome_now(run, step, request) or outcome_of(run),
+        outcome=_outcome_now(run, facts) or outcome_of(run, facts),
         on_behalf_of=person,
         person_hash=person and hash_of_on_behalf_of(person),
         conversation=run["conversation"],
         question=run["question"],
         answer=run["answer"],
-        marks=_marks(run, steps, held),
+        marks=_marks(run, steps, facts),
         steps=steps,
         tokens=sum(tokens) if tokens else None,
         cost=total(costs),
@@ -154,32 +165,42 @@ def row_of(
     )
 
 
-def _outcome_now(run: Run, step: str | None, request: AskRow | None) -> Outcome | None:
+def _outcome_now(run: Run, facts: RowFacts) -> Outcome | None:
     """Return what an open run waits for, or the step that it is in."""
     if run_waits(run):
-        if request is None:
+        waiting = [request for status, request in facts.requests if status == WAITING]
+        if not waiting:
             return Outcome("waiting", "waits for a person's answer", "")
-        may = effect(msgspec.json.decode(request.words, type=list[str]))
-        lead = f"waits for a yes: {short_name(request.step)}"
+        oldest = waiting[-1]
+        may = effect(msgspec.json.decode(oldest.words, type=list[str]))
+        lead = f"waits for a yes: {_cut(short_name(oldest.step))}"
         return Outcome("waiting", lead, f"may {may}" if may else "")
-    return Outcome("quiet", "", f"now in {step}") if step else None
+    return Outcome("quiet", "", f"now in {facts.step}") if facts.step else None
 
 
-def _open_requests(ctx: Context, runs: Sequence[Run]) -> dict[tuple[str, str], AskRow]:
-    """Return the oldest open request of each run, by the run's key and its agent's id."""
-    keys = {run["external_identifier"] for run in runs} - {None}
-    where = asks.seen(ctx.caller)
-    asks.add_status(where, WAITING, ctx.now_us)
-    among, values = ctx.tx.among("run", keys)
-    where.add(among, *values)
-    newest_first = ctx.tx.asks(where, MOST_REQUESTS) if keys else []
+def _requests(
+    ctx: Context, runs: Sequence[Run]
+) -> dict[tuple[str, str], list[tuple[str, AskedStep]]]:
+    """Return the requests of each run, the newest first, by the run's key and its agent's id."""
     agents = {run["external_identifier"]: run["agent"]["id"] for run in runs}
-    return {(row.run, row.agent_id or agents[row.run]): row for row in newest_first}
+    keys = agents.keys() - {None}
+    requests: dict[tuple[str, str], list[tuple[str, AskedStep]]] = {}
+    for each in asked_steps(ctx.tx, asks.seen(ctx.caller), keys, MOST_REQUESTS):
+        of_run = requests.setdefault((each.run, each.agent_id or agents[each.run]), [])
+        of_run.append((asks.status_of(each, ctx.now_us), each))
+    return requests
 
 
-def _marks(run: Run, steps: StepCounts, held: int) -> list[RunMark]:
+def _marks(run: Run, steps: StepCounts, facts: RowFacts) -> list[RunMark]:
+    statuses = [status for status, _ in facts.requests]
+    marks = [
+        RunMark(status, statuses.count(status), words)
+        for status, words in ANSWERED.items()
+        if status in statuses
+    ]
+    held = sum(step.is_held for step in facts.stopped.values())
     denied = run["denied"] - held
-    marks = [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
+    marks += [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
     return marks + [
         RunMark(
             name,
@@ -217,20 +238,80 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
     return api.read(work)
 
 
-def outcome_of(run: Run) -> Outcome | None:
+def outcome_of(run: Run, facts: RowFacts = _NO_FACTS) -> Outcome | None:
     """Return the failure or the outcome of a run; None if nothing is known."""
     failure, status, denied = run["failure"], run["status"], run["denied"]
     if status == "terminated":
         reason = run["termination_reason"]
-        return Outcome("terminated", f"“{reason}”" if reason else "no reason was given", "")
-    if failure is not None and (status == "failed" or (denied and failure["type"] == DENIED)):
+        return Outcome("stopped", f"“{reason}”" if reason else "no reason was given", "")
+    is_denial = failure is not None and denied and failure["type"] == DENIED
+    if failure is not None and status == "failed" and not is_denial:
         return _failed(failure)
+    answered = _answered(facts.requests, denied=bool(denied))
+    if answered is not None:
+        return answered
+    if is_denial:
+        return _stopped(failure, facts.stopped.get(failure["span"])) or _failed(failure)
+    return _how_it_went(run)
+
+
+def _how_it_went(run: Run) -> Outcome | None:
+    """Return the outcome of a run that neither its failure nor an answer explains."""
+    failure, denied, summary = run["failure"], run["denied"], run["summary"]
     if denied:
         return Outcome("failed", f"denied: {denied} step{'s' if denied > 1 else ''}", "")
-    if failure is not None and not run["summary"]:
-        handled = "handled " if status == "complete" else ""
+    if failure is not None and not summary:
+        handled = "handled " if run["status"] == "complete" else ""
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
-    return Outcome("quiet", "", run["summary"]) if run["summary"] else None
+    if summary:
+        return Outcome("quiet", "", summary)
+    return Outcome("quiet", "", f"asked a person {times(run['asked'])}") if run["asked"] else None
+
+
+def _answered(requests: Sequence[tuple[str, AskedStep]], *, denied: bool) -> Outcome | None:
+    """Return how a request of a run ended: the newest one about its step.
+
+    Args:
+        denied: Whether a step was denied, which matters more than an approval.
+    """
+    newest: dict[str, tuple[str, AskedStep]] = {}
+    for status, each in requests:
+        newest.setdefault(each.step, (status, each))
+    first = next(
+        (of_step for word in ANSWERED for of_step in newest.values() if of_step[0] == word), None
+    )
+    if first is None or (denied and first[0] == asks.APPROVED):
+        return None
+    status, request = first
+    others = len(requests) - 1
+    more = f"; {others:,} other request{'s' if others > 1 else ''}" if others else ""
+    step = _cut(short_name(request.step))
+    by = _cut(request.answered_by or "")
+    if status == asks.REFUSED:
+        return Outcome("failed", f"refused by {by}:", f"“{_cut(request.why or '')}”{more}")
+    if status == EXPIRED:
+        allowed = duration(request.expires_at - request.asked_at)
+        return Outcome("stopped", f"expired: {step}", f"no answer within {allowed}{more}")
+    after = duration((request.answered_at or request.asked_at) - request.asked_at)
+    return Outcome("approved", f"approved: {step}", f"by {by}, after {after}{more}")
+
+
+def _stopped(failure: Mapping[str, Any], step: StoppedStep | None) -> Outcome | None:
+    """Return which hold or limit denied the first denied step; None if neither did."""
+    if step is not None and step.is_held:
+        name = failure["step"] and _shown(failure["step"], failure["step_name"])
+        lead = f"denied by a hold: {name}" if name else "denied by a hold"
+        return Outcome("stopped", lead, listed([spoken(action) for action in step.held]))
+    if step is not None and step.limits:
+        name, number = step.limits[0]
+        return Outcome("stopped", f"limit reached: {spoken(name)}", f"{number:,} of {number:,}")
+    return None
+
+
+def _cut(text: str) -> str:
+    """Return a text that a program or a person wrote, in one line, cut at its end."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= MOST_CHARS else f"{line[:MOST_CHARS]}…"
 
 
 def _open_step(visit: Visit, run_id: str) -> str | None:

@@ -151,6 +151,7 @@ def runs(visit: Visit) -> Response:
         "with_costs": any(row.cost for row in rows),
         **shown,
         "person": rows[0].on_behalf_of if len({row.on_behalf_of for row in rows}) == 1 else None,
+        "waiting": sum(row.status == "waiting" for row in rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
         "onward": listed.until_us and filters.but(to=address_of(listed.until_us)).address(),
