@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from remit.errors import Violation
+from remit import risk
 from tests.collecting import Api
+from tests.inside import Ceiling, verdict
 from tests.run_pages import REDACTED, Story, declared
 from tests.violating import denial
 
@@ -15,15 +16,6 @@ TICKET: Final = "ticket-1"
 ASKED_MS: Final = 2_900
 ANSWERED_MS: Final = 131_000
 ARGUMENTS: Final = {"order": "1011", "amount": "63.90", "token": REDACTED}
-_ASKED: Final = Violation(
-    f"financial_transactions: {REFUND} declares allowed, and the agent shop.desk:asking asks a "
-    "person about it",
-    "action_profile",
-    "financial_transactions",
-    "allowed",
-    "shop.desk:asking",
-    "asked",
-)
 
 
 def desk_types(step_class: str = "unknown") -> list[dict[str, Any]]:
@@ -97,10 +89,15 @@ class AskingStory(Story):
 
 
 def approved(
-    api: Api, step_class: str = "unknown", *, key: str | None = None, **answer: Any
+    api: Api,
+    step_class: str = "unknown",
+    *,
+    key: str | None = None,
+    said: dict[str, Any] | None = None,
+    **answer: Any,
 ) -> str:
-    """Return a run whose refund ran after a yes, with a key if it has one."""
-    story = AskingStory(api, types=desk_types(step_class), key=key)
+    """Return a run whose refund ran after a yes, with a key and what its program says, if any."""
+    story = AskingStory(api, types=desk_types(step_class), key=key, said=said or {})
     story.ask()
     story.answer(**{"why": "receipt is in the ticket", **answer})
     refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
@@ -108,23 +105,34 @@ def approved(
     return story.close()
 
 
-def unanswered(api: Api, key: str | None = None, **asked: Any) -> str:
-    """Return a run that waits for the answer, with a key if it has one."""
-    story = AskingStory(api, types=desk_types(), key=key)
+def unanswered(
+    api: Api, key: str | None = None, *, said: dict[str, Any] | None = None, **asked: Any
+) -> str:
+    """Return a run that waits for the answer, with a key and what its program says, if any."""
+    story = AskingStory(api, types=desk_types(), key=key, said=said or {})
     story.ask(**asked)
     return story.run_id
 
 
 def ended_in(
-    api: Api, decision: str, by: str | None = BEN, *, key: str | None = None, denies: bool = False
+    api: Api,
+    decision: str,
+    by: str | None = BEN,
+    *,
+    key: str | None = None,
+    said: dict[str, Any] | None = None,
+    denies: bool = False,
 ) -> str:
     """Return a run whose question ended without a yes; if *denies*, with the denied step."""
-    story = AskingStory(api, types=desk_types(), key=key)
+    story = AskingStory(api, types=desk_types(), key=key, said=said or {})
     story.ask()
     story.answer(decision, by=by, why="not without the receipt")
     if denies:
         refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
-        result = denial(REFUND, _ASKED, refused_by=by or "", why="not without the receipt")
+        desk = Ceiling.of("shop.desk:asking", "shop/desk.py:7", risk(asks="others"))
+        assert desk is not None
+        asked = verdict((desk,), REFUND, risk(allows="financial_transactions"), strict=False).asked
+        result = denial(REFUND, *asked, refused_by=by or "", why="not without the receipt")
         story.end(refund, "failed", result, ms=ANSWERED_MS + 9)
     return story.close()
 

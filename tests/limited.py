@@ -7,6 +7,7 @@ from typing import Any, Final
 from remit import risk
 from tests.collecting import Api
 from tests.inside import Counted, beyond
+from tests.inside_collector import root_id
 from tests.versioned_agents import agent_of, entry
 from tests.violating import denial
 
@@ -50,7 +51,7 @@ def limited_run(
     known = {} if key is None else {"external_identifier": key}
     run = str(api.instance(agent_id=agent, agent_schema_version=schema(), **known)["id"])
     payload = {"purpose": "live", **(said or {})}
-    root = api.span(run, schema_name="remit:run", payload=payload)["id"]
+    root = api.span(run, schema_name="remit:run", id=root_id(run), payload=payload)["id"]
     top = api.span(run, schema_name=DESK, parent_span_id=root)["id"]
     for name in ("desk:refund", "desk:look", "desk:plain", "desk:inner", "desk:chat"):
         api.span(run, schema_name=name, parent_span_id=top, status="complete")

@@ -39,6 +39,8 @@ SCREENS: Final = (
     Screen("runs-more", "/runs?more=1&agent={agent}"),
     Screen("runs-longest", "/runs?order=longest&agent={agent}"),
     Screen("runs-none", "/runs?purpose=eval"),
+    Screen("runs-filtered", "/runs?conversation={thread}"),
+    Screen("runs-answered", "/runs?conversation={answered}"),
     Screen("failed", "/runs/{failed}"),
     Screen("framed", "/runs/{framed}"),
     Screen("group", "/runs/{grouped}"),
@@ -177,6 +179,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "private_call": private_call,
         "older": older,
         "newer": newer,
+        "answered": _answered(api, asking, limited),
     }
 
 
@@ -206,6 +209,23 @@ def _thread(api: Api, asking: Asking) -> str:
     details(api.post(f"/agent_spans/{span['id']}/finish", body))
     asking.ask(run=key)
     return "t-1021"
+
+
+def _answered(api: Api, asking: Asking, limited: str) -> str:
+    """Return a conversation whose runs were answered, or denied by a limit or a hold."""
+    said = {"conversation": "t-0996", "on_behalf_of": "user-42"}
+    talked(api, "t-0996", ("Pay order 996 back.", "Please send the receipt."))
+    keys = [f"run-key-of-an-answer-{number}" for number in range(3)]
+    asking.answer(asking.ask(run=keys[0]))
+    asking.answer(asking.ask(run=keys[1]), "refused", "not without the receipt")
+    asking.ask(run=keys[2], time_limit_s=0.001)
+    asked_runs.approved(api, key=keys[0], said=said)
+    for key, decision in zip(keys[1:], ("refused", "expired"), strict=True):
+        asked_runs.ended_in(api, decision, key=key, said=said, denies=True)
+    asked_runs.approved(api, said=said)
+    run_pages.held(api, said=said)
+    limited_run(api, limited, said=said)
+    return "t-0996"
 
 
 def _long_thread(api: Api) -> str:

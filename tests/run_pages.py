@@ -11,6 +11,7 @@ from typing import Any, Final
 from remit.errors import Violation
 from tests.collecting import Api, details
 from tests.inside import coerce
+from tests.inside_collector import root_id
 from tests.violating import denial, violations_of
 
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -99,11 +100,20 @@ class Story:
         self.run_id = run["id"]
         details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
         self.root = self.begin(
-            "remit:run", None, {"subject": "d38e4b1d8652", "pid": 48112, **self.said}
+            "remit:run",
+            None,
+            {"subject": "d38e4b1d8652", "pid": 48112, **self.said},
+            id=root_id(self.run_id),
         )
 
     def begin(
-        self, name: str, parent: str | None, payload: dict[str, Any] | None = None, *, ms: int = 0
+        self,
+        name: str,
+        parent: str | None,
+        payload: dict[str, Any] | None = None,
+        *,
+        ms: int = 0,
+        **more: Any,
     ) -> str:
         """Begin a step some milliseconds after the first one."""
         span = self.api.span(
@@ -112,6 +122,7 @@ class Story:
             parent_span_id=parent,
             payload=payload or {},
             started_at=_at(ms),
+            **more,
         )
         return str(span["id"])
 
@@ -223,9 +234,9 @@ def denied(api: Api, *, handled: bool = True, said: Mapping[str, Any] = NOTHING)
     return story.finish("failed")
 
 
-def held(api: Api) -> str:
+def held(api: Api, said: Mapping[str, Any] = NOTHING) -> str:
     """Return a run in which a hold denied `charge`."""
-    story = Story(api)
+    story = Story(api, said=said)
     top = story.begin("shop.desk:support", story.root, ms=5)
     charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
     action: Final = "financial_transactions"

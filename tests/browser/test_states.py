@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from remit.collector import Store, open_store
 from tests import run_pages
+from tests.asking import ASKS, Asking
 from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.inside_collector import StoreUnavailableError, Transaction
 
@@ -57,6 +58,18 @@ def test_runs_arrive(desk: Desk, tab: Tab) -> None:
     page.clock.run_for(5_100)
     expect(page.get_by_role("link", name="12 new runs: show")).to_be_visible()
     assert tab.check("runs-new") == []
+
+
+def test_nothing_waits(desk: Desk, tab: Tab) -> None:
+    """The page says what was answered last, and what would wait here."""
+    asking = Asking(desk.world)
+    asking.answer(asking.ask())
+    asking.answer(asking.ask(), "refused", "not without the receipt")
+    asking.ask(time_limit_s=0.001)
+    withdrawn = asking.ask()
+    asking.program.post(f"{ASKS}/{withdrawn}/withdraw").raise_for_status()
+    tab.open("/waiting")
+    assert tab.check("waiting-none") == []
 
 
 def test_a_run_is_about_to_be_terminated(desk: Desk, tab: Tab) -> None:

@@ -51,7 +51,7 @@ def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, na
     denied = denial(step, violation(step, "shop:careful", "financial_transactions"))
     History(store).run(minutes(5), steps={name: denied})
     text = html.unescape(http.get("/runs?from=all").text)
-    assert "it allows financial_transactions, which the agent shop:careful forbids" in text
+    assert "may move money, but the agent forbids it" in text
 
 
 def test_the_message_to_the_model_is_what_the_model_got(store: Store, http: httpx.Client) -> None:

@@ -192,9 +192,15 @@ def test_an_answer_in_a_row_is_data(world: World) -> None:
 
 
 @on_each_store
-def test_a_row_names_the_limit_or_the_hold_that_denied_a_step(world: World) -> None:
-    """In their words, and amber: the declarations allow the step."""
+def test_a_row_says_why_a_step_was_denied(world: World) -> None:
+    """A limit or a hold is amber: the declarations allow the step."""
     api, http = world.account(), _reader(world)
+    run_pages.denied(api)
+    run_pages.denied(api, handled=False)
+    asked_runs.ended_in(api, "refused", denies=True)
+    text = _words(http.get("/runs?from=all").text)
+    assert text.count("denied: charge may move money, but the agent forbids it") == 2
+    assert "denied: refund needs a person's yes and got none" in text
     limited_run(api, limited_agent(api))
     run_pages.held(api)
     html = http.get("/runs?from=all").text
@@ -216,6 +222,6 @@ def test_a_list_of_one_conversation_says_how_many_wait(world: World) -> None:
     story = run_pages.Story(api, said=said)
     story.end(story.begin("remit:asked", story.root, {"asked": "may it?", "ticket": "1"}, ms=1))
     html = http.get("/runs?conversation=thread-9").text
-    assert "2 runs of one conversation ; 1 waits." in _words(html)
+    assert "2 runs of one conversation , for user-42 ; 1 waits." in _words(html)
     assert '<a href="/conversations/thread-9">Read the conversation</a>' in html
     assert 'class="hours"' not in html

@@ -167,6 +167,30 @@ def test_a_request_says_whose_run_it_is(world: World, asking: Asking) -> None:
 
 
 @on_each_store
+def test_the_list_says_for_whom_and_in_which_conversation(world: World, asking: Asking) -> None:
+    """The column of conversations is there if one row has one; both are data."""
+    api, ada = world.account(), person(world, "approve,read", "ada")
+    asking.ask()
+    page = ada.get("/waiting").text
+    assert "Conversation" not in page
+    said = {"on_behalf_of": "<b>user-42", "conversation": f"<b>\u202e{'x' * 190}"}
+    agent = limited_agent(api)
+    limited_run(api, agent, key="run-key-8", said=said)
+    asking.ask(run="run-key-8", agent="Limited desk", step="desk:refund")
+    page = ada.get("/waiting").text
+    assert "<th>Conversation</th>" in page
+    assert "<small>for <bdi>&lt;b&gt;user-42</bdi></small>" in page
+    assert 'href="/conversations/%3Cb%3E' in page
+    assert "&lt;b&gt;[U+202E]xx" in page
+    assert "\u202e" not in page
+    own = {"conversation": "thread-7", "on_behalf_of": "user-7"}
+    limited_run(api, agent, key="run-key-9", said=own)
+    assert "thread-7" not in ada.get("/waiting").text
+    asked_runs.unanswered(api, how="interrupt", step=None, said=own)
+    assert 'href="/conversations/thread-7"' in ada.get("/waiting").text
+
+
+@on_each_store
 def test_questions_of_other_means_are_listed_last(world: World, asking: Asking) -> None:
     """Without a button to answer; one with a request is listed once."""
     ada = person(world, "approve,read", "ada")

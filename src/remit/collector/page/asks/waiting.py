@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
+from remit.collector.domain.lists import run_views
 from remit.collector.page.asks.request import Value, given, took
 from remit.collector.page.declared import effect
+from remit.collector.page.formats import day
 from remit.collector.page.hiding import hidden_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.asked import Question
@@ -48,20 +50,43 @@ def show(visit: Visit) -> Response:
         ended = asks.seen(ctx.caller)
         ended.add("(status <> 'waiting' OR expires_at <= ?)", ctx.now_us)
         rows = asks.views(ctx, ctx.tx.asks(waiting, MOST_WAITING)[::-1])
+        own_shown = own[:MOST_OWN]
+        of_rows = [row["run_id"] for row in rows]
+        said = _said(ctx, {*of_rows, *(each.run_id for each in own_shown)} - {None})
         of_day = asks.seen(ctx.caller)
         of_day.add("asked_at >= ?", ctx.now_us - DAY_US)
         return {
             "rows": [_waiting(view, ctx.now_us) for view in rows],
             "count": ctx.tx.count_asks(waiting),
-            "own": own[:MOST_OWN],
+            "own": own_shown,
+            "said": said,
+            "with_conversation": any(each.conversation for each in said.values()),
             "more_own": len(own) > MOST_OWN,
             "ended": [_ended(view) for view in asks.views(ctx, ctx.tx.asks(ended, MOST_ENDED))],
             **_numbers(ctx.tx.asks(of_day, MOST_COUNTED), ctx.now_us),
             "iso": format_us,
+            "today": day(format_us(ctx.now_us), visit.zone),
             "may_answer": asks.may_answer(ctx.caller),
         }
 
     return Html("waiting.html", visit.api.read(work))
+
+
+class Said(NamedTuple):
+    """What the program said of a run: on whose behalf it works, and in which conversation."""
+
+    on_behalf_of: str | None
+    conversation: str | None
+
+
+def _said(ctx: Context, run_ids: Collection[str]) -> dict[str, Said]:
+    """Return what the programs said of runs, by their ids; nothing if the caller may not read."""
+    if not ctx.caller.reads or not run_ids:
+        return {}
+    wanted = RunCriteria(scope=scope_in(ctx), ids=tuple(run_ids))
+    views = run_views(ctx, runs(ctx.tx, wanted, limit=len(run_ids)))
+    fields = ("on_behalf_of", "conversation")
+    return {str(view["id"]): Said(*(cast("Any", view[name]) for name in fields)) for view in views}
 
 
 class OwnQuestion(NamedTuple):

@@ -17,14 +17,15 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
 from remit.collector.page.declared import effect
-from remit.collector.page.formats import duration, listed, missing, short_name, times, visible
+from remit.collector.page.formats import duration, missing, short_name, times, visible
 from remit.collector.page.formats import words as spoken
 from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
+from remit.collector.page.runs.denials import held_actions, is_held, limit_in, reason_in
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.ask_rows import EXPIRED, WAITING
 from remit.collector.store.questions.asked_steps import AskedStep, asked_steps
-from remit.collector.store.questions.holds import StoppedStep, stopped_steps
+from remit.collector.store.questions.denials import denials
 from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
@@ -108,12 +109,12 @@ class RowFacts(NamedTuple):
     Attributes:
         step: Name of the step that it is in.
         requests: Its requests on this server, the newest first, each with its status.
-        stopped: Its steps that holds or limits denied, by their ids.
+        denied: Sentences about its denied steps, by their ids.
     """
 
     step: str | None = None
     requests: Sequence[tuple[str, AskedStep]] = ()
-    stopped: Mapping[str, StoppedStep] = {}
+    denied: Mapping[str, Sequence[str]] = {}
 
 
 _NO_FACTS: Final = RowFacts()
@@ -125,15 +126,22 @@ def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     steps = {run_id: _open_step(visit, run_id) for run_id in running[:MOST_OPEN]}
     asked = [run for run in runs if run["asked"]]
     requests = visit.api.read(lambda ctx: _requests(ctx, asked)) if asked else {}
-    denied = [run["id"] for run in runs if run["denied"]]
-    stopped = visit.api.read(lambda ctx: stopped_steps(ctx.tx, denied)) if denied else {}
+    sentences = _sentences(visit, [run for run in runs if run["denied"]])
     rows: list[ListedRow] = []
     for run in runs:
         run_id = run["id"]
         of_run = requests.get((run["external_identifier"], run["agent"]["id"]), ())
-        facts = RowFacts(steps.get(run_id), of_run, stopped.get(run_id, {}))
+        facts = RowFacts(steps.get(run_id), of_run, sentences.get(run_id, {}))
         rows.append(row_of(run, visit.now_us, facts))
     return rows
+
+
+def _sentences(visit: Visit, runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
+    """Return sentences about the denied steps of runs, by run and step."""
+    run_ids = [run["id"] for run in runs]
+    failures = [run["failure"] for run in runs if _is_denial(run["failure"])]
+    span_ids = [failure["span"] for failure in failures if failure["span"] is not None]
+    return visit.api.read(lambda ctx: denials(ctx.tx, run_ids, span_ids)) if runs else {}
 
 
 def row_of(run: Run, now_us: int, facts: RowFacts = _NO_FACTS) -> ListedRow:
@@ -198,7 +206,7 @@ def _marks(run: Run, steps: StepCounts, facts: RowFacts) -> list[RunMark]:
         for status, words in ANSWERED.items()
         if status in statuses
     ]
-    held = sum(step.is_held for step in facts.stopped.values())
+    held = sum(map(is_held, facts.denied.values()))
     denied = run["denied"] - held
     marks += [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
     return marks + [
@@ -244,14 +252,14 @@ def outcome_of(run: Run, facts: RowFacts = _NO_FACTS) -> Outcome | None:
     if status == "terminated":
         reason = run["termination_reason"]
         return Outcome("stopped", f"“{reason}”" if reason else "no reason was given", "")
-    is_denial = failure is not None and denied and failure["type"] == DENIED
+    is_denial = denied and _is_denial(failure)
     if failure is not None and status == "failed" and not is_denial:
         return _failed(failure)
     answered = _answered(facts.requests, denied=bool(denied))
     if answered is not None:
         return answered
     if is_denial:
-        return _stopped(failure, facts.stopped.get(failure["span"])) or _failed(failure)
+        return _denied(failure, facts.denied.get(failure["span"], ()))
     return _how_it_went(run)
 
 
@@ -296,16 +304,22 @@ def _answered(requests: Sequence[tuple[str, AskedStep]], *, denied: bool) -> Out
     return Outcome("approved", f"approved: {step}", f"by {by}, after {after}{more}")
 
 
-def _stopped(failure: Mapping[str, Any], step: StoppedStep | None) -> Outcome | None:
-    """Return which hold or limit denied the first denied step; None if neither did."""
-    if step is not None and step.is_held:
-        name = failure["step"] and _shown(failure["step"], failure["step_name"])
-        lead = f"denied by a hold: {name}" if name else "denied by a hold"
-        return Outcome("stopped", lead, listed([spoken(action) for action in step.held]))
-    if step is not None and step.limits:
-        name, number = step.limits[0]
+def _denied(failure: Mapping[str, Any], sentences: Sequence[str]) -> Outcome:
+    """Return why the step at which a failure began was denied."""
+    limit = limit_in(sentences)
+    step = failure["step"] and _shown(failure["step"], failure["step_name"])
+    if is_held(sentences):
+        lead = f"denied by a hold: {step}" if step else "denied by a hold"
+        return Outcome("stopped", lead, held_actions(sentences))
+    if limit is not None:
+        name, number = limit
         return Outcome("stopped", f"limit reached: {spoken(name)}", f"{number:,} of {number:,}")
-    return None
+    denied = _failed(failure)
+    return denied._replace(text=reason_in(sentences) or denied.text)
+
+
+def _is_denial(failure: Mapping[str, Any] | None) -> bool:
+    return failure is not None and failure["type"] == DENIED
 
 
 def _cut(text: str) -> str:

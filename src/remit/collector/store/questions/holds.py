@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from remit._policy.maxima import COUNTED
-from remit._policy.words import ACTIONS
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions.scope import same_shard
 from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow
@@ -18,14 +15,8 @@ _SKEW_US: Final = 3_600_000_000
 """How much the clock of a program may differ: a step has the time of its program."""
 # Each change adds one: a hold is made once and lifted once.
 _NUMBER: Final = "SELECT COUNT(*) + COUNT(lifted_at) FROM holds WHERE account_id = ?"
-_HELD: Final = "%: hold % denies %"
+HELD: Final = "%: hold % denies %"
 """Pattern of the sentence of a violation that a hold made."""
-_HOLD: Final = re.compile(r"(\w+): hold .* denies ", re.DOTALL)
-_BEYOND: Final = "%: % is beyond the limit of % a run, which the agent %"
-"""Pattern of the sentence of a violation that is beyond a limit."""
-_LIMIT: Final = re.compile(
-    r"(\w+): .* is beyond the limit of (\d{1,10}) a run, which the agent ", re.DOTALL
-)
 _DENIED: Final = (
     "SELECT COUNT(DISTINCT span_id) FROM span_findings WHERE kind = ? AND started_at >= ? "
     "AND agent_ref IN (SELECT ref FROM agents WHERE account_id = ?) AND sentence LIKE ? "
@@ -38,20 +29,6 @@ class DeniedSteps(NamedTuple):
 
     steps: int
     runs: int
-
-
-class StoppedStep(NamedTuple):
-    """A step that holds or limits denied.
-
-    Attributes:
-        is_held: Whether a hold denied it.
-        held: The actions on hold.
-        limits: The names of the limits that it is beyond, and their numbers.
-    """
-
-    is_held: bool
-    held: Sequence[str]
-    limits: Sequence[tuple[str, int]]
 
 
 def number(tx: Transaction, account_id: str) -> int:
@@ -87,43 +64,17 @@ def denied_by(tx: Transaction, row: HoldRow) -> DeniedSteps:
 
 def held_steps(tx: Transaction, run_ids: Collection[str]) -> dict[str, set[str]]:
     """Return the ids of the steps that holds denied, by run."""
-    stopped = stopped_steps(tx, run_ids)
-    held = {
-        run_id: {span_id for span_id, step in steps.items() if step.is_held}
-        for run_id, steps in stopped.items()
-    }
-    return {run_id: span_ids for run_id, span_ids in held.items() if span_ids}
-
-
-def stopped_steps(tx: Transaction, run_ids: Collection[str]) -> dict[str, dict[str, StoppedStep]]:
-    """Return the steps that holds or limits denied, by run and by their ids."""
-    sentences: dict[str, dict[str, list[str]]] = {}
+    held: dict[str, set[str]] = {}
     join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
     for group in tx.together([to_bytes(run_id) for run_id in run_ids]):
         among, values = tx.among_runs("r.", group)
         sql = (
-            f"SELECT r.id, f.span_id, f.sentence FROM runs AS r JOIN span_findings AS f ON {join} "
-            f"WHERE {among} AND f.kind = ? AND (f.sentence LIKE ? OR f.sentence LIKE ?)"
+            f"SELECT r.id, f.span_id FROM runs AS r JOIN span_findings AS f ON {join} "
+            f"WHERE {among} AND f.kind = ? AND f.sentence LIKE ?"
         )
-        for run_id, span_id, sentence in tx.rows(sql, (*values, DENIED, _HELD, _BEYOND)):
-            of_run = sentences.setdefault(to_text(run_id), {})
-            of_run.setdefault(to_text(span_id), []).append(sentence)
-    return {
-        run_id: {span_id: _stopped(each) for span_id, each in of_run.items()}
-        for run_id, of_run in sentences.items()
-    }
-
-
-def _stopped(sentences: Sequence[str]) -> StoppedStep:
-    held = [match[1] for sentence in sentences if (match := _HOLD.match(sentence))]
-    limits = [
-        (match[1], int(match[2])) for sentence in sentences if (match := _LIMIT.match(sentence))
-    ]
-    return StoppedStep(
-        bool(held),
-        [name for name in ACTIONS if name in held],
-        [(name, number) for name, number in limits if name in COUNTED],
-    )
+        for run_id, span_id in tx.rows(sql, (*values, DENIED, HELD)):
+            held.setdefault(to_text(run_id), set()).add(to_text(span_id))
+    return held
 
 
 def denied_by_agent(tx: Transaction, account_id: str) -> dict[str, int]:
@@ -133,7 +84,7 @@ def denied_by_agent(tx: Transaction, account_id: str) -> dict[str, int]:
         "JOIN agents AS a ON a.ref = f.agent_ref WHERE a.account_id = ? AND f.kind = ? "
         "AND f.sentence LIKE ? GROUP BY a.id"
     )
-    return dict(tx.rows(sql, (account_id, DENIED, _HELD)))
+    return dict(tx.rows(sql, (account_id, DENIED, HELD)))
 
 
 def processes(tx: Transaction, account_id: str) -> list[HoldProcessRow]:
