@@ -165,6 +165,12 @@ def test_a_list_of_runs_tells_holds_from_declarations(world: World) -> None:
     assert html.count('class="m held"') == 1
     assert '<span class="m held" title="2 denied by a hold">' in html
     assert '<span class="m denied" title="1 denied">' in html
+    assert "denied: 3 steps" in html
+    held = run_of(api)
+    error["violations"] = [{"sentence": sentences[0], "part": "action_profile", "name": MAIL}]
+    body = {"error": error}
+    api.span(held["id"], schema_name="main:mail", status="failed", result_payload=body)
+    assert "denied by a hold: 1 step" in reader(world).get("/runs?from=all").text
 
 
 @on_each_store

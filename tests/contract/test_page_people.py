@@ -151,6 +151,7 @@ def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> Non
     assert "denied: refund" not in text
     for mark in ("approved by a person", "refused by a person", "expired without an answer"):
         assert html.count(f'title="1 {mark}"') == 1
+    assert 'class="m denied"' not in html
 
 
 @on_each_store

@@ -18,6 +18,7 @@ from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
 from remit.collector.page.declared import effect
 from remit.collector.page.formats import duration, missing, short_name, times, visible
+from remit.collector.page.formats import steps as steps_of
 from remit.collector.page.formats import words as spoken
 from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
 from remit.collector.page.runs.denials import held_actions, is_held, limit_in, reason_in
@@ -207,7 +208,8 @@ def _marks(run: Run, steps: StepCounts, facts: RowFacts) -> list[RunMark]:
         if status in statuses
     ]
     held = sum(map(is_held, facts.denied.values()))
-    denied = run["denied"] - held
+    # A step that a person refused, or did not answer about, is denied as well.
+    denied = run["denied"] - held - statuses.count(asks.REFUSED) - statuses.count(EXPIRED)
     marks += [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
     return marks + [
         RunMark(
@@ -260,14 +262,16 @@ def outcome_of(run: Run, facts: RowFacts = _NO_FACTS) -> Outcome | None:
         return answered
     if is_denial:
         return _denied(failure, facts.denied.get(failure["span"], ()))
-    return _how_it_went(run)
+    return _how_it_went(run, facts)
 
 
-def _how_it_went(run: Run) -> Outcome | None:
+def _how_it_went(run: Run, facts: RowFacts) -> Outcome | None:
     """Return the outcome of a run that neither its failure nor an answer explains."""
     failure, denied, summary = run["failure"], run["denied"], run["summary"]
     if denied:
-        return Outcome("failed", f"denied: {denied} step{'s' if denied > 1 else ''}", "")
+        is_by_hold = sum(map(is_held, facts.denied.values())) >= denied
+        tone, lead = ("stopped", "denied by a hold") if is_by_hold else ("failed", "denied")
+        return Outcome(tone, f"{lead}: {steps_of(denied)}", "")
     if failure is not None and not summary:
         handled = "handled " if run["status"] == "complete" else ""
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
