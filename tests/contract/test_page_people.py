@@ -12,11 +12,12 @@ from remit.testing import FakeClock
 from tests import asked_runs, run_pages
 from tests.asking import Asking
 from tests.collecting import Api, Json, World
-from tests.inside import httpx
+from tests.inside import Counted, beyond, httpx
 from tests.inside_collector import create_app, hash_of_on_behalf_of, hash_of_subject, root_id
 from tests.limited import limited_agent, limited_run
 from tests.signing_in import SAME_SITE, sign_in, signed_in, stranger
 from tests.stores import on_each_store
+from tests.violating import denial
 
 HOSTILE = "<b>a&b</b>"
 
@@ -199,7 +200,14 @@ def test_a_row_says_why_a_step_was_denied(world: World) -> None:
     run_pages.denied(api)
     run_pages.denied(api, handled=False)
     asked_runs.ended_in(api, "refused", denies=True)
+    ended = run_pages.Story(api)
+    step = ended.begin("shop.tools:charge", ended.root, ms=10)
+    limit = beyond("shop.tools:charge", [Counted("desk", "external_communication", 1_000, "")])
+    ended.end(step, "failed", denial("shop.tools:charge", *limit), ms=11)
+    ended.end(ended.root, "failed", {"status": "terminated"}, ms=12)
+    ended.finish("failed", ms=12)
     text = _words(http.get("/runs?from=all").text)
+    assert "limit reached: external communication 1,000 of 1,000" in text
     assert text.count("denied: charge may move money, but the agent forbids it") == 2
     assert "denied: refund needs a person's yes and got none" in text
     limited_run(api, limited_agent(api))

@@ -255,7 +255,9 @@ def outcome_of(run: Run, facts: RowFacts = _NO_FACTS) -> Outcome | None:
         reason = run["termination_reason"]
         return Outcome("stopped", f"“{reason}”" if reason else "no reason was given", "")
     is_denial = denied and _is_denial(failure)
-    if failure is not None and status == "failed" and not is_denial:
+    # A run that the policy ended has a failure without a step and a class.
+    is_known = failure is not None and (failure["step"] or failure["type"] or not denied)
+    if status == "failed" and is_known and not is_denial:
         return _failed(failure)
     answered = _answered(facts.requests, denied=bool(denied))
     if answered is not None:
@@ -271,7 +273,8 @@ def _how_it_went(run: Run, facts: RowFacts) -> Outcome | None:
     if denied:
         is_by_hold = sum(map(is_held, facts.denied.values())) >= denied
         tone, lead = ("stopped", "denied by a hold") if is_by_hold else ("failed", "denied")
-        return Outcome(tone, f"{lead}: {steps_of(denied)}", "")
+        limits = filter(None, map(_limit, facts.denied.values()))
+        return next(limits, Outcome(tone, f"{lead}: {steps_of(denied)}", ""))
     if failure is not None and not summary:
         handled = "handled " if run["status"] == "complete" else ""
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
@@ -310,16 +313,21 @@ def _answered(requests: Sequence[tuple[str, AskedStep]], *, denied: bool) -> Out
 
 def _denied(failure: Mapping[str, Any], sentences: Sequence[str]) -> Outcome:
     """Return why the step at which a failure began was denied."""
-    limit = limit_in(sentences)
     step = failure["step"] and _shown(failure["step"], failure["step_name"])
     if is_held(sentences):
         lead = f"denied by a hold: {step}" if step else "denied by a hold"
         return Outcome("stopped", lead, held_actions(sentences))
-    if limit is not None:
-        name, number = limit
-        return Outcome("stopped", f"limit reached: {spoken(name)}", f"{number:,} of {number:,}")
     denied = _failed(failure)
-    return denied._replace(text=reason_in(sentences) or denied.text)
+    return _limit(sentences) or denied._replace(text=reason_in(sentences) or denied.text)
+
+
+def _limit(sentences: Sequence[str]) -> Outcome | None:
+    """Return the limit that a denied step was beyond; None if it was beyond none."""
+    limit = limit_in(sentences)
+    if limit is None:
+        return None
+    name, number = limit
+    return Outcome("stopped", f"limit reached: {spoken(name)}", f"{number:,} of {number:,}")
 
 
 def _is_denial(failure: Mapping[str, Any] | None) -> bool:

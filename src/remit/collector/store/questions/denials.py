@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions.holds import HELD
@@ -10,13 +11,16 @@ from remit.collector.store.questions.scope import same_shard
 from remit.collector.store.rows import DENIED
 from remit.collector.store.transaction import Transaction
 
+_BEYOND: Final = "%: % is beyond the limit of % a run, which the agent %"
+"""Pattern of the sentence of a violation that is beyond a limit."""
+
 
 def denials(
     tx: Transaction, run_ids: Collection[str], span_ids: Collection[str]
 ) -> dict[str, dict[str, list[str]]]:
     """Return sentences about denied steps, in their order, by run and step.
 
-    They are those of the steps *span_ids*, and of all steps that holds denied.
+    They are those of the steps *span_ids*, and those about holds and limits of all steps.
     """
     sentences: dict[str, dict[str, list[str]]] = {}
     join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
@@ -25,10 +29,10 @@ def denials(
         among, values = tx.among_runs("r.", group)
         sql = (
             f"SELECT r.id, f.span_id, f.sentence FROM runs AS r JOIN span_findings AS f ON {join} "
-            f"WHERE {among} AND f.kind = ? AND (f.sentence LIKE ? OR {wanted}) "
-            "AND f.sentence IS NOT NULL ORDER BY f.number"
+            f"WHERE {among} AND f.kind = ? AND f.sentence IS NOT NULL "
+            f"AND (f.sentence LIKE ? OR f.sentence LIKE ? OR {wanted}) ORDER BY f.number"
         )
-        for run_id, span_id, sentence in tx.rows(sql, (*values, DENIED, HELD, *ids)):
+        for run_id, span_id, sentence in tx.rows(sql, (*values, DENIED, HELD, _BEYOND, *ids)):
             of_run = sentences.setdefault(to_text(run_id), {})
             of_run.setdefault(to_text(span_id), []).append(sentence)
     return sentences
