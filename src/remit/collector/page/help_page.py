@@ -54,6 +54,9 @@ STATUSES: Final = (
     ("cancelled", "cancelled by the program before it ended"),
     ("active", "has started and has not ended yet"),
     ("waiting", "has asked a person, and goes on after the answer"),
+    ("approved", "a person approved the step"),
+    ("refused", "a person refused the step, and it did not run"),
+    ("expired", "no answer came in time, and the step did not run"),
 )
 WORDS: Final = (
     ("step", "One recorded call of a function, a tool, a model or another agent."),
