@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any, Final
 
 from starlette.types import ASGIApp
@@ -190,6 +192,76 @@ def test_the_page_says_which_programs_know(world: World, clock: FakeClock) -> No
     assert "may not know" in shown
     assert "mail-2" in shown
     assert "2 reported in the last minute" in shown
+
+
+@on_each_store
+def test_the_form_names_the_programs_that_are_silent(world: World, clock: FakeClock) -> None:
+    """At most three of them, the last heard first; the others are counted."""
+    api = world.account()
+    run_of(api)
+    for number in range(5):
+        agents = ["<b>desk</b>"] if number else []
+        known = {
+            "process": f"p{number}",
+            "number": 0,
+            "host": f"<i>h{number}</i>",
+            "agents": agents,
+        }
+        assert api.http.post("/api/remit/v1/holds/known", json=known).status_code == 200
+        clock.advance(600)
+    html = reader(world).get("/hold").text
+    text = " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+    assert "0 reported in the last minute" in text
+    named = ", ".join(f"<b>desk</b> on <i>h{n}</i> (last heard 0:00)" for n in (4, 3, 2))
+    untimed = re.sub(r"\d+ \w+ \d\d:\d\d\b", "0:00", text)
+    assert f"5 of the last 24 hours: {named} and 2 more" in untimed
+    assert "<b>desk" not in html
+    api.http.post("/api/remit/v1/holds", json={"actions": [MAIL], "reason": "wrong prices"})
+    text = " ".join(unescape(re.sub(r"<[^>]+>", "", reader(world).get("/hold").text)).split())
+    assert "may not know. 2 more programs may not know." in text
+
+
+@on_each_store
+def test_the_panel_of_a_held_step_says_what_is_known_of_the_hold(world: World) -> None:
+    """Until when it is in force, as the server knows it, and what the model was told."""
+    api = world.account()
+    run = run_of(api)
+    lines = {}
+    for until in ("2099-01-31T18:00:00Z", None):
+        body = {"actions": [MAIL], "reason": "wrong <b>prices</b>", "until": until}
+        hold = api.http.post("/api/remit/v1/holds", json=body).json()["hold"]
+        span = _held_span(api, run["id"], hold["id"])
+        lines[until] = reader(world).get(f"/runs/{run['id']}?span={span}").text
+    timed, endless = lines.values()
+    assert "<span>by a hold</span>" in timed
+    assert re.search(r"<dt>until</dt><dd><time [^>]*>31 Jan 18:00</time>", timed)
+    assert "<dt>until</dt><dd>it is lifted</dd>" in endless
+    assert re.search(r"<dd><bdi>ada &lt;b&gt;</bdi>, <time ", endless)
+    assert "wrong &lt;b&gt;prices" in endless
+    assert "<bdi>Policy denied this step and it did not run: &lt;i&gt;on hold</bdi>" in endless
+    assert "Traceback" not in endless
+    api.http.post(f"/api/remit/v1/holds/{hold['id']}/lift", json={}).raise_for_status()
+    lifted = reader(world).get(f"/runs/{run['id']}?span={span}").text
+    assert re.search(r"<dt>lifted</dt><dd><time ", lifted)
+    assert "<dt>until" not in lifted
+
+
+def _held_span(api: Api, run_id: str, hold_id: str) -> str:
+    """Return a step that a hold denied."""
+    violation = {
+        "sentence": f"{MAIL}: hold {hold_id} denies main:mail, which declares it (held by ada)",
+        "part": "action_profile",
+        "name": MAIL,
+        "word": "allowed",
+        "limit": "held",
+        "hold": hold_id,
+        "held_by": "ada <b>",
+        "reason": "wrong <b>prices</b>",
+    }
+    message = "Traceback. Policy denied this step and it did not run: <i>on hold"
+    error = {"type": "DeniedError", "message": message, "violations": [violation]}
+    body = {"status": "failed", "result_payload": {"error": error}}
+    return str(api.span(run_id, schema_name="main:mail", **body)["id"])
 
 
 def test_nobody_sees_holds_without_a_session(world: World, store: Store) -> None:

@@ -52,6 +52,7 @@ def test_a_run_shows_how_much_of_each_limit_it_has_used(reader: Visitor) -> None
     )
     assert "It would have been step 2 of this run that may move money." in text
     assert "The agent declares at most 1." in text
+    assert "denied by a limit did not run" in text
 
 
 def test_the_notice_says_that_a_limit_is_reached(reader: Visitor) -> None:

@@ -19,6 +19,12 @@ _DOING: Final = {
     "financial_transactions": "moving money",
     "external_communication": "communicating externally",
 }
+_TO_MODEL: Final = (
+    "Policy denied this step and it did not run",
+    "A person refused this step and it did not run",
+    "This step needs a person's yes and got no yes",
+)
+"""Beginnings of the text for the model at the end of a denial's message."""
 _GLOSSES: Final = {
     "financial_transactions": "whether money moves",
     "external_communication": "whether something is sent",
@@ -74,6 +80,11 @@ def held_reason(violations: Sequence[Violation]) -> str:
     declares = all(each.word != UNKNOWN for each in held)
     step = "declares that it does this" if declares else "does not declare whether it does this"
     return f"{names.capitalize()} {are} on hold. The step {step}."
+
+
+def to_model(message: str) -> str:
+    """Return the part of a denial's message that `DeniedError.for_model` gives to the model."""
+    return message[max(0, *map(message.rfind, _TO_MODEL)) :]
 
 
 def sides_of(

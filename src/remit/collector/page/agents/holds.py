@@ -37,7 +37,8 @@ _REJECTED: Final = ("actions", "agents", "until", "reason")
 """The fields that the API may reject."""
 _AT_ONCE_US: Final = 90 * US_PER_S
 """A program with an open run reports every minute."""
-_MOST_NAMED: Final = 5
+_MOST_NAMED: Final = 3
+"""Most programs that are named."""
 _AGE: Final = re.compile(r"(\d{1,4}) ?(m|min|h|d)")
 _UNITS: Final = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 
@@ -71,16 +72,20 @@ class Reach(NamedTuple):
     Attributes:
         at_once: How many spoke in the last minute.
         later: How many were silent longer.
+        silent: Some of those, the last seen first.
         knowing: How many know the holds as they are.
         since: When the last of those learned of them.
-        unknowing: Those that do not, the last seen first.
+        unknowing: How many do not.
+        unknown_to: Some of those, the last seen first.
     """
 
     at_once: int
     later: int
+    silent: Sequence[Program]
     knowing: int
     since: str | None
-    unknowing: Sequence[Program]
+    unknowing: int
+    unknown_to: Sequence[Program]
 
 
 def show(visit: Visit) -> Response:
@@ -186,13 +191,16 @@ def _choices(ctx: Context, form: Mapping[str, str]) -> tuple[list[Choice], list[
 def _reach(ctx: Context, number: int) -> Reach:
     rows = processes_in(ctx)
     knowing = [row for row in rows if row.number == number]
-    at_once = sum(row.seen_at >= ctx.now_us - _AT_ONCE_US for row in rows)
+    unknowing = [row for row in rows if row.number != number]
+    silent = [row for row in rows if row.seen_at < ctx.now_us - _AT_ONCE_US]
     return Reach(
-        at_once,
-        len(rows) - at_once,
-        len(knowing),
-        format_us(max(row.known_at for row in knowing)) if knowing else None,
-        [_program(ctx, row) for row in rows if row.number != number][:_MOST_NAMED],
+        at_once=len(rows) - len(silent),
+        later=len(silent),
+        silent=[_program(ctx, row) for row in silent[:_MOST_NAMED]],
+        knowing=len(knowing),
+        since=format_us(max(row.known_at for row in knowing)) if knowing else None,
+        unknowing=len(unknowing),
+        unknown_to=[_program(ctx, row) for row in unknowing[:_MOST_NAMED]],
     )
 
 

@@ -23,6 +23,7 @@ from remit.collector.page.sides import (
     reason_of,
     sides_of,
     summary_of,
+    to_model,
 )
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
@@ -42,12 +43,6 @@ KINDS: Final = {
     for name in (DENIED, VIOLATION, TERMINATED, INVALID)
 }
 """Words of the API for the kinds, and as a reader sees them."""
-TO_MODEL: Final = (
-    "Policy denied this step and it did not run",
-    "A person refused this step and it did not run",
-    "This step needs a person's yes and got no yes",
-)
-"""Beginnings of the text for the model at the end of a denial's message."""
 _MOST_CHARS: Final = 300
 _PAGE: Final = 100
 """Runs or spans that one question asks for."""
@@ -295,15 +290,10 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
         violations=violations,
         sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
         agent_said=named[0].agent if named else "",
-        message=_to_model(message) if kind == DENIED and isinstance(message, str) else None,
+        message=to_model(message) if kind == DENIED and isinstance(message, str) else None,
         differences=[] if hidden or kind != INVALID else span["schema_errors"],
         hidden=hidden and kind == INVALID,
     )
-
-
-def _to_model(message: str) -> str:
-    """Return the part of a denial's message that `DeniedError.for_model` gives to the model."""
-    return message[max(0, *map(message.rfind, TO_MODEL)) :]
 
 
 def _kind_of(span: Mapping[str, Any]) -> str:

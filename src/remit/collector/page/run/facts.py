@@ -34,7 +34,7 @@ from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
-from remit.collector.store.rows import DENIED, AskRow, RunRow, VersionRow, all_spans
+from remit.collector.store.rows import DENIED, AskRow, HoldRow, RunRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, text_in
 
 T = TypeVar("T")
@@ -300,6 +300,7 @@ class SpanFacts:
         quality: The quality payloads of the run by name, of a root span that a panel shows.
         call: The model call that a panel shows.
         gauges: The limits of the run, in the panel of its root and of a step beyond one.
+        hold: The hold that denied a step that a panel shows; None if this server has none.
         asked: The question of a span that asked a person.
     """
 
@@ -315,6 +316,7 @@ class SpanFacts:
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
     call: Conversation | None = None
     gauges: Sequence[Gauge] = ()
+    hold: HoldRow | None = None
     asked: AskedFacts | None = None
 
     @property

@@ -10,6 +10,7 @@ from typing import Final
 
 from remit._base.costs import PRICES, explained, money, source_of
 from remit._base.ids import is_pfid
+from remit._policy.violations import denied_by
 from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.runs import runs_named
 from remit.collector.domain.states import ACTIVE
@@ -36,11 +37,12 @@ from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.runs.rows import listed_run
 from remit.collector.page.scope import scope_in
+from remit.collector.page.sides import held_in
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.prices import costs_of
 from remit.collector.store.questions.costs import costs_of_run
 from remit.collector.store.questions.run_lists import runs_beside
-from remit.collector.store.rows import RunRow
+from remit.collector.store.rows import DENIED, HoldRow, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
@@ -176,7 +178,12 @@ def for_panel(
             for name, payload in run["quality_payloads"].items()
         }
         facts = replace(facts, quality=quality)
-    facts = replace(facts, gauges=gauges_of(rows, facts), asked=asked_facts(rows, facts))
+    facts = replace(
+        facts,
+        gauges=gauges_of(rows, facts),
+        hold=_hold(rows, facts),
+        asked=asked_facts(rows, facts),
+    )
     if facts.run.erased_at is not None or (facts.hidden.values and not opened):
         return facts
     span = facts.span.listed
@@ -185,6 +192,13 @@ def for_panel(
         priced = _priced(visit, facts)
         call = replace(call, numbers=[*call.numbers, *priced])
     return replace(facts, call=call)
+
+
+def _hold(rows: RunRows, facts: SpanFacts) -> HoldRow | None:
+    """Return the hold that denied a step; None if there was none, or none on this server."""
+    violations = denied_by(facts.span.result) if facts.span.row.flags & DENIED else None
+    held = held_in(violations or ())
+    return rows.ctx.tx.row(HoldRow, rows.run.account_id, held[0].hold) if held else None
 
 
 def _priced(visit: Visit, facts: SpanFacts) -> list[Number]:

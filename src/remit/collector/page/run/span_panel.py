@@ -25,9 +25,11 @@ from remit.collector.page.sides import (
     Sides,
     held_in,
     held_reason,
+    limit_of,
     of_one_agent,
     reason_of,
     sides_of,
+    to_model,
 )
 from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
@@ -109,6 +111,8 @@ class Denial(NamedTuple):
         agent: Identifier of the agent that forbids or excludes it.
         reason: The sentence; empty if the violations say it themselves.
         held: The violation that a hold made; None without a hold.
+        by: `a limit` or `a hold`; empty if its declarations deny it.
+        message: The message to the model; None if it is hidden, or there is none.
     """
 
     agent: str
@@ -116,6 +120,8 @@ class Denial(NamedTuple):
     sides: Sides
     violations: Sequence[Violation]
     held: Violation | None
+    by: str
+    message: str | None
 
 
 class Panel(NamedTuple):
@@ -174,7 +180,8 @@ def panel_of(facts: SpanFacts, *, opened: bool, redacted: bool = False) -> Panel
         # A run that was started or ended without some values.
         payload, rest = _without_none(payload), _without_none(rest)
     violations = denied_by(result) if error else None
-    denial = None if violations is None else _denial(facts, violations)
+    message = None if redacted or hides.message(error) else error.get("message")
+    denial = None if violations is None else _denial(facts, violations, message)
     has_causes = bool(error) and not process_ended and denial is None
     parent = facts.ancestors[0].row if facts.ancestors else None
     return Panel(
@@ -345,7 +352,7 @@ def _group(facts: SpanFacts, hidden: Hidden) -> FailedGroup | None:
 # Denials
 
 
-def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
+def _denial(facts: SpanFacts, violations: Sequence[Violation], message: object) -> Denial:
     named = of_one_agent(violations)
     agent = named[0].agent if named else ""
     # The project precedes the name.
@@ -353,4 +360,6 @@ def _denial(facts: SpanFacts, violations: Sequence[Violation]) -> Denial:
     held = held_in(violations)
     reason = " ".join(filter(None, (held_reason(violations), reason_of(named))))
     sides = sides_of(facts.declared, remit, named)
-    return Denial(agent, reason, sides, violations, held[0] if held else None)
+    by = "a hold" if held else "a limit" if limit_of(violations) is not None else ""
+    told = to_model(message) if isinstance(message, str) and message else None
+    return Denial(agent, reason, sides, violations, held[0] if held else None, by, told)
