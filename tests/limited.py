@@ -20,6 +20,11 @@ def limited_agent(api: Api) -> str:
     return agent_of(api, "Limited desk", external_identifier=f"shop/{DESK}")
 
 
+def inner_agent(api: Api) -> None:
+    """Register the agent that the runs call as a step."""
+    agent_of(api, "Inner", external_identifier="shop/desk:inner")
+
+
 def schema() -> dict[str, Any]:
     """Return what the agent registers."""
     limits = {"external_communication": 5, "financial_transactions": 1, "steps": 200}

@@ -10,12 +10,13 @@ from remit.collector import create_token
 from remit.testing import FakeClock
 from tests import asked_runs, run_pages, waterfalls
 from tests.asking import Asking
+from tests.asking_agents import asking_agent
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
 from tests.conversing import LONG, complete_and_failed, conversation, talked
 from tests.declared_agents import filled
 from tests.inside_collector import root_id
-from tests.limited import limited_agent, limited_run
+from tests.limited import inner_agent, limited_agent, limited_run
 from tests.versioned_agents import versioned_agent
 
 
@@ -99,6 +100,7 @@ SCREENS: Final = (
     Screen("agent-activity", "/agents/{agent}?view=activity"),
     Screen("agent-versions", "/agents/{agent}?view=versions"),
     Screen("agent-limits", "/agents/{limited}"),
+    Screen("agent-asks", "/agents/{asking}"),
     Screen("agent-undeclared", "/agents/{undeclared}"),
     Screen("agent-undeclared-activity", "/agents/{undeclared}?view=activity"),
     Screen("agent-one-version", "/agents/{undeclared}?view=versions"),
@@ -136,6 +138,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     older, newer = complete_and_failed(api)
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
     limited = limited_agent(api)
+    inner_agent(api)
     private_talk, private_call = run_pages.confidential_call(api)
     said = {"on_behalf_of": "user-42", "subject": "customer-17", "conversation": "thread-9"}
     limited_run(api, limited, key="run-key-8", said=said)
@@ -159,6 +162,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "refused_run": asked_runs.ended_in(api, "refused"),
         "expired_run": asked_runs.ended_in(api, "expired", None),
         "interrupted_run": asked_runs.interrupted(api),
+        "asking": asking_agent(api, asking),
         "limited": limited,
         "limited_run": limited_run(api, limited),
         "ended_by_limit": limited_run(api, limited, ended=True),

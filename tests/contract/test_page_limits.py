@@ -8,10 +8,8 @@ import re
 import pytest
 
 from remit.collector import Store
-from tests.collecting import Api
-from tests.limited import limited_agent, limited_run
+from tests.limited import inner_agent, limited_agent, limited_run
 from tests.signing_in import Visitor, visitor
-from tests.versioned_agents import agent_of
 
 
 @pytest.fixture
@@ -25,11 +23,6 @@ def text_of(reader: Visitor, address: str) -> str:
     answer = reader.http.get(address)
     assert answer.status_code == 200, answer.text
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
-
-
-def inner_agent(api: Api) -> None:
-    """Register the agent that the runs call as a step."""
-    agent_of(api, "Inner", external_identifier="shop/desk:inner")
 
 
 def test_the_page_of_an_agent_shows_its_limits_below_its_remit(reader: Visitor) -> None:

@@ -11,6 +11,7 @@ from remit.collector import Store, create_token
 from remit.testing import FakeClock
 from tests import asked_runs, run_pages
 from tests.asking import Asking
+from tests.asking_agents import asking_agent
 from tests.collecting import Api, Json, World
 from tests.inside import Counted, beyond, httpx
 from tests.inside_collector import create_app, hash_of_on_behalf_of, hash_of_subject, root_id
@@ -34,10 +35,10 @@ def _run(api: Api, **said: Json) -> str:
     return run
 
 
-def _reader(world: World) -> httpx.Client:
-    """Return somebody who is signed in, at a page with the clock of the collector."""
+def _person(world: World, may: str = "write") -> httpx.Client:
+    """Return somebody who is signed in at a collector with the clock of the world."""
     http = stranger(create_app(world.store, clock=world.clock, page_hosts=()))
-    sign_in(http, create_token(world.store, "account", clock=world.clock).secret)
+    sign_in(http, create_token(world.store, "account", may=may, clock=world.clock).secret)
     return http
 
 
@@ -115,7 +116,7 @@ def test_the_head_of_a_run_says_for_whom_and_about_whom(world: World, http: http
 @on_each_store
 def test_a_row_of_a_waiting_run_says_what_waits(world: World) -> None:
     """A request on the server has its step and what that may do; another one is a question."""
-    api, http = world.account(), _reader(world)
+    api, http = world.account(), _person(world)
     asked_runs.unanswered(api, how="interrupt", step=None)
     html = http.get("/runs?from=all").text
     assert "waits for a person's answer" in _words(html)
@@ -133,7 +134,7 @@ def test_a_row_of_a_waiting_run_says_what_waits(world: World) -> None:
 @on_each_store
 def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> None:
     """Who, and after what time or why; one that another approver asked is counted only."""
-    api, http, asking = world.account(), _reader(world), Asking(world)
+    api, http, asking = world.account(), _person(world), Asking(world)
     asks = [asking.ask(run=f"run-key-{n}", time_limit_s=600) for n in range(3)]
     clock.advance(128)
     asking.answer(asks[0])
@@ -158,7 +159,7 @@ def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> Non
 @on_each_store
 def test_a_row_names_the_newest_answer_about_each_step(world: World) -> None:
     """A refusal comes before a yes; the others are counted."""
-    api, http, asking = world.account(), _reader(world), Asking(world)
+    api, http, asking = world.account(), _person(world), Asking(world)
     key = "run-key-of-answers"
     steps = ("shop.desk:mail", "shop.desk:refund", "shop.desk:refund")
     answers = ("refused", "refused", "approved")
@@ -177,7 +178,7 @@ def test_a_row_names_the_newest_answer_about_each_step(world: World) -> None:
 @on_each_store
 def test_an_answer_in_a_row_is_data(world: World) -> None:
     """It is escaped and cut; control characters have their numbers."""
-    api, http, asking = world.account(), _reader(world), Asking(world)
+    api, http, asking = world.account(), _person(world), Asking(world)
     why = f"<b>\u202e{'x' * 400}"
     asking.answer(asking.ask(run="run-key-1", step="<i>refund\u202e" * 20), "refused", why)
     asking.answer(asking.ask(run="run-key-2", step="<i>refund\u202e" * 20))
@@ -196,7 +197,7 @@ def test_an_answer_in_a_row_is_data(world: World) -> None:
 @on_each_store
 def test_a_row_says_why_a_step_was_denied(world: World) -> None:
     """A limit or a hold is amber: the declarations allow the step."""
-    api, http = world.account(), _reader(world)
+    api, http = world.account(), _person(world)
     run_pages.denied(api)
     run_pages.denied(api, handled=False)
     asked_runs.ended_in(api, "refused", denies=True)
@@ -223,7 +224,7 @@ def test_a_row_says_why_a_step_was_denied(world: World) -> None:
 @on_each_store
 def test_a_list_of_one_conversation_says_how_many_wait(world: World) -> None:
     """Beside the link to the conversation; there are no bars."""
-    api, http = world.account(), _reader(world)
+    api, http = world.account(), _person(world)
     said: dict[str, Json] = {"conversation": "thread-9", "on_behalf_of": "user-42"}
     _run(api, **said)
     html = http.get("/runs?conversation=thread-9").text
@@ -234,3 +235,59 @@ def test_a_list_of_one_conversation_says_how_many_wait(world: World) -> None:
     assert "2 runs of one conversation , for user-42 ; 1 waits." in _words(html)
     assert '<a href="/conversations/thread-9">Read the conversation</a>' in html
     assert 'class="hours"' not in html
+
+
+@on_each_store
+def test_the_page_of_an_agent_says_how_its_questions_ended(world: World) -> None:
+    """By step, with the waiting time of answers; others are counted below."""
+    api = world.account()
+    http = _person(world)
+    agent = asking_agent(api, Asking(world))
+    html = http.get(f"/agents/{agent}").text
+    text = _words(html)
+    assert "Asked 24 hours Step Asked Approved Refused Expired p50" in text
+    assert "refund 5 2 1 0 2 min 8 s mail_customer 3 1 0 1 2 min 8 s" in text
+    assert "Other questions: 1 asked again, 1 still open or without an answer, 1 withdrawn." in text
+    assert "1 request of refund waits. Look at it" in text
+    assert re.search(r'<a href="/waiting/[0-9a-z]+">Look at it</a>', html)
+
+
+@on_each_store
+def test_the_page_of_an_agent_says_which_steps_ask(world: World) -> None:
+    """In the sentence, in the matrix, and what would make a step run without a question."""
+    agent = asking_agent(world.account())
+    html = _person(world).get(f"/agents/{agent}").text
+    text = _words(html)
+    assert "1 of its 6 steps would be denied : delete_address ." in text
+    assert "3 of its 6 steps ask a person first : mail_customer , refund , track_parcel ." in text
+    assert (
+        "track_parcel would run without a question if its declaration said "
+        'forbids="external_communication" .' in text
+    )
+    assert "asks : move money" in text
+    assert "asks : 1 undeclared" in text
+    assert html.count('<td class="c asks') == 2
+    assert "asks runs after a person's yes" in text
+
+
+@on_each_store
+def test_the_page_of_an_agent_says_in_how_many_runs_a_limit_denied(world: World) -> None:
+    """Two denied steps of one run are one run; how near others came is not known."""
+    agent = asking_agent(world.account())
+    text = _words(_person(world).get(f"/agents/{agent}").text)
+    assert (
+        "Limits reached 9 runs in 24 hours Limit, a run Runs with a step beyond it "
+        "financial transactions: 1 1 external communication: 5 0 steps: 200 0" in text
+    )
+
+
+@on_each_store
+def test_a_person_who_may_stop_holds_an_agent_from_its_page(world: World) -> None:
+    """The form has the agent; a session that may not stop has no button."""
+    agent = asking_agent(world.account())
+    http = _person(world)
+    html = http.get(f"/agents/{agent}").text
+    (address,) = re.findall(r'href="(/hold\?new=1[^"]*)"', html)
+    assert 'name="agent" value="shop-support/desk:desk"' in http.get(unescape(address)).text
+    assert "shop-support/desk:desk" in _words(html)
+    assert "/hold?new=1" not in _person(world, "read").get(f"/agents/{agent}").text

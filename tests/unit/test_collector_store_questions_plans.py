@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import pytest
 
 from remit.collector.store.ids import to_text
+from remit.collector.store.questions.beyond_limits import runs_beyond
 from remit.collector.store.questions.conversations import turns_of
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
@@ -286,6 +287,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         lambda data: tokens_of(data.tx, of(data, "agent-4"), SINCE_US, most=100),
         "runs_of_agent (agent_ref=? AND id>?)",
         "runs_of_agent",
+    ),
+    "runs beyond limits": (
+        lambda data: runs_beyond(data.tx, of(data, "agent-4"), "desk:support", SINCE_US),
+        "span_findings_of_agent (agent_ref=? AND started_at>?)",
+        r"span_findings_(of_agent|pkey)",
     ),
     "last durations": (
         lambda data: last_durations(

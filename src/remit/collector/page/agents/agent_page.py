@@ -39,6 +39,7 @@ def agent(visit: Visit) -> Response:
     frame = {
         **_frame(subject, view),
         "on_hold": on_hold,
+        "may_stop": holds.may_stop(visit),
         "programs": programs if len(programs) > 1 else (),
     }
     values = {**frame, "version_part": chosen, **page.values}

@@ -90,7 +90,7 @@ class Reach(NamedTuple):
 
 def show(visit: Visit) -> Response:
     """Show the holds; the form too, if there are none or the address asks for it."""
-    return _page(visit, {}, None)
+    return _page(visit, {"agent": visit.query.get("agent", "")}, None)
 
 
 def make(visit: Visit) -> Response:
@@ -146,12 +146,13 @@ def _page(visit: Visit, form: Mapping[str, str], rejection: RequestError | None)
         "rejection": rejection,
         "wrong": _wrong(rejection),
         "asks": not current or bool(visit.query.get("new")) or rejection is not None,
-        "may_stop": _may_stop(visit),
+        "may_stop": may_stop(visit),
     }
     return Html("hold.html", values, HTTPStatus.OK if rejection is None else rejection.status)
 
 
-def _may_stop(visit: Visit) -> bool:
+def may_stop(visit: Visit) -> bool:
+    """Return whether the person may hold actions."""
     caller = visit.api.caller
     return caller.scope == TokenScope.ACCOUNT and caller.may.permits(Permission.STOP)
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
+from remit.collector.page.agents.asked_steps import AskedSteps, asked_steps
 from remit.collector.page.agents.rehearsal import (
     Expected,
     asked,
@@ -17,7 +18,9 @@ from remit.collector.page.agents.rehearsal import (
 )
 from remit.collector.page.agents.subjects import Subject
 from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
+from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
+from remit.collector.store.questions.beyond_limits import runs_beyond
 
 _CONFIDENTIAL: Final = CLASSES.index("confidential")
 _RESTRICTED: Final = CLASSES.index("restricted")
@@ -103,6 +106,9 @@ def remit(visit: Visit, subject: Subject) -> Html:
             ],
             "verbs": VERBS,
             "advice": _advice(rows),
+            "advice_on_asking": _advice_on_asking(rows),
+            "questions": _questions(visit, subject),
+            "beyond": _beyond(visit, subject),
         },
     )
 
@@ -145,7 +151,7 @@ def _row(
 def _action(step: Declared, name: str, *, violates: bool) -> Cell:
     word = step.remit_word(ACTION, name)
     if word == ASKED:
-        return Cell("asks", "yes", violates)
+        return Cell("asks", "asks", violates)
     if word == "allowed":
         return Cell("may", "yes", violates)
     if word == "disallowed":
@@ -181,6 +187,33 @@ def _advice(rows: Sequence[MatrixRow]) -> tuple[str, str] | None:
             f"{argument}={_literal(names)}" for argument, names in undeclared.items() if names
         )
     return None
+
+
+def _advice_on_asking(rows: Sequence[MatrixRow]) -> tuple[str, str] | None:
+    """Return a step that asks only because of undeclared words, and what it has to declare."""
+    for row in rows:
+        if row.asked and all(row.step.word(ACTION, name) == UNKNOWN for name in row.asked):
+            return row.short, f"forbids={_literal(row.asked)}"
+    return None
+
+
+def _questions(visit: Visit, subject: Subject) -> AskedSteps | None:
+    """Return the questions of the period; None if the agent neither asks nor asked."""
+    since_us = subject.period.since_us
+    questions = visit.api.read(lambda ctx: asked_steps(ctx, subject.id, since_us))
+    asks = subject.declared.own is not None and subject.declared.own.asks
+    return questions if asks or questions.steps or questions.waiting else None
+
+
+def _beyond(visit: Visit, subject: Subject) -> Mapping[str, int]:
+    """Return in how many runs a step was denied because of each limit."""
+    own = subject.declared.own
+    if own is None or not own.numbers:
+        return {}
+    agent, since_us = own.name, subject.period.since_us
+    return visit.api.read(
+        lambda ctx: runs_beyond(ctx.tx, scope_in(ctx, subject.id), agent, since_us)
+    )
 
 
 def _literal(names: Sequence[str]) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
-from remit.collector.domain.waiting import waits
 from remit.collector.page import formats
 from remit.collector.page.run.spans import ListedSpan
-from remit.collector.store.rows import RunRow
 
 APPROVED: Final = "approved"
 REFUSED: Final = "refused"
@@ -95,16 +93,17 @@ class Question(NamedTuple):
 
 
 def questions_of(
-    run: RunRow, asked: Iterable[ListedSpan], answered: Iterable[ListedSpan]
+    asked: Iterable[ListedSpan], answered: Iterable[ListedSpan], *, waits: bool = False
 ) -> list[Question]:
     """Return questions of a run, the oldest first.
 
     Args:
         asked: Spans `remit:asked`, and *answered* those of answers.
+        waits: Whether the run waits for an answer; questions without one are open then.
     """
     asked = sorted(asked, key=_began)
     answers = _joined(asked, sorted(answered, key=_began))
-    return [_question(span, answers.get(span.id), waits=waits(run)) for span in asked]
+    return [_question(span, answers.get(span.id), waits=waits) for span in asked]
 
 
 def waited(questions: Iterable[Question], until_us: int) -> int:

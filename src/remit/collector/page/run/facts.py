@@ -18,14 +18,12 @@ from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFIN
 from remit.collector.domain.step_names import names_of_steps
 from remit.collector.domain.waiting import waits
 from remit.collector.errors import not_found
-from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.declared import Declared
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
-from remit.collector.page.payload_tree import members
 from remit.collector.page.run.asked import Question, questions_of, waited
 from remit.collector.page.run.conversation import Conversation
-from remit.collector.page.run.spans import ListedSpan, ReadSpan
+from remit.collector.page.run.spans import ListedSpan, ReadSpan, listed_span
 from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
@@ -398,17 +396,7 @@ class RunRows:
         most = self.ctx.settings.max_response_bytes
         for _ in range(pages):
             page = spans(self.ctx.tx, wanted, before=place, limit=_LISTED, most_chars=most)
-            for span in page.spans:
-                yield ListedSpan(
-                    span.id,
-                    span.run_id,
-                    span.parent_id,
-                    span.schema_name,
-                    span.started_at,
-                    span.finished_at,
-                    members(read_json(span.payload or "{}")),
-                    members(read_json(span.result_payload or "{}")),
-                )
+            yield from map(listed_span, page.spans)
             place = page.next
             if place is None:
                 return
@@ -505,7 +493,7 @@ def questions_in(rows: RunRows) -> list[Question]:
     asked, answered = (
         rows.listed(_QUESTION_PAGES, schema_name=name) for name in (ASKED_SPAN, ANSWERED_SPAN)
     )
-    return questions_of(rows.run, asked, answered)
+    return questions_of(asked, answered, waits=waits(rows.run))
 
 
 def _held(rows: RunRows) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from remit.collector.json_io import read_json
 from remit.collector.page.payload_tree import members
+from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SpanRow
 
 
@@ -35,6 +36,20 @@ class ListedSpan(NamedTuple):
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0, self.finished_at - self.started_at)
+
+
+def listed_span(span: SpanRecord) -> ListedSpan:
+    """Return a span of a list with payloads."""
+    return ListedSpan(
+        span.id,
+        span.run_id,
+        span.parent_id,
+        span.schema_name,
+        span.started_at,
+        span.finished_at,
+        members(read_json(span.payload or "{}")),
+        members(read_json(span.result_payload or "{}")),
+    )
 
 
 @dataclass(frozen=True)
