@@ -235,7 +235,7 @@ def test_the_panel_of_a_held_step_says_what_is_known_of_the_hold(world: World) -
     timed, endless = lines.values()
     assert "<span>by a hold</span>" in timed
     assert re.search(r"<dt>until</dt><dd><time [^>]*>31 Jan 18:00</time>", timed)
-    assert "<dt>until</dt><dd>it is lifted</dd>" in endless
+    assert "<dt>where</dt><dd>every agent</dd><dt>until</dt><dd>it is lifted</dd>" in endless
     assert re.search(r"<dd><bdi>ada &lt;b&gt;</bdi>, <time ", endless)
     assert "wrong &lt;b&gt;prices" in endless
     assert "<bdi>Policy denied this step and it did not run: &lt;i&gt;on hold</bdi>" in endless

@@ -225,6 +225,32 @@ def test_an_agent_that_declares_nothing_opens_its_activity(reader: Visitor) -> N
     ]
 
 
+def test_the_activity_of_an_undeclared_agent_has_its_cost_and_conversations(
+    reader: Visitor,
+) -> None:
+    """Two runs of one conversation are one; an agent without either shows neither."""
+    api = reader.api
+    agent = _agent(api, [{"name": "openai:llm", "params_schema": {}}], {"openai:llm": {}})
+    assert "<dt>cost" not in reader.http.get(f"/agents/{agent}").text
+    for conversation in ("t-1", "t-1", "t-2"):
+        run = api.instance(agent_id=agent)["id"]
+        root = api.span(run, schema_name="remit:run", payload={"conversation": conversation})["id"]
+        cost = {"amount": "0.25", "currency": "USD"}
+        usage = {"token_usage": {"prompt_tokens": 10, "completion_tokens": 5}, "cost": cost}
+        api.span(
+            run,
+            schema_name="openai:llm",
+            parent_span_id=root,
+            payload={"model_name": "m"},
+            status="complete",
+            result_payload=usage,
+        )
+        api.post(f"/agent_instance/{run}/finish", {"status": "complete"})
+    page = reader.http.get(f"/agents/{agent}").text
+    assert "<dt>cost</dt><dd>0.7500 USD</dd>" in page
+    assert "<dt>conversations</dt><dd>2</dd>" in page
+
+
 def test_decorated_steps_are_the_first_declarations_without_tools(reader: Visitor) -> None:
     """An agent and a model call are none."""
     names = ("desk:support", "desk:find_order", "openai:llm")

@@ -10,7 +10,7 @@ import pytest
 
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions.beyond_limits import runs_beyond
-from remit.collector.store.questions.conversations import turns_of
+from remit.collector.store.questions.conversations import count_conversations, turns_of
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
     redacted_counts,
@@ -285,6 +285,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "tokens of an agent": (
         lambda data: tokens_of(data.tx, of(data, "agent-4"), SINCE_US, most=100),
+        "runs_of_agent (agent_ref=? AND id>?)",
+        "runs_of_agent",
+    ),
+    "conversations of an agent": (
+        lambda data: count_conversations(data.tx, of(data, "agent-4"), SINCE_US, most=100),
         "runs_of_agent (agent_ref=? AND id>?)",
         "runs_of_agent",
     ),

@@ -18,6 +18,7 @@ from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import DAY_US
 from remit.collector.prices import Prices
+from remit.collector.store.questions.conversations import count_conversations
 from remit.collector.store.questions.costs import CostGroup, RunUsage, costs_by, usage_of_runs
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
@@ -71,6 +72,14 @@ _Costs: TypeAlias = Mapping[str, Sequence[CostRow]]
 """The model calls by model, version and day."""
 
 
+class _Read(NamedTuple):
+    rules: list[RuleCount]
+    tokens: TokenSums
+    usage: list[RunUsage]
+    durations: dict[str, list[int]]
+    conversations: int
+
+
 class Unused(NamedTuple):
     """Something that is declared and did not happen in the time.
 
@@ -97,16 +106,18 @@ def activity(visit: Visit, subject: Subject) -> Html:
 
     measured = [ROOT_SPAN, *longest[:MOST_TYPES]]
 
-    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, _Costs, dict[str, list[int]]]:
+    def read(ctx: Context) -> _Read:
         scope, since_us = scope_in(ctx, subject.id), subject.period.since_us
-        return (
+        return _Read(
             rules_by_type(ctx.tx, scope, days),
             tokens_of(ctx.tx, scope, since_us, most=MOST_RUNS),
-            _costs(usage_of_runs(ctx.tx, scope, since_us, None)[0], ctx.settings.prices),
+            usage_of_runs(ctx.tx, scope, since_us, None)[0],
             last_durations(ctx.tx, scope, measured, since_us, most=LAST_STEPS),
+            count_conversations(ctx.tx, scope, since_us, most=MOST_RUNS),
         )
 
-    rules, tokens, costs, durations = visit.api.read(read)
+    rules, tokens, usage, durations, conversations = visit.api.read(read)
+    prices = visit.api.service.settings.prices
     redacted = [_redacted(count, declared) for count in rules]
     redacted.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
@@ -128,7 +139,9 @@ def activity(visit: Visit, subject: Subject) -> Html:
             "timed": _timed(subject, longest, durations),
             "last": LAST_STEPS,
             "tokens": tokens,
-            "costs": costs,
+            "costs": _costs(usage, prices),
+            "cost": _total(usage, prices),
+            "conversations": conversations,
             "most": MOST_RUNS,
             "spans": subject.total("spans"),
             "short": short_names(names),
@@ -163,6 +176,12 @@ def _costs(runs: Sequence[RunUsage], prices: Prices | None) -> _Costs:
         ]
         for by in ("model", "version", "day")
     }
+
+
+def _total(runs: Sequence[RunUsage], prices: Prices | None) -> str:
+    """Return the cost of all model calls; empty without one."""
+    groups = costs_by(runs, "model", prices)
+    return total(amount for group in groups for amount in group.costs.amounts)
 
 
 def _name(group: CostGroup, by: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from remit.collector.store.ids import to_text
+from remit.collector.store.ids import first_at, to_text
 from remit.collector.store.questions.scope import Scope, of_scope
 from remit.collector.store.transaction import Transaction
 
@@ -78,3 +78,19 @@ def turns_of(
         Turn(before + place, to_text(run_id), *rest)
         for place, (run_id, *rest) in enumerate(rows, 1)
     ]
+
+
+def count_conversations(tx: Transaction, scope: Scope, since_us: int, *, most: int) -> int:
+    """Return the number of conversations of the runs since a time.
+
+    Args:
+        most: The number of runs that are looked at, the newest.
+    """
+    where = of_scope(scope)
+    where.add("r.id >= ?", first_at(since_us))
+    sql = (
+        "SELECT COUNT(DISTINCT n.conversation) FROM (SELECT r.conversation FROM runs AS r "
+        f"WHERE {where.text} ORDER BY r.id DESC LIMIT ?) AS n"
+    )
+    ((count,),) = tx.rows(sql, (*where.values, most))
+    return int(count)
