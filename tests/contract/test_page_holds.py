@@ -68,6 +68,8 @@ def test_a_person_holds_and_lifts(world: World) -> None:
     http = reader(world)
     form = http.get("/hold").text
     assert "Nothing is on hold" in form
+    assert "<span>as <bdi>web UI, session of token ada</bdi></span>" in form
+    assert 'href="/agents" aria-current="page"' in form
     assert "something is sent: 2 steps, 1 undeclared" in form
     assert "money moves: 3 steps, 3 undeclared" in form
 

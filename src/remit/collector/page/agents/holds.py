@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from remit._policy.words import ACTION, ACTIONS, UNKNOWN, WITHOUT_EFFECT
 from remit.collector.domain import holds
 from remit.collector.domain.context import Context, Permission
+from remit.collector.domain.runs import named_caller
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.declared import remits_of
@@ -136,10 +137,12 @@ def _page(visit: Visit, form: Mapping[str, str], rejection: RequestError | None)
     listed = visit.api.get(_API, counts="true")
     current = [hold for hold in listed["holds"] if hold["in_force"]]
     choices, names = visit.api.read(lambda ctx: _choices(ctx, form))
+    number = int(listed["number"])
     values: dict[str, object] = {
         "current": current,
         "earlier": [hold for hold in listed["holds"] if not hold["in_force"]],
-        "reach": visit.api.read(lambda ctx: _reach(ctx, int(listed["number"]))),
+        "reach": visit.api.read(lambda ctx: _reach(ctx, number)),
+        "caller": visit.api.read(named_caller),
         "choices": choices,
         "names": names,
         "form": {**dict.fromkeys(_FIELDS, ""), **form},
