@@ -17,6 +17,7 @@ from tests.conversing import LONG, complete_and_failed, conversation, talked
 from tests.declared_agents import filled
 from tests.inside_collector import root_id
 from tests.limited import inner_agent, limited_agent, limited_run
+from tests.undeclared import undeclared_agent
 from tests.versioned_agents import versioned_agent
 
 
@@ -102,6 +103,7 @@ SCREENS: Final = (
     Screen("agent-limits", "/agents/{limited}"),
     Screen("agent-asks", "/agents/{asking}"),
     Screen("agent-undeclared", "/agents/{undeclared}"),
+    Screen("agent-undeclared-failed", "/agents/{finder}"),
     Screen("agent-undeclared-activity", "/agents/{undeclared}?view=activity"),
     Screen("agent-one-version", "/agents/{undeclared}?view=versions"),
     Screen("map", "/map"),
@@ -163,6 +165,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "expired_run": asked_runs.ended_in(api, "expired", None),
         "interrupted_run": asked_runs.interrupted(api),
         "asking": asking_agent(api, asking),
+        "finder": undeclared_agent(api),
         "limited": limited,
         "limited_run": limited_run(api, limited),
         "ended_by_limit": limited_run(api, limited, ended=True),
