@@ -99,7 +99,8 @@ def approved(
     """Return a run whose refund ran after a yes, with a key and what its program says, if any."""
     story = AskingStory(api, types=desk_types(step_class), key=key, said=said or {})
     story.ask()
-    story.answer(**{"why": "receipt is in the ticket", **answer})
+    answer.setdefault("why", "receipt is in the ticket")
+    story.answer(**answer)
     refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
     story.end(refund, ms=ANSWERED_MS + 410)
     return story.close()

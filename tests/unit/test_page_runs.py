@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from remit.collector.errors import RequestError
+from remit.collector.page.runs.denials import held_actions, is_held, limit_in, reason_in
 from remit.collector.page.runs.hours import bars_of
 from remit.collector.page.runs.rows import Outcome, RowFacts, outcome_of, row_of
 from remit.collector.page.runs.run_list import COLUMNS
@@ -218,6 +219,37 @@ def test_a_row_says_what_failed_or_how_it_went(
 ) -> None:
     """A failure that a run handled is quiet; a denial is not, even in a complete run."""
     assert outcome_of(run(**members)) == (None if expected is None else Outcome(*expected))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        (
+            "health_and_medical in the result: find declares included, but the agent x declares y",
+            "gives health and medical, but the agent excludes it",
+        ),
+        (
+            "create_data: shop:find declares unknown, but the agent shop:desk declares disallowed",
+            "leaves creating data undeclared, but the agent forbids it",
+        ),
+        ("joy: shop:find declares allowed, but the agent shop:desk declares disallowed", ""),
+        ("shop:find could not be compared with any remit", ""),
+    ],
+)
+def test_a_row_says_how_a_step_violates_its_remit(sentence: str, reason: str) -> None:
+    """In the words of the list of denials; nothing of a sentence that the policy does not write."""
+    assert reason_in([sentence]) == reason
+
+
+def test_a_row_takes_only_limits_that_an_agent_may_have() -> None:
+    """A hold is told from a limit, whatever the names in the sentence are."""
+    limit = "{}: shop:find is beyond the limit of {} a run, which the agent shop:desk sets"
+    assert limit_in([limit.format("joy", 1), limit.format("steps", 200)]) == ("steps", 200)
+    assert limit_in([limit.format("steps", "1" * 11)]) is None
+    held = "create_data: hold 01h denies shop:find, which declares it (held by ada)"
+    assert is_held([limit.format("steps", 1), held])
+    assert not is_held([limit.format("steps", 1)])
+    assert held_actions([held, held]) == "create data"
 
 
 def test_a_row_never_guesses() -> None:

@@ -254,15 +254,15 @@ def outcome_of(run: Run, facts: RowFacts = _NO_FACTS) -> Outcome | None:
     if status == "terminated":
         reason = run["termination_reason"]
         return Outcome("stopped", f"“{reason}”" if reason else "no reason was given", "")
-    is_denial = denied and _is_denial(failure)
     # A run that the policy ended has a failure without a step and a class.
-    is_known = failure is not None and (failure["step"] or failure["type"] or not denied)
-    if status == "failed" and is_known and not is_denial:
-        return _failed(failure)
+    if failure is not None and status == "failed":
+        is_named = failure["step"] or failure["type"]
+        if not denied or (is_named and not _is_denial(failure)):
+            return _failed(failure)
     answered = _answered(facts.requests, denied=bool(denied))
     if answered is not None:
         return answered
-    if is_denial:
+    if failure is not None and denied and _is_denial(failure):
         return _denied(failure, facts.denied.get(failure["span"], ()))
     return _how_it_went(run, facts)
 
@@ -280,7 +280,9 @@ def _how_it_went(run: Run, facts: RowFacts) -> Outcome | None:
         return Outcome("quiet", "", f"{handled}{_named(failure)}")
     if summary:
         return Outcome("quiet", "", summary)
-    return Outcome("quiet", "", f"asked a person {times(run['asked'])}") if run["asked"] else None
+    if run["asked"] and run["status"] != "failed":
+        return Outcome("quiet", "", f"asked a person {times(run['asked'])}")
+    return None
 
 
 def _answered(requests: Sequence[tuple[str, AskedStep]], *, denied: bool) -> Outcome | None:
