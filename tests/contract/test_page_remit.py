@@ -216,6 +216,7 @@ def test_an_agent_that_declares_nothing_opens_its_activity(reader: Visitor) -> N
     assert '&from=24h" aria-current="page">Activity</a>' in page
     assert "Nothing is declared for this agent: remit records it and limits nothing." in page
     assert "hatched" not in page.partition('<nav class="tabs"')[2]
+    assert '<bdi title="langchain:tool:refund">refund</bdi>' in page
     code = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<pre")[2].partition("</pre>")[0]))
     assert code.partition(">")[2].splitlines() == [
         'RISKS = {"find_order": remit.risk(allows="…"),  # ran 1 time',

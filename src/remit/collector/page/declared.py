@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec import Raw
 
+from remit._base.step_names import ADAPTERS
 from remit._policy.asks import ASKED
 from remit._policy.leaving import declared_categories
 from remit._policy.limits import Limit, limits_in
@@ -53,6 +54,8 @@ VERBS: Final = {
 }
 """The actions as verbs."""
 _OF_REMIT: Final = "remit:"
+TOOL: Final = ":tool:"
+"""What the name of a tool's type has between the integration and the tool."""
 ALL_WORDS: Final = len(ACTIONS) + len(CATEGORIES)
 """Number of the actions and categories that a declaration can say something about."""
 
@@ -300,10 +303,17 @@ def _own(steps: Collection[Declared], identifier: str | None, name: str | None) 
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Return names without their modules, where that leaves them distinct."""
-    shorter = {name: name.partition(":")[2] or name for name in names}
+    """Return names without module, or framework of a tool, where that leaves them distinct."""
+    shorter = {name: _shorter(name) for name in names}
     counts = Counter(shorter.values())
     return {name: name if counts[short] > 1 else short for name, short in shorter.items()}
+
+
+def _shorter(name: str) -> str:
+    adapter, tool, rest = name.partition(TOOL)
+    if rest and tool and adapter in ADAPTERS:
+        return rest
+    return name.partition(":")[2] or name
 
 
 MOST_AGENTS: Final = 1_000

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from remit._base.step_names import ADAPTERS
 from remit.collector.page.agents.subjects import Subject
+from remit.collector.page.declared import TOOL
 
 MOST_TOOLS: Final = 3
 """Number of tools in the code; the others follow in the same way."""
-_TOOL: Final = ":tool:"
 _APPLY: Final[Mapping[str, str]] = {
     "claude-agent-sdk": "query = govern(query, risks=RISKS)",
     "crewai": "RemitListener(risks=RISKS)",
@@ -69,7 +69,7 @@ def _tools(subject: Subject) -> list[Tool]:
     """Return the tools and the decorated steps, without agents, model calls and the like."""
     tools: list[Tool] = []
     for type_name in subject.counts:
-        adapter, tool, name = type_name.partition(_TOOL)
+        adapter, tool, name = type_name.partition(TOOL)
         times = subject.ran(type_name)
         own = subject.declared.own
         if tool and adapter in ADAPTERS:
