@@ -291,3 +291,23 @@ def test_a_person_who_may_stop_holds_an_agent_from_its_page(world: World) -> Non
     assert 'name="agent" value="shop-support/desk:desk"' in http.get(unescape(address)).text
     assert "shop-support/desk:desk" in _words(html)
     assert "/hold?new=1" not in _person(world, "read").get(f"/agents/{agent}").text
+
+
+@on_each_store
+def test_names_of_questions_are_data(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question without a step is counted apart; of too many, the newest are counted."""
+    api = world.account()
+    http = _person(world)
+    run = str(api.instance()["id"])
+    for step in (None, 7, HOSTILE, f"{HOSTILE}:{'x' * 900}\u202e"):
+        payload = {"asked": "?", "how": "interrupt", "ticket": str(step)[:9], "step": step}
+        api.span(run, schema_name="remit:asked", payload=payload, status="complete")
+    address = f"/agents/{api.agent_id}?view=remit"
+    html = http.get(address).text
+    assert "<b>a&b" not in html
+    assert "\u202e" not in html
+    assert "&lt;b&gt;a&amp;b&lt;/b&gt; 1 0 0 0" in re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", html))
+    assert "2 more questions name no step." in _words(html)
+    monkeypatch.setattr("remit.collector.page.agents.asked_steps.MOST_QUESTIONS", 2)
+    monkeypatch.setattr("remit.collector.page.agents.asked_steps._PAGE", 2)
+    assert "Only the newest questions are counted." in _words(http.get(address).text)
