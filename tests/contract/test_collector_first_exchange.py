@@ -66,6 +66,20 @@ def test_the_first_question_and_its_answer_are_kept(api: Api) -> None:
 
 
 @on_each_store
+def test_the_answer_may_come_after_a_question_to_a_person(api: Api) -> None:
+    """The graph that asked was suspended; the one that goes on with the answer has the result."""
+    run = begun(api)
+    finish(api, step(api, run, "Refund it"), None, status="cancelled")
+    resumed = {"agent_name": "desk", "inputs": {"resume": "yes"}}
+    below: dict[str, Any] = {"schema_name": "desk:answer", "parent_span_id": root_id(run)}
+    finish(api, str(api.span(run, payload=resumed, **below)["id"]), "Not asked yet.")
+    assert exchange(api, run) == ("Refund it", None)
+    api.span(run, schema_name="remit:asked", status="complete", payload={"asked": "May I?"})
+    finish(api, str(api.span(run, payload=resumed, **below)["id"]), "Refunded.")
+    assert exchange(api, run) == ("Refund it", "Refunded.")
+
+
+@on_each_store
 def test_a_failed_step_has_no_answer(api: Api) -> None:
     """Its question says what the run was about."""
     run = begun(api)

@@ -42,6 +42,11 @@ def answer_in(result: _Fields) -> str | None:
     return _line(answer_text(result))
 
 
+def goes_on(payload: _Fields) -> bool:
+    """Return whether a framework's step goes on with the answer to its question to a person."""
+    return "resume" in _members(payload.get("inputs"))
+
+
 def question_text(payload: _Fields) -> str | None:
     """Return what a step was asked, as far as it is recorded; None if that is not evident."""
     inputs = payload.get("inputs")

@@ -29,7 +29,7 @@ from remit.collector.domain.findings import (
     finding_rows,
     hole_row,
 )
-from remit.collector.domain.first_exchange import Exchange, answer_in, question_in
+from remit.collector.domain.first_exchange import Exchange, answer_in, goes_on, question_in
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE, FAILED, UNFINISHED
 from remit.collector.domain.waiting import NEW_INPUT
@@ -182,7 +182,7 @@ class RunUpdate:
     def _take_exchange(
         self, span: SpanRow, created: dict[str, object] | None, result: Mapping[str, object]
     ) -> None:
-        """Take the first question, and the answer of the span that was asked.
+        """Take the first question, and the answer of the span that was asked, or went on with it.
 
         Nothing is taken from a step whose values are shown only on request.
         """
@@ -194,7 +194,8 @@ class RunUpdate:
         answer = answer_in(result) if question and span.status == COMPLETE else None
         if answer is not None:
             payload = msgspec.json.decode(span.payload) if created is None else created
-            if question_in(payload) == question:
+            was_asked = self.run.asked + self._asked > 0
+            if question_in(payload) == question or (was_asked and goes_on(payload)):
                 self._exchange = Exchange(question, answer)
 
     def _is_first_level(self, span: SpanRow) -> bool:

@@ -13,6 +13,7 @@ from remit.collector.domain.findings import ASKED_SPAN, LOSS_SPAN, OF_PERSONS
 from remit.collector.domain.first_exchange import (
     answer_in,
     answer_text,
+    goes_on,
     question_in,
     question_text,
 )
@@ -145,9 +146,12 @@ def _exchange(rows: RunRows, facts: RunFacts, row: ListedRow) -> tuple[str | Non
         return question, answer
     for step in below[:MOST_FIRST]:
         span = None if step.schema_name in rows.hidden else rows.get(step.id)
-        if span is None or question_in(span.payload) != row.question:
+        if span is None:
             continue
-        question = question_text(span.payload)
+        if question_in(span.payload) == row.question:
+            question = question_text(span.payload)
+        elif not goes_on(span.payload):
+            continue
         if answer_in(span.result) == row.answer:
             return question, answer_text(span.result)
     return question, answer
