@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from remit.collector import Store
+from remit.errors import Violation
 from tests import asked_runs
-from tests.asked_runs import REFUND, TICKET
+from tests.asked_runs import ANSWERED_MS, ARGUMENTS, REFUND, TICKET
 from tests.asking import Asking
 from tests.collecting import Api, World
 from tests.inside import httpx
 from tests.signing_in import signed_in
 from tests.stores import on_each_store
+from tests.violating import denial
+
+MONEY: Final = "financial_transactions"
 
 
 @pytest.fixture
@@ -131,6 +135,21 @@ def test_each_end_of_a_question_has_its_word(
     assert status in text
     assert sentence in text
     assert "ran after a yes" not in text
+
+
+def test_a_refused_step_says_that_its_agent_asks(api: Api, http: httpx.Client) -> None:
+    """The declaration of the agent is not shown as one that allows the action unasked."""
+    story = asked_runs.AskingStory(api, types=asked_runs.desk_types())
+    story.ask()
+    story.answer("refused", why="no receipt")
+    asked = Violation(
+        "shop.desk:asking asks", "action_profile", MONEY, "allowed", "shop.desk:asking", "asked"
+    )
+    step = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
+    refused = denial(REFUND, asked, refused_by=asked_runs.BEN, why="no receipt")
+    story.end(step, "failed", refused, ms=ANSWERED_MS + 9)
+    text = text_of(opened(http, f"/runs/{story.close()}?span={step}"))
+    assert "financial transactions whether money moves it does this asks" in text
 
 
 def test_the_answer_to_a_framework_may_be_any_value(api: Api, http: httpx.Client) -> None:

@@ -34,6 +34,7 @@ _NO_SCHEMA: Final = Raw(b"{}")
 _MODEL_CALL: Final = b'"x-remit-kind":"llm"'
 _AGENT: Final = b'"x-remit-kind":"agent"'
 _LIMITS: Final = f'"{KEYWORD}":'.encode()
+_ASKS: Final = b'"x-remit-asks":'
 
 
 class StoredSpanType(msgspec.Struct):
@@ -87,12 +88,14 @@ class CompiledSpanType:
     """One span type.
 
     Attributes:
+        asking_schema: Schema of its parameters, if it is an agent that asks a person; else empty.
         hash: Hash of the title and the data risk.
         is_agent: Whether it is the agent of a framework.
         has_limits: Whether it may be an agent that limits how many steps take an action.
     """
 
     __slots__ = (
+        "asking_schema",
         "data_risk",
         "has_limits",
         "hash",
@@ -120,6 +123,7 @@ class CompiledSpanType:
         self.is_model_call = _MODEL_CALL in params_schema
         self.is_agent = _AGENT in params_schema
         self.has_limits = _LIMITS in params_schema
+        self.asking_schema = Raw(params_schema) if _ASKS in params_schema else _NO_SCHEMA
 
 
 class Quality(NamedTuple):
