@@ -106,6 +106,7 @@ def test_what_is_wrong_is_said_at_its_field(world: World) -> None:
         assert "wrong prices" in answer.text
     none = http.post("/hold", data={"reason": "why"}, headers=SAME_SITE)
     assert 'id="wrong-actions"' in none.text
+    assert "choose at least one action" in none.text
 
 
 def test_who_may_not_stop_sees_no_form(world: World) -> None:

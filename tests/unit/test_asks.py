@@ -466,6 +466,7 @@ def test_without_an_approver_the_step_is_refused() -> None:
         error = denied(desk)
     assert error.why == "no approver is set; remit.configure(approver=...) sets one"
     assert not recorder.asked("financial_transactions")
+    assert recorder.spans("remit:asked") == recorder.spans("remit:answered") == []
 
 
 def test_an_approver_that_raises_refuses() -> None:

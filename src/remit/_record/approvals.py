@@ -66,7 +66,9 @@ class Refused(Struct, frozen=True, kw_only=True):
 
 def _check_text(of: str, name: str, value: object) -> None:
     if not (isinstance(value, str) and value.strip()):
-        raise UsageError(f"remit.{of}({name}=...): saw {describe_value(value)}; expected a text")
+        raise UsageError(
+            f"remit.{of}({name}=...): saw {describe_value(value)}; expected a non-empty text"
+        )
 
 
 Answer: TypeAlias = Approved | Refused

@@ -168,7 +168,7 @@ def _rows(ask: Ask) -> Iterator[tuple[str, str]]:
     yield "agent", printable(ask.agent.name)
     yield "run", printable(ask.run)
     yield "asked", when(ask.asked_at)
-    yield "expires", f"{ask.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield "expires", when(ask.expires_at)
     for name, value in ask.arguments.items():
         yield "value", f"{printable(name)} = {printable(json.dumps(value, ensure_ascii=False))}"
     for path, rule in ask.hidden.items():

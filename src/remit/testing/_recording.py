@@ -19,7 +19,7 @@ from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
 from remit._capture.tree import Drawing, first_failure
-from remit._declare.registry import ASKED_TYPE, OWN_TYPES, RUN_TYPE, Registry
+from remit._declare.registry import ANSWERED_TYPE, ASKED_TYPE, OWN_TYPES, RUN_TYPE, Registry
 from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
@@ -330,6 +330,7 @@ class RecordingSink:
 
     def _check_name(self, name: str, recorded: set[str]) -> None:
         known = recorded | {span_type.name for span_type in self.registry.span_types()}
+        known |= {ASKED_TYPE, ANSWERED_TYPE}
         if any(_named(full, name) for full in known):
             return
         hint = did_you_mean(name, sorted(known | {_last_part(full) for full in known}))

@@ -105,6 +105,8 @@ def make(visit: Visit) -> Response:
             "reason": form.get("reason", ""),
             "until": _until(form.get("until", "").strip(), visit),
         }
+        if not body["actions"]:
+            raise invalid_field("actions", "choose at least one action")
         visit.api.post(_API, body)
     except RequestError as rejection:
         return _page(visit, form, rejection)
