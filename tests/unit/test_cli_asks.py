@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import create_token, open_store
 from tests.collecting import World, details, on_a_port
+from tests.doctored import api
+from tests.loopback import serving
 from tests.subtests import each
 
 ASKS: Final = "/api/remit/v1/asks"
@@ -105,6 +107,14 @@ def test_a_server_is_asked_with_a_token(world: World) -> None:
             assert answered.exit_code == code, answered.output
             assert ask_id in run("list", **server).stdout
         assert "refused by approve (API, token)" in run("show", ask_id, **server).stdout
+
+
+def test_another_server_takes_no_requests() -> None:
+    """The command says so, as the program does."""
+    with serving(api({})) as url:
+        listed = run("list", REMIT_API_URL=url, REMIT_API_TOKEN="token")
+    assert listed.exit_code == 1
+    assert "does not take requests for approval: it is not a remit collector" in listed.output
 
 
 @each(

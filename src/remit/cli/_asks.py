@@ -28,7 +28,7 @@ from remit.cli._terminal import (
 from remit.cli._wire import get
 from remit.client.endpoints.endpoint import Call, encode, segment
 from remit.client.endpoints.responses import details, whole
-from remit.errors import NotFoundError
+from remit.errors import ContractError, NotFoundError
 from remit.models.asks import ASKS, Ask, AskAnswer, AskAnswered, AskList, AskStatus
 
 LISTED: Final = ("id", "status", "step", "words", "run", "asked_at")
@@ -54,7 +54,13 @@ def list_asks(status: str | None, db: Database | None, *, as_json: bool) -> None
     """List the newest 100 requests for approval, newest first."""
     with reader_of(db) as reader:
         query = {} if status is None else {"status": status}
-        found = reader.client.send(get("/asks", AskList, query)).asks
+        try:
+            found = reader.client.send(get("/asks", AskList, query)).asks
+        except (NotFoundError, ContractError) as error:
+            raise Failed(
+                f"{reader.place} does not take requests for approval: it is not a remit "
+                "collector, or of an earlier version"
+            ) from error
     if as_json:
         emit_json([_listed(ask) for ask in found])
         say_place(reader, err=True)
