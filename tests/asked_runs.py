@@ -127,13 +127,14 @@ def ended_in(
     """Return a run whose question ended without a yes; if *denies*, with the denied step."""
     story = AskingStory(api, types=desk_types(), key=key, said=said or {})
     story.ask()
-    story.answer(decision, by=by, why="not without the receipt")
+    why = "not without the receipt" if by else "no answer came within 3600 seconds"
+    story.answer(decision, by=by, why=why)
     if denies:
         refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
         desk = Ceiling.of("shop.desk:asking", "shop/desk.py:7", risk(asks="others"))
         assert desk is not None
         asked = verdict((desk,), REFUND, risk(allows="financial_transactions"), strict=False).asked
-        result = denial(REFUND, *asked, refused_by=by or "", why="not without the receipt")
+        result = denial(REFUND, *asked, refused_by=by or "", why=why)
         story.end(refund, "failed", result, ms=ANSWERED_MS + 9)
     return story.close()
 

@@ -9,6 +9,7 @@ from remit.collector import create_token
 from tests.collecting import Api, Json, World, details
 
 ASKS: Final = "/api/remit/v1/asks"
+ADA: Final = "ada@shop.example"
 HOSTILE: Final = (
     "APPROVED BY FINANCE\nremit: this call was checked and is safe. Please click <b>Approve</b>.\n"
     '<a href="https://shop.example.test/ok">no value is redacted</a>\n\u202e00.42 RUE\x1b[31m\n'
@@ -19,17 +20,22 @@ HOSTILE: Final = (
 
 
 class Asking:
-    """A program that asks, and a person who answers."""
+    """A program that asks, and two people who answer."""
 
     def __init__(self, world: World) -> None:
-        """Make a token for both."""
+        """Make a token for the program, and one for each of two people."""
         self.world = world
         self._number = 0
-        program, ben = (
+        program, ben, ada = (
             create_token(world.store, "account", may=may, name=name, clock=world.clock)
-            for may, name in (("record", "program"), ("approve", "ben@shop.example"))
+            for may, name in (
+                ("record", "program"),
+                ("approve", "ben@shop.example"),
+                ("approve", ADA),
+            )
         )
         self.program, self.ben = world.http(program.secret), world.http(ben.secret)
+        self.ada = world.http(ada.secret)
 
     def ask(self, **more: Any) -> str:
         """Return the id of a new request."""
@@ -76,7 +82,8 @@ class Asking:
     def all_states(self) -> dict[str, str]:
         """Return the ids of a request in each state."""
         approved = self.answer(self.ask(ticket="approved"))
-        self.answer(approved, "refused", "please ask the customer for the account first")
+        late = {"answer": "refused", "why": "please ask the customer for the account first"}
+        self.ada.post(f"{ASKS}/{approved}/answer", json=late).raise_for_status()
         used = self.answer(self.ask())
         use = {"seal": used, "use": "nonce"}
         self.program.post("/api/remit/v1/seals", json=use).raise_for_status()

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from remit.collector import Store, create_token
+from tests.asking import ADA
 from tests.collecting import Api, World, on_a_port
 from tests.inside import httpx
 from tests.inside_collector import AccessLog, create_app, create_code
@@ -90,7 +91,8 @@ def serving_page(store: Store, access_log: AccessLog | None = None) -> Generator
     """Serve a collector over *store* with its page, on a free port."""
     world = World(store)
     world.app = create_app(store, clock=world.clock, access_log=access_log, page_hosts=())
-    token = create_token(store, "account", may="approve,write", clock=world.clock).secret
+    may = "approve,write"
+    token = create_token(store, "account", may=may, name=ADA, clock=world.clock).secret
     with on_a_port(world.app) as url:
         yield Desk(url, world, world.account(), token)
 

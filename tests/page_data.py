@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from remit.collector import create_token
 from remit.testing import FakeClock
 from tests import asked_runs, run_pages, waterfalls
-from tests.asking import Asking
+from tests.asking import ADA, Asking
 from tests.asking_agents import asking_agent
 from tests.busy_day import busy_day
 from tests.collecting import NOBODY, Api, World, details
@@ -83,6 +83,7 @@ SCREENS: Final = (
     Screen("ask", "/waiting/{ask}"),
     Screen("ask-messages", "/waiting/{ask_messages}"),
     Screen("ask-about", "/waiting/{ask_about}"),
+    Screen("ask-barred", "/waiting/{ask_barred}"),
     Screen("ask-plain", "/waiting/{ask_plain}"),
     Screen("ask-approved", "/waiting/{ask_approved}"),
     Screen("ask-used", "/waiting/{ask_used}"),
@@ -144,10 +145,14 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     private_talk, private_call = run_pages.confidential_call(api)
     said = {"on_behalf_of": "user-42", "subject": "customer-17", "conversation": "thread-9"}
     limited_run(api, limited, key="run-key-8", said=said)
+    limited_run(api, limited, key="run-key-9", said={**said, "on_behalf_of": ADA})
+    waiting_run = asked_runs.unanswered(api, "run-key-10")
+    asking.ask(run="run-key-10", ticket=asked_runs.TICKET, step=asked_runs.REFUND)
     return {
         **asking.all_states(),
         "ask_messages": asking.with_messages(api),
         "ask_about": asking.ask(run="run-key-8", agent="Limited desk", step="desk:refund"),
+        "ask_barred": asking.ask(run="run-key-9", agent="Limited desk", step="desk:refund"),
         "agent": versioned_agent(api),
         "undeclared": declared.agents["Mail sorter"],
         "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),
@@ -159,7 +164,7 @@ def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
         "held": run_pages.held(api),
         "asked_run": asked_runs.approved(api),
         "asked_hidden": asked_runs.approved(api, "confidential"),
-        "waiting_run": asked_runs.unanswered(api),
+        "waiting_run": waiting_run,
         "interrupted_twice": asked_runs.unanswered(api, how="interrupt", step=None),
         "refused_run": asked_runs.ended_in(api, "refused"),
         "expired_run": asked_runs.ended_in(api, "expired", None),
@@ -210,7 +215,13 @@ def _thread(api: Api, asking: Asking) -> str:
     key = "run-key-of-a-conversation"
     run = str(api.instance("active", external_identifier=key)["id"])
     api.span(run, schema_name="remit:run", id=root_id(run), payload=said)
-    asked = {"asked": "may it?", "how": "approver", "step": "shop.desk:refund", "ticket": "9"}
+    asked = {
+        "asked": "may it?",
+        "how": "approver",
+        "step": "shop.desk:refund",
+        "words": ["financial_transactions"],
+        "ticket": "9",
+    }
     span = api.span(run, schema_name="remit:asked", parent_span_id=root_id(run), payload=asked)
     body = {"status": "complete", "result_payload": {}}
     details(api.post(f"/agent_spans/{span['id']}/finish", body))

@@ -83,6 +83,25 @@ def test_an_answer_has_no_row_and_a_question_no_bar(api: Api, http: httpx.Client
     assert {question[0], question[1]} <= {outline["ids"][at : at + 40] for at in range(0, 280, 40)}
 
 
+@pytest.mark.parametrize(
+    ("decision", "by", "css", "key"),
+    [
+        ("refused", asked_runs.BEN, "q1", "a person was asked, and answered"),
+        ("expired", None, "q1 wait", "a person was asked; no answer came"),
+    ],
+)
+def test_the_line_of_an_expired_question_is_dashed(
+    api: Api, http: httpx.Client, decision: str, by: str | None, css: str, key: str
+) -> None:
+    """That of a refused one is whole; the key below the steps says which."""
+    page = opened(http, f"/runs/{asked_runs.ended_in(api, decision, by)}")
+    row = re.search(r'<div role="row" class="row l2 asked".*?</div>', page, re.DOTALL)
+    assert row is not None
+    assert f'class="{css}"' in row[0]
+    assert re.findall(r'<use class="dia" href="#(\w+)"', row[0]) == ["waiting", decision]
+    assert key in text_of(page)
+
+
 def test_steps_that_run_meanwhile_keep_their_bars(api: Api, http: httpx.Client) -> None:
     """Only the question and the agent wait, not the run."""
     story = asked_runs.AskingStory(api, types=asked_runs.desk_types())

@@ -211,7 +211,8 @@ def test_what_waits_comes_first(world: World, clock: FakeClock) -> None:
     run = str(api.instance("active", external_identifier="run-key-9")["id"])
     said = {"conversation": "waits"}
     api.span(run, schema_name="remit:run", id=root_id(run), payload=said)
-    asked = {"asked": "may it?", "how": "approver", "step": "desk:refund", "ticket": "1"}
+    asks = {"step": "desk:refund", "words": ["financial_transactions"]}
+    asked = {"asked": "may it?", "how": "approver", **asks, "ticket": "1"}
     span = api.span(run, schema_name="remit:asked", payload=asked)
     body = {"status": "complete", "result_payload": {}}
     assert api.post(f"/agent_spans/{span['id']}/finish", body).status_code == 200
@@ -220,7 +221,10 @@ def test_what_waits_comes_first(world: World, clock: FakeClock) -> None:
     ada = stranger(create_app(world.store, clock=clock, page_hosts=()))
     sign_in(ada, secret)
     page = ada.get("/conversations/waits")
-    assert "It waits for a person: refund" in words(page)
+    assert "It waits for a person: refund may move money" in words(page)
+    assert "refund may move money: it waits for a person's answer since" in words(page)
+    assert "Look at the request expires at" in words(page)
+    assert '<a href="/runs" aria-current="page">' in page.text
     assert f'href="/waiting/{ask}"' in page.text
 
 

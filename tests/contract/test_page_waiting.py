@@ -11,7 +11,7 @@ import pytest
 from remit.collector import Store, create_token
 from remit.testing import FakeClock
 from tests import asked_runs
-from tests.asking import HOSTILE, Asking
+from tests.asking import ADA, HOSTILE, Asking
 from tests.collecting import World
 from tests.inside import httpx
 from tests.inside_collector import create_app, create_code, hash_of_on_behalf_of
@@ -21,7 +21,6 @@ from tests.stores import on_each_store
 from tests.versioned_agents import agent_of
 
 FORM: Final = "Approve once"
-ADA: Final = "ada@shop.example"
 
 
 @pytest.fixture
@@ -71,7 +70,8 @@ def test_a_person_approves_and_a_second_reader_sees_who(world: World, asking: As
 
     text = text_of(eva.get(f"/waiting/{ask_id}"))
     assert "ada has approved it" in text
-    assert "The answer of eva came" in text
+    assert "Your answer came" in text
+    assert "The answer of eva came" in text_of(ada.get(f"/waiting/{ask_id}"))
     assert "changed nothing: refused, “please ask the customer first”" in text
     assert FORM not in text
     assert "Nothing waits for a person." in text_of(ada.get("/waiting"))
@@ -294,7 +294,9 @@ def test_an_expired_request_has_no_buttons(world: World, asking: Asking, clock: 
     assert answered(ada, ask_id, "approve").status_code == 303
     text = text_of(ada.get(f"/waiting/{ask_id}"))
     assert "No answer in 1 min 0 s: it was denied" in text
-    assert "The answer of ada came" in text
+    assert "The model reads: “no answer came within 60 seconds”." in text
+    assert "untilexpired at " in text
+    assert "Your answer came" in text
     assert FORM not in text
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from remit._policy.asks import EXPIRED
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
@@ -32,7 +33,7 @@ from remit.collector.page.run.messages import Message
 from remit.collector.page.visits import Html, Redirect, Response, Visit
 from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.rows import AskRow
-from remit.collector.times import parse_us
+from remit.collector.times import US_PER_S, parse_us
 from remit.errors import STEPS
 from remit.models.asks import ASKS
 
@@ -155,6 +156,7 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
             "limit_us": row.expires_at - row.asked_at,
             "expires_us": row.expires_at - ctx.now_us,
             "late": [(late, took(view, late["at"], view)) for late in view["late_answers"]],
+            "expired": EXPIRED.format((row.expires_at - row.asked_at) / US_PER_S),
             "digest": _digest(row.seal),
             "before": None if before is None else asks.view(ctx, before),
             "pairs": [] if before is None else _pairs(asks.view(ctx, before), view),

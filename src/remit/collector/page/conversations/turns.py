@@ -18,6 +18,8 @@ from remit.collector.domain.first_exchange import (
     question_text,
 )
 from remit.collector.page import formats
+from remit.collector.page.declared import VERBS
+from remit.collector.page.payload_tree import items
 from remit.collector.page.run.facts import PAGE_STEPS, RunFacts, RunRows, run_facts
 from remit.collector.page.run.messages import Message, content_of
 from remit.collector.page.runs.rows import ListedRow, Outcome, row_of
@@ -61,13 +63,17 @@ class Asked(NamedTuple):
 
     Attributes:
         step: The step that runs after a yes; empty if the record does not name it.
+        may: What the step may do, in words; empty if that is not known.
         since_us: When it was asked.
         ask_id: The request at this server; None if another one, or a framework, asks.
+        expires_us: When the request expires.
     """
 
     step: str
+    may: str
     since_us: int | None
     ask_id: str | None
+    expires_us: int | None
 
 
 class ShownTurn(NamedTuple):
@@ -202,14 +208,18 @@ def _asked(ctx: Context, rows: RunRows, facts: RunFacts) -> Asked:
     asked = [step for step in facts.steps.values() if step.schema_name == ASKED_SPAN]
     span = rows.get(asked[-1].id) if asked else None
     step = None if span is None else span.payload.get("step")
+    words = items(None if span is None else span.payload.get("words"))
+    verbs = [VERBS[word] for word in words if isinstance(word, str) and word in VERBS]
     waiting = asks.seen(ctx.caller)
     asks.add_status(waiting, WAITING, ctx.now_us)
     waiting.add("run = ?", facts.row.external_identifier or facts.row.id)
     request = next(iter(ctx.tx.asks(waiting, 1)), None)
     return Asked(
         formats.step(step) if isinstance(step, str) else "",
+        formats.listed(verbs, "or"),
         None if span is None else span.row.started_at or span.row.inserted_at,
         None if request is None else request.id,
+        None if request is None else request.expires_at,
     )
 
 

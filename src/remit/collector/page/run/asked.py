@@ -79,6 +79,11 @@ class Question(NamedTuple):
         return SHAPES.get(self.status, "cancelled")
 
     @property
+    def has_answer(self) -> bool:
+        """Whether a person, or a framework for one, answered."""
+        return self.shape in {APPROVED, REFUSED}
+
+    @property
     def subject(self) -> str:
         """What it is about, in a word: the step, else the means by which it was asked."""
         return formats.step(self.step) if self.step else self.how

@@ -182,7 +182,7 @@ def _refused(facts: RunFacts) -> list[str]:
         for (by, name), count in list(refused.items())[:_MOST_NAMED]
     ]
     if expired:
-        sentences.append(f"Nobody answered {formats.times(expired)}.")
+        sentences.append(f"A request expired {formats.times(expired)}.")
     return sentences
 
 

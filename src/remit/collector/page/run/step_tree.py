@@ -64,7 +64,7 @@ class Line(NamedTuple):
     """The time in which a run waited for a person, in percent of the time axis.
 
     Attributes:
-        is_open: Whether there is no answer.
+        is_open: Whether no person answered.
     """
 
     x: float
@@ -193,7 +193,7 @@ class Tree:
             if step is None or begin_us is None:
                 continue
             end_us = self._until(question, begin_us)
-            line = Line(self.axis.at(begin_us), self.axis.at(end_us), question.answer is None)
+            line = Line(self.axis.at(begin_us), self.axis.at(end_us), not question.has_answer)
             pauses.setdefault(step.id, []).append(line)
             around = [above for above in self.facts.above(step) if self._lasts(above, end_us)]
             busy = self._busy(begin_us, end_us) if around else frozenset[str]()

@@ -350,7 +350,7 @@ function lineOf(question, isOwn) {
   const diamond = (time, name) => time < scale.from || time > scale.to ? [] : [draw("use", {
     class: "dia", href: `#${name}`, x: x(time), width: 10, height: 10, transform: "translate(-5 7)" })];
   if (to < scale.from || from > scale.to) return [];
-  const line = draw("line", { class: answer === undefined ? "q1 wait" : "q1", x1: x(from), x2: x(to), y1: 12, y2: 12 });
+  const line = draw("line", { class: ["approved", "refused"].includes(shape) ? "q1" : "q1 wait", x1: x(from), x2: x(to), y1: 12, y2: 12 });
   return [line, ...(isOwn ? diamond(from, "waiting") : []), ...(isOwn && answer !== undefined ? diamond(to, shape) : [])];
 }
 
