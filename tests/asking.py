@@ -26,13 +26,10 @@ class Asking:
         """Make a token for the program, and one for each of two people."""
         self.world = world
         self._number = 0
+        people = (("record", "program"), ("approve", "ben@shop.example"), ("approve", ADA))
         program, ben, ada = (
             create_token(world.store, "account", may=may, name=name, clock=world.clock)
-            for may, name in (
-                ("record", "program"),
-                ("approve", "ben@shop.example"),
-                ("approve", ADA),
-            )
+            for may, name in people
         )
         self.program, self.ben = world.http(program.secret), world.http(ben.secret)
         self.ada = world.http(ada.secret)
