@@ -15,6 +15,7 @@ from remit._adapters.declare import classified_tools
 from remit._adapters.spans import ManualSpan
 from remit._base.clock import NS_PER_MS
 from remit._base.guard import guarded
+from remit._base.ids import derived_key, key_text
 from remit._capture.encode import capture_mapping
 from remit._capture.follow import follow_run
 from remit._inspect.introspection import type_name
@@ -23,6 +24,7 @@ from remit._record.about import suggested_text
 from remit._record.approvals import SUPERSEDED, ApprovalRequest, Outcome, RunAsks
 from remit._record.asking import answered
 from remit._record.context import open_context
+from remit._record.questions import NO_TIME
 from remit._record.runs import OpenRun, SpanContext
 from remit._record.waiting import WaitingRun
 
@@ -160,6 +162,18 @@ def _shown_arguments(request: ApprovalRequest) -> dict[str, object]:
         name: recorded.get(name, type_name(type(value))) if name in unreadable else value
         for name, value in request.arguments.items()
     }
+
+
+def ticket_in(place: str, request: ApprovalRequest) -> str:
+    """Return a ticket that is the same in every process that asks *request* at a *place*.
+
+    It is made of what is recorded, so it lets nobody guess a redacted value.
+
+    Args:
+        place: Where in the work of the framework the step is called.
+    """
+    shown = (place, request.step, request.captured_arguments().decode())
+    return key_text(derived_key(NO_TIME, "/".join(shown)))
 
 
 def known_asks(context: SpanContext | None = None) -> RunAsks | None:

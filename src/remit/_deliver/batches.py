@@ -220,12 +220,17 @@ def instance_operation(item: Item, run: RunDelivery) -> InstanceOperation:
     return make(item, run.stored.instance_id or "")
 
 
+def _timed(key: bytes, root_key: bytes) -> bytes:
+    """Return *key* with the time of the root span, if it is portable and has none."""
+    return root_key[:TIME_BYTES] + key[TIME_BYTES:] if key.startswith(NO_TIME) else key
+
+
 def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
     """Return the idempotency key of a span item, and the operation that sends it."""
     stored, root_key, partition = run.stored, run.root_key, run.partition
     key = root_key if item.key == stored.root else item.key
-    if item.name == ASKED_TYPE and key.startswith(NO_TIME):
-        key = root_key[:TIME_BYTES] + key[TIME_BYTES:]
+    if item.name == ASKED_TYPE:
+        key = _timed(key, root_key)
     text = key_text(key)
     span_id = pfid_text(text, partition)
     result = UNSET if item.result is None else Raw(item.result)
@@ -234,6 +239,7 @@ def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
         once = f"f-{text}"
         return once, _Finish(once, span_id, item.status or "", result, ended_at)
     parent = root_key if item.parent == stored.root else item.parent
+    parent = parent and _timed(parent, root_key)
     once = f"c-{text}"
     details = _Details(
         stored.instance_id or "",

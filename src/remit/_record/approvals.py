@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
 
@@ -191,6 +191,25 @@ class ApprovalRequest:
         return f"<ApprovalRequest {self.ticket}: {self.step} ({', '.join(self.words)})>"
 
 
+TicketOf: TypeAlias = Callable[[ApprovalRequest], str | None]
+_TICKET_OF: Final = "__remit_ticket_of__"
+_Function = TypeVar("_Function", bound=Callable[[ApprovalRequest], object])
+
+
+def with_tickets(ticket_of: TicketOf) -> Callable[[_Function], _Function]:
+    """Return a decorator of an approver that pauses its framework.
+
+    The framework asks again in each process that goes on, and *ticket_of* names the question, so
+    that it is recorded once.
+    """
+
+    def mark(approver: _Function) -> _Function:
+        vars(approver)[_TICKET_OF] = ticket_of
+        return approver
+
+    return mark
+
+
 class Approver(Struct, frozen=True, eq=False):
     """The approver of the settings.
 
@@ -201,6 +220,8 @@ class Approver(Struct, frozen=True, eq=False):
         use_seal: Uses a seal at the server, and returns why no step may run because of it, else
             None. Without it, seals are used in this process only.
         grace_s: Seconds after the time limit in which it says itself that no answer came.
+        ticket_of: Returns a ticket that is the same in every process in which the framework asks
+            the same question; None if there is none. See `with_tickets`.
     """
 
     now: Callable[[ApprovalRequest], object]
@@ -208,6 +229,7 @@ class Approver(Struct, frozen=True, eq=False):
     verifies: bool = False
     use_seal: Callable[[str], str | None] | None = None
     grace_s: float = 0.0
+    ticket_of: TicketOf | None = None
 
     @classmethod
     def of(cls, function: Callable[[ApprovalRequest], object]) -> Approver:
@@ -218,7 +240,9 @@ class Approver(Struct, frozen=True, eq=False):
         awaited = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
             getattr(inner, "__call__", None)  # noqa: B004 - an object with an async `__call__`
         )
-        return cls(function, cast("Any", function) if awaited else None)
+        later = cast("Any", function) if awaited else None
+        ticket_of = getattr(inner, _TICKET_OF, None)
+        return cls(function, later, ticket_of=cast("TicketOf | None", ticket_of))
 
 
 class AskedCall(Protocol):
@@ -255,6 +279,7 @@ class RunAsks(Struct, eq=False):
         refused_seals: Those to questions that another process asked, by seal.
         paused: The tickets of questions that paused a framework, by digest.
         deferred: The tickets of questions that paused one call of a tool, by the id of the call.
+        portable: The tickets that an approver gave, each for one question of this process.
         asked_ns: When each open question was asked, as wall time, by its ticket.
     """
 
@@ -262,6 +287,7 @@ class RunAsks(Struct, eq=False):
     refused_seals: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     deferred: dict[str, str] = field(default_factory=dict[str, str])
+    portable: set[str] = field(default_factory=set[str])
     asked_ns: dict[str, int] = field(default_factory=dict[str, int])
 
     def end_wait_ns(self, ticket: str | None, now_ns: int) -> int | None:

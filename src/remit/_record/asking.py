@@ -198,8 +198,7 @@ class Asking:
                 self._deny(no)
             was_asked = known.paused.pop(request.digest, None) is not None
             if not was_asked and self._resumed_ticket(request) is None:
-                record_asked(self.parent, self.asked, request)
-                known.asked_ns[request.ticket] = self.parent.run.now_ns()
+                self._record_asked(request, known)
             started_ns = recorder.clock.monotonic_ns()
             outcome = yield request
             waited_ns = recorder.clock.monotonic_ns() - started_ns
@@ -228,8 +227,17 @@ class Asking:
             run.recorder.ask_timeout_s,
         )
         earlier = self._resumed_ticket(request) or known.paused.get(request.digest)
-        request.ticket = earlier or request.ticket
+        request.ticket = earlier or self._portable_ticket(request, known) or request.ticket
         return request
+
+    def _portable_ticket(self, request: ApprovalRequest, known: RunAsks) -> str | None:
+        """Return the ticket that the approver gives a question, once in a process."""
+        ticket_of = None if self._approver is None else self._approver.ticket_of
+        ticket = None if ticket_of is None else ticket_of(request)
+        if ticket is None or ticket in known.portable:
+            return None
+        known.portable.add(ticket)
+        return ticket
 
     @staticmethod
     def _resumed_ticket(request: ApprovalRequest) -> str | None:
@@ -271,7 +279,10 @@ class Asking:
     def _context(self, request: ApprovalRequest) -> SpanContext:
         """Return the context of the approver: below the question, and without further asks."""
         parent = self.parent
-        key = questions.asked_key(parent.run, request.ticket)
+        ticket, known = request.ticket, parent.run.recorder.asks.of(parent.run.feed.root)
+        key = questions.asked_key(parent.run, ticket)
+        if ticket in known.portable:
+            key = questions.portable_key(ticket)
         ceilings = (*parent.ceilings, IN_APPROVER)
         return SpanContext(parent.run, key, ASKED_TYPE, ceilings, parent.outer_runs)
 
@@ -316,7 +327,9 @@ class Asking:
         """
         run = self.parent.run
         if is_only(error, run.recorder.interrupts):
-            run.recorder.asks.of(run.feed.root).paused[request.digest] = request.ticket
+            known = run.recorder.asks.of(run.feed.root)
+            known.paused[request.digest] = request.ticket
+            known.asked_ns.setdefault(request.ticket, run.now_ns())
             self._paused = error
             raise error
         if not isinstance(error, Exception):
@@ -325,6 +338,12 @@ class Asking:
         return Outcome(REFUSED, None, asks.FAILED.format(type_name(type(error))))
 
     # The record
+
+    def _record_asked(self, request: ApprovalRequest, known: RunAsks) -> None:
+        is_portable = request.ticket in known.portable
+        record_asked(self.parent, self.asked, request, is_portable=is_portable)
+        if not is_portable:  # else another process may have asked it, at another time
+            known.asked_ns[request.ticket] = self.parent.run.now_ns()
 
     @guarded("the record of an answer")
     def _record_answered(self, request: ApprovalRequest, outcome: Outcome) -> None:
@@ -340,9 +359,18 @@ class Asking:
 
 @guarded("the record of a question")
 def record_asked(
-    parent: SpanContext, asked: tuple[Violation, ...], request: ApprovalRequest, how: str = HOW
+    parent: SpanContext,
+    asked: tuple[Violation, ...],
+    request: ApprovalRequest,
+    how: str = HOW,
+    *,
+    is_portable: bool = False,
 ) -> None:
-    """Record below *parent* that a person is asked *request*, because of the words *asked*."""
+    """Record below *parent* that a person is asked *request*, because of the words *asked*.
+
+    Args:
+        is_portable: Whether other processes may record the same question, with the same ticket.
+    """
     run = parent.run
     if not run.recording:
         return
@@ -355,8 +383,9 @@ def record_asked(
         "time_limit_s": request.time_limit_s,
     }
     arguments = msgspec.Raw(request.captured_arguments())
+    key = questions.portable_key(request.ticket) if is_portable else None
     questions.record_asked(
-        run, parent.key, request.ticket, payload, captured={"arguments": arguments}
+        run, parent.key, request.ticket, payload, captured={"arguments": arguments}, key=key
     )
 
 

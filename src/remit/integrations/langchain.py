@@ -53,7 +53,7 @@ from remit._decorators.agent import AgentRuns, are_labels
 from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
 from remit._record.about import checked_text
-from remit._record.approvals import ApprovalRequest, Approved, Refused
+from remit._record.approvals import ApprovalRequest, Approved, Refused, with_tickets
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
 from remit._runtime import process
@@ -72,6 +72,7 @@ try:
     from langchain_core.tools import tool as tool_of
     from langchain_core.utils.json_schema import dereference_refs
     from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
+    from langgraph.config import get_config
     from langgraph.errors import GraphBubbleUp, ParentCommand
     from langgraph.prebuilt.tool_node import ToolCallRequest
     from langgraph.types import Command, interrupt
@@ -794,6 +795,16 @@ def _is_of_approver(value: object) -> bool:
     return isinstance(_fields(value).get(SEAL), str)
 
 
+def _ticket_of(request: ApprovalRequest) -> str | None:
+    """Return the ticket of a question of the running task of a graph; None outside any."""
+    try:
+        task = _fields(get_config().get("configurable")).get("checkpoint_ns")
+    except RuntimeError:
+        return None
+    return questions.ticket_in(task, request) if isinstance(task, str) and task else None
+
+
+@with_tickets(_ticket_of)
 def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
     """An approver that interrupts the LangGraph graph, and goes on when the graph is resumed.
 
