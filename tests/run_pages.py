@@ -176,6 +176,28 @@ def failed(
     return story.finish("failed")
 
 
+def graph(api: Api) -> str:
+    """Return a run of a LangGraph graph, in whose agent `refunds` a tool failed."""
+    chain, agent = declared("langchain:chain"), declared("langchain:agent")
+    story = Story(api, types=[chain, agent])
+    desk = {"agent_name": "desk", "agent_kind": "graph", "inputs": {}}
+    top = story.begin("langchain:agent", story.root, desk, ms=5)
+    supervisor = story.begin("langchain:chain", top, {"node_name": "supervisor"}, ms=10)
+    story.end(supervisor, ms=1400)
+    for name, ms in (("orders", 1410), ("refunds", 4500)):
+        below = story.begin("langchain:agent", top, {"agent_name": name}, ms=ms)
+        story.end(story.begin("shop.tools:look_up", below, ms=ms + 10), ms=ms + 90)
+        if name == "orders":
+            story.end(below, ms=ms + 3000)
+    tools = story.begin("langchain:chain", below, {"node_name": "tools"}, ms=5700)
+    charge = story.begin("shop.tools:charge", tools, {"order": "1021", "token": REDACTED}, ms=5800)
+    result = error("the provider answered 502 three times")
+    for step, ms in ((charge, 8400), (tools, 8405), (below, 8408), (top, 8410)):
+        story.end(step, "failed", result, ms=ms)
+    story.end(story.root, "failed", {"status": "failed", **result}, ms=8420)
+    return story.finish("failed")
+
+
 def grouped(api: Api) -> str:
     """Return a run that a group of two failures ended, of which the second one was declared."""
     story = Story(api)

@@ -27,7 +27,14 @@ def desk() -> list[Step]:
     """Return a graph with a supervisor and two sub-agents, of which one fails."""
     return [
         Step("remit:run", took_ms=100, **FAILED),
-        Step(AGENT, 0, 1, 90, payload={"agent_name": "desk", "inputs": LONG}, **FAILED),
+        Step(
+            AGENT,
+            0,
+            1,
+            90,
+            payload={"agent_name": "desk", "agent_kind": "graph", "inputs": LONG},
+            **FAILED,
+        ),
         Step(NODE, 1, 2, 10, payload={"node_name": "supervisor", "inputs": LONG}),
         Step(LLM, 2, 3, 5, payload={"model_name": "gpt-5.2", "inputs": LONG}, result=USAGE),
         Step(AGENT, 1, 20, 40, payload={"agent_name": "refunds", "inputs": LONG}, **FAILED),
@@ -58,7 +65,7 @@ def test_the_outline_has_the_names(person: Visitor, run: str) -> None:
     """Also of a model call that no version declares, and where the inputs are long."""
     outline = person.data(f"/runs/{run}/outline")
     assert outline["names"] == {
-        "1": ["desk", "agent"],
+        "1": ["desk", "graph"],
         "2": ["supervisor", "node"],
         "3": ["llm", "gpt-5.2"],
         "4": ["refunds", "agent"],
@@ -97,7 +104,7 @@ def test_lists_have_the_names(person: Visitor, run: str) -> None:
         names = [span["step_name"] and tuple(span["step_name"].values()) for span in spans[::-1]]
         assert names == [
             None,
-            ("desk", "agent"),
+            ("desk", "graph"),
             ("supervisor", "node"),
             ("llm", "gpt-5.2"),
             ("refunds", "agent"),

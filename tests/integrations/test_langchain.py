@@ -368,8 +368,8 @@ def test_the_plumbing_of_a_node_has_no_spans() -> None:
     with isolated() as recorder:
         graph_of(supervisor).invoke(QUESTION, handled())
     assert named(recorder) == [
-        ("", "desk agent", "complete"),
-        ("desk agent", "supervisor node", "complete"),
+        ("", "desk graph", "complete"),
+        ("desk graph", "supervisor node", "complete"),
         ("supervisor node", "llm scripted-1", "complete"),
     ]
 
@@ -403,10 +403,10 @@ def test_a_sub_agent_that_is_a_node_is_one_step() -> None:
     with isolated() as recorder:
         graph.compile(name="desk").invoke(QUESTION, handled())
     assert sorted(named(recorder)) == [
-        ("", "desk agent", "complete"),
+        ("", "desk graph", "complete"),
         ("another agent", "llm scripted-1", "complete"),
-        ("desk agent", "orders node", "complete"),
-        ("desk agent", "refunds agent", "complete"),
+        ("desk graph", "orders node", "complete"),
+        ("desk graph", "refunds agent", "complete"),
         ("langchain:tool:look_up", "desk:find", "complete"),
         ("orders node", "another agent", "complete"),
         ("refunds agent", "ends chain", "complete"),
@@ -457,8 +457,8 @@ def test_a_lambda_that_fails_has_a_step_with_its_error() -> None:
     with isolated() as recorder:
         graph_of(supervisor).invoke(QUESTION, handled())
     assert named(recorder) == [
-        ("", "desk agent", "complete"),
-        ("desk agent", "supervisor node", "complete"),
+        ("", "desk graph", "complete"),
+        ("desk graph", "supervisor node", "complete"),
         ("supervisor node", "llm scripted-1", "complete"),
         ("supervisor node", "broken chain", "failed"),
     ]
@@ -476,8 +476,8 @@ def test_plumbing_that_fails_is_recorded_when_it_fails() -> None:
     with isolated() as recorder:
         graph_of(supervisor).invoke(QUESTION, handled())
     assert named(recorder) == [
-        ("", "desk agent", "complete"),
-        ("desk agent", "supervisor node", "complete"),
+        ("", "desk graph", "complete"),
+        ("desk graph", "supervisor node", "complete"),
         ("supervisor node", "llm scripted-1", "complete"),
         ("supervisor node", "RunnableLambda chain", "failed"),
     ]
@@ -505,8 +505,8 @@ def test_an_error_from_a_step_inside_is_recorded_once() -> None:
     with isolated() as recorder, suppress(ConnectionError):
         graph_of(supervisor).invoke(QUESTION, handled())
     assert named(recorder) == [
-        ("", "desk agent", "failed"),
-        ("desk agent", "supervisor node", "failed"),
+        ("", "desk graph", "failed"),
+        ("desk graph", "supervisor node", "failed"),
         ("supervisor node", "llm scripted-1", "failed"),
     ]
 
@@ -945,8 +945,12 @@ def test_an_agent_that_hands_over_is_complete() -> None:
             graph.compile(name="team").invoke(QUESTION, handled())
         assert {span.status for span in recorder.spans()} == {"complete"}
         assert recorder.runs[0].status == "complete"
-        names = [span.payload["agent_name"] for span in recorder.spans("langchain:agent")]
-        assert names == ["team", "front", "other"]
+        agents = [span.payload for span in recorder.spans("langchain:agent")]
+        assert [(each["agent_name"], each.get("agent_kind")) for each in agents] == [
+            ("team", "graph"),
+            ("front", "graph"),
+            ("other", None),
+        ]
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
 
 

@@ -19,6 +19,9 @@ ADAPTERS: Final = frozenset({
 })  # fmt: skip
 """Beginnings of the types of integrations. A function of a program may be called `shop:agent`."""
 AGENT: Final = "agent"
+GRAPH: Final = "graph"
+KIND: Final = "agent_kind"
+"""In the payload of an agent: `graph`, if it is a graph that is no agent."""
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "agent": {"agent_name": AGENT},
     "chain": {"node_name": "node", "chain_name": "chain"},
@@ -68,7 +71,8 @@ def step_name(span_type: str, payload: Mapping[str, object]) -> StepName | None:
     for field, word in FIELDS[step].items():
         name = _text(payload.get(field))
         if name:
-            return StepName(name, word)
+            is_graph = word == AGENT and payload.get(KIND) == GRAPH
+            return StepName(name, GRAPH if is_graph else word)
     return None
 
 

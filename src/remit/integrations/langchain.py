@@ -47,6 +47,7 @@ from remit._adapters.spans import (
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.frames import caller
 from remit._base.guard import guarded
+from remit._base.step_names import GRAPH, KIND
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns, are_labels
@@ -339,7 +340,8 @@ class RemitHandler(GraphCallbackHandler):
         label = "agent_name" if kind is AGENT else "node_name" if is_node else "chain_name"
 
         def payload() -> Mapping[str, object]:
-            return {label: name, **self._state(INPUTS, inputs)}
+            of_graph = {KIND: GRAPH} if kind is AGENT and _is_graph(options) else {}
+            return {label: name, **of_graph, **self._state(INPUTS, inputs)}
 
         if kind is None:
             _add(run_id, parent_run_id).folded = _Folded(payload, time.time_ns())
@@ -1029,6 +1031,12 @@ def _resume_of(inputs: object) -> Any:
 
 def _is_node(options: Mapping[str, Any]) -> bool:
     return any(tag.startswith(NODE) for tag in options.get("tags") or ())
+
+
+def _is_graph(options: Mapping[str, Any]) -> bool:
+    """Return whether an agent is a graph of the program, which `create_agent` did not make."""
+    metadata = _fields(options.get("metadata"))
+    return metadata.get(INTEGRATION) == "langgraph" and "lc_agent_name" not in metadata
 
 
 def _name(serialized: Mapping[str, object] | None, options: Mapping[str, object]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from remit._base.step_names import AGENT
+from remit._base.step_names import AGENT, GRAPH, StepName
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.asks import status_of
@@ -316,11 +316,11 @@ def _failed(facts: RunFacts, origin: SpanFacts | None) -> Notice:
     )
 
 
-def _sub_agent(facts: RunFacts, step: StepRecord) -> str:
-    """Return the name of the nearest agent around a step, if another agent is around that."""
+def _sub_agent(facts: RunFacts, step: StepRecord) -> StepName | None:
+    """Return the name of the nearest agent or graph around a step, if it is inside another one."""
     names = [facts.names.get(above.id) for above in facts.above(step)]
-    agents = [name.text for name in names if name is not None and name.word == AGENT]
-    return agents[0] if len(agents) > 1 else ""
+    agents = [name for name in names if name is not None and name.word in {AGENT, GRAPH}]
+    return agents[0] if len(agents) > 1 else None
 
 
 def _not_here(facts: RunFacts) -> Notice:
@@ -334,7 +334,7 @@ def _not_here(facts: RunFacts) -> Notice:
         step=formats.step(row.failure_step) if row.failure_step else "",
         place=_place(row.failure_place),
         text=row.failure_text,
-        values={"type": row.failure_type or "", "agent": ""},
+        values={"type": row.failure_type or "", "agent": None},
     )
 
 
