@@ -91,6 +91,8 @@ def test_the_page_of_a_run_shows_the_names(person: Visitor, run: str) -> None:
     assert re.search(r"<h2[^>]*><bdi>supervisor</bdi> <i><bdi>node</bdi></i></h2>", panel)
     panel = person.http.get(f"/runs/{run}/spans/{id_of(run, 3)}").text
     assert "<bdi>llm</bdi> <i><bdi>gpt-5.2</bdi></i>" in panel
+    panel = text_of(person.http.get(f"/runs/{run}/spans/{id_of(run, 8)}"))
+    assert "Where in the graphgraphdeskagentrefunds" in panel
 
 
 @on_each_store

@@ -20,11 +20,12 @@ ADAPTERS: Final = frozenset({
 """Beginnings of the types of integrations. A function of a program may be called `shop:agent`."""
 AGENT: Final = "agent"
 GRAPH: Final = "graph"
+NODE: Final = "node"
 KIND: Final = "agent_kind"
 """In the payload of an agent: `graph`, if it is a graph that is no agent."""
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "agent": {"agent_name": AGENT},
-    "chain": {"node_name": "node", "chain_name": "chain"},
+    "chain": {"node_name": NODE, "chain_name": "chain"},
     "guardrail": {"guardrail_name": "guardrail"},
     "handoff": {"to_agent": "hand-over"},
     "retriever": {"retriever_name": "retriever"},

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit._base.first_failure import PROCESS_ENDED
-from remit._base.step_names import StepName
+from remit._base.step_names import AGENT, GRAPH, NODE, StepName
 from remit._policy.violations import denied_by
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
@@ -152,6 +152,16 @@ class Panel(NamedTuple):
     def subject(self) -> str | None:
         """The hash of the subject that the root of a run names; None if it names none."""
         return subject_hash(self.facts.span.payload) if self.is_root else None
+
+    @property
+    def where(self) -> Sequence[StepName]:
+        """The graphs, agents and nodes around a failed step, the outermost first.
+
+        Empty if none of them is a graph or a node.
+        """
+        names = [self.facts.name(each) for each in reversed(self.facts.ancestors)]
+        of_graph = any(name.word in {GRAPH, NODE} for name in names)
+        return [name for name in names if of_graph and name.word in {GRAPH, AGENT, NODE}]
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
