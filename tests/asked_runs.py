@@ -122,14 +122,13 @@ def ended_in(
     *,
     key: str | None = None,
     said: dict[str, Any] | None = None,
-    denies: bool = False,
 ) -> str:
-    """Return a run whose question ended without a yes; if *denies*, with the denied step."""
+    """Return a run whose question ended without a yes."""
     story = AskingStory(api, types=desk_types(), key=key, said=said or {})
     story.ask()
     why = "not without the receipt" if by else "no answer came within 3600 seconds"
     story.answer(decision, by=by, why=why)
-    if denies:
+    if decision in {"refused", "expired"}:
         refund = story.begin(REFUND, story.top, ARGUMENTS, ms=ANSWERED_MS + 8)
         desk = Ceiling.of("shop.desk:asking", "shop/desk.py:7", risk(asks="others"))
         assert desk is not None

@@ -241,7 +241,7 @@ def _answered(api: Api, asking: Asking, limited: str) -> str:
     asking.ask(run=keys[2], time_limit_s=0.001)
     asked_runs.approved(api, key=keys[0], said=said)
     for key, decision in zip(keys[1:], ("refused", "expired"), strict=True):
-        asked_runs.ended_in(api, decision, key=key, said=said, denies=True)
+        asked_runs.ended_in(api, decision, key=key, said=said)
     asked_runs.approved(api, said=said)
     run_pages.held(api, said=said)
     limited_run(api, limited, said=said)

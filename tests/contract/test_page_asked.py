@@ -84,14 +84,32 @@ def test_an_answer_has_no_row_and_a_question_no_bar(api: Api, http: httpx.Client
 
 
 @pytest.mark.parametrize(
-    ("decision", "by", "css", "key"),
+    ("decision", "by", "css", "key", "sentence"),
     [
-        ("refused", asked_runs.BEN, "q1", "a person was asked, and answered"),
-        ("expired", None, "q1 wait", "a person was asked; no answer came"),
+        (
+            "refused",
+            asked_runs.BEN,
+            "q1",
+            "a person was asked, and answered",
+            "ben@shop.example refused refund.",
+        ),
+        (
+            "expired",
+            None,
+            "q1 wait",
+            "a person was asked; no answer came",
+            "A request expired once.",
+        ),
     ],
 )
 def test_the_line_of_an_expired_question_is_dashed(
-    api: Api, http: httpx.Client, decision: str, by: str | None, css: str, key: str
+    api: Api,
+    http: httpx.Client,
+    decision: str,
+    by: str | None,
+    css: str,
+    key: str,
+    sentence: str,
 ) -> None:
     """That of a refused one is whole; the key below the steps says which."""
     page = opened(http, f"/runs/{asked_runs.ended_in(api, decision, by)}")
@@ -100,6 +118,7 @@ def test_the_line_of_an_expired_question_is_dashed(
     assert f'class="{css}"' in row[0]
     assert re.findall(r'<use class="dia" href="#(\w+)"', row[0]) == ["waiting", decision]
     assert key in text_of(page)
+    assert sentence in text_of(page)
 
 
 def test_steps_that_run_meanwhile_keep_their_bars(api: Api, http: httpx.Client) -> None:
@@ -150,7 +169,8 @@ def test_each_end_of_a_question_has_its_word(
     api: Api, http: httpx.Client, decision: str, by: str | None, sentence: str, status: str
 ) -> None:
     """The page does not present an approver that failed as a person who refused."""
-    text = text_of(opened(http, f"/runs/{asked_runs.ended_in(api, decision, by)}"))
+    run = asked_runs.ended_in(api, decision, by)
+    text = text_of(opened(http, f"/runs/{run}?span={asked_of(http, run)}"))
     assert status in text
     assert sentence in text
     assert "ran after a yes" not in text

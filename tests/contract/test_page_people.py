@@ -142,7 +142,7 @@ def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> Non
     clock.advance(600)
     asked_runs.approved(api, key="run-key-0")
     for n, decision in ((1, "refused"), (2, "expired")):
-        asked_runs.ended_in(api, decision, key=f"run-key-{n}", denies=True)
+        asked_runs.ended_in(api, decision, key=f"run-key-{n}")
     asked_runs.approved(api)
     html = http.get("/runs?from=all").text
     text = _words(html)
@@ -200,7 +200,7 @@ def test_a_row_says_why_a_step_was_denied(world: World) -> None:
     api, http = world.account(), _person(world)
     run_pages.denied(api)
     run_pages.denied(api, handled=False)
-    asked_runs.ended_in(api, "refused", denies=True)
+    asked_runs.ended_in(api, "refused")
     ended = run_pages.Story(api)
     step = ended.begin("shop.tools:charge", ended.root, ms=10)
     limit = beyond("shop.tools:charge", [Counted("desk", "external_communication", 1_000, "")])
