@@ -119,6 +119,7 @@ def test_the_line_of_an_expired_question_is_dashed(
     assert re.findall(r'<use class="dia" href="#(\w+)"', row[0]) == ["waiting", decision]
     assert key in text_of(page)
     assert sentence in text_of(page)
+    assert "whether money moves it does this asks" in text_of(page)
 
 
 def test_steps_that_run_meanwhile_keep_their_bars(api: Api, http: httpx.Client) -> None:

@@ -106,9 +106,9 @@ def sides_of(
         declared = by_name.pop(name)
         of_step = _said([(violation.part, violation.word) for violation in of_name], _STEP, "goes ")
         of_agent = _said([(violation.part, violation.limit) for violation in of_name], _AGENT, "")
-        violated.append(
-            declared._replace(step=declared.step or of_step, agent=declared.agent or of_agent)
-        )
+        if not any(violation.limit == ASKED for violation in of_name):
+            of_agent = declared.agent or of_agent  # what is asked about is declared as allowed
+        violated.append(declared._replace(step=declared.step or of_step, agent=of_agent))
     return Sides(violated, [word for word in by_name.values() if word.step or word.agent])
 
 
