@@ -260,6 +260,20 @@ def test_the_approver_server_needs_a_server_that_takes_requests(
     assert result.exit_code == (status == "wrong")
 
 
+def test_a_token_that_may_only_record_is_told_who_sees_colliding_programs(tmp_path: Path) -> None:
+    """Its programs log the collision themselves."""
+    details = {"token_scope": "account", "may": "record"}
+    routes = {
+        "/api/v1/ping": (200, {"details": details}),
+        "/api/remit/v1/collisions": (403, FORBIDDEN),
+    }
+    with serving(api(routes)) as url:
+        result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path))
+    message = "whether two programs use one identifier is shown to a token that may read"
+    assert message in result.stdout
+    assert result.exit_code == 0
+
+
 def test_an_answer_without_a_date_leaves_the_clock_alone(tmp_path: Path) -> None:
     """Nothing is wrong for want of a header."""
     with serving(api({"/api/v1/ping": (200, PONG)}, dated=False)) as url:

@@ -91,7 +91,7 @@ def test_another_server_has_no_holds() -> None:
     [
         (("read_data",), "Missing option '--reason'"),
         (("read_data", "--reason", " "), "must not be empty"),
-        (("send_mail", "--reason", "why"), "is not one of"),
+        (("send_mail", "--reason", "why"), "Invalid value for 'ACTION': 'send_mail' is not one of"),
         (("read_data", "--reason", "why", "--agent", "Nobody"), "'Nobody' is no agent here"),
         (("read_data", "--reason", "why", "--until", "soon"), "is not a valid time"),
         (("lift", "nothing"), "0 holds in force"),

@@ -29,7 +29,7 @@ from remit._record.approvals import (
 from remit._runtime.process import registry
 from remit._runtime.targets import make_approver, spool_of
 from remit.client import _approver
-from remit.client._approver import CALL_S, GRACE_S, Question, ServerApprover
+from remit.client._approver import CALL_S, GRACE_S, Question, ServerApprover, cause_of
 from remit.errors import ApiError, NotFoundError
 
 
@@ -91,7 +91,7 @@ def _use_seal(opened: Callable[[], ServerApprover], timeout_s: float, seal: str)
         except NotFoundError:
             return None
         except ApiError as error:
-            return UNCHECKED_SEAL.format(error)
+            return UNCHECKED_SEAL.format(cause_of(error))
     return None if unused else USED_SEAL
 
 

@@ -62,8 +62,23 @@ def hold() -> None:
     """Hold actions: deny them in all running programs, until somebody lifts the hold."""
 
 
+class ActionsArgument(click.Argument):
+    """The actions. The usage line has the first of them from the group."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
+        """Return how an error message calls it."""
+        return "'ACTION'"
+
+
 @hold.command(NEW)
-@click.argument("actions", type=click.Choice(ACTIONS), nargs=-1, required=True, metavar="...")
+@click.argument(
+    "actions",
+    cls=ActionsArgument,
+    type=click.Choice(ACTIONS),
+    nargs=-1,
+    required=True,
+    metavar="...",
+)
 @click.option(
     "--agent",
     "agents",

@@ -199,7 +199,7 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Outcome]:
     yield skew
     if not outcome.code:
         yield _agent(probe, settings, token)
-        yield from _collisions(probe)
+        yield from _collisions(probe, token)
         if settings.approver == SERVER:
             yield _approver(probe, settings)
 
@@ -217,11 +217,14 @@ def _approver(probe: Probe, settings: Settings) -> Outcome:
     return wrong("approver", "approver", message, ADVICE["approver"])
 
 
-def _collisions(probe: Probe) -> Iterator[Outcome]:
+def _collisions(probe: Probe, token: Mapping[str, object]) -> Iterator[Outcome]:
     """Yield the agents that several programs registered, if the server can say it."""
     listed = probe.ask(get("/collisions", CollisionList, {}))
     if isinstance(listed, CollisionList):
         yield from collisions_in(listed)
+    elif "may" in token and listed.status == HTTPStatus.FORBIDDEN:
+        message = "whether two programs use one identifier is shown to a token that may read"
+        yield ok("agent", message)
 
 
 def collisions_in(listed: CollisionList) -> Iterator[Outcome]:

@@ -259,7 +259,7 @@ class _Asking:
                 return Refused("the server does not take requests for approval")
             return Refused("the server does not know the request for approval any more")
         except ApiError as error:
-            return Refused(f"the request for approval failed: {error}")
+            return Refused(f"the request for approval failed: {cause_of(error)}")
 
     def _ask(self) -> _Steps:
         question = self._question
@@ -325,6 +325,14 @@ def _create(question: Question, limit: Deadline) -> Call[AskState]:
         "changed": list(question.changed),
     }
     return Call("POST", ASKS, details(AskState), msgspec.json.encode(body))
+
+
+def cause_of(error: ApiError) -> str:
+    """Return why a call failed, in words that a model may read: without the server's address."""
+    if error.status is None:
+        return "the server cannot be reached"
+    code = f" ({error.code})" if error.code else ""
+    return f"the server responded with HTTP {error.status}{code}"
 
 
 def show_no_ask() -> Call[AskState]:
