@@ -104,6 +104,9 @@ def _unimported(path: str) -> Callable[..., object]:
     namespace: dict[str, Any] = {"__name__": module}
     exec(compile(code, f"<{module}>", "exec"), namespace)  # noqa: S102 - the source of remit itself
     member_of_source: Callable[..., object] = namespace[name]
+    if inspect.isfunction(member_of_source):
+        # `get_overloads` finds those of an imported module by this name.
+        member_of_source.__module__ = f"source of {module}"
     return member_of_source
 
 
