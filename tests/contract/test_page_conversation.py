@@ -9,7 +9,7 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from remit.collector import Store, create_token, open_store
 from remit.testing import FakeClock
 from tests import run_pages
+from tests.asked_runs import TICKET, AskingStory, approved, ended_in
 from tests.asking import Asking
 from tests.collecting import Api, Json, World, on_a_port
 from tests.conversing import LONG, REDACTED, Program, calls, model_call, says, talked
@@ -226,6 +227,41 @@ def test_what_waits_comes_first(world: World, clock: FakeClock) -> None:
     assert "Look at the request expires at" in words(page)
     assert '<a href="/runs" aria-current="page">' in page.text
     assert f'href="/waiting/{ask}"' in page.text
+
+
+@on_each_store
+def test_a_turn_says_what_a_person_was_asked_and_answered(world: World) -> None:
+    """By step, or in the words of the framework; what the person wrote is data."""
+    api, http = world.account(), signed_in(world.store)
+    said = {"conversation": "asked"}
+    approved(api, said=said)
+    ended_in(api, "refused", said=said)
+    ended_in(api, "expired", None, said=said)
+    asked: dict[str, Any] = {"asked": {"question": "Pay <b>order 9</b>?"}, "how": "interrupt"}
+    answer: dict[str, Any] = {"answer": HOSTILE, "by": "user-2", "ticket": TICKET}
+    program = Program(api, said=said)
+    program.step("remit:asked", program.root, 128_000, {**asked, "ticket": TICKET})
+    program.step("remit:answered", program.root, 1, answer)
+    program.finish()
+    story = AskingStory(api, said=said)  # it declares a step with confidential values
+    story.ask(**asked, step=None)
+    story.answer(**answer, decision=None)
+    story.close()
+    html = http.get("/conversations/asked")
+    said_there = words(html)
+    assert "refund was approved by ben@shop.example, after 2 min 8 s." in said_there
+    assert (
+        "refund was refused by ben@shop.example, after 2 min 8 s: “not without the receipt”"
+        in said_there
+    )
+    assert "refund expired without an answer." in said_there
+    assert (
+        "“Pay <b>order 9</b>?” was answered “<b>a/b</b> [U+202E]?#%” by user-2, after 2 min 8 s."
+        in said_there
+    )
+    assert "A question was answered by user-2, after 2 min 8 s." in said_there
+    assert "<b>order" not in html.text
+    assert "refund was approved by" in words(http.get("/conversations/asked?view=text"))
 
 
 @on_each_store

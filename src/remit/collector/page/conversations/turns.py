@@ -19,8 +19,10 @@ from remit.collector.domain.first_exchange import (
 )
 from remit.collector.page import formats
 from remit.collector.page.declared import VERBS
-from remit.collector.page.payload_tree import items
-from remit.collector.page.run.facts import PAGE_STEPS, RunFacts, RunRows, run_facts
+from remit.collector.page.hiding import hidden_of
+from remit.collector.page.payload_tree import items, members
+from remit.collector.page.run.asked import Question
+from remit.collector.page.run.facts import PAGE_STEPS, RunFacts, RunRows, questions_in, run_facts
 from remit.collector.page.run.messages import Message, content_of
 from remit.collector.page.runs.rows import ListedRow, Outcome, row_of
 from remit.collector.page.sides import held_reason, of_one_agent, reason_of
@@ -38,6 +40,16 @@ MOST_RAN: Final = 50
 """Steps of a turn that are listed."""
 MOST_DENIED: Final = 5
 """Denied steps of a turn that are explained."""
+MOST_ANSWERED: Final = 5
+"""Questions of a turn, with their answers, that are shown."""
+_ENDED: Final = {
+    "approved": "was approved",
+    "refused": "was refused",
+    "expired": "expired without an answer",
+    "denied": "got no yes",
+    "answered": "was answered",
+}
+"""The statuses of the questions that are shown, in words."""
 _WITHOUT_WORK: Final = frozenset({ROOT_SPAN, LOSS_SPAN, *OF_PERSONS})
 
 
@@ -76,6 +88,28 @@ class Asked(NamedTuple):
     expires_us: int | None
 
 
+class Answered(NamedTuple):
+    """A question to a person that ended.
+
+    Attributes:
+        shape: The sign of its status, which `ended` says in words.
+        step: The step that was asked about; empty if a framework asked.
+        text: The question of a framework; None if it is hidden, or no text.
+        value: The answer to a framework, likewise.
+        took_us: The time until the answer; None if that is not known.
+    """
+
+    shape: str
+    ended: str
+    step: str
+    text: str | None
+    value: str | None
+    by: str | None
+    why: str | None
+    took_us: int | None
+    address: str
+
+
 class ShownTurn(NamedTuple):
     """A turn with its run.
 
@@ -87,6 +121,7 @@ class ShownTurn(NamedTuple):
         question: The first question whole, as far as it is recorded; the line of the list if its
             span was not read. `answer` is the answer to it.
         undescribed: How many denied steps are not among `denied`.
+        answered: The first questions that ended.
         outcome: How it failed, or why it was terminated; None if a denial says it, or it did not.
     """
 
@@ -101,6 +136,7 @@ class ShownTurn(NamedTuple):
     more: int
     denied: Sequence[DeniedStep]
     undescribed: int
+    answered: Sequence[Answered]
     asked: Asked | None
     outcome: Outcome | None
 
@@ -138,6 +174,7 @@ def shown(ctx: Context, turn: Turn, run: Mapping[str, Any], runs: int) -> ShownT
         max(0, len(inner) - MOST_RAN) + max(0, facts.total - len(facts.steps)),
         denied,
         max(0, turn.denied - len(denied)),
+        _answered(rows) if rows.run.asked else (),
         _asked(ctx, rows, facts) if turn.is_waiting else None,
         _outcome(row, turn.denied),
     )
@@ -220,6 +257,31 @@ def _asked(ctx: Context, rows: RunRows, facts: RunFacts) -> Asked:
         None if span is None else span.row.started_at or span.row.inserted_at,
         None if request is None else request.id,
         None if request is None else request.expires_at,
+    )
+
+
+def _answered(rows: RunRows) -> list[Answered]:
+    """Return the questions of a run that ended, the oldest first."""
+    ended = [each for each in questions_in(rows) if each.answer is not None]
+    shown = [each for each in ended if each.status in _ENDED]
+    return [_of_question(rows, each) for each in shown[:MOST_ANSWERED]]
+
+
+def _of_question(rows: RunRows, question: Question) -> Answered:
+    span, answer = rows.get(question.span_id), question.answer
+    is_hidden = span is None or hidden_of(span.row, (), rows.hidden).values
+    asked = None if span is None or is_hidden or question.step else span.payload.get("asked")
+    value = None if answer is None or answer.decision or is_hidden else answer.value
+    return Answered(
+        question.shape,
+        _ENDED[question.status],
+        formats.step(question.step) if question.step else "",
+        asked if isinstance(asked, str) else question_text(members(asked)),
+        value if isinstance(value, str) else None,
+        None if answer is None else answer.by,
+        None if answer is None or question.status != asks.REFUSED else answer.why,
+        question.waited_us,
+        f"/runs/{rows.run.id}?span={question.span_id}",
     )
 
 
