@@ -28,7 +28,7 @@ from remit.collector.errors import (
 from remit.collector.json_io import canonical, encode
 from remit.collector.settings import KIB
 from remit.collector.store.ask_rows import EXPIRED, WAITING
-from remit.collector.store.questions.asked_steps import AskedStep
+from remit.collector.store.questions.run_requests import RunRequest
 from remit.collector.store.rows import AskRow, LateAnswerRow, RunRow, SealRow, TokenRow
 from remit.collector.store.statements import Where
 from remit.collector.times import US_PER_S, format_us
@@ -325,7 +325,7 @@ def add_status(where: Where, status: str, now_us: int) -> None:
         where.add("status = ?", status)
 
 
-def status_of(row: AskRow | AskedStep, now_us: int) -> str:
+def status_of(row: AskRow | RunRequest, now_us: int) -> str:
     """Return the status of a request at a time of the server."""
     return EXPIRED if row.status == WAITING and row.expires_at <= now_us else row.status
 

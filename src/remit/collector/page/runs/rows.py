@@ -25,9 +25,9 @@ from remit.collector.page.runs.denials import held_actions, is_held, limit_in, r
 from remit.collector.page.scope import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.ask_rows import EXPIRED, WAITING
-from remit.collector.store.questions.asked_steps import AskedStep, asked_steps
 from remit.collector.store.questions.denials import denials
 from remit.collector.store.questions.run_lists import run_with_agent
+from remit.collector.store.questions.run_requests import RunRequest, requests_of_runs
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 
@@ -114,7 +114,7 @@ class RowFacts(NamedTuple):
     """
 
     step: str | None = None
-    requests: Sequence[tuple[str, AskedStep]] = ()
+    requests: Sequence[tuple[str, RunRequest]] = ()
     denied: Mapping[str, Sequence[str]] = {}
 
 
@@ -189,12 +189,12 @@ def _outcome_now(run: Run, facts: RowFacts) -> Outcome | None:
 
 def _requests(
     ctx: Context, runs: Sequence[Run]
-) -> dict[tuple[str, str], list[tuple[str, AskedStep]]]:
+) -> dict[tuple[str, str], list[tuple[str, RunRequest]]]:
     """Return the requests of each run, the newest first, by the run's key and its agent's id."""
     agents = {run["external_identifier"]: run["agent"]["id"] for run in runs}
     keys = agents.keys() - {None}
-    requests: dict[tuple[str, str], list[tuple[str, AskedStep]]] = {}
-    for each in asked_steps(ctx.tx, asks.seen(ctx.caller), keys, MOST_REQUESTS):
+    requests: dict[tuple[str, str], list[tuple[str, RunRequest]]] = {}
+    for each in requests_of_runs(ctx.tx, asks.seen(ctx.caller), keys, MOST_REQUESTS):
         of_run = requests.setdefault((each.run, each.agent_id or agents[each.run]), [])
         of_run.append((asks.status_of(each, ctx.now_us), each))
     return requests
@@ -285,13 +285,13 @@ def _how_it_went(run: Run, facts: RowFacts) -> Outcome | None:
     return None
 
 
-def _answered(requests: Sequence[tuple[str, AskedStep]], *, denied: bool) -> Outcome | None:
+def _answered(requests: Sequence[tuple[str, RunRequest]], *, denied: bool) -> Outcome | None:
     """Return how a request of a run ended: the newest one about its step.
 
     Args:
         denied: Whether a step was denied, which matters more than an approval.
     """
-    newest: dict[str, tuple[str, AskedStep]] = {}
+    newest: dict[str, tuple[str, RunRequest]] = {}
     for status, each in requests:
         newest.setdefault(each.step, (status, each))
     first = next(

@@ -9,7 +9,7 @@ from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
 
-class AskedStep(NamedTuple):
+class RunRequest(NamedTuple):
     """A request, with the fields of `AskRow` that a list shows."""
 
     run: str
@@ -24,10 +24,12 @@ class AskedStep(NamedTuple):
     answered_at: int | None
 
 
-_COLUMNS: Final = ", ".join(AskedStep._fields)
+_COLUMNS: Final = ", ".join(RunRequest._fields)
 
 
-def asked_steps(tx: Transaction, seen: Where, keys: Collection[str], most: int) -> list[AskedStep]:
+def requests_of_runs(
+    tx: Transaction, seen: Where, keys: Collection[str], most: int
+) -> list[RunRequest]:
     """Return the requests of runs, those of one run together, the newest first.
 
     Args:
@@ -40,4 +42,4 @@ def asked_steps(tx: Transaction, seen: Where, keys: Collection[str], most: int) 
     among, values = tx.among("run", keys)
     # The order is that of an index by run; by id alone, a database may read all requests.
     sql = f"SELECT {_COLUMNS} FROM asks WHERE {seen.text} AND {among} ORDER BY run, id DESC LIMIT ?"
-    return [AskedStep(*row) for row in tx.rows(sql, (*seen.values, *values, most))]
+    return [RunRequest(*row) for row in tx.rows(sql, (*seen.values, *values, most))]
