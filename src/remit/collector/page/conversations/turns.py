@@ -18,7 +18,7 @@ from remit.collector.domain.first_exchange import (
     question_text,
 )
 from remit.collector.page import formats
-from remit.collector.page.declared import VERBS
+from remit.collector.page.declared import effect
 from remit.collector.page.hiding import hidden_of
 from remit.collector.page.payload_tree import items, members
 from remit.collector.page.run.asked import Question
@@ -246,14 +246,13 @@ def _asked(ctx: Context, rows: RunRows, facts: RunFacts) -> Asked:
     span = rows.get(asked[-1].id) if asked else None
     step = None if span is None else span.payload.get("step")
     words = items(None if span is None else span.payload.get("words"))
-    verbs = [VERBS[word] for word in words if isinstance(word, str) and word in VERBS]
     waiting = asks.seen(ctx.caller)
     asks.add_status(waiting, WAITING, ctx.now_us)
     waiting.add("run = ?", facts.row.external_identifier or facts.row.id)
     request = next(iter(ctx.tx.asks(waiting, 1)), None)
     return Asked(
         formats.step(step) if isinstance(step, str) else "",
-        formats.listed(verbs, "or"),
+        effect([word for word in words if isinstance(word, str)]),
         None if span is None else span.row.started_at or span.row.inserted_at,
         None if request is None else request.id,
         None if request is None else request.expires_at,

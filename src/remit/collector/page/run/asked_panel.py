@@ -8,8 +8,7 @@ from typing import NamedTuple
 from remit._policy.violations import denied_by
 from remit.collector.domain.asks import status_of
 from remit.collector.domain.findings import ASKED_SPAN
-from remit.collector.page import formats
-from remit.collector.page.declared import VERBS, Declared, declaration_of
+from remit.collector.page.declared import Declared, declaration_of, effect
 from remit.collector.page.payload_tree import Node, PayloadTree, items, members, node_of, tree_of
 from remit.collector.page.run.asked import APPROVED, Question
 from remit.collector.page.run.facts import AskedFacts, RunRows, SpanFacts, questions_in, request_of
@@ -103,14 +102,10 @@ def asked_panel(facts: SpanFacts, *, hidden: bool) -> AskedPanel | None:
         _redacted(saw.nodes if saw is not None else () if asked is None else (asked,)),
         [name for name in items(payload.get("unbound")) if isinstance(name, str)],
         node_of(answer.value) if answer is not None and is_shown else None,
-        _verbs(question.words),
-        "" if step is None else _verbs(step.allowed),
+        effect(question.words),
+        "" if step is None else effect(step.allowed),
         step,
     )
-
-
-def _verbs(words: Iterable[str]) -> str:
-    return formats.listed([VERBS[word] for word in words if word in VERBS], "or")
 
 
 def _redacted(nodes: Iterable[Node]) -> int:
