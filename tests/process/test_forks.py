@@ -313,6 +313,43 @@ remit.configure(on_violation="deny", approver=person)
 desk()
 """
 
+RESUMING = """
+import os
+import remit
+from remit.errors import DeniedError
+
+class Pause(Exception):
+    pass
+
+seals = []
+
+def person(request):
+    if seals and request.matches(seals[0]):
+        return remit.Approved(by="dana")
+    seals.append(request.seal())
+    raise Pause
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions", forbids="others"))
+def pay():
+    os.write(1, b"paid\\n")
+
+@remit.agent(data_risk=remit.risk(asks="financial_transactions"))
+def desk():
+    pay()
+
+remit.configure(approver=person, control_flow=Pause)
+try:
+    desk()
+except Pause:
+    child = os.fork()
+    try:
+        desk()
+    except DeniedError as denied:
+        os.write(1, f"{denied.why}\\n".encode())
+    if child:
+        os.waitpid(child, 0)
+"""
+
 
 def outcome(program: subprocess.Popen[str]) -> list[str]:
     """Wait for the end of a program, which is a good one; return the words that it printed."""
@@ -392,12 +429,23 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
 def test_a_child_asks_for_its_own_call_while_its_parent_waits_for_an_answer(
     tmp_path: Path,
 ) -> None:
-    """The question that waits is the parent's; the child's call needs a yes of its own."""
+    """The answer to the parent's question lets only the parent's call run."""
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token)
         assert outcome(start(DECLARED + ASKING, environ)) == ["asked", "asked", "paid", "0", "paid"]
     assert set(runs_in(tmp_path)) == {"complete"}
     assert left_in(tmp_path) == []
+
+
+def test_parent_and_child_use_one_yes_once(tmp_path: Path) -> None:
+    """Both go on after the pause with the same answer."""
+    with collector(tmp_path) as served:
+        environ = settings(tmp_path, served.url, served.token) | {"REMIT_ON_VIOLATION": "deny"}
+        told, _ = told_by(start(RESUMING, environ))
+    assert sorted(told.splitlines()) == [
+        "paid",
+        "the answer belongs to a request that was answered before",
+    ]
 
 
 def test_a_server_that_never_answers_does_not_hold_a_fork(tmp_path: Path) -> None:
