@@ -223,7 +223,7 @@ def test_a_row_says_why_a_step_was_denied(world: World) -> None:
 
 @on_each_store
 def test_a_list_of_one_conversation_says_how_many_wait(world: World) -> None:
-    """Beside the link to the conversation; there are no bars."""
+    """The link to the conversation follows, and the list has no bars."""
     api, http = world.account(), _person(world)
     said: dict[str, Json] = {"conversation": "thread-9", "on_behalf_of": "user-42"}
     _run(api, **said)

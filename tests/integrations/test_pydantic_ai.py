@@ -1048,7 +1048,7 @@ def test_the_lowest_limit_of_several_capabilities_holds(
 
 
 def test_a_limit_holds_for_all_calls_of_the_agent_in_a_run_of_the_programs() -> None:
-    """The agent opens no run of its own."""
+    """The agent records in the open run, so the run's calls count together."""
     agent = agent_of(PAY_TWICE * 2, pay_out, risks=risks_of(pay_out), limits=ONCE)
     with isolated(on_violation="deny") as recorder, desk.run():
         assert ask(agent, "?").output == TOLD

@@ -242,7 +242,7 @@ def test_a_row_says_how_a_step_violates_its_remit(sentence: str, reason: str) ->
 
 
 def test_a_row_takes_only_limits_that_an_agent_may_have() -> None:
-    """A hold is told from a limit, whatever the names in the sentence are."""
+    """An unknown name and a number of eleven digits are no limits; a hold has words of its own."""
     limit = "{}: shop:find is beyond the limit of {} a run, which the agent shop:desk sets"
     assert limit_in([limit.format("joy", 1), limit.format("steps", 200)]) == ("steps", 200)
     assert limit_in([limit.format("steps", "1" * 11)]) is None

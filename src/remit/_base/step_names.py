@@ -22,7 +22,7 @@ AGENT: Final = "agent"
 GRAPH: Final = "graph"
 NODE: Final = "node"
 KIND: Final = "agent_kind"
-"""In the payload of an agent: `graph`, if it is a graph that is no agent."""
+"""Member of the payload of an agent: `graph` if `create_agent` did not make the graph."""
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "agent": {"agent_name": AGENT},
     "chain": {"node_name": NODE, "chain_name": "chain"},
