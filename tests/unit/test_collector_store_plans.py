@@ -21,6 +21,7 @@ from remit.collector.store.transaction import Transaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
 from tests.postgres import database
+from tests.processes import wait_until
 from tests.stores import empty_database
 
 BY_START = Page(0, 200, "started_at", descending=False)
@@ -33,6 +34,11 @@ READ = """
     FROM pg_stat_user_tables WHERE relname ~ %s
 """
 
+OTHERS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
+"""
 PLANNED = (
     "SELECT COALESCE(SUM(generic_plans), 0), SUM(custom_plans) "
     "FROM pg_prepared_statements WHERE statement ~ '[^_]spans AS s'"
@@ -46,6 +52,11 @@ def path(tmp_path: Path) -> Iterator[Path]:
     """Return an SQLite file with remit's tables and no rows."""
     with empty_database("sqlite", tmp_path) as named:
         yield Path(named)
+
+
+def wait_until_alone(connected: psycopg.Connection) -> None:
+    """Wait until the closed connections have ended: at their end they report what they read."""
+    wait_until(lambda: connected.execute(OTHERS).fetchone() == (0,))
 
 
 def filled(store: Store) -> SpanFilter:
@@ -82,6 +93,7 @@ def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
         spans = api.bulk(*[{**body, "idempotency_key": name} for name in names])
         store.close()
         with psycopg.connect(url, autocommit=True) as connected:
+            wait_until_alone(connected)
             connected.execute("SELECT pg_stat_reset()")
 
         again = [{**body, "idempotency_key": name} for name in names[::100]]
@@ -92,8 +104,8 @@ def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
         outputs = api.bulk(*again, *ends)
         store.close()
 
-        # What was read is told when the connection is closed.
         with psycopg.connect(url, autocommit=True) as connected:
+            wait_until_alone(connected)
             read = connected.execute(READ, (f"^({'|'.join(LOOKED_UP)})",)).fetchall()
 
     assert {output["status"] for output in outputs.values()} == {"success"}
