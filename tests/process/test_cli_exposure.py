@@ -17,6 +17,7 @@ from remit.cli import main
 from remit.collector import Settings
 from tests.architecture.sources import ROOT
 from tests.inside import LIMITS, VARIABLE_PREFIX, httpx
+from tests.processes import wait_until
 from tests.serving import environment, serving, token_of
 from tests.stores import new_database
 
@@ -212,4 +213,6 @@ def test_workers_report_together_what_they_counted(tmp_path: Path) -> None:
         before = counted(other)[worker]
         for _ in range(40):
             one.get("/healthz")
+        # A worker counts a request after the response is sent.
+        wait_until(lambda: counted(other)[worker] >= before + 40)
         assert counted(other)[worker] == before + 40
