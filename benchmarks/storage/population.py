@@ -10,6 +10,8 @@ from itertools import product
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit._base import ids
+from remit._policy.words import PARAMS
+from remit.errors import Violation
 
 Row: TypeAlias = tuple[Any, ...]
 """Texts, numbers, bytes and None."""
@@ -34,8 +36,15 @@ CATEGORIES: Final = ("personal_identifiers", "contact_information", "financial_i
                      "health_and_medical", "location_and_tracking",
                      "behavioural_and_inferred")  # fmt: skip
 RULES: Final = ("name:password", "name:api_key", "text:credit_card", "text:iban", "name:token")
-SENTENCES: Final = tuple(
-    f"{step} may not handle {category}: the agent's remit excludes it"
+VIOLATIONS: Final = tuple(
+    Violation(
+        f"{category}: {step} declares included, but the agent desk:support declares excluded",
+        part=PARAMS,
+        name=category,
+        word="included",
+        agent="desk:support",
+        limit="excluded",
+    )
     for step, category in product(STEPS[2:], CATEGORIES)
 )
 ERRORS: Final = ("TimeoutError", "ValueError", "KeyError", "PermissionError")

@@ -31,15 +31,16 @@ from benchmarks.storage.population import (
     PLACES,
     PURPOSES,
     RULES,
-    SENTENCES,
     STEPS,
     TEXTS,
+    VIOLATIONS,
     Place,
     Population,
     Row,
     type_ref,
 )
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, hash_of_on_behalf_of, hash_of_subject, pfid
+from remit._policy.violations import fields_of
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -55,6 +56,7 @@ from remit.collector.store.rows import (
     VersionRow,
 )
 from remit.collector.store.statements import OF_RUN, TABLES, columns
+from remit.errors import Violation
 
 UNTIL_MS: Final = 1_795_910_400_000
 """End of the 60 days: 2026-11-29."""
@@ -117,7 +119,8 @@ COLUMNS: Final[dict[str, str]] = {
     ),
     "span_payloads": "span_ref, run_ref, id, payload, result",
     "span_findings": (
-        "kind, started_at, run_ref, span_id, number, agent_ref, environment_ref, sentence"
+        "kind, started_at, run_ref, span_id, number, agent_ref, environment_ref, sentence, part, "
+        "name, word, agent, limit_word, limit_number, hold"
     ),
     "span_hours": (
         "bucket, agent_ref, environment_ref, purpose, type_ref, unfinished, complete, failed, "
@@ -143,8 +146,13 @@ FLAGS_AT: Final = {
 }  # fmt: skip
 
 
-def _violations(sentences: tuple[str, ...]) -> list[dict[str, str]]:
-    return [{"sentence": sentence} for sentence in sentences]
+def _parts(violation: Violation | None) -> tuple[str | int | None, ...]:
+    """Return the columns of a finding from its sentence on."""
+    if violation is None:
+        return (None,) * 8
+    one = violation
+    texts = (one.sentence, one.part, one.name, one.word, one.agent, one.limit)
+    return (*texts, one.number or None, one.hold or None)
 
 
 class Outcome(NamedTuple):
@@ -354,7 +362,7 @@ class Synthetic:
         kind = type_ref(run.place.agent, DECLARED if flag == UNDECLARED else step)
         bits = rng.getrandbits(24)
         text = texts[bits & TEXTS - 1]
-        extra, sentences = self._find(run, kind, flag, started_us, span_id)
+        extra, violations = self._find(run, kind, flag, started_us, span_id)
         if status == COMPLETE:
             result = f'{{"answer":"{texts[bits >> 12]}"'
             if STEPS[step] == MODEL:
@@ -366,7 +374,7 @@ class Synthetic:
                 )
             result += "}"
         elif status == FAILED:
-            result = self._failure(run, step, started_us, sentences)
+            result = self._failure(run, step, started_us, violations)
             run.handled += parent.status == COMPLETE
         else:
             result = None
@@ -382,20 +390,21 @@ class Synthetic:
 
     def _find(
         self, run: Run, kind: int, flag: int, started_us: int, span_id: bytes
-    ) -> tuple[str, tuple[str, ...]]:
-        """Add what is found in a span; return what its payload has for it, and the sentences."""
+    ) -> tuple[str, tuple[Violation, ...]]:
+        """Add what is found in a span; return what its payload has for it, and the violations."""
         rng = self._rng
         extra = ""
-        sentences: tuple[str, ...] = ()
+        violations: tuple[Violation, ...] = ()
         if flag == REDACTED:
             rule = RULES[int(rng.random() * len(RULES))]
             extra = f',"token":{{"$remit":"redacted","rule":"{rule}"}}'
             day = started_us // US_PER_HOUR // 24
             self._redacted[day, run.place.ref, kind, rule] += 1
         elif flag in {DENIED, VIOLATION}:
-            sentences = tuple(rng.sample(SENTENCES, 1 + (rng.random() < 0.3)))
+            violations = tuple(rng.sample(VIOLATIONS, 1 + (rng.random() < 0.3)))
             if flag == VIOLATION:
-                extra = f',"$remit":{{"violations":{json.dumps(_violations(sentences))}}}'
+                noted = json.dumps([*map(fields_of, violations)])
+                extra = f',"$remit":{{"violations":{noted}}}'
             run.denied += flag == DENIED
         run.flags |= flag
         if flag in FINDINGS:
@@ -403,12 +412,14 @@ class Synthetic:
             place = run.place
             self._batch["span_findings"].extend(
                 (found, started_us, run.ref, span_id, number, place.agent, place.environment,
-                 sentence)
-                for number, sentence in enumerate(sentences or (None,))
+                 *_parts(violation))
+                for number, violation in enumerate(violations or (None,))
             )  # fmt: skip
-        return extra, sentences
+        return extra, violations
 
-    def _failure(self, run: Run, step: int, started_us: int, sentences: tuple[str, ...]) -> str:
+    def _failure(
+        self, run: Run, step: int, started_us: int, violations: tuple[Violation, ...]
+    ) -> str:
         """Return the result of a failed span, and note the failure that began first."""
         error = ERRORS[int(self._rng.random() * len(ERRORS))]
         message = self._texts[self._rng.getrandbits(12)][:120]
@@ -416,8 +427,8 @@ class Synthetic:
         if run.failure is None:
             run.failure = (started_us, STEPS[step], error, message)
         described: dict[str, object] = {"type": error, "message": message}
-        if sentences:
-            described["violations"] = _violations(sentences)
+        if violations:
+            described["violations"] = [*map(fields_of, violations)]
         return json.dumps({"error": described})
 
     def _count(

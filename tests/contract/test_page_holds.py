@@ -160,10 +160,11 @@ def test_a_list_of_runs_tells_holds_from_declarations(world: World) -> None:
     api = world.account()
     both, free = run_of(api), run_of(api)
     error: dict[str, Any] = {"type": "DeniedError", "message": "denied"}
-    sentences = ("m: hold 01h denies main:mail, which declares it (held by ada)",) * 2
-    for sentence in (*sentences, "destroy_data: main:mail declares allowed"):
-        violations = [{"sentence": sentence, "part": "action_profile", "name": MAIL}]
-        body = {"error": {**error, "violations": violations}}
+    declared = {"part": "action_profile", "name": MAIL, "word": "allowed"}
+    hold = {**declared, "sentence": "it is on hold", "limit": "held", "hold": "01h"}
+    never = {**declared, "sentence": "never: hold 01h denies it", "limit": "disallowed"}
+    for violation in (hold, hold, never):
+        body = {"error": {**error, "violations": [violation]}}
         api.span(both["id"], schema_name="main:mail", status="failed", result_payload=body)
     api.span(free["id"], schema_name="main:mail")
     html = reader(world).get("/runs?from=all").text
@@ -172,7 +173,7 @@ def test_a_list_of_runs_tells_holds_from_declarations(world: World) -> None:
     assert '<span class="m denied" title="1 denied">' in html
     assert "denied: 3 steps" in html
     held = run_of(api)
-    error["violations"] = [{"sentence": sentences[0], "part": "action_profile", "name": MAIL}]
+    error["violations"] = [hold]
     body = {"error": error}
     api.span(held["id"], schema_name="main:mail", status="failed", result_payload=body)
     assert "denied by a hold: 1 step" in reader(world).get("/runs?from=all").text

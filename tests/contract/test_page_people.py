@@ -203,7 +203,9 @@ def test_a_row_says_why_a_step_was_denied(world: World) -> None:
     asked_runs.ended_in(api, "refused")
     ended = run_pages.Story(api)
     step = ended.begin("shop.tools:charge", ended.root, ms=10)
-    limit = beyond("shop.tools:charge", [Counted("desk", "external_communication", 1_000, "")])
+    limit = beyond(
+        "shop.tools:charge", [Counted("desk", "external_communication", 1_000, "allowed")]
+    )
     ended.end(step, "failed", denial("shop.tools:charge", *limit), ms=11)
     ended.end(ended.root, "failed", {"status": "terminated"}, ms=12)
     ended.finish("failed", ms=12)

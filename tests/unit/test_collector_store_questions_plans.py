@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 import pytest
 
 from remit.collector.store.ids import to_text
-from remit.collector.store.questions.beyond_limits import runs_beyond
 from remit.collector.store.questions.conversations import count_conversations, turns_of
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
@@ -17,6 +16,7 @@ from remit.collector.store.questions.count_lists import (
     run_counts,
     span_counts,
 )
+from remit.collector.store.questions.denials import runs_beyond
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.run_lists import (
     Cursor,
@@ -294,7 +294,7 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "runs_of_agent",
     ),
     "runs beyond limits": (
-        lambda data: runs_beyond(data.tx, of(data, "agent-4"), "desk:support", SINCE_US),
+        lambda data: runs_beyond(data.tx, of(data, "agent-4"), SINCE_US),
         "span_findings_of_agent (agent_ref=? AND started_at>?)",
         r"span_findings_(of_agent|pkey)",
     ),

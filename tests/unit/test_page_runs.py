@@ -8,14 +8,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from remit._policy.words import ACTION, RESULT
 from remit.collector.errors import RequestError
-from remit.collector.page.runs.denials import held_actions, is_held, limit_in, reason_in
 from remit.collector.page.runs.hours import bars_of
 from remit.collector.page.runs.rows import Outcome, RowFacts, outcome_of, row_of
 from remit.collector.page.runs.run_list import COLUMNS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.windows import DAY_US, HOUR_US, Window, address_of, at, window_of
 from remit.collector.times import format_us, parse_us
+from remit.errors import Violation
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = "2026-11-29T09:34:00Z"
@@ -222,34 +223,29 @@ def test_a_row_says_what_failed_or_how_it_went(
 
 
 @pytest.mark.parametrize(
-    ("sentence", "reason"),
+    ("violation", "reason"),
     [
         (
-            "health_and_medical in the result: find declares included, but the agent x declares y",
+            Violation("", RESULT, "health_and_medical", "included", "shop:desk", "excluded"),
             "gives health and medical, but the agent excludes it",
         ),
         (
-            "create_data: shop:find declares unknown, but the agent shop:desk declares disallowed",
+            Violation("", ACTION, "create_data", "unknown", "shop:desk", "disallowed"),
             "leaves creating data undeclared, but the agent forbids it",
         ),
-        ("joy: shop:find declares allowed, but the agent shop:desk declares disallowed", ""),
-        ("shop:find could not be compared with any remit", ""),
+        (
+            Violation("", ACTION, "create_data", "allowed", "shop:desk", "asked"),
+            "needs a person's yes and got none",
+        ),
+        (Violation("shop:find could not be compared with any remit"), "it may not"),
     ],
 )
-def test_a_row_says_how_a_step_violates_its_remit(sentence: str, reason: str) -> None:
-    """In the words of the list of denials; nothing of a sentence that the policy does not write."""
-    assert reason_in([sentence]) == reason
-
-
-def test_a_row_takes_only_limits_that_an_agent_may_have() -> None:
-    """An unknown name and a number of eleven digits are no limits; a hold has words of its own."""
-    limit = "{}: shop:find is beyond the limit of {} a run, which the agent shop:desk sets"
-    assert limit_in([limit.format("joy", 1), limit.format("steps", 200)]) == ("steps", 200)
-    assert limit_in([limit.format("steps", "1" * 11)]) is None
-    held = "create_data: hold 01h denies shop:find, which declares it (held by ada)"
-    assert is_held([limit.format("steps", 1), held])
-    assert not is_held([limit.format("steps", 1)])
-    assert held_actions([held, held]) == "create data"
+def test_a_row_says_how_a_step_violates_its_remit(violation: Violation, reason: str) -> None:
+    """In the words of the list of denials; nothing of a sentence alone."""
+    denied = failure("remit.errors.DeniedError", "it may not")
+    outcome = outcome_of(run(failure=denied), RowFacts(denied={denied["span"]: [violation]}))
+    assert outcome is not None
+    assert reason in outcome
 
 
 def test_a_row_never_guesses() -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from remit._base.files import reject_link
 
-COLLECTOR_VERSION: Final = 8
+COLLECTOR_VERSION: Final = 9
 """Schema version of the collector's databases."""
 LOGS: Final = ("-wal", "-journal")
 INDEX: Final = "-shm"

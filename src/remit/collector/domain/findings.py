@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from remit._base import markers
 from remit._policy.violations import denied_by, violations_in
 from remit.collector.store.rows import (
@@ -36,7 +38,7 @@ without a declaration."""
 """Name of the span that reports losses of a run."""
 NOT_IN_REPR: Final = "hidden:repr"
 """Rule of a value that its class leaves out of its repr, which does not make it a secret."""
-MAX_SENTENCES: Final = 20
+MAX_VIOLATIONS: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
 MAX_RULE_CHARS: Final = 200
@@ -50,12 +52,14 @@ class Findings:
     """The meaning of a span's markers, in payload and result.
 
     Attributes:
-        sentences: The violations by flag: of a denied step, of one that ran.
+        violations: The violations by flag: of a denied step, of one that ran.
         rules: How often each rule redacted a value.
     """
 
     flags: int = 0
-    sentences: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
+    violations: dict[int, Sequence[Violation]] = field(
+        default_factory=dict[int, Sequence[Violation]]
+    )
     rules: Counter[str] = field(default_factory=Counter[str])
 
     def take_payload(self, payload: dict[str, object]) -> None:
@@ -83,24 +87,23 @@ class Findings:
     def _take(self, flag: int, violations: Sequence[Violation] | None) -> None:
         if violations is not None:
             self.flags |= flag
-            sentences = (violation.sentence for violation in violations[:MAX_SENTENCES])
-            self.sentences[flag] = [sentence[:MAX_SENTENCE_CHARS] for sentence in sentences]
+            self.violations[flag] = violations[:MAX_VIOLATIONS]
 
 
 def finding_rows(
     run: RunRow, row: SpanRow, added: int, findings: Findings | None
 ) -> Iterator[FindingRow]:
     """Yield the findings of a span."""
-    found = {} if findings is None or run.erased_at is not None else findings.sentences
-    kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
+    found = {} if findings is None or run.erased_at is not None else findings.violations
+    kinds = [flag for flag in _ALONE if added & flag]
     if added & INVALID:
-        kinds[BAD_PAYLOAD] = [None]
+        kinds.append(BAD_PAYLOAD)
+    for kind in kinds:
+        yield _row(run, row, kind, 0)
     for flag in (DENIED, VIOLATION):
         if added & flag:
-            kinds[flag] = [*found.get(flag, [])] or [None]
-    for kind, sentences in kinds.items():
-        for number, sentence in enumerate(sentences):
-            yield _row(run, row, kind, number, sentence)
+            for number, violation in enumerate(found.get(flag) or (None,)):
+                yield _row(run, row, flag, number, violation)
 
 
 def hole_row(run: RunRow, root: SpanRow, recorded: int) -> FindingRow:
@@ -109,16 +112,22 @@ def hole_row(run: RunRow, root: SpanRow, recorded: int) -> FindingRow:
 
 
 def _row(
-    run: RunRow, row: SpanRow, kind: int, number: int, sentence: str | None = None
+    run: RunRow, row: SpanRow, kind: int, number: int, violation: Violation | None = None
 ) -> FindingRow:
     began_us = row.inserted_at if row.started_at is None else row.started_at
-    return FindingRow(
-        kind,
-        began_us,
-        row.run_ref,
-        row.id,
-        number,
-        run.agent_ref,
-        run.environment_ref,
-        sentence,
+    finding = FindingRow(
+        kind, began_us, row.run_ref, row.id, number, run.agent_ref, run.environment_ref, None
+    )
+    if violation is None:
+        return finding
+    return replace(
+        finding,
+        sentence=violation.sentence[:MAX_SENTENCE_CHARS],
+        part=violation.part or None,
+        name=violation.name or None,
+        word=violation.word or None,
+        agent=violation.agent or None,
+        limit_word=violation.limit or None,
+        limit_number=violation.number or None,
+        hold=violation.hold or None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from remit._policy.asks import ASKED
-from remit._policy.words import ACTION, ACTIONS, CATEGORIES, PARAMS, RESULT, UNKNOWN
+from remit._policy.words import ACTION, ACTIONS, CATEGORIES, HELD, PARAMS, RESULT, UNKNOWN
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
 from remit.errors import AT_MOST, STEPS, Violation
@@ -56,7 +56,7 @@ class Sides(NamedTuple):
 
 def of_one_agent(violations: Sequence[Violation]) -> list[Violation]:
     """Return the violations that name a word of the first agent that they name."""
-    named = [violation for violation in violations if violation.name and not violation.hold]
+    named = [violation for violation in violations if violation.name and violation.limit != HELD]
     return [violation for violation in named if violation.agent == named[0].agent]
 
 
@@ -67,7 +67,13 @@ def limit_of(violations: Sequence[Violation]) -> Violation | None:
 
 def held_in(violations: Sequence[Violation]) -> list[Violation]:
     """Return the violations that holds made."""
-    return [violation for violation in violations if violation.hold]
+    return [violation for violation in violations if violation.limit == HELD]
+
+
+def held_actions(violations: Sequence[Violation]) -> str:
+    """Return the actions on hold for which a step was denied."""
+    names = dict.fromkeys(violation.name for violation in held_in(violations))
+    return listed([words(name) for name in names])
 
 
 def held_reason(violations: Sequence[Violation]) -> str:
@@ -75,11 +81,10 @@ def held_reason(violations: Sequence[Violation]) -> str:
     held = held_in(violations)
     if not held:
         return ""
-    names = listed([words(name) for name in dict.fromkeys(each.name for each in held)])
     are = "is" if len({each.name for each in held}) == 1 else "are"
     declares = all(each.word != UNKNOWN for each in held)
     step = "declares that it does this" if declares else "does not declare whether it does this"
-    return f"{names.capitalize()} {are} on hold. The step {step}."
+    return f"{held_actions(held).capitalize()} {are} on hold. The step {step}."
 
 
 def to_model(message: str) -> str:

@@ -311,7 +311,9 @@ class TypeRow(Row, frozen=True, gc=False):
 class FindingRow(Row, frozen=True, gc=False):
     """A finding of a span; `kind` is its flag, `number` counts those of one kind.
 
-    A `HOLE` is a finding of the root span; `number` says how many spans the run recorded.
+    A `HOLE` is a finding of the root span; `number` says how many spans the run recorded. What
+    follows the sentence are the parts of a violation; `limit_word` and `limit_number` are its
+    `limit` and `number`.
     """
 
     kind: int
@@ -322,6 +324,13 @@ class FindingRow(Row, frozen=True, gc=False):
     agent_ref: int
     environment_ref: int
     sentence: str | None
+    part: str | None = None
+    name: str | None = None
+    word: str | None = None
+    agent: str | None = None
+    limit_word: str | None = None
+    limit_number: int | None = None
+    hold: str | None = None
 
 
 class KeyRow(Row, frozen=True, gc=False):

@@ -59,8 +59,8 @@ _INSERT_KEY_OF_RUN: Final = (
     "VALUES (?, ?, ?, ?)"
 )
 _INSERT_FINDING: Final = (
-    "INSERT INTO span_findings (kind, started_at, run_ref, span_id, number, agent_ref, "
-    "environment_ref, sentence) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    f"INSERT INTO span_findings ({statements.columns(FindingRow)}) "
+    f"VALUES ({', '.join('?' for _ in FindingRow.__struct_fields__)}) ON CONFLICT DO NOTHING"
 )
 _INSERT_LABEL: Final = (
     "INSERT INTO run_labels (key, value, run_id, run_ref) VALUES (?, ?, ?, ?) "
@@ -197,17 +197,9 @@ class SqliteTransaction(Transaction):
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
+        names = FindingRow.__struct_fields__
         values = [
-            (
-                row.kind,
-                row.started_at,
-                row.run_ref,
-                to_bytes(row.span_id),
-                row.number,
-                row.agent_ref,
-                row.environment_ref,
-                row.sentence,
-            )
+            [to_bytes(row.span_id) if name == "span_id" else getattr(row, name) for name in names]
             for row in rows
         ]
         self.run_many(_INSERT_FINDING, values)

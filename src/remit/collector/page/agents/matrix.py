@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -17,10 +18,17 @@ from remit.collector.page.agents.rehearsal import (
     undeclared_denials,
 )
 from remit.collector.page.agents.subjects import Subject
-from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
+from remit.collector.page.declared import (
+    KIND_NAMES,
+    NEVER,
+    VERBS,
+    Declared,
+    is_named,
+    short_names,
+)
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
-from remit.collector.store.questions.beyond_limits import runs_beyond
+from remit.collector.store.questions.denials import runs_beyond
 
 _CONFIDENTIAL: Final = CLASSES.index("confidential")
 _RESTRICTED: Final = CLASSES.index("restricted")
@@ -210,10 +218,13 @@ def _beyond(visit: Visit, subject: Subject) -> Mapping[str, int]:
     own = subject.declared.own
     if own is None or not own.numbers:
         return {}
-    agent, since_us = own.name, subject.period.since_us
-    return visit.api.read(
-        lambda ctx: runs_beyond(ctx.tx, scope_in(ctx, subject.id), agent, since_us)
-    )
+    since_us = subject.period.since_us
+    runs = visit.api.read(lambda ctx: runs_beyond(ctx.tx, scope_in(ctx, subject.id), since_us))
+    beyond: Counter[str] = Counter()
+    for (agent, name), number in runs.items():
+        if is_named(own, agent):
+            beyond[name] += number
+    return beyond
 
 
 def _literal(names: Sequence[str]) -> str:

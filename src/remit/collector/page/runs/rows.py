@@ -12,6 +12,7 @@ from remit._base.costs import Cost, explained, total
 from remit._base.first_failure import DENIED
 from remit._base.ids import SHORT_CHARS, hash_of_on_behalf_of
 from remit._base.outcomes import StepCounts, step_counts
+from remit._policy.asks import ASKED
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
@@ -21,8 +22,8 @@ from remit.collector.page.formats import duration, missing, short_name, times, v
 from remit.collector.page.formats import steps as steps_of
 from remit.collector.page.formats import words as spoken
 from remit.collector.page.marks import ALL_MARKS, HELD, MARKS
-from remit.collector.page.runs.denials import held_actions, is_held, limit_in, reason_in
 from remit.collector.page.scope import run_in
+from remit.collector.page.sides import held_actions, held_in, limit_of, summary_of
 from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.ask_rows import EXPIRED, WAITING
 from remit.collector.store.questions.denials import denials
@@ -30,6 +31,7 @@ from remit.collector.store.questions.run_lists import run_with_agent
 from remit.collector.store.questions.run_requests import RunRequest, requests_of_runs
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
+from remit.errors import Violation
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
@@ -110,12 +112,12 @@ class RowFacts(NamedTuple):
     Attributes:
         step: Name of the step that it is in.
         requests: Its requests on this server, the newest first, each with its status.
-        denied: Sentences about its denied steps, by their ids.
+        denied: The violations of its denied steps, by their ids.
     """
 
     step: str | None = None
     requests: Sequence[tuple[str, RunRequest]] = ()
-    denied: Mapping[str, Sequence[str]] = {}
+    denied: Mapping[str, Sequence[Violation]] = {}
 
 
 _NO_FACTS: Final = RowFacts()
@@ -127,18 +129,18 @@ def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     steps = {run_id: _open_step(visit, run_id) for run_id in running[:MOST_OPEN]}
     asked = [run for run in runs if run["asked"]]
     requests = visit.api.read(lambda ctx: _requests(ctx, asked)) if asked else {}
-    sentences = _sentences(visit, [run for run in runs if run["denied"]])
+    denied = _denials(visit, [run for run in runs if run["denied"]])
     rows: list[ListedRow] = []
     for run in runs:
         run_id = run["id"]
         of_run = requests.get((run["external_identifier"], run["agent"]["id"]), ())
-        facts = RowFacts(steps.get(run_id), of_run, sentences.get(run_id, {}))
+        facts = RowFacts(steps.get(run_id), of_run, denied.get(run_id, {}))
         rows.append(row_of(run, visit.now_us, facts))
     return rows
 
 
-def _sentences(visit: Visit, runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
-    """Return sentences about the denied steps of runs, by run and step."""
+def _denials(visit: Visit, runs: Sequence[Run]) -> dict[str, dict[str, list[Violation]]]:
+    """Return the violations of the denied steps of runs, by run and step."""
     run_ids = [run["id"] for run in runs]
     failures = [run["failure"] for run in runs if _is_denial(run["failure"])]
     span_ids = [failure["span"] for failure in failures if failure["span"] is not None]
@@ -207,7 +209,7 @@ def _marks(run: Run, steps: StepCounts, facts: RowFacts) -> list[RunMark]:
         for status, words in ANSWERED.items()
         if status in statuses
     ]
-    held = sum(map(is_held, facts.denied.values()))
+    held = _held(facts)
     # A step that a person refused, or did not answer about, is denied as well.
     denied = run["denied"] - held - statuses.count(asks.REFUSED) - statuses.count(EXPIRED)
     marks += [RunMark(HELD, held, ALL_MARKS[HELD].words)] if held else []
@@ -220,6 +222,11 @@ def _marks(run: Run, steps: StepCounts, facts: RowFacts) -> list[RunMark]:
         for name, kind in MARKS.items()
         if name in run["flags"] and (name != "denied" or denied > 0)
     ]
+
+
+def _held(facts: RowFacts) -> int:
+    """Return how many steps a hold denied."""
+    return sum(bool(held_in(violations)) for violations in facts.denied.values())
 
 
 def run_waits(run: Run) -> bool:
@@ -271,7 +278,7 @@ def _how_it_went(run: Run, facts: RowFacts) -> Outcome | None:
     """Return the outcome of a run that neither its failure nor an answer explains."""
     failure, denied, summary = run["failure"], run["denied"], run["summary"]
     if denied:
-        is_by_hold = sum(map(is_held, facts.denied.values())) >= denied
+        is_by_hold = _held(facts) >= denied
         tone, lead = ("stopped", "denied by a hold") if is_by_hold else ("failed", "denied")
         limits = filter(None, map(_limit, facts.denied.values()))
         return next(limits, Outcome(tone, f"{lead}: {steps_of(denied)}", ""))
@@ -313,23 +320,33 @@ def _answered(requests: Sequence[tuple[str, RunRequest]], *, denied: bool) -> Ou
     return Outcome("approved", f"approved: {step}", f"by {by}, after {after}{more}")
 
 
-def _denied(failure: Mapping[str, Any], sentences: Sequence[str]) -> Outcome:
+def _denied(failure: Mapping[str, Any], violations: Sequence[Violation]) -> Outcome:
     """Return why the step at which a failure began was denied."""
-    step = failure["step"] and _shown(failure["step"], failure["step_name"])
-    if is_held(sentences):
+    if held_in(violations):
+        step = failure["step"] and _shown(failure["step"], failure["step_name"])
         lead = f"denied by a hold: {step}" if step else "denied by a hold"
-        return Outcome("stopped", lead, held_actions(sentences))
+        return Outcome("stopped", lead, held_actions(violations))
     denied = _failed(failure)
-    return _limit(sentences) or denied._replace(text=reason_in(sentences) or denied.text)
+    return _limit(violations) or denied._replace(text=_reason(violations) or denied.text)
 
 
-def _limit(sentences: Sequence[str]) -> Outcome | None:
+def _limit(violations: Sequence[Violation]) -> Outcome | None:
     """Return the limit that a denied step was beyond; None if it was beyond none."""
-    limit = limit_in(sentences)
+    limit = limit_of(violations)
     if limit is None:
         return None
-    name, number = limit
-    return Outcome("stopped", f"limit reached: {spoken(name)}", f"{number:,} of {number:,}")
+    number = f"{limit.number:,}"
+    return Outcome("stopped", f"limit reached: {spoken(limit.name)}", f"{number} of {number}")
+
+
+def _reason(violations: Sequence[Violation]) -> str:
+    """Return how a step violates the remit of its agent; empty if that is not known."""
+    named = next((violation for violation in violations if violation.name), None)
+    if named is None:
+        return ""
+    if named.limit == ASKED:
+        return "needs a person's yes and got none"
+    return summary_of(named, agent="the agent")
 
 
 def _is_denial(failure: Mapping[str, Any] | None) -> bool:

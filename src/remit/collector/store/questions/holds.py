@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from remit._policy.words import HELD
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.questions.scope import same_shard
 from remit.collector.store.rows import DENIED, HoldProcessRow, HoldRow
@@ -15,11 +16,9 @@ _SKEW_US: Final = 3_600_000_000
 """How much the clock of a program may differ: a step has the time of its program."""
 # Each change adds one: a hold is made once and lifted once.
 _NUMBER: Final = "SELECT COUNT(*) + COUNT(lifted_at) FROM holds WHERE account_id = ?"
-HELD: Final = "%: hold % denies %"
-"""Pattern of the sentence of a violation that a hold made."""
 _DENIED: Final = (
     "SELECT COUNT(DISTINCT span_id) FROM span_findings WHERE kind = ? AND started_at >= ? "
-    "AND agent_ref IN (SELECT ref FROM agents WHERE account_id = ?) AND sentence LIKE ? "
+    "AND agent_ref IN (SELECT ref FROM agents WHERE account_id = ?) AND hold = ? "
     "GROUP BY run_ref"
 )
 
@@ -57,7 +56,7 @@ def since(tx: Transaction, account_id: str, since_us: int, most: int) -> list[Ho
 
 def denied_by(tx: Transaction, row: HoldRow) -> DeniedSteps:
     """Return how many steps a hold denied, of those whose findings are kept."""
-    values = (DENIED, row.inserted_at - _SKEW_US, row.account_id, f"%{row.id}%")
+    values = (DENIED, row.inserted_at - _SKEW_US, row.account_id, row.id)
     counts = [int(count) for (count,) in tx.rows(_DENIED, values)]
     return DeniedSteps(sum(counts), len(counts))
 
@@ -70,7 +69,7 @@ def held_steps(tx: Transaction, run_ids: Collection[str]) -> dict[str, set[str]]
         among, values = tx.among_runs("r.", group)
         sql = (
             f"SELECT r.id, f.span_id FROM runs AS r JOIN span_findings AS f ON {join} "
-            f"WHERE {among} AND f.kind = ? AND f.sentence LIKE ?"
+            f"WHERE {among} AND f.kind = ? AND f.limit_word = ?"
         )
         for run_id, span_id in tx.rows(sql, (*values, DENIED, HELD)):
             held.setdefault(to_text(run_id), set()).add(to_text(span_id))
@@ -82,7 +81,7 @@ def denied_by_agent(tx: Transaction, account_id: str) -> dict[str, int]:
     sql = (
         "SELECT a.id, COUNT(DISTINCT f.span_id) FROM span_findings AS f "
         "JOIN agents AS a ON a.ref = f.agent_ref WHERE a.account_id = ? AND f.kind = ? "
-        "AND f.sentence LIKE ? GROUP BY a.id"
+        "AND f.limit_word = ? GROUP BY a.id"
     )
     return dict(tx.rows(sql, (account_id, DENIED, HELD)))
 
