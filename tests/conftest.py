@@ -49,10 +49,21 @@ def programs() -> Iterator[int]:
     for children in Path("/proc/self/task").glob("*/children"):
         with suppress(FileNotFoundError):
             for pid in map(int, children.read_text().split()):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
                 # What multiprocessing has of its own goes on for other tests.
+                command = command_of(pid)
                 if command.startswith(PYTHON) and b"multiprocessing" not in command:
                     yield pid
+
+
+def command_of(pid: int) -> bytes:
+    """Return the command of a process; empty if it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        # A process has no command for a moment when it begins a program, and when it has ended.
+        while not (command := Path(f"/proc/{pid}/cmdline").read_bytes()):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                break
+        return command
+    return b""
 
 
 @pytest.fixture
