@@ -142,13 +142,23 @@ def test_a_process_says_which_holds_it_knows(world: World, clock: FakeClock) -> 
 
 
 @on_each_store
+def test_a_number_of_holds_that_no_database_has_is_rejected(world: World) -> None:
+    """With its field."""
+    body = {"process": "a", "number": 2**63}
+    response = world.account().http.post(f"{HOLDS}/known", json=body)
+    assert "number" in refusal(response, 422)["errors"]
+
+
+@on_each_store
 def test_the_steps_that_a_hold_denied_are_counted(world: World) -> None:
     """By its id in the violations of denied steps."""
     api = world.account()
     hold = held(api)
     run = api.instance("active")
-    for sentence in (f"{MAIL}: on hold ({hold['id']})", f"{MAIL}: on hold (another)"):
-        error = {"message": "denied", "violations": [{"sentence": sentence}]}
+    declared = {"sentence": "on hold", "part": "action_profile", "name": MAIL, "word": "allowed"}
+    for hold_id in (hold["id"], "another"):
+        violation = {**declared, "limit": "held", "hold": hold_id}
+        error = {"message": "denied", "violations": [violation]}
         api.span(run["id"], status="failed", result_payload={"error": error})
     (counted,) = listed(api, counts="true")["holds"]
     assert (counted["denied"], counted["runs"]) == (1, 1)

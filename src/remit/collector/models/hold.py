@@ -10,6 +10,7 @@ from remit.models.data_risk import Action
 MAX_REASON_CHARS = 500
 MAX_AGENTS = 100
 MAX_NAME_CHARS = 200
+MAX_NUMBER = 2**53
 
 
 class HoldForCreate(WireModel):
@@ -40,7 +41,7 @@ class KnownHolds(WireModel):
     """Name of its machine."""
     agents: list[str] = Field(default_factory=list[str], max_length=MAX_AGENTS)
     """External identifiers of its agents."""
-    number: int = Field(ge=0)
+    number: int = Field(ge=0, le=MAX_NUMBER)
     """Number of the holds that it knows."""
 
 
