@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import Final
 
+NOT_GIVEN: Final = range(20_000, 32_768)
+"""Ports below those that systems give by themselves."""
+TRIES: Final = 100
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
@@ -61,7 +66,12 @@ def request_of(connection: socket.socket) -> bytes:
 
 
 def unused_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """Return a port on which nothing listens.
+
+    It is none of those that a system gives to who asks for any: another process could get it.
+    """
+    for _ in range(TRIES):
+        port = secrets.choice(NOT_GIVEN)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"no port of {TRIES} is free")

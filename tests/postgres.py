@@ -27,7 +27,7 @@ from remit.collector import open_store
 
 NEEDED: Final = ("initdb", "postgres")
 PLACES: Final = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql*/bin")
-START_TRIES: Final = 200
+START_TRIES: Final = 1200
 # What the machine loses in a power cut does not matter here, and syncing costs most of the time.
 HASTE: Final = {
     "fsync": "off",
