@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
 from tests.bad_servers import login_page, moved, plain, silent, tls
 from tests.doctored import (
@@ -125,7 +127,8 @@ def test_each_reason_is_told_apart_with_what_to_do(
             REMIT_API_URL=url,
             REMIT_API_TOKEN=TOKEN,
             REMIT_DATA_DIR=str(tmp_path),
-            REMIT_REQUEST_TIMEOUT_S="1",
+            # A busy machine is slow to answer; one of the servers never does.
+            REMIT_REQUEST_TIMEOUT_S="1" if code == "no_response" else "10",
         )
     check = wrong(result)
     assert result.exit_code == 1
@@ -137,17 +140,25 @@ def test_each_reason_is_told_apart_with_what_to_do(
 @each("answered", [0, 1, 2], ids=["never", "once", "twice"])
 def test_a_server_that_stops_answering_holds_nobody(answered: int, tmp_path: Path) -> None:
     """It may stop at any check; the output names what is missing."""
-    right, left = api({"/api/v1/ping": (200, PONG)}), iter(range(answered))
+    right = api({"/api/v1/ping": (200, PONG)})
 
-    def tires(connection: socket.socket, over: threading.Event) -> None:
-        behave = right if next(left, None) is not None else silent
-        behave(connection, over)
+    def asked(timeout_s: str) -> Result:
+        left = iter(range(answered))
 
-    with serving(tires) as url:
-        result = doctor(
-            REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
-            REMIT_REQUEST_TIMEOUT_S="0.3",
-        )  # fmt: skip
+        def tires(connection: socket.socket, over: threading.Event) -> None:
+            behave = right if next(left, None) is not None else silent
+            behave(connection, over)
+
+        with serving(tires) as url:
+            return doctor(
+                REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
+                REMIT_REQUEST_TIMEOUT_S=timeout_s,
+            )  # fmt: skip
+
+    result = asked("0.3")
+    if answered == 2 and result.exit_code:
+        # A busy machine was slower than that.
+        result = asked("10")
     if answered == 2:
         assert found(result)["agent"]["message"].startswith("not looked up: ")
     else:
@@ -171,7 +182,8 @@ def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path)
     """The times that are recorded come from it."""
     with serving(api({"/api/v1/ping": (200, PONG)}, clock_s=600)) as url:
         result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path))
-    assert "10 min" in wrong(result)["message"] or "9 min 59" in wrong(result)["message"]
+    # The time of the answer is part of it.
+    assert re.search("10 min 0|9 min 5", wrong(result)["message"])
     assert "behind the server's" in wrong(result)["message"]
 
 
