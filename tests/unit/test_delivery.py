@@ -204,8 +204,9 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_without_a_wait() -> None:
     made = delivery(api)
     record(made)
     assert not made.flush(within(1))
+    wait_until(lambda: len(api.seen) > 0)
     made.shutdown(within(0))
-    assert 0 < len(api.seen) < 100
+    assert len(api.seen) < 100
 
 
 def test_a_server_that_never_answers_blocks_nobody() -> None:
@@ -269,6 +270,8 @@ def test_memory_is_bounded_while_the_server_is_down() -> None:
     for _ in range(3000):
         run.span(payload=b"x" * 1000)
     made.flush(within(0.05))
+    # While the writer moves an item, the status counts it here and there.
+    wait_until(lambda: not made.status().writer_lag_s)
     status = made.status()
     assert status.buffer_bytes <= 200_000
     assert status.dropped[Loss.PAYLOAD_BUFFER_FULL] > 0

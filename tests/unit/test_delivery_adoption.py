@@ -248,6 +248,7 @@ def test_what_a_shutdown_leaves_in_an_outage_is_kept_and_said_once(
     first = delivery(api, tmp_path)
     record(first)
     wait_for(lambda: first.status().last_error)
+    wait_until_written(first.status)
     result = first.shutdown(within(0.3))
     assert (result.pending, result.spooled) == (7, 7)
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -339,6 +340,7 @@ def test_a_flush_does_not_wait_for_what_its_process_cannot_read(
     down(api)
     record(made)
     made.flush(within(1))
+    wait_until_written(made.status)
     (path,) = (tmp_path / "spool").glob("*.db")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE chunk SET crc = crc + 1")

@@ -194,9 +194,13 @@ def test_an_alarm_in_a_fork_that_waits_for_the_disk_stops_no_thread(
         other.execute("BEGIN IMMEDIATE")
         record(made)
         wait_for(lambda: made.status().writer_lag_s > 0.1)
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(TimeoutError):
+
+        def interrupted() -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             made.before_fork()
+
+        with pytest.raises(TimeoutError):
+            interrupted()
         made.after_fork_in_parent()
     signal.signal(signal.SIGALRM, before)
     assert made.flush(within(60))
