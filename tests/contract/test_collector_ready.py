@@ -82,7 +82,7 @@ def ready(world: World) -> int:
 
 def settled(world: World, clock: FakeClock) -> int:
     """Return the status of `/readyz` once connections that were cut have been replaced."""
-    for _ in range(5):
+    for _ in range(60):
         clock.advance(10)
         if ready(world) == 200:
             return 200
