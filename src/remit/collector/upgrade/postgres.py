@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors
@@ -21,6 +21,7 @@ _SESSIONS: Final = (
     "SELECT COUNT(*) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'remit'"
 )
+_TRIES: Final = 20
 _FAULTS: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -45,7 +46,7 @@ def upgrade(
         check_upgradable(version, changes, path)
         missing = [change for change in changes if change.version > version]
         if missing:
-            ((sessions,),) = cursor.execute(_SESSIONS).fetchall()
+            sessions = _sessions(cursor)
             if sessions:
                 raise SettingsError(
                     f"{sessions} connections of remit use the database {path}: stop collectors "
@@ -61,6 +62,16 @@ def upgrade(
                     cursor.execute("UPDATE remit_schema SET version = %s", (change.version,))
             report(change)
     return version, missing[-1].version if missing else version
+
+
+def _sessions(cursor: psycopg.Cursor[Any]) -> int:
+    """Count the connections of remit; the server still lists one that was closed a moment ago."""
+    for tries_left in reversed(range(_TRIES)):
+        ((sessions,),) = cursor.execute(_SESSIONS).fetchall()
+        if not (sessions and tries_left):
+            break
+        cursor.execute("SELECT pg_sleep(0.1)")
+    return int(sessions)
 
 
 @contextmanager
