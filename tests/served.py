@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from remit.collector import create_token, open_store
 from tests.collecting import Api, World, on_a_port
@@ -36,6 +37,10 @@ def collector(folder: Path) -> Generator[Served]:
     with on_a_port(world.app) as url:
         yield Served(url, token, world.account())
     store.close()
+
+
+PATIENCE: Final = {"REMIT_EXIT_TIMEOUT_S": "60"}
+"""For a program that has to deliver at its exit: two seconds are little on a busy machine."""
 
 
 def environment(folder: Path) -> dict[str, str]:

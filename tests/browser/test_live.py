@@ -36,7 +36,7 @@ def payer():
         pay()
 
 with payer.run() as run:
-    remit.flush()
+    remit.flush(60)
     print(run.id, flush=True)
     try:
         payer()

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from examples.batch import scanner
 from remit.cli import main
 from remit.testing import RecordingSink, isolated
+from tests.served import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "examples" / "batch.py"
@@ -36,7 +37,7 @@ def scan(folder: Path, data: Path, **variables: str) -> subprocess.CompletedProc
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, SCRIPT, folder, "--workers", "8"],
-        env={**kept, "REMIT_DATA_DIR": str(data), **variables},
+        env={**kept, **PATIENCE, "REMIT_DATA_DIR": str(data), **variables},
         capture_output=True,
         text=True,
         timeout=60,

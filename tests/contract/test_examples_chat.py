@@ -19,6 +19,7 @@ from examples import chat_api
 from remit.testing import RecordingSink, isolated
 from tests.collecting import on_a_port
 from tests.inside import httpx
+from tests.served import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 KEYS = tuple(chat_api.CUSTOMERS)
@@ -120,7 +121,7 @@ def test_it_runs_as_its_first_lines_say(tmp_path: Path) -> None:
     """It runs under uvicorn and records in local mode; the end of the server delivers."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("REMIT", "PREF"))
-    } | {"REMIT_DATA_DIR": str(tmp_path)}
+    } | {"REMIT_DATA_DIR": str(tmp_path), **PATIENCE}
     serve = [sys.executable, "-m", "uvicorn", "examples.chat_api:app", "--port", "0"]
     with subprocess.Popen(
         serve, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True

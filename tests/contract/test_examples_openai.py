@@ -9,6 +9,7 @@ from pathlib import Path
 
 from examples import order_agent
 from remit.testing import isolated
+from tests.served import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,7 +39,7 @@ def test_the_model_reads_why_a_tool_was_refused() -> None:
 def test_the_script_answers_and_its_run_can_be_read(tmp_path: Path) -> None:
     """`remit runs show` names the steps of the last run."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment = {**kept, "REMIT_DATA_DIR": str(tmp_path)}
+    environment = {**kept, **PATIENCE, "REMIT_DATA_DIR": str(tmp_path)}
 
     def run(*words: str) -> str:
         command = [sys.executable, *words]

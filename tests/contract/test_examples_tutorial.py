@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.served import PATIENCE
+
 PAGES = Path(__file__).parent.parent.parent / "docs" / "get-started"
 BLOCK = re.compile(
     r"^```(?P<language>python|console)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
@@ -54,7 +56,13 @@ def run(folder: Path, *words: str, status: int = 0, **variables: str) -> tuple[s
     done = subprocess.run(
         [sys.executable, *words],
         cwd=folder,
-        env={**kept, "REMIT_DATA_DIR": str(folder / "data"), "COLUMNS": "100", **variables},
+        env={
+            **kept,
+            **PATIENCE,
+            "REMIT_DATA_DIR": str(folder / "data"),
+            "COLUMNS": "100",
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -24,6 +24,7 @@ from tests.conversing import LONG, REDACTED, Program, calls, model_call, says, t
 from tests.inside import httpx
 from tests.inside_collector import AccessLog, create_app, root_id
 from tests.run_pages import Story
+from tests.served import PATIENCE
 from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
@@ -91,7 +92,8 @@ def test_the_turns_of_a_program_are_read_in_order(tmp_path: Path) -> None:
         given = {"REMIT_API_URL": url, "REMIT_API_TOKEN": secret, "REMIT_DATA_DIR": str(tmp_path)}
         program = tmp_path / "desk.py"
         program.write_text(PROGRAM)
-        subprocess.run([sys.executable, program], env={**os.environ, **given}, check=True)
+        environ = {**os.environ, **PATIENCE, **given}
+        subprocess.run([sys.executable, program], env=environ, check=True)
     reader = signed_in(store)
     page = reader.get("/conversations/thread-9")
     text = words(page)

@@ -33,6 +33,7 @@ from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
 from tests.scenarios import PAYS, Ran, Turn
+from tests.served import PATIENCE
 
 ANSWERS_ONLY = "a span processor raises a refusal, and cannot answer the model"
 
@@ -229,7 +230,7 @@ print(desk("Where is order A-1?"))
 
 def test_a_program_without_an_integration_has_a_readable_tree(tmp_path: Path) -> None:
     """In local mode, shown by `remit runs show last`."""
-    environment = {"REMIT_DATA_DIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+    environment = {"REMIT_DATA_DIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path), **PATIENCE}
     (tmp_path / "shop.py").write_text(PROGRAM)
     for command in (["shop.py"], ["-m", "remit", "runs", "show", "last"]):
         answer = subprocess.run(

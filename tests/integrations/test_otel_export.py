@@ -30,6 +30,7 @@ from remit.errors import DeniedError, RunTerminated, SettingsError
 from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
 from tests.inside import Faults, counting, declare, declare_agent, start, targets, traceparent
+from tests.served import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ERROR = trace_pb2.Status.STATUS_CODE_ERROR
@@ -229,12 +230,17 @@ shop("A-1")
 """
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a program that keeps its files in *folder*."""
+    return {"REMIT_DATA_DIR": str(folder), **PATIENCE}
+
+
 def test_a_program_that_ends_has_exported_its_run(receiver: Receiver, tmp_path: Path) -> None:
     """Without a flush of its own, and beside the delivery."""
     subprocess.run(
         [sys.executable, "-c", PROGRAM, f"{receiver.url}/v1/traces"],
         check=True,
-        env={"REMIT_DATA_DIR": str(tmp_path), "OTEL_SERVICE_NAME": "shop"},
+        env={"OTEL_SERVICE_NAME": "shop", **environment(tmp_path)},
     )
     spans = receiver.spans()
     assert {span.name.rpartition(":")[2] for span in spans.values()} == {
@@ -258,7 +264,7 @@ def test_the_program_of_the_comparison_is_recorded_by_both(
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"REMIT_DATA_DIR": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
+        env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, **environment(tmp_path)},
     )
     assert finished.stdout.startswith("Policy denied this step")
     spans = receiver.spans()

@@ -33,7 +33,10 @@ STEPS = 8
 ITEMS = STEPS + 3
 """What waits of a request: its spans, the run's own, and the run's begin and end."""
 BACKLOG_S = 2
-"""How many seconds' worth may wait: the tests beside this one take the sender's CPU at times."""
+"""How many seconds' worth may wait: the tests beside this one take the sender's CPU at times.
+
+After seconds in which the machine stood still the clients ask all at once what was due then.
+"""
 LOOK_EVERY_S = 0.5
 GROWTH_KIB = 8 * 1024
 APP = """
@@ -91,7 +94,7 @@ def test_a_service_with_a_server_far_away_keeps_up(tmp_path: Path) -> None:
     with sink.running("--delay-s", str(FAR_S)) as port:
         place = Place(tmp_path / "data", port)
         command = ["-m", "uvicorn", "service:app", "--port", str(service_port), "--no-access-log"]
-        service = start(command, place.environment(), folder=tmp_path)
+        service = start(command, place.environment(exit_timeout_s=60), folder=tmp_path)
         try:
             wait_until(lambda: answers(f"{url}/state"))
             states, asked = observed(url)
@@ -103,7 +106,8 @@ def test_a_service_with_a_server_far_away_keeps_up(tmp_path: Path) -> None:
     assert said.count("ERROR") == 0, said
     assert len(asked) >= 0.9 * RATE * SECONDS
     late = states[-max(1, len(states) // 4) :]
-    assert median(state["pending"] for state in late) < BACKLOG_S * RATE * ITEMS
+    waiting = [state["pending"] / max(RATE * BACKLOG_S, state["asked_lately"]) for state in late]
+    assert median(waiting) < ITEMS
     assert all(state["dropped"] == {} for state in states)
     before = states[len(states) // 4 : len(states) // 2]
     grown_kib = median(map(memory_of, late)) - median(map(memory_of, before))
@@ -131,10 +135,19 @@ def observed(url: str) -> tuple[list[dict[str, Any]], list[int]]:
     for thread in threads:
         thread.start()
     states: list[dict[str, Any]] = []
+    looks: list[tuple[float, int]] = [(time.monotonic(), 0)]
+
+    def look() -> None:
+        state = httpx.get(f"{url}/state", trust_env=False, timeout=60).json()
+        now_s, count = time.monotonic(), len(asked)
+        before = max(count for at_s, count in looks if at_s <= now_s - BACKLOG_S or not count)
+        states.append({**state, "asked_lately": count - before})
+        looks.append((now_s, count))
+
     while time.monotonic() < until_s:
-        states.append(httpx.get(f"{url}/state", trust_env=False, timeout=60).json())
+        look()
         threading.Event().wait(LOOK_EVERY_S)
     for thread in threads:
         thread.join()
-    states.append(httpx.get(f"{url}/state", trust_env=False, timeout=60).json())
+    look()
     return states, asked

@@ -87,7 +87,7 @@ def agent(loop):
 
 for kind, loop in LOOPS.items():
     with agent.run() as run:
-        remit.flush()
+        remit.flush(60)
         print(run.id, flush=True)
         try:
             agent(loop)
@@ -103,7 +103,7 @@ for kind, loop in LOOPS.items():
             print("resumed", flush=True)
     except RunTerminated:
         print("stays terminated", flush=True)
-print(remit.flush().pending)
+print(remit.flush(60).pending)
 """
 KINDS = ("function", "block", "coroutine", "generator", "async generator")
 
@@ -183,7 +183,7 @@ async def main(kind):
             if kind != "was not begun":
                 await anext(stream)
     waiting = asyncio.create_task(read_on(stream)) if kind == "waits for a model" else None
-    await remit.aflush()
+    await remit.aflush(60)
     print(runs[0].id, flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     may_go_on.set()
@@ -192,7 +192,7 @@ async def main(kind):
         print(await anext(stream), flush=True)
     except RunTerminated as terminated:
         print(terminated.reason, flush=True)
-    print(remit.flush().pending, flush=True)
+    print(remit.flush(60).pending, flush=True)
 
 for kind in sys.stdin:
     asyncio.run(main(kind.strip()))

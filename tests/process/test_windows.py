@@ -133,6 +133,8 @@ class Windows:
                 "PYTHONIOENCODING": CODE_PAGE,
                 "PYTHONUTF8": "0",
                 "REMIT_FLUSH_INTERVAL_S": "0.1",
+                # A busy machine is slow to deliver.
+                "REMIT_EXIT_TIMEOUT_S": "60",
             }
             | more,
         )
