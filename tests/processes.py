@@ -13,19 +13,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tests.served import environment
 from tests.stored import SPANS
 from tests.untraced import UNTRACED
 
+T = TypeVar("T")
+
 FLUSH_INTERVAL_S: Final = 0.1
 EXIT_TIMEOUT_S: Final = 20.0
 """Where a test is not about it: a busy machine is slow."""
 SHORT_EXIT_S: Final = 0.5
+WRITING_EXIT_S: Final = 5.0
+"""Where the exit writes and waits for no answer: a busy machine writes late."""
+LOOK_S: Final = 0.05
+STANDSTILL_S: Final = 0.5
+"""A machine that lets no thread look for longer stands still."""
 NEVER_S: Final = "600"
 """A program that waits for a request with this timeout hangs."""
 END_S: Final = 110.0
@@ -235,6 +243,21 @@ def errors_of(program: subprocess.Popen[str]) -> str:
 def inherit(environ: dict[str, str]) -> None:
     """Deliver what ended processes left; there is nothing to say about it."""
     assert errors_of(start(HEIR, environ)) == ""
+
+
+def lasted_s(act: Callable[[], T]) -> tuple[T, float]:
+    """Call *act*; return its result, and how long it took while the machine went on, in seconds.
+
+    Of a time in which the machine stood still half a second counts.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(act)
+        passed_s, last_s, is_over = 0.0, time.monotonic(), False
+        while not is_over:
+            is_over = bool(wait([acting], timeout=LOOK_S).done)
+            now_s = time.monotonic()
+            passed_s, last_s = passed_s + min(now_s - last_s, STANDSTILL_S), now_s
+        return acting.result(), passed_s
 
 
 def wait_until(there: Callable[[], bool], timeout_s: float = 60.0) -> None:

@@ -21,7 +21,7 @@ from tests.spooling import Spooled, in_child, item, stored_run
 from tests.unconfigured import unconfigured
 
 PROGRAM: Final = """
-import os
+import os, time
 import remit
 
 os.umask(0)
@@ -32,6 +32,8 @@ def bot() -> None:
 
 bot()
 remit.flush(0.3)
+while (now := remit.status()).writer_lag_s or now.pending != now.spooled:
+    time.sleep(0.01)
 """
 HOMELESS: Final = """
 import pwd

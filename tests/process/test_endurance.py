@@ -41,9 +41,10 @@ LONG_TEXT_CHARS = 100 if FULL else 1000
 MAX_BUFFER_MIB = 64
 OVERHEAD_MIB = 32
 GROWTH_MIB = 4
-EXIT_TIMEOUT_S = 2.0
+EXIT_TIMEOUT_S = 5.0
+"""The disk of a busy machine takes seconds for what is written at the exit."""
 # Far above the promise: unit tests check the deadline with a fake clock.
-EXIT_S = 10 * EXIT_TIMEOUT_S
+EXIT_S = 4 * EXIT_TIMEOUT_S
 INTERVAL_S = 0.1
 MAX_LAG_S = 20 * INTERVAL_S
 LONG_S = 10 * MAX_LAG_S if FULL else 2 * MAX_LAG_S
@@ -89,7 +90,7 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Outage:
     """Return how an outage went."""
     place = Place(tmp_path_factory.mktemp("outage"), unused_port())
     bare = watched(place, SPANS, "--bare")
-    program = watched(place, SPANS, "--meet-trouble")
+    program = watched(place, SPANS, "--meet-trouble", exit_timeout_s=EXIT_TIMEOUT_S)
     waiting = sizes_of(place.spool)
     with sink.running("--port", str(place.port)) as port:
         heir = sent(place)
@@ -142,7 +143,14 @@ def test_a_small_spool_stays_small_and_counts_what_goes(
     """All that went is counted, and the rest arrives once."""
     place = Place(tmp_path / "data", unused_port())
     options = ("--text-chars", text_chars, "--at-least-s", AT_LEAST_S, "--meet-trouble")
-    program = watched(place, SPANS, *options, max_spool_bytes=spool_bytes, flush_interval_s=0.1)
+    program = watched(
+        place,
+        SPANS,
+        *options,
+        max_spool_bytes=spool_bytes,
+        flush_interval_s=0.1,
+        exit_timeout_s=EXIT_TIMEOUT_S,
+    )
     assert program.spool_bytes <= spool_bytes
     (trouble,) = program.said
     assert trouble.startswith("nothing can be delivered to")

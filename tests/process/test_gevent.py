@@ -83,6 +83,8 @@ ticks = 0
 while ticks < 20:
     gevent.sleep(0.005)
     ticks += 1
+while (now := remit.status()).writer_lag_s or now.pending != now.spooled:
+    gevent.sleep(0.01)
 print(ticks, flush=True)
 """
 

@@ -14,7 +14,7 @@ from tests.fake_api import FakeApi
 from tests.loopback import serving
 from tests.processes import (
     DECLARED,
-    SHORT_EXIT_S,
+    WRITING_EXIT_S,
     inherit,
     left_in,
     once,
@@ -108,7 +108,7 @@ def test_what_a_call_recorded_has_arrived_when_it_returns(tmp_path: Path) -> Non
 def test_what_cannot_be_delivered_is_on_disk_when_a_call_returns(tmp_path: Path) -> None:
     """A server that never answers; it mends, and the next process delivers all of it."""
     with serving(hang) as url:
-        environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S) | FROZEN
+        environ = settings(tmp_path, url, "t", exit_timeout_s=WRITING_EXIT_S) | FROZEN
         program = start(HANDLING, environ, CALLS)
         for call in range(1, CALLS + 1):
             frozen(program)

@@ -23,7 +23,7 @@ from tests.processes import (
     DECLARED,
     FULL,
     NEVER_S,
-    SHORT_EXIT_S,
+    WRITING_EXIT_S,
     inherit,
     left_in,
     once,
@@ -170,7 +170,7 @@ def test_gunicorn_with_preload_delivers_each_request_once(tmp_path: Path) -> Non
 def test_gunicorn_stops_in_time_when_the_server_never_answers(tmp_path: Path) -> None:
     """The workers and the master keep to the deadline, each for itself; nothing is lost."""
     with serving(hang) as url:
-        environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
+        environ = settings(tmp_path, url, "t", exit_timeout_s=WRITING_EXIT_S)
         environ["REMIT_REQUEST_TIMEOUT_S"] = NEVER_S
         with gunicorn(tmp_path, environ) as server:
             server.ask_all(range(20))
