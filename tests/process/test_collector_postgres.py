@@ -224,7 +224,12 @@ def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
         kept, free = (str(api.instance("active")["id"]) for _ in range(2))
         answers: list[httpx.Response] = []
         body = api.span_body(kept)
-        asking = threading.Thread(target=lambda: answers.append(api.post("/agent_spans", body)))
+
+        def ask() -> None:
+            # After five seconds without the lock the answer is to come again.
+            answers.append(sent(lambda: api.post("/agent_spans", body), threading.Event()))
+
+        asking = threading.Thread(target=ask)
         with psycopg.connect(shared.url) as keeper:
             keeper.execute("SELECT 1 FROM runs WHERE id = %s FOR UPDATE", (to_bytes(kept),))
             asking.start()

@@ -225,7 +225,7 @@ def test_a_locked_row_is_unavailable_for_now(url: str) -> None:
 
 def test_a_slow_read_is_no_outage(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """It alone fails, by a limit for queries; no outage is logged, and writers go on."""
-    store = postgres_store(url, waits={"read_s": 0.2})
+    store = postgres_store(url, waits={"read_s": 1.0})
     api = World(store).account()
     run = api.instance("active")
     with psycopg.connect(url) as blocker:
@@ -300,7 +300,7 @@ def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
             )
         assert api.span(run["id"])["status"] == "active"
 
-    assert 1 <= connections(url) <= MAX_CONNECTIONS + MAX_READERS
+    until(lambda: 1 <= connections(url) <= MAX_CONNECTIONS + MAX_READERS)
     store.close()
     until(lambda: connections(url) == 0)
 
@@ -356,7 +356,7 @@ def test_the_server_gone_and_back(new_url: str, caplog: pytest.LogCaptureFixture
 
 def test_more_threads_than_connections_take_turns(url: str) -> None:
     """Nobody is refused, and no connection is left over."""
-    store = open_store(url)
+    store = postgres_store(url, waits={"connection_s": 30})
     api = World(store).account()
     run = api.instance("active")
     made: list[str] = []
@@ -370,7 +370,7 @@ def test_more_threads_than_connections_take_turns(url: str) -> None:
         thread.join()
 
     assert len(set(made)) == 4 * MAX_CONNECTIONS
-    assert connections(url) <= MAX_CONNECTIONS + MAX_READERS
+    until(lambda: connections(url) <= MAX_CONNECTIONS + MAX_READERS)
     store.close()
 
 
@@ -395,8 +395,8 @@ def test_a_fault_in_a_statement_is_not_taken_for_a_database_that_is_gone(url: st
         raise StoreUnavailableError
     with store.reading() as after:
         assert after.accounts() == []
-    # One writes, one reads.
-    assert connections(url) == 2
+    # One writes, one reads. The server may still list those that another test has closed.
+    until(lambda: connections(url) == 2)
     store.close()
 
 
