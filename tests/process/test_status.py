@@ -130,8 +130,8 @@ def test_after_a_recovery_all_of_it_was_sent(tmp_path: Path) -> None:
         wait_until(lambda: not remit.flush(0.1) and remit.status().health is Health.FAILING)
         assert not remit.flush(0.1)
         checked()
-        api.rules.clear()
         api.seen.clear()
+        api.rules.clear()
         flushed = remit.flush(60)
         status = checked()
         assert flushed

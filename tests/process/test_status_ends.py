@@ -83,8 +83,8 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         status = checked()
         assert status.pending == status.spooled == on_disk(tmp_path) == left + recorded()
         assert before_s - oldest_s <= status.spool_age_s <= time.time() - oldest_s
-        api.rules.clear()
         api.seen.clear()
+        api.rules.clear()
         flushed = remit.flush(60)
         assert flushed
         assert checked().sent == taken(api) == left + recorded()
@@ -160,7 +160,7 @@ def test_what_comes_after_a_shutdown_is_counted(tmp_path: Path) -> None:
         configure(url, tmp_path)
         run = agent.run()
         run.__enter__()
-        remit.shutdown(5)
+        remit.shutdown(60)
         answer("late")
         run.__exit__(None, None, None)
         status = checked()

@@ -46,7 +46,7 @@ IMPORTING = """
 import faulthandler, threading
 import remit
 
-faulthandler.dump_traceback_later(10, exit=True)
+faulthandler.dump_traceback_later(60, exit=True)
 other = threading.Thread(target=remit.status)
 other.start()
 other.join(0.5)  # it waits for this module, to find the hook
