@@ -517,18 +517,24 @@ def test_a_stream_that_is_left_is_cancelled_with_what_came(recorder: RecordingSi
 
 def test_a_timeout_in_a_task_that_goes_on_ends_the_run(recorder: RecordingSink) -> None:
     """No callback of the runner says so."""
+    limits: list[asyncio.Timeout] = []
 
     async def wait(order_id: str) -> str:
-        """Wait for an order."""
+        """Wait for an order, for which the time is over."""
+        limits[0].reschedule(asyncio.get_running_loop().time())
         await asyncio.sleep(60)
         return order_id
 
     turn = Turn(calls=(("wait", {"order_id": "A-1"}),))
 
+    async def ask_in_time() -> None:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            await ask(agent_of([turn, DONE], wait), plugins=[RemitPlugin()])
+
     async def program() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await ask(agent_of([turn, DONE], wait), plugins=[RemitPlugin()])
+            await ask_in_time()
         assert {span.status for span in recorder.spans(AGENT)} == {"cancelled"}
         assert recorder.runs[0].status == "cancelled"
 
