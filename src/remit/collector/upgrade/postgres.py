@@ -66,12 +66,13 @@ def upgrade(
 
 def _sessions(cursor: psycopg.Cursor[Any]) -> int:
     """Count the connections of remit; the server still lists one that was closed a moment ago."""
-    for tries_left in reversed(range(_TRIES)):
+    tries_left = _TRIES
+    while True:
         ((sessions,),) = cursor.execute(_SESSIONS).fetchall()
+        tries_left -= 1
         if not (sessions and tries_left):
-            break
+            return int(sessions)
         cursor.execute("SELECT pg_sleep(0.1)")
-    return int(sessions)
 
 
 @contextmanager
