@@ -148,7 +148,7 @@ def test_a_row_says_how_a_person_answered(world: World, clock: FakeClock) -> Non
     text = _words(html)
     assert "approved: refund by ben@shop.example, after 2 min 8 s" in text
     assert "refused by ben@shop.example: “not without the receipt”" in text
-    assert "expired: refund no answer within 10 min 0 s" in text
+    assert "expired: refund, no answer within 10 min 0 s" in text
     assert "asked a person once" in text
     assert "denied: refund" not in text
     for mark in ("approved by a person", "refused by a person", "expired without an answer"):

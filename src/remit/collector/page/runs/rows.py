@@ -315,7 +315,7 @@ def _answered(requests: Sequence[tuple[str, RunRequest]], *, denied: bool) -> Ou
         return Outcome("failed", f"refused by {by}:", f"“{_cut(request.why or '')}”{more}")
     if status == EXPIRED:
         allowed = duration(request.expires_at - request.asked_at)
-        return Outcome("stopped", f"expired: {step}", f"no answer within {allowed}{more}")
+        return Outcome("stopped", f"expired: {step},", f"no answer within {allowed}{more}")
     after = duration((request.answered_at or request.asked_at) - request.asked_at)
     return Outcome("approved", f"approved: {step}", f"by {by}, after {after}{more}")
 
