@@ -95,6 +95,8 @@ def application(name: str, place: peers.Place) -> FastAPI:
 
     @asynccontextmanager
     async def session(_: FastAPI) -> AsyncGenerator[None]:
+        # What the imports made is not collected while it is measured, in some processes only.
+        gc.collect()
         looking = asyncio.create_task(watch.look())
         async with (peer.session_in_loop or nullcontext)():
             yield
