@@ -57,6 +57,28 @@ def asked(world: World, **more: Any) -> str:
         return str(details(http.post(ASKS, json=body))["id"])
 
 
+def test_the_end_of_an_id_names_a_request(
+    world: World, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each command; an end that several requests have is refused with their ids."""
+    ask_id, other = asked(world), asked(world, ticket="ticket-2")
+    assert ask_id in run("show", ask_id[-8:], "--db", str(db)).stdout
+    assert run("approve", ask_id[-8:], "--db", str(db)).exit_code == 0
+    assert run("refuse", other[-8:], "--why", "no", "--db", str(db)).exit_code == 0
+    assert "there is no request" in run("show", "zzzzzzzz", "--db", str(db)).stderr
+
+    twins = [f"01m87w83jt{start}aaaaaaaaaaaaaazzyyxxww"[:32] for start in "bc"]
+    assert len({twin[-8:] for twin in twins}) == 1
+    ids = iter(twins)
+    monkeypatch.setattr("remit.collector.domain.context.Context.new_id", lambda _: next(ids))
+    for number in (3, 4):
+        asked(world, ticket=f"ticket-{number}")
+    refused = run("approve", twins[0][-8:], "--db", str(db))
+    assert refused.exit_code == 1
+    assert "2 requests end with" in refused.stderr
+    assert all(twin in refused.stderr for twin in twins)
+
+
 def test_a_person_looks_and_approves(world: World, db: Path) -> None:
     """The request is listed, shown and answered; the values cannot control the terminal."""
     ask_id = asked(world)

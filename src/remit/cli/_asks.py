@@ -84,7 +84,10 @@ def list_asks(status: str | None, db: Database | None, *, as_json: bool) -> None
 @read_option
 @json_option
 def show(ask_id: str, db: Database | None, *, as_json: bool) -> None:
-    """Show a request: what will run after a yes, with which values."""
+    """Show a request: what will run after a yes, with which values.
+
+    ID is the id of a request, or its last 8 characters.
+    """
     with reader_of(db) as reader:
         ask = _found(reader, ask_id)
     if as_json:
@@ -103,7 +106,10 @@ def show(ask_id: str, db: Database | None, *, as_json: bool) -> None:
 @click.option("--why", type=TEXT, metavar="TEXT", help="Reason, kept with the answer.")
 @read_option
 def approve(ask_id: str, why: str | None, db: Database | None) -> None:
-    """Let the step run once, with the values that `remit asks show` shows."""
+    """Let the step run once, with the values that `remit asks show` shows.
+
+    ID is the id of a request, or its last 8 characters.
+    """
     _answer(db, ask_id, "approved", why)
     emit("Approved: the step may run once, with these values.")
 
@@ -115,7 +121,10 @@ def approve(ask_id: str, why: str | None, db: Database | None) -> None:
 )
 @read_option
 def refuse(ask_id: str, why: str, db: Database | None) -> None:
-    """Deny the step; the run goes on."""
+    """Deny the step; the run goes on.
+
+    ID is the id of a request, or its last 8 characters.
+    """
     _answer(db, ask_id, "refused", why)
     emit("Refused: the step does not run, and the model reads why.")
 

@@ -69,12 +69,12 @@ def unknown_schema_version() -> RequestError:
     )
 
 
-def ambiguous(name: str, run_ids: Sequence[str]) -> RequestError:
-    """Return the error for the end of an id that several runs have."""
+def ambiguous(what: str, name: str, ids: Sequence[str]) -> RequestError:
+    """Return the error for the end of an id that several have; *what* is their plural."""
     return RequestError(
         HTTPStatus.CONFLICT,
         "ambiguous",
-        f"{len(run_ids)} runs end with {name}: use one of the ids {', '.join(run_ids)}",
+        f"{len(ids)} {what} end with {name}: use one of the ids {', '.join(ids)}",
     )
 
 

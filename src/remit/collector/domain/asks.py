@@ -13,13 +13,20 @@ from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from remit._base.ids import hash_of_on_behalf_of
+from remit._base.ids import (
+    KEY_CHARS,
+    PARTITION_CHARS,
+    SHORT_CHARS,
+    hash_of_on_behalf_of,
+    is_short,
+)
 from remit._policy.words import ACTIONS
 from remit.collector.domain.context import Caller, Context, Permission
 from remit.collector.domain.params import Filter, Query, check_name, check_text, integer, one_of
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.errors import (
     RequestError,
+    ambiguous,
     forbidden,
     invalid_action,
     invalid_field,
@@ -50,6 +57,8 @@ MAX_TIME_LIMIT_S: Final = 7 * 24 * 3600
 MAX_LATE_ANSWERS: Final = 20
 """Number of late answers to one request that are kept."""
 MAX_ASKS: Final = 100
+MOST_NAMED: Final = 10
+"""Requests that are named where several end alike."""
 WITHDRAWN_BY_PROGRAM: Final = "the program withdrew it"
 
 
@@ -142,12 +151,20 @@ def state_view(ctx: Context, row: AskRow) -> dict[str, object]:
 
 
 def find(ctx: Context, ask_id: str, *_: object) -> AskRow:
-    """Return a request.
+    """Return a request by its id, or the last 8 characters of it.
 
     Raises:
-        RequestError: 404.
+        RequestError: 404, it does not exist for this caller; 409, several requests end so.
     """
-    row = ctx.tx.ask(ctx.caller.account_id, ask_id)
+    if is_short(ask_id):
+        where = seen(ctx.caller)
+        where.add(f"substr(id, {KEY_CHARS + PARTITION_CHARS - SHORT_CHARS + 1}) = ?", ask_id)
+        rows = ctx.tx.asks(where, MOST_NAMED)
+        if len(rows) > 1:
+            raise ambiguous("requests", ask_id, [each.id for each in rows])
+        row = rows[0] if rows else None
+    else:
+        row = ctx.tx.ask(ctx.caller.account_id, ask_id)
     if row is None or not _sees(ctx.caller, row):
         raise RequestError(HTTPStatus.NOT_FOUND, "unknown_ask", "there is no such request")
     return row
@@ -163,7 +180,7 @@ def withdraw(ctx: Context, ask_id: str, *_: object) -> AskRow:
     """Withdraw a request that still waits; another one stays as it is."""
     row = find(ctx, ask_id)
     ctx.tx.withdraw_ask(row, WITHDRAWN_BY_PROGRAM, ctx.now_us)
-    return find(ctx, ask_id)
+    return find(ctx, row.id)
 
 
 def use_seal(ctx: Context, request: SealForCreate) -> dict[str, object]:
@@ -208,7 +225,7 @@ def answer(ctx: Context, ask_id: str, request: AnswerForCreate) -> Answered:
         raise forbidden(reason)
     now = msgspec.structs.replace(row, answered_at=ctx.now_us)
     if ctx.tx.answer_ask(now, request.answer, (by, how, why)):
-        return Answered(find(ctx, ask_id), counted=True)
+        return Answered(find(ctx, row.id), counted=True)
     if len(ctx.tx.late_answers([row.id])) < MAX_LATE_ANSWERS:
         late = LateAnswerRow(
             id=ctx.new_id(),
@@ -221,7 +238,7 @@ def answer(ctx: Context, ask_id: str, request: AnswerForCreate) -> Answered:
             answered_at=ctx.now_us,
         )
         ctx.tx.add(late)
-    return Answered(find(ctx, ask_id), counted=False)
+    return Answered(find(ctx, row.id), counted=False)
 
 
 def answered_view(ctx: Context, answered: Answered) -> dict[str, object]:

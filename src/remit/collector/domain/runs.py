@@ -469,7 +469,7 @@ def find(ctx: Context, name: str, *_: object) -> RunRow:
     """
     named = [] if is_pfid(name) else runs_named(ctx, name)
     if is_short(name) and len(named) > 1:
-        raise ambiguous(name, [row.id for row in named])
+        raise ambiguous("runs", name, [row.id for row in named])
     return named[0] if named else run_of(ctx, name)
 
 
