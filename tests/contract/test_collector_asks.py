@@ -215,6 +215,17 @@ def test_a_refusal_needs_a_reason(program: Api, ben: Api) -> None:
 
 
 @on_each_store
+def test_the_end_of_an_id_names_a_request(world: World, program: Api, ben: Api) -> None:
+    """In the API, and no request that the caller does not see."""
+    ask_id = asked(program)["id"]
+    assert details(ben.http.get(f"{ASKS}/{ask_id[-8:]}"))["id"] == ask_id
+    assert world.foreign().http.get(f"{ASKS}/{ask_id[-8:]}").status_code == 404
+    assert answered(ben, ask_id[-8:]).json()["counted"] is True
+    assert answered(ben, ask_id[-8:]).json()["counted"] is False
+    assert state(program, ask_id[-8:])["status"] == "approved"
+
+
+@on_each_store
 def test_an_answer_to_another_request_changes_this_one_not(program: Api, ben: Api) -> None:
     """Two requests of one run have an answer each."""
     one, other = asked(program), asked(program, ticket="ticket-2")

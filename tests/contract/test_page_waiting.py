@@ -62,6 +62,7 @@ def test_a_person_approves_and_a_second_reader_sees_who(world: World, asking: As
     ask_id = asking.ask()
     assert "1 step waits for a yes" in text_of(ada.get("/waiting"))
     assert FORM in text_of(eva.get(f"/waiting/{ask_id}"))
+    assert FORM in text_of(eva.get(f"/waiting/{ask_id[-8:]}"))
 
     response = answered(ada, ask_id, "approve")
     assert (response.status_code, response.headers["location"]) == (303, f"/waiting/{ask_id}")
