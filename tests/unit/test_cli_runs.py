@@ -49,11 +49,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(mode="local", data_dir=folder)
     with setup.isolated(settings) as runtime:
         for numbers in ([2, 4], [0], []):
-            began_ms = wall_ms()
             with halver.run(purpose="eval", labels={"size": len(numbers)}):
                 halver(numbers)
             # Two runs of one millisecond have no order.
-            while wall_ms() == began_ms:
+            ended_ms = wall_ms()
+            while wall_ms() == ended_ms:
                 pass
         assert runtime.flush(60)
     return folder / "remit.db"
