@@ -95,7 +95,7 @@ def application(name: str, place: peers.Place) -> FastAPI:
 
     @asynccontextmanager
     async def session(_: FastAPI) -> AsyncGenerator[None]:
-        # What the imports made is not collected while it is measured, in some processes only.
+        # Otherwise some processes collect the objects of the imports during the measurement.
         gc.collect()
         looking = asyncio.create_task(watch.look())
         async with (peer.session_in_loop or nullcontext)():

@@ -56,9 +56,9 @@ def programs() -> Iterator[int]:
 
 
 def command_of(pid: int) -> bytes:
-    """Return the command of a process; empty if it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        # A process has no command for a moment when it begins a program, and when it has ended.
+        # The command line is empty while a process starts a program, and after its end.
         while not (command := Path(f"/proc/{pid}/cmdline").read_bytes()):
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
                 break

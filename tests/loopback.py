@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-NOT_GIVEN: Final = range(20_000, 32_768)
-"""Ports below those that systems give by themselves."""
+STATIC_PORTS: Final = range(20_000, 32_768)
+"""Ports below the ephemeral ones, which the system assigns."""
 TRIES: Final = 100
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
@@ -68,10 +68,10 @@ def request_of(connection: socket.socket) -> bytes:
 def unused_port() -> int:
     """Return a port on which nothing listens.
 
-    It is none of those that a system gives to who asks for any: another process could get it.
+    It is not an ephemeral port, which the system could assign to another process.
     """
     for _ in range(TRIES):
-        port = secrets.choice(NOT_GIVEN)
+        port = secrets.choice(STATIC_PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    raise AssertionError(f"no port of {TRIES} is free")
+    raise AssertionError(f"none of {TRIES} ports is free")

@@ -30,10 +30,11 @@ EXIT_TIMEOUT_S: Final = 20.0
 """Where a test is not about it: a busy machine is slow."""
 SHORT_EXIT_S: Final = 0.5
 WRITING_EXIT_S: Final = 5.0
-"""Where the exit writes and waits for no answer: a busy machine writes late."""
+"""Exit timeout in seconds where the exit only writes to the disk."""
 LOOK_S: Final = 0.05
+"""Interval in seconds at which `lasted_s` reads the clock."""
 STANDSTILL_S: Final = 0.5
-"""A machine that lets no thread look for longer stands still."""
+"""The most seconds that count between two readings: a machine may pause all processes."""
 NEVER_S: Final = "600"
 """A program that waits for a request with this timeout hangs."""
 END_S: Final = 110.0
@@ -246,9 +247,9 @@ def inherit(environ: dict[str, str]) -> None:
 
 
 def lasted_s(act: Callable[[], T]) -> tuple[T, float]:
-    """Call *act*; return its result, and how long it took while the machine went on, in seconds.
+    """Call *act*; return its result, and its duration in seconds without pauses of the machine.
 
-    Of a time in which the machine stood still half a second counts.
+    Of a pause of all processes, `STANDSTILL_S` counts.
     """
     with ThreadPoolExecutor(1) as pool:
         acting = pool.submit(act)

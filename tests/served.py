@@ -40,7 +40,7 @@ def collector(folder: Path) -> Generator[Served]:
 
 
 PATIENCE: Final = {"REMIT_EXIT_TIMEOUT_S": "60"}
-"""For a program that has to deliver at its exit: two seconds are little on a busy machine."""
+"""Environment of a program that delivers at its exit: the default is short on a busy machine."""
 
 
 def environment(folder: Path) -> dict[str, str]:

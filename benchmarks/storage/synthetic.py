@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from msgspec.structs import fields
+from msgspec.structs import astuple, fields
 
 from benchmarks.storage.population import (
     AGENTS,
@@ -150,9 +150,8 @@ def _parts(violation: Violation | None) -> tuple[str | int | None, ...]:
     """Return the columns of a finding from its sentence on."""
     if violation is None:
         return (None,) * 8
-    one = violation
-    texts = (one.sentence, one.part, one.name, one.word, one.agent, one.limit)
-    return (*texts, one.number or None, one.hold or None)
+    *texts, number, hold, _, _ = astuple(violation)
+    return (*texts, number or None, hold or None)
 
 
 class Outcome(NamedTuple):

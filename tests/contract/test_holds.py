@@ -142,8 +142,8 @@ def test_a_process_says_which_holds_it_knows(world: World, clock: FakeClock) -> 
 
 
 @on_each_store
-def test_a_number_of_holds_that_no_database_has_is_rejected(world: World) -> None:
-    """With its field."""
+def test_a_number_of_holds_beyond_the_range_of_the_database_is_rejected(world: World) -> None:
+    """The error names the field."""
     body = {"process": "a", "number": 2**63}
     response = world.account().http.post(f"{HOLDS}/known", json=body)
     assert "number" in refusal(response, 422)["errors"]

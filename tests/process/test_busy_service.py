@@ -35,7 +35,7 @@ ITEMS = STEPS + 3
 BACKLOG_S = 2
 """How many seconds' worth may wait: the tests beside this one take the sender's CPU at times.
 
-After seconds in which the machine stood still the clients ask all at once what was due then.
+After a pause of the machine, the clients send the requests that were due during it at once.
 """
 LOOK_EVERY_S = 0.5
 GROWTH_KIB = 8 * 1024

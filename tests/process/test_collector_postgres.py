@@ -226,7 +226,7 @@ def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
         body = api.span_body(kept)
 
         def ask() -> None:
-            # After five seconds without the lock the answer is to come again.
+            # The server rejects a request after five seconds without the lock; it is sent again.
             answers.append(sent(lambda: api.post("/agent_spans", body), threading.Event()))
 
         asking = threading.Thread(target=ask)

@@ -127,7 +127,7 @@ def test_each_reason_is_told_apart_with_what_to_do(
             REMIT_API_URL=url,
             REMIT_API_TOKEN=TOKEN,
             REMIT_DATA_DIR=str(tmp_path),
-            # A busy machine is slow to answer; one of the servers never does.
+            # A busy machine answers slowly. Only one of the servers never answers.
             REMIT_REQUEST_TIMEOUT_S="1" if code == "no_response" else "10",
         )
     check = wrong(result)

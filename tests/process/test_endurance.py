@@ -42,7 +42,7 @@ MAX_BUFFER_MIB = 64
 OVERHEAD_MIB = 32
 GROWTH_MIB = 4
 EXIT_TIMEOUT_S = 5.0
-"""The disk of a busy machine takes seconds for what is written at the exit."""
+"""The exit writes to the disk, which takes seconds on a busy machine."""
 # Far above the promise: unit tests check the deadline with a fake clock.
 EXIT_S = 4 * EXIT_TIMEOUT_S
 INTERVAL_S = 0.1

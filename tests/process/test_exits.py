@@ -52,7 +52,7 @@ SPANS = 50
 STOP_S = float(os.environ.get("REMIT_TEST_STOP_S", "6"))
 """How long a program is stopped; a minute on a long night."""
 REQUEST_TIMEOUT_S = 5.0
-"""Shorter than that; a machine that stands still for less is no fault of the server."""
+"""Shorter than `STOP_S`, and longer than a busy machine pauses."""
 
 TIMED = """
 import atexit, time

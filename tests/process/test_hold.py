@@ -18,7 +18,7 @@ WITHIN_S: Final = 2.0
 SLOW_S: Final = 2.0
 """What a busy machine may take beyond that."""
 HELD_S: Final = 12.0
-"""A program hears of a hold before its end, although the machine may stand still meanwhile."""
+"""Duration of the hold in seconds: a program learns of it in time on a busy machine too."""
 
 PROGRAM: Final = """
 import sys, threading

@@ -65,7 +65,7 @@ def answers(url: str) -> bool:
 
 
 def read(url: str, chunks: int | None = None) -> None:
-    """Read an answer; leave after so many chunks, of which one has several items at times."""
+    """Read a response, or its first *chunks* chunks. A chunk may contain several items."""
     with (
         suppress(httpx.RemoteProtocolError),
         httpx.stream("GET", url, trust_env=False, timeout=50) as answer,

@@ -60,7 +60,7 @@ def asked(world: World, **more: Any) -> str:
 def test_the_end_of_an_id_names_a_request(
     world: World, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In each command; an end that several requests have is refused with their ids."""
+    """In each command. An ending that several requests share is an error with their ids."""
     ask_id, other = asked(world), asked(world, ticket="ticket-2")
     assert ask_id in run("show", ask_id[-8:], "--db", str(db)).stdout
     assert run("approve", ask_id[-8:], "--db", str(db)).exit_code == 0

@@ -395,7 +395,7 @@ def test_a_fault_in_a_statement_is_not_taken_for_a_database_that_is_gone(url: st
         raise StoreUnavailableError
     with store.reading() as after:
         assert after.accounts() == []
-    # One writes, one reads. The server may still list those that another test has closed.
+    # One connection writes and one reads. The server lists a closed one for a moment longer.
     until(lambda: connections(url) == 2)
     store.close()
 

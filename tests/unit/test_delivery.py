@@ -270,7 +270,7 @@ def test_memory_is_bounded_while_the_server_is_down() -> None:
     for _ in range(3000):
         run.span(payload=b"x" * 1000)
     made.flush(within(0.05))
-    # While the writer moves an item, the status counts it here and there.
+    # While the writer moves an item, the status counts it twice.
     wait_until(lambda: not made.status().writer_lag_s)
     status = made.status()
     assert status.buffer_bytes <= 200_000

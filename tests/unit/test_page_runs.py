@@ -241,7 +241,7 @@ def test_a_row_says_what_failed_or_how_it_went(
     ],
 )
 def test_a_row_says_how_a_step_violates_its_remit(violation: Violation, reason: str) -> None:
-    """In the words of the list of denials; nothing of a sentence alone."""
+    """In the words of the list of denials. A violation with only a sentence adds nothing."""
     denied = failure("remit.errors.DeniedError", "it may not")
     outcome = outcome_of(run(failure=denied), RowFacts(denied={denied["span"]: [violation]}))
     assert outcome is not None

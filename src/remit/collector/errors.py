@@ -70,7 +70,7 @@ def unknown_schema_version() -> RequestError:
 
 
 def ambiguous(what: str, name: str, ids: Sequence[str]) -> RequestError:
-    """Return the error for the end of an id that several have; *what* is their plural."""
+    """Return the error for an ending that several ids have; *what* is their kind, in the plural."""
     return RequestError(
         HTTPStatus.CONFLICT,
         "ambiguous",

@@ -58,7 +58,7 @@ MAX_LATE_ANSWERS: Final = 20
 """Number of late answers to one request that are kept."""
 MAX_ASKS: Final = 100
 MOST_NAMED: Final = 10
-"""Requests that are named where several end alike."""
+"""The most requests that an error lists if their ids have the same ending."""
 WITHDRAWN_BY_PROGRAM: Final = "the program withdrew it"
 
 
@@ -154,7 +154,7 @@ def find(ctx: Context, ask_id: str, *_: object) -> AskRow:
     """Return a request by its id, or the last 8 characters of it.
 
     Raises:
-        RequestError: 404, it does not exist for this caller; 409, several requests end so.
+        RequestError: 404, it does not exist for this caller; 409, several ids end with it.
     """
     if is_short(ask_id):
         where = seen(ctx.caller)

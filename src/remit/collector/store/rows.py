@@ -311,9 +311,9 @@ class TypeRow(Row, frozen=True, gc=False):
 class FindingRow(Row, frozen=True, gc=False):
     """A finding of a span; `kind` is its flag, `number` counts those of one kind.
 
-    A `HOLE` is a finding of the root span; `number` says how many spans the run recorded. What
-    follows the sentence are the parts of a violation; `limit_word` and `limit_number` are its
-    `limit` and `number`.
+    A `HOLE` is a finding of the root span; `number` says how many spans the run recorded. The
+    fields from `part` on are those of a violation; `limit_word` and `limit_number` are its `limit`
+    and `number`.
     """
 
     kind: int

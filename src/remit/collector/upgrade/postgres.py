@@ -22,6 +22,7 @@ _SESSIONS: Final = (
     "WHERE datname = current_database() AND application_name = 'remit'"
 )
 _TRIES: Final = 20
+"""How often the connections are counted, 0.1 seconds apart."""
 _FAULTS: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -65,7 +66,7 @@ def upgrade(
 
 
 def _sessions(cursor: psycopg.Cursor[Any]) -> int:
-    """Count the connections of remit; the server still lists one that was closed a moment ago."""
+    """Count the connections of remit. The server lists a closed one for a moment longer."""
     tries_left = _TRIES
     while True:
         ((sessions,),) = cursor.execute(_SESSIONS).fetchall()

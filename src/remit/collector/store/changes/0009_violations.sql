@@ -1,5 +1,5 @@
--- The parts of a violation, as its object in a payload has them: `limit_word` and `limit_number` are
--- its `limit` and `number`. Violations recorded before have only the sentence.
+-- The fields of a violation, as in a payload; `limit_word` and `limit_number` are its `limit` and
+-- `number`. Violations recorded before have only the sentence.
 ALTER TABLE span_findings ADD COLUMN part TEXT;
 ALTER TABLE span_findings ADD COLUMN name TEXT;
 ALTER TABLE span_findings ADD COLUMN word TEXT;

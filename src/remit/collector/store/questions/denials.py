@@ -18,8 +18,8 @@ def denials(
 ) -> dict[str, dict[str, list[Violation]]]:
     """Return the violations of denied steps, in their order, by run and step.
 
-    They are those of the steps *span_ids*, and those of holds and limits of all steps. None has an
-    agent or a hold.
+    They are those of the steps *span_ids*, and those of holds and limits of all steps. Their fields
+    about the agent and the hold are empty.
     """
     violations: dict[str, dict[str, list[Violation]]] = {}
     join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
@@ -56,8 +56,8 @@ def runs_beyond(tx: Transaction, scope: Scope, since_us: int) -> dict[tuple[str,
     where = Where()
     where.add("f.agent_ref = ? AND f.started_at >= ?", scope.agent_ref, since_us)
     where.add_known("f.environment_ref = ?", scope.environment_ref)
-    # The index has only those with a sentence. The sign keeps SQLite from the primary key, which
-    # has the findings of all agents.
+    # The index contains only findings with a sentence. The sign keeps SQLite from the primary key,
+    # which has the findings of all agents.
     where.add("f.sentence IS NOT NULL AND +f.kind = ? AND f.limit_word = ?", DENIED, AT_MOST)
     sql = (
         "SELECT f.agent, f.name, COUNT(DISTINCT f.run_ref) FROM span_findings AS f "
