@@ -49,8 +49,11 @@ class Backend:
         *,
         strikes: Strikes = always,
         enough: Strikes = always,
+        least: int = 1,
     ) -> None:
         """Begin with *fault*, after *healthy* requests, at those that it *strikes*.
+
+        It is met after *least* requests that are *enough*.
 
         One that fails from the first request on takes everything in bulk, another one only spans.
         """
@@ -59,6 +62,7 @@ class Backend:
         self.healthy = healthy
         self.strikes = strikes
         self.enough = enough
+        self.least = least
         self.met = threading.Event()
         self.recovered = threading.Event()
 
@@ -70,7 +74,9 @@ class Backend:
                 connection.sendall(raw(self.api.answer(request)))
                 continue
             if self.enough(request):
-                self.met.set()
+                self.least -= 1
+                if self.least <= 0:
+                    self.met.set()
             self.fault(self, connection, request)
 
 

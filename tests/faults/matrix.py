@@ -34,6 +34,8 @@ SPANS: Final = 5 * RUNS + 4
 MEET_S: Final = 60.0
 EXIT_TIMEOUT_S: Final = 2.0
 MAX_BODY_BYTES: Final = 20_000
+# A rejected request is sent again in parts: after so many, an item is rejected alone.
+FOR_GOOD: Final = 20
 HTML: Final = "<html><body>Log in to the hotel's network</body></html>"
 ENVIRONMENT: Final = {
     "REMIT_API_TOKEN": "pf_0123456789abcdef",
@@ -52,6 +54,7 @@ class Case:
         fault: What the back end does, None if it does nothing wrong.
         strikes: Which requests meet it.
         enough: Which of those have to, before the back end recovers.
+        least: How many of those have to.
         trouble: What goes wrong inside the program's own process.
         host: By what name the back end is reached.
         listens: Whether something listens at the address before the recovery.
@@ -66,6 +69,7 @@ class Case:
     fault: Fault | None = None
     strikes: Strikes = always
     enough: Strikes = always
+    least: int = 1
     trouble: str = "none"
     host: str = "127.0.0.1"
     listens: bool = True
@@ -96,11 +100,11 @@ CASES: Final = (
     Case("answers HTML", backend.says(httpx.Response(200, html=HTML))),
     Case("answers nothing", backend.says(httpx.Response(200))),
     Case("answers half a JSON", backend.half_json),
-    Case("400", _answers(400, "bad_request"), changes=0, refuses=True),
+    Case("400", _answers(400, "bad_request"), least=FOR_GOOD, changes=0, refuses=True),
     Case("401, a wrong token that becomes right", _answers(401, "unauthorized")),
     Case("403", _answers(403, "forbidden")),
     Case("404 for everything", backend.says(httpx.Response(404, text="not found"))),
-    Case("409", _answers(409, "conflict"), changes=0, refuses=True),
+    Case("409", _answers(409, "conflict"), least=FOR_GOOD, changes=0, refuses=True),
     Case(
         "413 above a size",
         _answers(413, "too_large"),
@@ -203,7 +207,9 @@ def meet(case: Case, healthy: int = 0) -> Outcome:
         case: The fault.
         healthy: How many requests the back end answers well before the fault begins.
     """
-    back_end = Backend(case.fault, healthy, strikes=case.strikes, enough=case.enough)
+    back_end = Backend(
+        case.fault, healthy, strikes=case.strikes, enough=case.enough, least=case.least
+    )
     port = 0 if case.listens else unused_port()
     with ExitStack() as stack:
         if case.listens:
