@@ -314,10 +314,10 @@ def test_a_deployments_token_sees_its_own_requests(world: World, ben: Api) -> No
 def test_asked_values_are_erased_with_their_run(
     world: World, program: Api, ben: Api, clock: FakeClock
 ) -> None:
-    """The request stays, without its values and without the reason."""
+    """The request stays, without its values, their digests and the reason."""
     owner = world.account()
     run = owner.instance("active", external_identifier="run-key-1")
-    ask = asked(program)
+    ask = asked(program, seal="d" * 64)
     answered(ben, ask["id"], "refused", "canary")
     answered(ben, ask["id"], "refused", "canary")
     eraser = token(world, "erase", "eraser")
@@ -326,6 +326,9 @@ def test_asked_values_are_erased_with_their_run(
     shown = ben.http.get(f"{ASKS}/{ask['id']}")
     assert "canary" not in shown.text
     assert "1240.00" not in shown.text
+    assert shown.json()["details"]["seal"] is None
+    with world.store.reading() as tx:
+        assert list(tx.rows("SELECT body_hash FROM asks", ())) == [("",)]
 
     clock.advance(timedelta(days=2).total_seconds())
     world.store.retain(clock.wall_ns() // 1000)

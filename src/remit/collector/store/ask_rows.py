@@ -32,9 +32,11 @@ _EXPIRE: Final = (
     f"UPDATE asks SET status = '{EXPIRED}' "
     "WHERE status = 'waiting' AND account_id = ? AND expires_at <= ?"
 )
+# Without the digests too, from which a value that is guessed can be confirmed.
 _ERASE: Final = (
     "UPDATE asks SET arguments = '{}', hidden = '{}', unbound = '[]', changed = '[]', "
-    "why = CASE WHEN why IS NULL THEN NULL ELSE ? END WHERE account_id = ? AND run = ?"
+    "seal = NULL, body_hash = '', why = CASE WHEN why IS NULL THEN NULL ELSE ? END "
+    "WHERE account_id = ? AND run = ?"
 )
 _ERASE_LATE: Final = (
     "UPDATE late_answers SET why = CASE WHEN why IS NULL THEN NULL ELSE ? END "
