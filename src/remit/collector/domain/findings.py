@@ -30,12 +30,12 @@ from remit.collector.store.rows import (
 from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
+"""Name of the span that reports losses of a run."""
 ASKED_SPAN: Final = "remit:asked"
 ANSWERED_SPAN: Final = "remit:answered"
 OF_PERSONS: Final = frozenset({ASKED_SPAN, ANSWERED_SPAN})
 """Questions to a person and answers, which remit defines; an agent of a framework may have them
 without a declaration."""
-"""Name of the span that reports losses of a run."""
 NOT_IN_REPR: Final = "hidden:repr"
 """Rule of a value that its class leaves out of its repr, which does not make it a secret."""
 MAX_VIOLATIONS: Final = 20

@@ -254,7 +254,7 @@ class Site:
         page = handler(visit)
         if isinstance(page, Html):
             # Where there never was a hold, none is looked for.
-            holds = caller.reads and bool(self._service.hold_number(caller.account_id))
+            holds = bool(self._service.hold_number(caller.account_id))
             shown = visit.api.read(partial(_in_the_menu, holds=holds))
             request.scope[_WAITING], request.scope[HELD] = shown
         return page if isinstance(page, Pieces) else _response(request, page)
