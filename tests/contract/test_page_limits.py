@@ -48,6 +48,18 @@ def test_a_run_shows_how_much_of_each_limit_it_has_used(reader: Visitor) -> None
     assert "denied by a limit did not run" in text
 
 
+def test_questions_to_a_person_and_answers_do_not_count(reader: Visitor) -> None:
+    """They are spans of remit, and no steps of the program."""
+    inner_agent(reader.api)
+    run = limited_run(reader.api, limited_agent(reader.api), said={})
+    for name in ("remit:asked", "remit:answered"):
+        payload = {"ticket": "one", "step": "desk:refund", "decision": "approved"}
+        reader.api.span(run, schema_name=name, status="complete", payload=payload)
+    text = text_of(reader, f"/runs/{run}")
+    assert "financial transactions 1 of 1 and 1 undeclared" in text
+    assert "steps 3 of 200" in text
+
+
 def test_the_notice_says_that_a_limit_is_reached(reader: Visitor) -> None:
     """A run that was terminated because of it was ended by it."""
     agent = limited_agent(reader.api)

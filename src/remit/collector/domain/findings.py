@@ -27,6 +27,7 @@ from remit.collector.store.rows import (
     RunRow,
     SpanRow,
 )
+from remit.collector.store.subjects import ROOT_SPAN
 from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
@@ -36,6 +37,8 @@ ANSWERED_SPAN: Final = "remit:answered"
 OF_PERSONS: Final = frozenset({ASKED_SPAN, ANSWERED_SPAN})
 """Questions to a person and answers, which remit defines; an agent of a framework may have them
 without a declaration."""
+OF_REMIT: Final = OF_PERSONS | {ROOT_SPAN, LOSS_SPAN}
+"""Names of the spans that are no steps of the program."""
 NOT_IN_REPR: Final = "hidden:repr"
 """Rule of a value that its class leaves out of its repr, which does not make it a secret."""
 MAX_VIOLATIONS: Final = 20

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from remit._policy.violations import denied_by
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import ASKED_SPAN, LOSS_SPAN, OF_PERSONS
+from remit.collector.domain.findings import ASKED_SPAN, OF_REMIT
 from remit.collector.domain.first_exchange import (
     answer_in,
     answer_text,
@@ -30,7 +30,6 @@ from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.questions.conversations import Turn
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED
-from remit.collector.store.subjects import ROOT_SPAN
 
 MOST_FIRST: Final = 20
 """Steps below the root of which the payloads are read."""
@@ -50,7 +49,6 @@ _ENDED: Final = {
     "answered": "was answered",
 }
 """The statuses of the questions that are shown, in words."""
-_WITHOUT_WORK: Final = frozenset({ROOT_SPAN, LOSS_SPAN, *OF_PERSONS})
 
 
 class Ran(NamedTuple):
@@ -155,9 +153,7 @@ def shown(ctx: Context, turn: Turn, run: Mapping[str, Any], runs: int) -> ShownT
     inner = [
         step
         for step in facts.steps.values()
-        if step.id not in parents
-        and step.schema_name not in _WITHOUT_WORK
-        and not step.flags & DENIED
+        if step.id not in parents and step.schema_name not in OF_REMIT and not step.flags & DENIED
     ]
     refused = [step for step in facts.steps.values() if step.flags & DENIED]
     denied = [_denied(rows, facts, step) for step in refused[:MOST_DENIED]]

@@ -7,6 +7,7 @@ from typing import Final
 
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
+from remit.collector.domain.findings import OF_REMIT
 from remit.collector.page.declared import Declared, declaration_of
 from remit.collector.page.run.facts import Gauge, RunRows, SpanFacts
 from remit.collector.page.sides import limit_of
@@ -15,7 +16,6 @@ from remit.collector.store.rows import DENIED, SchemaVersionRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.errors import STEPS
 
-_NO_STEPS: Final = frozenset({ROOT_SPAN, "remit:loss"})
 _MOST_TYPES: Final = 100
 """Most types of steps that are looked up among the agents."""
 
@@ -45,7 +45,7 @@ def limits_of(rows: RunRows) -> Iterator[Gauge]:
     ran = {
         name: (steps.get(name) or Declared(name), counts.steps - counts.denied)
         for name, counts in run_types(tx, rows.ref).items()
-        if name not in _NO_STEPS and name != own.name
+        if name not in OF_REMIT and name != own.name
     }
     # Agents, model calls and retrievers do not count.
     agents = {

@@ -12,7 +12,7 @@ from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.asks import status_of
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
+from remit.collector.domain.findings import ASKED_SPAN, OF_REMIT
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
@@ -46,7 +46,6 @@ _EFFECTS: Final = (
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
 _OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
 """Actions that cannot be taken back."""
-_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss", *OF_PERSONS})
 _MOST_NAMED: Final = 4
 
 
@@ -395,7 +394,7 @@ def _before(facts: RunFacts, failed: StepRecord) -> list[str]:
         for step in facts.steps.values()
         if step.id != failed.id
         and step.id not in around
-        and step.schema_name not in _WITHOUT_EFFECT
+        and step.schema_name not in OF_REMIT
         and not step.flags & DENIED
         and step.started_at is not None
         and step.started_at <= failed.finished_at
@@ -532,7 +531,7 @@ def _done(facts: RunFacts) -> str:
         step
         for step in facts.steps.values()
         if step.status == COMPLETE
-        and step.schema_name not in _WITHOUT_EFFECT
+        and step.schema_name not in OF_REMIT
         and not (step.parent_id in roots and step.id in above)
     ]
     parts: list[str] = []
