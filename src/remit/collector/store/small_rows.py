@@ -120,6 +120,13 @@ class SmallRows(Execution):
         where = "account_id = ? AND external_identifier = ?"
         return self._one(AgentRow, where, account_id, external_identifier)
 
+    def agents_of_identifiers(
+        self, account_id: str, external_identifiers: Collection[str]
+    ) -> list[AgentRow]:
+        """Return the agents of these external identifiers, oldest first."""
+        among, values = self.among("external_identifier", external_identifiers)
+        return self._oldest_first(AgentRow, f"account_id = ? AND {among}", account_id, *values)
+
     def agents_named(self, account_id: str, name: str) -> list[AgentRow]:
         """Return the agents with this id, identifier, display name or end of an identifier."""
         where = "account_id = ? AND (id = ? OR external_identifier = ? OR name = ?)"

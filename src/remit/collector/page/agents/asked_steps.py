@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import ANSWERED_SPAN, ASKED_SPAN
-from remit.collector.page.run.asked import APPROVED, REFUSED, Question, questions_of
+from remit.collector.page.run.asked import Question, questions_of
 from remit.collector.page.run.spans import ListedSpan, listed_span
 from remit.collector.page.scope import scope_in
 from remit.collector.store.ask_rows import EXPIRED, WAITING
@@ -88,7 +88,7 @@ def asked_steps(ctx: Context, agent_id: str, since_us: int) -> AskedSteps:
             (
                 (count, _OTHERS.get(status, status))
                 for status, count in statuses.items()
-                if status not in {APPROVED, REFUSED, EXPIRED}
+                if status not in {asks.APPROVED, asks.REFUSED, EXPIRED}
             ),
             key=lambda other: (-other[0], other[1]),
         ),
@@ -119,13 +119,13 @@ def _step(name: str, questions: Sequence[Question]) -> AskedStep:
     times = [
         question.waited_us
         for question in questions
-        if question.status in {APPROVED, REFUSED} and question.waited_us is not None
+        if question.status in {asks.APPROVED, asks.REFUSED} and question.waited_us is not None
     ]
     return AskedStep(
         name,
         len(questions),
-        counts[APPROVED],
-        counts[REFUSED],
+        counts[asks.APPROVED],
+        counts[asks.REFUSED],
         counts[EXPIRED],
         int(median(times)) if times else None,
     )

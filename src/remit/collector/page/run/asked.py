@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+from remit.collector.domain.asks import APPROVED, REFUSED
 from remit.collector.page import formats
 from remit.collector.page.run.spans import ListedSpan
 
-APPROVED: Final = "approved"
-REFUSED: Final = "refused"
 SHAPES: Final[Mapping[str, str]] = {
     "waiting": "waiting",
     APPROVED: APPROVED,
@@ -87,6 +86,19 @@ class Question(NamedTuple):
     def subject(self) -> str:
         """What it is about, in a word: the step, else the means by which it was asked."""
         return formats.step(self.step) if self.step else self.how
+
+    def let_run(self, schema_name: str, parent_id: str | None, started_us: int | None) -> bool:
+        """Return whether a step with this type, parent and start ran after a yes to it.
+
+        Whether the step was denied is for the caller to say.
+        """
+        yes_us = None if self.answer is None or self.status != APPROVED else self.answer.at_us
+        return (
+            yes_us is not None
+            and started_us is not None
+            and started_us >= yes_us
+            and (schema_name, parent_id) == (self.step, self.parent_id)
+        )
 
     @property
     def waited_us(self) -> int | None:

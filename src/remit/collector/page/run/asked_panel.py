@@ -6,15 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from remit._policy.violations import denied_by
-from remit.collector.domain.asks import status_of
+from remit.collector.domain.asks import APPROVED
 from remit.collector.domain.findings import ASKED_SPAN
-from remit.collector.page.declared import Declared, declaration_of, effect
+from remit.collector.page.declared import Declared, effect
 from remit.collector.page.payload_tree import Node, PayloadTree, items, members, node_of, tree_of
-from remit.collector.page.run.asked import APPROVED, Question
-from remit.collector.page.run.facts import AskedFacts, RunRows, SpanFacts, questions_in, request_of
+from remit.collector.page.run.asked import Question
+from remit.collector.page.run.facts import (
+    AskedFacts,
+    RunRows,
+    SpanFacts,
+    questions_in,
+    request_of,
+    still_waiting,
+)
 from remit.collector.page.run.spans import ListedSpan
-from remit.collector.store.ask_rows import WAITING
-from remit.collector.store.rows import SchemaVersionRow
 
 
 class AskedPanel(NamedTuple):
@@ -51,30 +56,21 @@ def asked_facts(rows: RunRows, facts: SpanFacts) -> AskedFacts | None:
     if question is None:
         return None
     request = request_of(rows.ctx, rows.run, question)
-    is_waiting = request is not None and status_of(request, rows.ctx.now_us) == WAITING
-    agents = [each for each in _declared(rows) if not set(each.asks).isdisjoint(question.words)]
+    is_waiting = still_waiting(rows.ctx, request) is not None
+    agents = [
+        each for each in rows.declaration.all if not set(each.asks).isdisjoint(question.words)
+    ]
     return AskedFacts(question, request, is_waiting, _ran(rows, question), agents)
-
-
-def _declared(rows: RunRows) -> Sequence[Declared]:
-    """Return the declarations of the run."""
-    run, tx = rows.run, rows.ctx.tx
-    schema = tx.row(SchemaVersionRow, run.account_id, run.agent_schema_version_id)
-    agent = tx.agent(run.account_id, run.agent_id)
-    identifier = None if agent is None else agent.external_identifier
-    return declaration_of(None if schema is None else schema.span_type_schemas, identifier).all
 
 
 def _ran(rows: RunRows, question: Question) -> ListedSpan | None:
     """Return the step that ran after a yes, if it is among the latest of its type."""
-    answer = question.answer
-    if question.status != APPROVED or answer is None or answer.at_us is None:
+    if question.status != APPROVED:
         return None
     after = (
         span
         for span in rows.listed(1, schema_name=question.step)
-        if span.parent_id == question.parent_id
-        and (span.started_at or 0) >= answer.at_us
+        if question.let_run(span.schema_name, span.parent_id, span.started_at)
         and denied_by(span.result) is None
     )
     return min(after, key=lambda span: span.started_at or 0, default=None)

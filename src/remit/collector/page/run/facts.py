@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 from remit._base.ids import hash_of_on_behalf_of, hash_of_subject
 from remit._base.outcomes import StepCounts, step_counts
 from remit._base.step_names import StepName, step_name
+from remit.collector.domain.asks import status_of
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED
@@ -19,20 +20,30 @@ from remit.collector.domain.step_names import names_of_steps
 from remit.collector.domain.waiting import waits
 from remit.collector.errors import not_found
 from remit.collector.page import formats
-from remit.collector.page.declared import Declared
+from remit.collector.page.declared import Declaration, Declared, declaration_of
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.run.asked import Question, questions_of, waited
 from remit.collector.page.run.conversation import Conversation
 from remit.collector.page.run.spans import ListedSpan, ReadSpan, listed_span
 from remit.collector.page.scope import run_in, scope_in
 from remit.collector.page.visits import Visit
+from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.questions.holds import held_steps
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
-from remit.collector.store.rows import DENIED, AskRow, HoldRow, RunRow, VersionRow, all_spans
+from remit.collector.store.rows import (
+    DENIED,
+    AgentRow,
+    AskRow,
+    HoldRow,
+    RunRow,
+    SchemaVersionRow,
+    VersionRow,
+    all_spans,
+)
 from remit.collector.store.subjects import ROOT_SPAN, text_in
 
 T = TypeVar("T")
@@ -350,6 +361,19 @@ class RunRows:
         self._spans: dict[str, ReadSpan | None] = {}
         self._by_status: dict[str, tuple[ReadSpan, ...]] = {}
 
+    @cached_property
+    def agent(self) -> AgentRow | None:
+        """Its agent."""
+        return self.ctx.tx.agent(self.run.account_id, self.run.agent_id)
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """The span types that its agent registered for it."""
+        run, agent = self.run, self.agent
+        schema = self.ctx.tx.row(SchemaVersionRow, run.account_id, run.agent_schema_version_id)
+        identifier = None if agent is None else agent.external_identifier
+        return declaration_of(None if schema is None else schema.span_type_schemas, identifier)
+
     def is_agent(self, schema_name: str) -> bool:
         """Return whether a span type is the agent of a framework."""
         span_type = self.version.types.get(schema_name)
@@ -448,12 +472,11 @@ def run_facts(
     failed = rows.ended(FAILED) if row.status == FAILED and row.spans_failed else ()
     far = {} if len(steps) == ref.spans else _far(rows, steps, failed)
     known = (*steps.values(), *far.values())
-    agent = tx.agent(row.account_id, row.agent_id)
     recorded = tx.recorded(row)
     root = rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None))
     return RunFacts(
         row=row,
-        agent=row.agent_id if agent is None else agent.name,
+        agent=row.agent_id if rows.agent is None else rows.agent.name,
         version=version_name(rows.ctx, row) or row.agent_version_id,
         types=rows.types,
         hidden=rows.hidden,
@@ -484,6 +507,12 @@ def request_of(ctx: Context, run: RunRow, question: Question) -> AskRow | None:
         return None
     row = ctx.tx.ask_of_ticket(run.account_id, key, ticket)
     return row if row is not None and row.agent_id in {None, run.agent_id} else None
+
+
+def still_waiting(ctx: Context, request: AskRow | None) -> AskRow | None:
+    """Return a request if it waits for an answer, else None."""
+    is_waiting = request is not None and status_of(request, ctx.now_us) == WAITING
+    return request if is_waiting else None
 
 
 def questions_in(rows: RunRows) -> list[Question]:

@@ -8,11 +8,11 @@ from typing import Final
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.findings import OF_REMIT
-from remit.collector.page.declared import Declared, declaration_of
+from remit.collector.page.declared import Declared
 from remit.collector.page.run.facts import Gauge, RunRows, SpanFacts
 from remit.collector.page.sides import limit_of
 from remit.collector.store.questions.run_types import run_types
-from remit.collector.store.rows import DENIED, SchemaVersionRow
+from remit.collector.store.rows import DENIED
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.errors import STEPS
 
@@ -34,13 +34,10 @@ def limits_of(rows: RunRows) -> Iterator[Gauge]:
     run, tx = rows.run, rows.ctx.tx
     if not any(span_type.has_limits for span_type in rows.version.types.values()):
         return
-    agent = tx.agent(run.account_id, run.agent_id)
-    schema = tx.row(SchemaVersionRow, run.account_id, run.agent_schema_version_id)
-    identifier = None if agent is None else agent.external_identifier
-    declared = declaration_of(None if schema is None else schema.span_type_schemas, identifier)
-    own, steps = declared.own, declared.steps
+    own, steps = rows.declaration.own, rows.declaration.steps
     if own is None or not own.numbers:
         return
+    identifier = None if rows.agent is None else rows.agent.external_identifier
     prefix = (identifier or "").removesuffix(own.name)
     ran = {
         name: (steps.get(name) or Declared(name), counts.steps - counts.denied)
@@ -48,12 +45,13 @@ def limits_of(rows: RunRows) -> Iterator[Gauge]:
         if name not in OF_REMIT and name != own.name
     }
     # Agents, model calls and retrievers do not count.
+    named = [f"{prefix}{name}" for name in list(ran)[:_MOST_TYPES]]
     agents = {
-        name
-        for name in list(ran)[:_MOST_TYPES]
-        if tx.agent_of_identifier(run.account_id, f"{prefix}{name}") is not None
+        agent.external_identifier for agent in tx.agents_of_identifiers(run.account_id, named)
     }
-    counted = [each for name, each in ran.items() if name not in agents and not each[0].kind]
+    counted = [
+        each for name, each in ran.items() if f"{prefix}{name}" not in agents and not each[0].kind
+    ]
     for name, number in own.numbers.items():
         words = {"allowed": 0, UNKNOWN: 0}
         for step, times in counted:

@@ -10,26 +10,26 @@ from typing import Any, Final, NamedTuple
 from remit._base.step_names import AGENT, GRAPH, StepName
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
-from remit.collector.domain.asks import status_of
+from remit.collector.domain.asks import REFUSED
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import ASKED_SPAN, OF_REMIT
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
-from remit.collector.page.declared import VERBS, Declared
+from remit.collector.page.declared import VERBS, Declared, effect
 from remit.collector.page.payload_tree import members, objects
-from remit.collector.page.run.asked import APPROVED, REFUSED, Question
+from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import (
     FAILED,
     RunFacts,
     SpanFacts,
     request_of,
+    still_waiting,
     version_name,
 )
 from remit.collector.page.scope import scope_in
 from remit.collector.page.sides import limit_of
 from remit.collector.page.visits import Visit
-from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import DENIED, AskRow, RunRow
@@ -155,14 +155,8 @@ def _ran_after_a_yes(facts: RunFacts) -> Notice | None:
 
 def _has_run(facts: RunFacts, question: Question) -> bool:
     """Return whether a step ran after a yes."""
-    answer = question.answer
-    if question.status != APPROVED or answer is None or answer.at_us is None:
-        return False
     return any(
-        step.schema_name == question.step
-        and step.parent_id == question.parent_id
-        and step.started_at is not None
-        and step.started_at >= answer.at_us
+        question.let_run(step.schema_name, step.parent_id, step.started_at)
         and not step.flags & DENIED
         for step in facts.steps.values()
     )
@@ -213,23 +207,21 @@ def _waiting(visit: Visit, facts: RunFacts) -> Notice:
     since_us = waiting[0].at_us if waiting else max(began, default=None)
     open_questions = facts.row.asked - facts.row.answered
     first = waiting[0] if waiting else None
-    words = [] if first is None else [VERBS[word] for word in first.words if word in VERBS]
     values: dict[str, object] = {
         "count": open_questions,
         "since_us": since_us,
         "waits_us": None if since_us is None else visit.now_us - since_us,
-        "may": formats.listed(words, "or"),
-        "request": None if first is None else visit.api.read(partial(_open_request, facts, first)),
+        "may": "" if first is None else effect(first.words),
+        "request": None
+        if first is None
+        else visit.api.read(partial(_waiting_request, facts, first)),
     }
     step = first.subject if first is not None and first.step else ""
     return Notice("asks", "waiting", step=step, values=values)
 
 
-def _open_request(facts: RunFacts, question: Question, ctx: Context) -> AskRow | None:
-    """Return the request on the server that waits for the answer to a question."""
-    request = request_of(ctx, facts.row, question)
-    is_waiting = request is not None and status_of(request, ctx.now_us) == WAITING
-    return request if is_waiting else None
+def _waiting_request(facts: RunFacts, question: Question, ctx: Context) -> AskRow | None:
+    return still_waiting(ctx, request_of(ctx, facts.row, question))
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
