@@ -34,11 +34,12 @@ from remit.collector.errors import (
 )
 from remit.collector.json_io import canonical, encode
 from remit.collector.settings import KIB
-from remit.collector.store.ask_rows import EXPIRED, WAITING
+from remit.collector.store.ask_rows import EXPIRED, WAITING, WITHDRAWN
 from remit.collector.store.questions.run_requests import RunRequest
 from remit.collector.store.rows import AskRow, LateAnswerRow, RunRow, SealRow, TokenRow
 from remit.collector.store.statements import Where
 from remit.collector.times import US_PER_S, format_us
+from remit.collector.views.runs import time_view
 from remit.models.asks import (
     MAX_WAIT_S,
     AnswerForCreate,
@@ -383,17 +384,13 @@ def views(ctx: Context, rows: Sequence[AskRow]) -> list[dict[str, Any]]:
                 "after": row.after,
                 "changed": msgspec.json.decode(row.changed),
                 "asked_at": format_us(row.asked_at),
-                "withdrawn_at": _time(row.answered_at) if row.status == "withdrawn" else None,
-                "used_at": None if seal is None else format_us(seal.used_at),
+                "withdrawn_at": time_view(row.answered_at) if row.status == WITHDRAWN else None,
+                "used_at": time_view(None if seal is None else seal.used_at),
                 "answer": _first_answer(row),
                 "late_answers": [_late_view(each) for each in late.get(row.id, ())],
             }
         )
     return found
-
-
-def _time(instant_us: int | None) -> str | None:
-    return None if instant_us is None else format_us(instant_us)
 
 
 def _first_answer(row: AskRow) -> dict[str, object] | None:
@@ -404,7 +401,7 @@ def _first_answer(row: AskRow) -> dict[str, object] | None:
         "by": row.answered_by,
         "how": row.answered_how,
         "why": row.why,
-        "at": _time(row.answered_at),
+        "at": time_view(row.answered_at),
     }
 
 

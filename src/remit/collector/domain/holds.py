@@ -20,6 +20,7 @@ from remit.collector.models.hold import (
 from remit.collector.store.questions import holds as stored
 from remit.collector.store.rows import AgentRow, HoldProcessRow, HoldRow
 from remit.collector.times import US_PER_S, format_us
+from remit.collector.views.runs import time_view
 
 LISTED_DAYS: Final = 90
 """Age of the oldest hold in a list, unless it is in force."""
@@ -54,6 +55,12 @@ def listed(ctx: Context) -> list[HoldRow]:
     rows += stored.since(ctx.tx, caller.account_id, since_us, MOST_LISTED)
     own = {row.id: row for row in rows if _is_about(row, caller.agent_id)}
     return sorted(own.values(), key=lambda row: (row.inserted_at, row.id), reverse=True)
+
+
+def in_force(ctx: Context, agent_id: str | None = None) -> list[dict[str, object]]:
+    """Return the holds in force that are about the caller, and about an agent, newest first."""
+    rows = [row for row in listed(ctx) if row.is_in_force(ctx.now_us) and _is_about(row, agent_id)]
+    return [view(ctx, row) for row in rows]
 
 
 def _is_about(row: HoldRow, agent_id: str | None) -> bool:
@@ -148,10 +155,10 @@ def view(ctx: Context, row: HoldRow, *, counts: bool = False) -> dict[str, objec
         "reason": row.reason,
         "held_by": row.held_by,
         "held_at": format_us(row.inserted_at),
-        "until": None if row.ends_at is None else format_us(row.ends_at),
+        "until": time_view(row.ends_at),
         "ends_in_s": None if left_us is None else left_us / US_PER_S,
         "in_force": row.is_in_force(ctx.now_us),
-        "lifted_at": None if row.lifted_at is None else format_us(row.lifted_at),
+        "lifted_at": time_view(row.lifted_at),
         "lifted_by": row.lifted_by,
         "denied": None if denied is None else denied.steps,
         "runs": None if denied is None else denied.runs,

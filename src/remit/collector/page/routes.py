@@ -23,10 +23,10 @@ from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
 from remit.collector.domain.asks import count_waiting
 from remit.collector.domain.context import Context
+from remit.collector.domain.holds import in_force
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
-from remit.collector.page.agents.holds import in_force
 from remit.collector.page.guards import (
     SIGN_IN,
     can_sign_in,

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from remit.collector.domain.collisions import program_view, programs_of
 from remit.collector.domain.context import Context
+from remit.collector.domain.holds import in_force
 from remit.collector.errors import invalid_field
 from remit.collector.page.agents import activity, holds, matrix, versions
 from remit.collector.page.agents.subjects import Subject, subject_of
@@ -35,7 +36,7 @@ def agent(visit: Visit) -> Response:
     shown = subject.shown if visit.query.get("version") else None
     chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     programs = visit.api.read(lambda ctx: _programs(ctx, subject.id))
-    on_hold = visit.api.read(lambda ctx: holds.about(ctx, subject.id))
+    on_hold = visit.api.read(lambda ctx: in_force(ctx, subject.id))
     frame = {
         **_frame(subject, view),
         "on_hold": on_hold,

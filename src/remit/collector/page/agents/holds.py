@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from remit._policy.words import ACTION, ACTIONS, UNKNOWN, WITHOUT_EFFECT
-from remit.collector.domain import holds
 from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.runs import named_caller
 from remit.collector.domain.tokens import TokenScope
@@ -117,22 +116,6 @@ def lift(visit: Visit) -> Response:
     """Lift a hold."""
     visit.api.post(f"{_API}/{visit.named['id']}/lift", {})
     return Redirect(PATH)
-
-
-def in_force(ctx: Context) -> list[dict[str, object]]:
-    """Return the holds in force that are about the caller, for the line under the menu."""
-    rows = holds.listed(ctx)
-    return [holds.view(ctx, row) for row in rows if row.is_in_force(ctx.now_us)]
-
-
-def about(ctx: Context, agent_id: str) -> list[dict[str, Any]]:
-    """Return the holds in force that are about an agent."""
-    return [
-        hold
-        for row in holds.listed(ctx)
-        if row.is_in_force(ctx.now_us) and (not row.agent_ids or agent_id in row.agent_ids)
-        for hold in [holds.view(ctx, row)]
-    ]
 
 
 def _page(visit: Visit, form: Mapping[str, str], rejection: RequestError | None) -> Html:

@@ -139,7 +139,8 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
         row = asks.find(ctx, visit.named["id"])
         view = asks.view(ctx, row)
         by, _ = asks.answerer(ctx)
-        before = None if row.after is None else ctx.tx.ask(row.account_id, row.after)
+        replaced = None if row.after is None else ctx.tx.ask(row.account_id, row.after)
+        before = None if replaced is None else asks.view(ctx, replaced)
         after = ctx.tx.ask_after(row.account_id, row.run, row.id)
         rows = None if view["run_id"] is None else RunRows(ctx, view["run_id"])
         return {
@@ -158,8 +159,8 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
             "late": [(late, took(view, late["at"], view)) for late in view["late_answers"]],
             "expired": EXPIRED.format((row.expires_at - row.asked_at) / US_PER_S),
             "digest": _digest(row.seal),
-            "before": None if before is None else asks.view(ctx, before),
-            "pairs": [] if before is None else _pairs(asks.view(ctx, before), view),
+            "before": before,
+            "pairs": [] if before is None else _pairs(before, view),
             "after": None if after is None else after.id,
             "by": by,
             "barred": _barred(ctx, row, by),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
@@ -60,7 +60,7 @@ def show(visit: Visit) -> Response:
             "count": ctx.tx.count_asks(waiting),
             "own": own_shown,
             "said": said,
-            "with_conversation": any(each.conversation for each in said.values()),
+            "with_conversation": any(each["conversation"] for each in said.values()),
             "more_own": len(own) > MOST_OWN,
             "ended": [_ended(view) for view in asks.views(ctx, ctx.tx.asks(ended, MOST_ENDED))],
             **_numbers(ctx.tx.asks(of_day, MOST_COUNTED), ctx.now_us),
@@ -72,21 +72,13 @@ def show(visit: Visit) -> Response:
     return Html("waiting.html", visit.api.read(work))
 
 
-class Said(NamedTuple):
-    """What the program said of a run: on whose behalf it works, and in which conversation."""
-
-    on_behalf_of: str | None
-    conversation: str | None
-
-
-def _said(ctx: Context, run_ids: Collection[str]) -> dict[str, Said]:
-    """Return what the programs said of runs, by their ids."""
+def _said(ctx: Context, run_ids: Collection[str]) -> dict[object, dict[str, object]]:
+    """Return runs as the API lists them, with what their programs said, by their ids."""
     if not run_ids:
         return {}
     wanted = RunCriteria(scope=scope_in(ctx), ids=tuple(run_ids))
     views = run_views(ctx, runs(ctx.tx, wanted, limit=len(run_ids)))
-    fields = ("on_behalf_of", "conversation")
-    return {str(view["id"]): Said(*(cast("Any", view[name]) for name in fields)) for view in views}
+    return {view["id"]: view for view in views}
 
 
 class OwnQuestion(NamedTuple):
@@ -116,11 +108,9 @@ def _own(ctx: Context) -> list[OwnQuestion]:
     questions: list[OwnQuestion] = []
     for run in runs(ctx.tx, wanted, limit=MOST_RUNS):
         rows = RunRows(ctx, run.id)
-        agent = ctx.tx.agent(rows.run.account_id, rows.run.agent_id)
-        name = rows.run.agent_id if agent is None else agent.name
         open_questions = [each for each in questions_in(rows) if each.is_open]
         questions += [
-            _own_question(rows, name, each)
+            _own_question(rows, run.agent_name, each)
             for each in open_questions
             if request_of(ctx, rows.run, each) is None
         ]
