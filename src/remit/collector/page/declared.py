@@ -349,6 +349,6 @@ def counted_steps(
     return {(count.agent_id, count.name): count for count in step_counts(ctx.tx, wanted)}
 
 
-def effect(words: Sequence[str]) -> str:
+def verbs_of(words: Sequence[str]) -> str:
     """Return actions as verbs: `create data or move money`."""
     return listed([VERBS[word] for word in words if word in VERBS], "or")

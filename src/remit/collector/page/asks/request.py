@@ -18,7 +18,7 @@ from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.declared import Declared, effect, remits_of
+from remit.collector.page.declared import Declared, remits_of, verbs_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (
@@ -145,7 +145,7 @@ def _page(visit: Visit, rejection: RequestError | None = None, why: str = "") ->
         rows = None if view["run_id"] is None else RunRows(ctx, view["run_id"])
         return {
             "ask": view,
-            "effect": effect(view["words"]),
+            "effect": verbs_of(view["words"]),
             "is_waiting": view["status"] == WAITING,
             "values": given(view),
             "names": list(view["hidden"]),

@@ -11,7 +11,7 @@ from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.page.asks.request import Value, given, took
-from remit.collector.page.declared import effect
+from remit.collector.page.declared import verbs_of
 from remit.collector.page.formats import day
 from remit.collector.page.hiding import hidden_of
 from remit.collector.page.payload_tree import Node, node_of
@@ -132,7 +132,7 @@ def _waiting(view: Mapping[str, Any], now_us: int) -> dict[str, object]:
     expires_us = parse_us(view["expires_at"]) - now_us
     return {
         "ask": view,
-        "effect": effect(view["words"]),
+        "effect": verbs_of(view["words"]),
         "shown": [(value.name, _cut(value)) for value in values[:MOST_SHOWN]],
         "waits_us": now_us - parse_us(view["asked_at"]),
         "expires_us": expires_us,

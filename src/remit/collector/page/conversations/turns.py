@@ -18,7 +18,7 @@ from remit.collector.domain.first_exchange import (
     question_text,
 )
 from remit.collector.page import formats
-from remit.collector.page.declared import effect
+from remit.collector.page.declared import verbs_of
 from remit.collector.page.hiding import hidden_of
 from remit.collector.page.payload_tree import items, members
 from remit.collector.page.run.asked import Question
@@ -248,7 +248,7 @@ def _asked(ctx: Context, rows: RunRows, facts: RunFacts) -> Asked:
     request = next(iter(ctx.tx.asks(waiting, 1)), None)
     return Asked(
         formats.step(step) if isinstance(step, str) else "",
-        effect([word for word in words if isinstance(word, str)]),
+        verbs_of([word for word in words if isinstance(word, str)]),
         None if span is None else span.row.started_at or span.row.inserted_at,
         None if request is None else request.id,
         None if request is None else request.expires_at,

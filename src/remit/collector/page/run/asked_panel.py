@@ -8,7 +8,7 @@ from typing import NamedTuple
 from remit._policy.violations import denied_by
 from remit.collector.domain.asks import APPROVED
 from remit.collector.domain.findings import ASKED_SPAN
-from remit.collector.page.declared import Declared, effect
+from remit.collector.page.declared import Declared, verbs_of
 from remit.collector.page.payload_tree import Node, PayloadTree, items, members, node_of, tree_of
 from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import (
@@ -98,8 +98,8 @@ def asked_panel(facts: SpanFacts, *, hidden: bool) -> AskedPanel | None:
         _redacted(saw.nodes if saw is not None else () if asked is None else (asked,)),
         [name for name in items(payload.get("unbound")) if isinstance(name, str)],
         node_of(answer.value) if answer is not None and is_shown else None,
-        effect(question.words),
-        "" if step is None else effect(step.allowed),
+        verbs_of(question.words),
+        "" if step is None else verbs_of(step.allowed),
         step,
     )
 

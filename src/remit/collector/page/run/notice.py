@@ -16,7 +16,7 @@ from remit.collector.domain.findings import ASKED_SPAN, OF_REMIT
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
-from remit.collector.page.declared import VERBS, Declared, effect
+from remit.collector.page.declared import VERBS, Declared, verbs_of
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import (
@@ -211,7 +211,7 @@ def _waiting(visit: Visit, facts: RunFacts) -> Notice:
         "count": open_questions,
         "since_us": since_us,
         "waits_us": None if since_us is None else visit.now_us - since_us,
-        "may": "" if first is None else effect(first.words),
+        "may": "" if first is None else verbs_of(first.words),
         "request": None
         if first is None
         else visit.api.read(partial(_waiting_request, facts, first)),

@@ -17,7 +17,7 @@ from remit.collector.domain import asks
 from remit.collector.domain.context import Context
 from remit.collector.domain.lists import run_views
 from remit.collector.errors import not_found
-from remit.collector.page.declared import effect
+from remit.collector.page.declared import verbs_of
 from remit.collector.page.formats import duration, missing, short_name, times, visible
 from remit.collector.page.formats import steps as steps_of
 from remit.collector.page.formats import words as spoken
@@ -183,7 +183,7 @@ def _outcome_now(run: Run, facts: RowFacts) -> Outcome | None:
         if not waiting:
             return Outcome("waiting", "waits for a person's answer", "")
         oldest = waiting[-1]
-        may = effect(msgspec.json.decode(oldest.words, type=list[str]))
+        may = verbs_of(msgspec.json.decode(oldest.words, type=list[str]))
         lead = f"waits for a yes: {_cut(short_name(oldest.step))}"
         return Outcome("waiting", lead, f"may {may}" if may else "")
     return Outcome("quiet", "", f"now in {facts.step}") if facts.step else None
