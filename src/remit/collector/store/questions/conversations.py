@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from remit.collector.store.ids import first_at, to_text
+from remit.collector.store.questions.run_lists import WAITS
 from remit.collector.store.questions.scope import Scope, of_scope
 from remit.collector.store.transaction import Transaction
 
@@ -59,7 +60,7 @@ def turns_of(
     where.add("r.conversation = ?", conversation)
     newest = (
         "SELECT r.id, r.agent_ref, r.status, r.inserted_at, r.started_at, r.finished_at, r.denied, "
-        "CASE WHEN r.status = 'active' AND r.asked > r.answered THEN 1 ELSE 0 END AS is_waiting, "
+        f"CASE WHEN {WAITS} THEN 1 ELSE 0 END AS is_waiting, "
         "r.tokens_in, r.tokens_out, r.model_usage "
         f"FROM runs AS r WHERE {where.text} ORDER BY r.id DESC LIMIT ?"
     )

@@ -37,6 +37,8 @@ MOST_RANKED: Final = 20_000
 """Number of newest runs among which those with the largest measures are found."""
 WAITING: Final = "waiting"
 """The status of active runs that wait for a person's answer."""
+WAITS: Final = "r.status = 'active' AND r.asked > r.answered"
+"""The condition on them, which the index `runs_waiting` has too."""
 MEASURES: Final = {
     "longest": "m.finished_at - m.started_at",
     "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
@@ -327,7 +329,7 @@ def _of_run(
         text, values = tx.among_ids("r.id", [to_bytes(each) for each in wanted.ids])
         where.add(text, *values)
     if wanted.status == WAITING:
-        where.add("r.status = 'active' AND r.asked > r.answered")
+        where.add(WAITS)
     else:
         where.add_known("r.status = ?", wanted.status)
     where.add_known("r.purpose = ?", wanted.purpose)
