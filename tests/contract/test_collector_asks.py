@@ -335,6 +335,30 @@ def test_asked_values_are_erased_with_their_run(
     refusal(ben.http.get(f"{ASKS}/{ask['id']}"), 404)
 
 
+def test_a_repeated_answer_keeps_no_values_of_an_erased_run(
+    world: World, program: Api, ben: Api
+) -> None:
+    """The repetition of an answer with its key finds the request as it is then."""
+    run = world.account().instance("active", external_identifier="run-key-1")
+    ask = asked(program)
+    address = f"{ASKS}/{ask['id']}/answer"
+    body = {"answer": "approved", "why": None, "idempotency_key": "click-1"}
+    first = ben.http.post(address, json=body)
+    again = ben.http.post(address, json=body)
+    assert first.json() == again.json()
+    assert first.json()["counted"] is True
+    late = {**body, "answer": "refused", "why": "too late", "idempotency_key": "click-2"}
+    assert ben.http.post(address, json=late).json()["counted"] is False
+    assert ben.http.post(address, json=late).json()["counted"] is False
+    eraser = token(world, "erase", "eraser")
+    erasure = {"run_id": run["id"], "reason": "asked"}
+    assert eraser.http.post("/api/remit/v1/erasures", json=erasure).status_code == 200
+    assert "1240.00" not in ben.http.post(address, json=body).text
+    with world.store.reading() as tx:
+        responses = list(tx.rows("SELECT response FROM idempotency_keys", ()))
+    assert "1240.00" not in str(responses)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

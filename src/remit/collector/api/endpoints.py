@@ -593,7 +593,7 @@ ENDPOINTS: Final = (
         body=AnswerForCreate,
         bare=True,
         approves=True,
-        again=None,
+        again=asks.answered_before,
     ),
     _ask(
         "POST",

@@ -242,6 +242,16 @@ def answer(ctx: Context, ask_id: str, request: AnswerForCreate) -> Answered:
     return Answered(find(ctx, row.id), counted=False)
 
 
+def answered_before(ctx: Context, ask_id: str, _: str, request: AnswerForCreate) -> Answered:
+    """Return a request as it is now, for the repetition of an answer with its idempotency key.
+
+    The response to the answer is not stored, because it has the arguments of the request.
+    """
+    row = find(ctx, ask_id)
+    first = row.status, row.answered_by, row.answered_how
+    return Answered(row, counted=first == (request.answer, *answerer(ctx)))
+
+
 def answered_view(ctx: Context, answered: Answered) -> dict[str, object]:
     """Return the response to an answer."""
     return {
