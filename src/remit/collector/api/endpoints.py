@@ -350,44 +350,28 @@ class _Resource(NamedTuple):
         return self.row("DELETE", f"/{_ID}", "delete", perform, again=None)
 
 
-def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
-    return Endpoint(
-        "GET",
-        path,
-        f"remit{path}",
-        perform,
-        answers,
-        _plain,
-        query=query,
-        bare=True,
-        account=False,
-        prefix=OWN_PREFIX,
-    )
+def _own(
+    method: str, path: str, operation: str, perform: Perform, answers: Model, **fields: Any
+) -> Endpoint:
+    """Return the row of an endpoint of remit's own API."""
+    defaults = {"view": _plain, "bare": True, "writes": method == "POST", "prefix": OWN_PREFIX}
+    path, operation = path.removeprefix(OWN_PREFIX), f"remit/{operation}"
+    return Endpoint(method, path, operation, perform, answers, **{**defaults, **fields})
+
+
+def _list(
+    path: str, perform: Perform, answers: Model, query: type[Query], **fields: Any
+) -> Endpoint:
+    name = path.removeprefix("/")
+    return _own("GET", path, name, perform, answers, query=query, account=False, **fields)
 
 
 def _ask(
     method: str, tail: str, step: str, perform: Perform, answers: Model, **fields: Any
 ) -> Endpoint:
-    defaults: dict[str, Any] = {
-        "view": _plain,
-        "account": False,
-        "prefix": OWN_PREFIX,
-        "writes": method == "POST",
-        "id_field": "ask_id" if _ID in tail else "",
-        "again": asks.find,
-    }
-    path = ASKS.removeprefix(OWN_PREFIX) + tail
-    fields = {**defaults, **fields}
-    return Endpoint(method, path, f"remit/asks/{step}", perform, answers, **fields)
-
-
-def _own(
-    method: str, path: str, step: str, perform: Perform, answers: Model, body: Model, **fields: Any
-) -> Endpoint:
-    """Return the row of a write of remit's own API."""
-    operation = f"remit{path.partition('/{')[0].removesuffix(f'/{step}')}/{step}"
-    endpoint = Endpoint(method, path, operation, perform, answers, _plain, body, prefix=OWN_PREFIX)
-    return endpoint._replace(bare=True, writes=True, **fields)
+    id_field = "ask_id" if _ID in tail else ""
+    defaults = {"bare": False, "account": False, "id_field": id_field, "again": asks.find}
+    return _own(method, ASKS + tail, f"asks/{step}", perform, answers, **{**defaults, **fields})
 
 
 _RUN: Final = _Resource(
@@ -605,65 +589,63 @@ ENDPOINTS: Final = (
         body=StepRequest,
         records=True,
     ),
-    Endpoint(
+    _own(
         "POST",
-        SEALS.removeprefix(OWN_PREFIX),
-        "remit/seals/use",
+        SEALS,
+        "seals/use",
         asks.use_seal,
         SealUsed,
-        _plain,
-        SealForCreate,
-        bare=True,
-        writes=True,
+        body=SealForCreate,
         account=False,
-        prefix=OWN_PREFIX,
         records=True,
     ),
-    Endpoint(
+    _own(
         "POST",
         routes.IDENTIFY_AGENT,
-        "remit/agents/identify",
+        "agents/identify",
         agents.identify,
         IdentifiedAgent,
-        _plain,
-        AgentForIdentify,
-        bare=True,
-        writes=True,
+        body=AgentForIdentify,
         records=True,
-        prefix=OWN_PREFIX,
     ),
-    Endpoint(
+    _own(
         "POST",
         "/erasures",
-        "remit/erasures/create",
+        "erasures/create",
         erasure.select,
         ErasedResponse,
-        _plain,
-        ErasureForCreate,
-        bare=True,
+        body=ErasureForCreate,
+        writes=False,
         account=False,
-        prefix=OWN_PREFIX,
         erases=True,
     ),
-    _list("/holds", holds.list_holds, HoldList, holds.HoldsQuery)._replace(records=True),
-    _own("POST", "/holds", "create", holds.create, HoldResponse, HoldForCreate, stops=True),
+    _list("/holds", holds.list_holds, HoldList, holds.HoldsQuery, records=True),
+    _own(
+        "POST",
+        "/holds",
+        "holds/create",
+        holds.create,
+        HoldResponse,
+        body=HoldForCreate,
+        stops=True,
+    ),
     _own(
         "POST",
         f"/holds/{_ID}/lift",
-        "lift",
+        "holds/lift",
         holds.lift,
         HoldResponse,
-        StepRequest,
+        body=StepRequest,
         id_field="hold_id",
         stops=True,
     ),
     _own(
         "POST",
         "/holds/known",
-        "known",
+        "holds/known",
         holds.note_known,
         KnownHoldsResponse,
-        KnownHolds,
+        body=KnownHolds,
         account=False,
         records=True,
     ),
