@@ -11,7 +11,7 @@ import click
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._reader import ApiReader
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import reader_of, say_place, supported
 from remit.cli._terminal import (
     bold,
     columns,
@@ -28,7 +28,7 @@ from remit.cli._terminal import (
 from remit.cli._wire import get
 from remit.client.endpoints.endpoint import Call, encode, segment
 from remit.client.endpoints.responses import details, whole
-from remit.errors import ContractError, NotFoundError
+from remit.errors import NotFoundError
 from remit.models.asks import ASKS, Ask, AskAnswer, AskAnswered, AskList, AskStatus
 
 LISTED: Final = ("id", "status", "step", "words", "run", "asked_at")
@@ -52,15 +52,9 @@ def asks() -> None:
 @json_option
 def list_asks(status: str | None, db: Database | None, *, as_json: bool) -> None:
     """List the newest 100 requests for approval, newest first."""
-    with reader_of(db) as reader:
-        query = {} if status is None else {"status": status}
-        try:
-            found = reader.client.send(get("/asks", AskList, query)).asks
-        except (NotFoundError, ContractError) as error:
-            raise Failed(
-                f"{reader.place} does not take requests for approval: it is not a remit "
-                "collector, or of an earlier version"
-            ) from error
+    query = {} if status is None else {"status": status}
+    with reader_of(db) as reader, supported(reader, "does not take requests for approval"):
+        found = reader.client.send(get("/asks", AskList, query)).asks
     if as_json:
         emit_json([_listed(ask) for ask in found])
         say_place(reader, err=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
@@ -15,15 +14,15 @@ from remit.cli._ages import FutureType
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._reader import ApiReader
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import reader_of, say_place, supported
 from remit.cli._terminal import bold, emit, emit_json, faint, printable, when
 from remit.cli._wire import get, post
-from remit.errors import ContractError, NotFoundError
 from remit.models.remit_api import Hold, HoldList, HoldResponse
 
 NEW: Final = "ACTION"
 """Name of the command that makes a hold, as the help shows it; it is not typed."""
 MIN_END_CHARS: Final = 4
+HOLDS: Final = "does not have holds"
 
 
 class HoldGroup(click.Group):
@@ -130,7 +129,7 @@ def new(
     body |= {"declared_only": declared_only}
     if until is not None:
         body["until"] = until.isoformat()
-    with reader_of(db, writing=True) as reader, _of_holds(reader):
+    with reader_of(db, writing=True) as reader, supported(reader, HOLDS):
         made = reader.client.send(post("/holds", HoldResponse, body)).hold
     if as_json:
         emit_json(made.model_dump(mode="json"))
@@ -145,7 +144,7 @@ def new(
 @json_option
 def list_holds(db: Database | None, *, with_earlier: bool, as_json: bool) -> None:
     """List the holds in force, newest first, with the number of steps that they denied."""
-    with reader_of(db) as reader, _of_holds(reader):
+    with reader_of(db) as reader, supported(reader, HOLDS):
         holds = _listed(reader, in_force=not with_earlier)
     if as_json:
         emit_json([each.model_dump(mode="json") for each in holds])
@@ -169,7 +168,7 @@ def list_holds(db: Database | None, *, with_earlier: bool, as_json: bool) -> Non
 @json_option
 def lift(hold_id: str, db: Database | None, *, as_json: bool) -> None:
     """Lift a hold; `remit hold list` shows its ID, whose end is enough."""
-    with reader_of(db, writing=True) as reader, _of_holds(reader):
+    with reader_of(db, writing=True) as reader, supported(reader, HOLDS):
         chosen = _chosen(_listed(reader, in_force=True), hold_id, reader.place)
         lifted = reader.client.send(post(f"/holds/{chosen.id}/lift", HoldResponse, {})).hold
     if as_json:
@@ -196,22 +195,6 @@ def _chosen(holds: Sequence[Hold], reference: str, place: str) -> Hold:
             f"{len(matching)} holds in force in {place} match {reference!r}: use one of {ids}"
         )
     return matching[0]
-
-
-@contextmanager
-def _of_holds(reader: ApiReader) -> Generator[None]:
-    """Replace the error of a server without holds by a sentence.
-
-    Raises:
-        Failed: The server has none.
-    """
-    try:
-        yield
-    except (NotFoundError, ContractError) as error:
-        raise Failed(
-            f"{reader.place} does not have holds: it is not a remit collector, or of an earlier "
-            "version"
-        ) from error
 
 
 def _what(each: Hold) -> str:

@@ -12,11 +12,12 @@ import click
 from remit import config
 from remit._base.clock import SystemClock
 from remit._runtime.targets import remote_client
-from remit.cli._failing import missing_library
+from remit.cli._failing import Failed, missing_library
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
 from remit.cli._terminal import emit, faint
 from remit.config import Settings
+from remit.errors import ContractError, NotFoundError
 
 # Imported by name, because it needs the extra `collector`.
 LOCAL: Final = "remit.cli._local"
@@ -53,6 +54,24 @@ def reader_of(
         ApiReader(client, place) as reader,
     ):
         yield reader
+
+
+@contextmanager
+def supported(reader: ApiReader, otherwise: str) -> Generator[None]:
+    """Return a block with requests of remit's own API, which another server does not have.
+
+    Args:
+        otherwise: What is said of such a server: `does not have holds`.
+
+    Raises:
+        Failed: The server does not have them.
+    """
+    try:
+        yield
+    except (NotFoundError, ContractError) as error:
+        raise Failed(
+            f"{reader.place} {otherwise}: it is not a remit collector, or of an earlier version"
+        ) from error
 
 
 def say_place(reader: ApiReader, *, err: bool) -> None:
