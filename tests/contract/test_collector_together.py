@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from remit.collector import create_token, open_store
+from remit.models.asks import ASKS
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx, ids
 from tests.inside_collector import Page, SpanFilter, Store
@@ -221,6 +222,38 @@ def test_a_span_ends_once(apis: list[Api]) -> None:
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
         counts = apis[0].shown(run["id"])["span_counts"]
         assert (counts["complete"], counts["total"]) == (number, number)
+
+
+def test_one_of_several_answers_counts(apis: list[Api], stores: list[Store]) -> None:
+    """The others are kept with the request, and none is lost."""
+    people = [
+        World(store).http(create_token(stores[0], "account", may="approve", name=f"p{n}").secret)
+        for n, store in enumerate(stores)
+    ]
+    words = ("approved", "refused", "approved", "refused")
+    for number in range(ROUNDS):
+        body: dict[str, Json] = {
+            "run": "run-1",
+            "ticket": f"ticket-{number}",
+            "agent": "desk",
+            "step": "pay",
+        }
+        body |= {"words": ["financial_transactions"], "arguments": {}, "time_limit_s": 60}
+        path = f"{ASKS}/{details(apis[0].http.post(ASKS, json=body))['id']}"
+        answers = together(
+            [
+                partial(person.post, f"{path}/answer", json={"answer": word, "why": "because"})
+                for person, word in zip(people, words, strict=True)
+            ]
+        )
+
+        counted = [n for n, answer in enumerate(answers) if answer.json()["counted"]]
+        assert len(counted) == 1
+        shown = details(people[0].get(path))
+        first = counted[0]
+        assert (shown["status"], shown["answer"]["by"]) == (words[first], f"p{first}")
+        late = {answer["by"] for answer in shown["late_answers"]}
+        assert late == {f"p{n}" for n in range(COLLECTORS)} - {f"p{first}"}
 
 
 def test_counts_are_right_whoever_adds(apis: list[Api], stores: list[Store]) -> None:
