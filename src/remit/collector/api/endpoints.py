@@ -354,7 +354,12 @@ def _own(
     method: str, path: str, operation: str, perform: Perform, answers: Model, **fields: Any
 ) -> Endpoint:
     """Return the row of an endpoint of remit's own API."""
-    defaults = {"view": _plain, "bare": True, "writes": method == "POST", "prefix": OWN_PREFIX}
+    defaults: dict[str, Any] = {
+        "view": _plain,
+        "bare": True,
+        "writes": method == "POST",
+        "prefix": OWN_PREFIX,
+    }
     path, operation = path.removeprefix(OWN_PREFIX), f"remit/{operation}"
     return Endpoint(method, path, operation, perform, answers, **{**defaults, **fields})
 
