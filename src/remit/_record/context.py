@@ -224,8 +224,12 @@ def check_terminated(context: SpanContext) -> None:
         RunTerminated: One of them was.
     """
     error = termination(context)
-    if error is not None:
+    if error is None:
+        return
+    try:
         raise error
+    finally:
+        del error  # its traceback refers to this frame
 
 
 def agents_around(context: SpanContext) -> Callable[[], frozenset[str]]:

@@ -186,8 +186,11 @@ class Runtime:
         elif held:
             error = DeniedError(step.name, held)
         self._note_outside(step, error)
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback refers to this frame
 
     def denies_outside(self, step: SpanRecorder) -> bool:
         """Return whether calls of *step* outside any run are denied."""
