@@ -563,6 +563,27 @@ def test_an_approval_that_is_given_in_the_same_run_lets_it_end(recorder: Recordi
     assert recorder.runs[0].status == "complete"
 
 
+def test_a_fault_in_the_look_at_approvals_stops_no_agent(
+    monkeypatch: pytest.MonkeyPatch, recorder: RecordingSink
+) -> None:
+    """The run is left open, and the program gets its answer."""
+
+    def broken(_: object) -> None:
+        raise TypeError("not as expected")
+
+    agent = asking_agent("ship")
+    with desk.run():
+        asked = ask(agent, "Ship A-1")
+        assert isinstance(asked.output, DeferredToolRequests)
+        approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr("remit.integrations.pydantic_ai._calls_of", broken)
+        told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
+    assert told.output == TOLD
+    assert remit.status().faults["the approvals of a run"]
+    assert recorder.runs[0].status == "open"
+
+
 @pytest.mark.parametrize(
     ("given", "answer"), [(True, "approved"), (ToolDenied("Not today."), "Not today.")]
 )

@@ -267,7 +267,7 @@ class Remit(AbstractCapability[Any]):
         first = ceilings[0] if ceilings else None
         is_outermost = _agent.get() is None
         known = _known_of_run(ctx) if is_outermost else spans.NOTHING
-        open_calls = _open_calls(ctx.messages) if is_outermost else set[str]()
+        open_calls = _open_calls(ctx.messages) if is_outermost else None
         options = spans.StartOptions(agent=runs, ceiling=first, suggested=known)
         options["goes_on"] = bool(open_calls)
         with spans.start(AGENT, asked, **options) as span:
@@ -709,6 +709,15 @@ class _WatchedModel(WrapperModel):
 
 
 @guarded("the approvals of a run")
+def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
+    """Let the run end as usual once an agent goes on with the calls that it waited for."""
+    waiting = None if span.context is None else _waiting.get(span.context.run)
+    if waiting:
+        waiting -= {call.tool_call_id for message in ctx.messages for call in _calls_of(message)}
+        span.leave_open(leave=bool(waiting))
+
+
+@guarded("the approvals of a run")
 def _open_calls(messages: Sequence[ModelMessage]) -> set[str]:
     """Return the ids of the calls in the last answer of the model that have no result."""
     calls: set[str] = set()
@@ -855,14 +864,6 @@ def _fields(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
-
-
-def _go_on(span: ManualSpan, ctx: RunContext[Any]) -> None:
-    """Let the run end as usual once an agent goes on with the calls that it waited for."""
-    waiting = None if span.context is None else _waiting.get(span.context.run)
-    if waiting:
-        waiting -= {call.tool_call_id for message in ctx.messages for call in _calls_of(message)}
-        span.leave_open(leave=bool(waiting))
 
 
 # Tools
