@@ -179,13 +179,13 @@ async def ask(
         except ApprovalPending as pending:
             asking = pending.asking
         else:
-            return Admission(recorder, reservation)
+            return Admission(reservation)
         await asking.later()
     except DeniedError:
         if replaced is not None:
             replaced.discard()
         raise
-    return Admission(recorder, asking.reservation)
+    return Admission(asking.reservation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,6 @@ class Admission:
         reservation: What the step counts for towards limits.
     """
 
-    recorder: SpanRecorder
     reservation: Reservation | None
 
 
@@ -225,7 +224,7 @@ def _is_ruled_out(recorder: SpanRecorder, ceilings: Ceilings) -> bool:
         return False
     if context is not None:
         ceilings = (*context.ceilings, *ceilings)
-    verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
+    verdict = recorder.verdict(ceilings)
     # Nobody can be asked about a single call either.
     return verdict is None or bool(verdict.violations or verdict.asked)
 
@@ -248,7 +247,7 @@ def asked_now(recorder: SpanRecorder, ceilings: Ceilings = ()) -> tuple[Violatio
         if context.run.recorder.holds and recorder.held(context):
             return ()
         ceilings = (*context.ceilings, *ceilings)
-    verdict = recorder.verdict(ceilings, strict=recorder.kind not in WITHOUT_EFFECT)
+    verdict = recorder.verdict(ceilings)
     if verdict is None or verdict.violations:
         return ()
     if context is not None and verdict.counted and reached(context, verdict.counted):

@@ -151,6 +151,10 @@ class SpanRecorder(Struct, eq=False):
         """File and line of the declaration; of a block, of the code that is entering it."""
         return (caller() or "<unknown>") if self.declared is None else self.declared.place
 
+    @property
+    def _is_agent(self) -> bool:
+        return self.agent is not None or self.kind == AGENT_STEP
+
     # How a span starts
 
     def start(
@@ -338,8 +342,7 @@ class SpanRecorder(Struct, eq=False):
     def _noted(self, payload: bytes, parent: SpanContext, *, judged: bool) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
         observing = parent.run.recorder.on_violation == OBSERVE
-        strict = not observing and self.kind not in WITHOUT_EFFECT
-        verdict = self.verdict(parent.ceilings, strict=strict)
+        verdict = self.verdict(parent.ceilings, observing=observing)
         violations = verdict.violations if verdict is not None else ()
         if verdict is not None and (observing or not judged):
             violations += tuple(map(unasked, verdict.asked))
@@ -350,8 +353,7 @@ class SpanRecorder(Struct, eq=False):
     def warn_unchecked(self, parent: SpanContext) -> None:
         """Count and log how a step that was reported afterwards violates a remit."""
         recorder = parent.run.recorder
-        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
-        verdict = self.verdict(parent.ceilings, strict=strict)
+        verdict = self.verdict(parent.ceilings, observing=recorder.on_violation == OBSERVE)
         if verdict is not None and (verdict.violations or verdict.asked):
             self._warn(verdict, recorder, "it ran before it was reported")
 
@@ -429,8 +431,7 @@ class SpanRecorder(Struct, eq=False):
                 held = self.held(parent)
             if not parent.ceilings and not held:
                 return None
-            strict = not (observing or self.kind in WITHOUT_EFFECT)
-            verdict = self.verdict(parent.ceilings, strict=strict)
+            verdict = self.verdict(parent.ceilings, observing=observing)
         except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
@@ -506,8 +507,7 @@ class SpanRecorder(Struct, eq=False):
     def count_unchecked(self, parent: SpanContext) -> Reservation | None:
         """Count and log a step that cannot be stopped; return what it counts for."""
         recorder = parent.run.recorder
-        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
-        verdict = self.verdict(parent.ceilings, strict=strict)
+        verdict = self.verdict(parent.ceilings, observing=recorder.on_violation == OBSERVE)
         if verdict is None or not verdict.counted:
             return None
         reservation = counts.reserve(parent, verdict.counted, force=True)
@@ -618,7 +618,7 @@ class SpanRecorder(Struct, eq=False):
         Raises:
             RecursionError: The program is too deep in a recursion to decide.
         """
-        if self.agent is not None or self.kind == AGENT_STEP:
+        if self._is_agent:
             return ()
         try:
             if parent is not None:
@@ -738,15 +738,18 @@ class SpanRecorder(Struct, eq=False):
         terminate(parent, reason, verdict.violated)
         raise RunTerminated(run.feed.key, reason)
 
-    def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step violates *ceilings*; None after a fault."""
+    def verdict(self, ceilings: Ceilings, *, observing: bool = False) -> Verdict | None:
+        """Return how this step violates *ceilings*; None after a fault.
+
+        Undeclared words are violations unless they are observed, or the step has no effect.
+        """
+        strict = not (observing or self.kind in WITHOUT_EFFECT)
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        is_agent = self.agent is not None or self.kind == AGENT_STEP
         verdict = limits.verdict(
-            ceilings, self.name, self.find_risk(), strict=strict, is_agent=is_agent
+            ceilings, self.name, self.find_risk(), strict=strict, is_agent=self._is_agent
         )
         if self.kind in WITHOUT_EFFECT:
             verdict = verdict._replace(counted=NOTHING)

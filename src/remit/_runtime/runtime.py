@@ -257,7 +257,7 @@ class Runtime:
         if self._ceilings is None or self._ceilings[0] != declared.version:
             ceilings = (ceiling_of(agent) for agent in declared.agents())
             self._ceilings = (declared.version, tuple(filter(None, ceilings)))
-        verdict = step.verdict(self._ceilings[1], strict=True)
+        verdict = step.verdict(self._ceilings[1])
         return None if verdict is None else verdict.violations + verdict.asked
 
     def flush(self, timeout_s: float) -> FlushResult:
