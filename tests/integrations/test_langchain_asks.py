@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import jsonschema
 import pytest
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 
 import remit
 from remit.integrations.langchain import RemitHandler, RemitTools, by_interrupt
@@ -206,3 +208,31 @@ def test_an_answer_without_its_seal_lets_nothing_run(answer: object) -> None:
         graph.asked()
         graph.invoke(Command(resume=answer))
     assert not PAID
+
+
+def test_the_record_of_a_question_of_the_graph_is_as_declared() -> None:
+    """Its value is any JSON, and the process that goes on may not know the question."""
+
+    def confirm(state: MessagesState) -> dict[str, object]:
+        return {"messages": [("assistant", interrupt({"euros": len(state["messages"])}))]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("confirm", confirm)
+    builder.add_edge(START, "confirm")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    spans: list[Any] = []
+    inputs: list[Any] = [QUESTION, Command(resume="yes")]
+    for given in inputs:
+        config: Any = {"configurable": {"thread_id": "1"}, "callbacks": [RemitHandler()]}
+        with isolated() as recorder, desk.run():
+            graph.invoke(given, config)
+        spans += [*recorder.spans("remit:asked"), *recorder.spans("remit:answered")]
+
+    schemas = {
+        entry["name"]: entry["params_schema"]
+        for entry in desk.registration()["agent_schema_version"]["span_type_schemas"]  # type: ignore[index]
+    }
+    assert [span.name for span in spans] == ["remit:asked", "remit:answered"]
+    assert spans[1].payload["ticket"] is None
+    for span in spans:
+        jsonschema.validate(span.payload, schemas[span.name])

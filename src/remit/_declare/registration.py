@@ -102,7 +102,7 @@ _ASK_TYPES: Final[tuple[Entry, ...]] = (
             "type": "object",
             "properties": {
                 "arguments": {"type": "object"},
-                "asked": _TEXT,
+                "asked": {},
                 "how": _TEXT,
                 "step": _TEXT,
                 "ticket": _TEXT,
@@ -124,7 +124,7 @@ _ASK_TYPES: Final[tuple[Entry, ...]] = (
                 "as_claimed": {"type": "boolean"},
                 "by": _TEXT_OR_NULL,
                 "decision": _TEXT,
-                "ticket": _TEXT,
+                "ticket": _TEXT_OR_NULL,
                 "waited_ms": {"type": ["number", "null"]},
                 "why": _TEXT_OR_NULL,
             },
