@@ -224,12 +224,8 @@ def check_terminated(context: SpanContext) -> None:
         RunTerminated: One of them was.
     """
     error = termination(context)
-    if error is None:
-        return
-    try:
+    if error is not None:
         raise error
-    finally:
-        del error  # its traceback refers to this frame
 
 
 def agents_around(context: SpanContext) -> Callable[[], frozenset[str]]:

@@ -574,10 +574,7 @@ class SpanRecorder(Struct, eq=False):
         self._note_denied(parent, denied, params)
         if denied.refused_by is None:
             self._warn_refused(parent.run.recorder, denied)
-        try:
-            raise denied
-        finally:
-            del denied  # its traceback refers to this frame
+        raise denied
 
     @guarded("the log of a step that got no yes")
     def _warn_refused(self, recorder: Recorder, denied: DeniedError) -> None:
@@ -704,10 +701,7 @@ class SpanRecorder(Struct, eq=False):
         denied = DeniedError(self.name, held)
         self._note_denied(parent, denied, params)
         self._log_held(denied, parent.run.recorder)
-        try:
-            raise denied
-        finally:
-            del denied  # its traceback refers to this frame
+        raise denied
 
     @guarded("the log of a step on hold")
     def _log_held(self, denied: DeniedError, recorder: Recorder) -> None:
@@ -729,10 +723,7 @@ class SpanRecorder(Struct, eq=False):
         self._note_denied(parent, denied, params)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
-            try:
-                raise denied
-            finally:
-                del denied  # its traceback refers to this frame
+            raise denied
         self._warn(verdict, recorder, "it was denied and its run terminated")
         reason = denial(self.name, verdict.violations)
         terminate(parent, reason, verdict.violated)

@@ -186,11 +186,8 @@ class Runtime:
         elif held:
             error = DeniedError(step.name, held)
         self._note_outside(step, error)
-        try:
-            if error is not None:
-                raise error
-        finally:
-            del error  # its traceback refers to this frame
+        if error is not None:
+            raise error
 
     def denies_outside(self, step: SpanRecorder) -> bool:
         """Return whether calls of *step* outside any run are denied."""
