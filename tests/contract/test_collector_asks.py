@@ -338,7 +338,7 @@ def test_asked_values_are_erased_with_their_run(
 def test_a_repeated_answer_keeps_no_values_of_an_erased_run(
     world: World, program: Api, ben: Api
 ) -> None:
-    """The repetition of an answer with its key finds the request as it is then."""
+    """An answer that is repeated with its idempotency key returns the current request."""
     run = world.account().instance("active", external_identifier="run-key-1")
     ask = asked(program)
     address = f"{ASKS}/{ask['id']}/answer"

@@ -223,9 +223,9 @@ def test_a_bulk_request_is_not_stopped_by_what_does_not_match(api: Api, run_id: 
 
 
 def checked(api: Api, schemas: list[Json]) -> list[bool | None]:
-    """Return what comes of a span of each of the schemas.
+    """Return for each schema whether a span matches it; None if it was not compared.
 
-    Fifty are in one request, because the time for compiling schemas is limited for each request.
+    A request has fifty spans, because the time for compiling schemas is limited per request.
     """
     types = [{"name": f"t{n}", "params_schema": each} for n, each in enumerate(schemas)]
     run_id = api.instance(agent_schema_version={"span_type_schemas": types})["id"]

@@ -225,7 +225,7 @@ def test_a_span_ends_once(apis: list[Api]) -> None:
 
 
 def test_one_of_several_answers_counts(apis: list[Api], stores: list[Store]) -> None:
-    """The others are kept with the request, and none is lost."""
+    """The request keeps the other answers."""
     people = [
         World(store).http(create_token(stores[0], "account", may="approve", name=f"p{n}").secret)
         for n, store in enumerate(stores)

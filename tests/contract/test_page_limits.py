@@ -49,7 +49,7 @@ def test_a_run_shows_how_much_of_each_limit_it_has_used(reader: Visitor) -> None
 
 
 def test_questions_to_a_person_and_answers_do_not_count(reader: Visitor) -> None:
-    """They are spans of remit, and no steps of the program."""
+    """Remit records these spans itself; they are not steps of the program."""
     inner_agent(reader.api)
     run = limited_run(reader.api, limited_agent(reader.api), said={})
     for name in ("remit:asked", "remit:answered"):

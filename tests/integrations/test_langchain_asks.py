@@ -211,7 +211,7 @@ def test_an_answer_without_its_seal_lets_nothing_run(answer: object) -> None:
 
 
 def test_the_record_of_a_question_of_the_graph_is_as_declared() -> None:
-    """Its value is any JSON, and the process that goes on may not know the question."""
+    """Its value may be any JSON, and a process that continues may not know the question."""
 
     def confirm(state: MessagesState) -> dict[str, object]:
         return {"messages": [("assistant", interrupt({"euros": len(state["messages"])}))]}
@@ -228,10 +228,9 @@ def test_the_record_of_a_question_of_the_graph_is_as_declared() -> None:
             graph.invoke(given, config)
         spans += [*recorder.spans("remit:asked"), *recorder.spans("remit:answered")]
 
-    schemas = {
-        entry["name"]: entry["params_schema"]
-        for entry in desk.registration()["agent_schema_version"]["span_type_schemas"]  # type: ignore[index]
-    }
+    registered: Any = desk.registration()
+    types = registered["agent_schema_version"]["span_type_schemas"]
+    schemas = {entry["name"]: entry["params_schema"] for entry in types}
     assert [span.name for span in spans] == ["remit:asked", "remit:answered"]
     assert spans[1].payload["ticket"] is None
     for span in spans:

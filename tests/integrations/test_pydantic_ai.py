@@ -563,10 +563,10 @@ def test_an_approval_that_is_given_in_the_same_run_lets_it_end(recorder: Recordi
     assert recorder.runs[0].status == "complete"
 
 
-def test_a_fault_in_the_look_at_approvals_stops_no_agent(
+def test_a_fault_while_approvals_are_read_does_not_stop_the_agent(
     monkeypatch: pytest.MonkeyPatch, recorder: RecordingSink
 ) -> None:
-    """The run is left open, and the program gets its answer."""
+    """The program gets its answer, and the run stays open."""
 
     def broken(_: object) -> None:
         raise TypeError("not as expected")

@@ -732,7 +732,8 @@ class SpanRecorder(Struct, eq=False):
     def verdict(self, ceilings: Ceilings, *, observing: bool = False) -> Verdict | None:
         """Return how this step violates *ceilings*; None after a fault.
 
-        Undeclared words are violations unless they are observed, or the step has no effect.
+        A word that the step does not declare is a violation, unless violations are observed or
+        the step is an agent, a model call or a retriever.
         """
         strict = not (observing or self.kind in WITHOUT_EFFECT)
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)

@@ -58,13 +58,13 @@ def reader_of(
 
 @contextmanager
 def supported(reader: ApiReader, otherwise: str) -> Generator[None]:
-    """Return a block with requests of remit's own API, which another server does not have.
+    """Make requests of remit's own API in a block; another server does not have its endpoints.
 
     Args:
-        otherwise: What is said of such a server: `does not have holds`.
+        otherwise: Predicate of the error message for such a server: `does not have holds`.
 
     Raises:
-        Failed: The server does not have them.
+        Failed: The server does not have the endpoint.
     """
     try:
         yield

@@ -243,9 +243,9 @@ def answer(ctx: Context, ask_id: str, request: AnswerForCreate) -> Answered:
 
 
 def answered_before(ctx: Context, ask_id: str, _: str, request: AnswerForCreate) -> Answered:
-    """Return a request as it is now, for the repetition of an answer with its idempotency key.
+    """Return the response to an answer that is repeated with its idempotency key.
 
-    The response to the answer is not stored, because it has the arguments of the request.
+    The first response is not stored, because it contains the arguments of the request.
     """
     row = find(ctx, ask_id)
     first = row.status, row.answered_by, row.answered_how

@@ -35,10 +35,10 @@ LOSS_SPAN: Final = "remit:loss"
 ASKED_SPAN: Final = "remit:asked"
 ANSWERED_SPAN: Final = "remit:answered"
 OF_PERSONS: Final = frozenset({ASKED_SPAN, ANSWERED_SPAN})
-"""Questions to a person and answers, which remit defines; an agent of a framework may have them
-without a declaration."""
+"""Names of the spans of questions to a person and their answers. Agents of frameworks may record
+them without a declaration."""
 OF_REMIT: Final = OF_PERSONS | {ROOT_SPAN, LOSS_SPAN}
-"""Names of the spans that are no steps of the program."""
+"""Names of the spans that remit records itself; all other spans are steps of the program."""
 NOT_IN_REPR: Final = "hidden:repr"
 """Rule of a value that its class leaves out of its repr, which does not make it a secret."""
 MAX_VIOLATIONS: Final = 20

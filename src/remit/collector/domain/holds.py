@@ -58,7 +58,7 @@ def listed(ctx: Context) -> list[HoldRow]:
 
 
 def in_force(ctx: Context, agent_id: str | None = None) -> list[dict[str, object]]:
-    """Return the holds in force that are about the caller, and about an agent, newest first."""
+    """Return the holds in force that the caller may see, or those about an agent, newest first."""
     rows = [row for row in listed(ctx) if row.is_in_force(ctx.now_us) and _is_about(row, agent_id)]
     return [view(ctx, row) for row in rows]
 

@@ -53,7 +53,7 @@ VERBS: Final = {
     "external_communication": "communicate externally",
 }
 """The actions as verbs."""
-_OF_REMIT: Final = "remit:"
+_REMIT_PREFIX: Final = "remit:"
 TOOL: Final = ":tool:"
 """What the name of a tool's type has between the integration and the tool."""
 ALL_WORDS: Final = len(ACTIONS) + len(CATEGORIES)
@@ -282,7 +282,7 @@ def declaration_of(
         name: Name of the agent, which may be the title of its span type.
     """
     declared = [] if span_types is None else _read_types(span_types)
-    steps = {step.name: step for step in declared if not step.name.startswith(_OF_REMIT)}
+    steps = {step.name: step for step in declared if not step.name.startswith(_REMIT_PREFIX)}
     own = _own(steps.values(), identifier, name)
     return Declaration(own, {key: steps[key] for key in sorted(steps) if steps[key] is not own})
 

@@ -32,7 +32,7 @@ _EXPIRE: Final = (
     f"UPDATE asks SET status = '{EXPIRED}' "
     "WHERE status = 'waiting' AND account_id = ? AND expires_at <= ?"
 )
-# Without the digests too, from which a value that is guessed can be confirmed.
+# The digests are deleted as well, because they can confirm a guess of the arguments.
 _ERASE: Final = (
     "UPDATE asks SET arguments = '{}', hidden = '{}', unbound = '[]', changed = '[]', "
     "seal = NULL, body_hash = '', why = CASE WHEN why IS NULL THEN NULL ELSE ? END "

@@ -73,7 +73,7 @@ def show(visit: Visit) -> Response:
 
 
 def _said(ctx: Context, run_ids: Collection[str]) -> dict[object, dict[str, object]]:
-    """Return runs as the API lists them, with what their programs said, by their ids."""
+    """Return runs as the API lists them, by their ids."""
     if not run_ids:
         return {}
     wanted = RunCriteria(scope=scope_in(ctx), ids=tuple(run_ids))

@@ -90,7 +90,7 @@ class Question(NamedTuple):
     def let_run(self, schema_name: str, parent_id: str | None, started_us: int | None) -> bool:
         """Return whether a step with this type, parent and start ran after a yes to it.
 
-        Whether the step was denied is for the caller to say.
+        The caller leaves out steps that were denied.
         """
         yes_us = None if self.answer is None or self.status != APPROVED else self.answer.at_us
         return (
