@@ -481,6 +481,31 @@ def test_an_approver_that_raises_refuses() -> None:
     assert decisions(recorder) == ["refused"]
 
 
+@each("control_flow", [(), (StopIteration,)])
+def test_an_approver_that_raises_stop_iteration_gives_no_yes(
+    control_flow: tuple[type[Exception], ...],
+) -> None:
+    """`next` of an iterator without another answer raises it."""
+    answers = iter(())
+    with (
+        isolated(on_violation="deny", approver=lambda _: next(answers), control_flow=control_flow),
+        pytest.raises(StopIteration if control_flow else DeniedError),
+    ):
+        desk()
+    assert not BODIES
+
+
+async def test_an_async_step_does_not_wait_for_an_approver_that_raises_stop_iteration() -> None:
+    """No future of a thread can raise it."""
+    answers = iter(())
+    async with asyncio.timeout(10):
+        with isolated(on_violation="deny", approver=lambda _: next(answers)):
+            async with desk.run():
+                with pytest.raises(DeniedError, match="the approver failed with RuntimeError"):
+                    await pay_later()
+    assert not BODIES
+
+
 @each("answer", [None, True, "yes", remit.Approved, ("approved", "dana")])
 def test_any_other_answer_refuses(answer: object) -> None:
     """A truthy value is no yes."""

@@ -179,7 +179,7 @@ def ticket_in(place: str, request: ApprovalRequest) -> str:
 def known_asks(context: SpanContext | None = None) -> RunAsks | None:
     """Return what is known of the questions of a run; by default, of the current one."""
     context = context or open_context()
-    return None if context is None else context.run.recorder.asks.of(context.run.feed.root)
+    return None if context is None else context.run.asks
 
 
 @guarded("the record of an answer")
@@ -193,7 +193,7 @@ def end_unanswered(context: SpanContext, ticket: object, seal: object, outcome: 
         outcome: The answer.
     """
     run, text = context.run, ticket if isinstance(ticket, str) else None
-    known = run.recorder.asks.of(run.feed.root)
+    known = run.asks
     waited_ns = known.end_wait_ns(text, run.now_ns())
     if outcome.decision != SUPERSEDED:
         known.refuse(text, seal, outcome)

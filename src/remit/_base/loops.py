@@ -74,9 +74,13 @@ async def run_in_own_thread(function: Callable[[], T]) -> T:
             done.set_exception(error)
 
     def call() -> None:
-        result, error = None, None
+        result: T | None = None
+        error: BaseException | None = None
         try:
             result = context.run(function)
+        except StopIteration as raised:  # no future and no coroutine can raise it
+            error = RuntimeError("a function in a thread raised StopIteration")
+            error.__cause__ = raised
         except BaseException as raised:
             error = raised
         with suppress(RuntimeError):  # the loop is closed

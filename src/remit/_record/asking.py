@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
@@ -93,7 +93,8 @@ class Asking:
     """
 
     __slots__ = (
-        "_call", "_judge_again", "_paused", "_refuse", "_step", "asked", "parent", "reservation",
+        "_asked_ns", "_call", "_judge_again", "_paused", "_questions", "_refuse", "_step", "asked",
+        "parent", "reservation",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +124,8 @@ class Asking:
         self._judge_again = judge_again
         self._refuse = refuse
         self._paused: BaseException | None = None
+        self._questions = 0
+        self._asked_ns = 0
 
     def refuse(self, why: str, by: str | None = None) -> NoReturn:
         """Deny the step.
@@ -141,12 +144,9 @@ class Asking:
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            rounds = self._rounds()
-            request = next(rounds)
-            while True:
-                request = rounds.send(self._answered(request))
-        except StopIteration:
-            return
+            request = self._first()
+            while request is not None:
+                request = self._after(request, self._answered(request))
         except (DeniedError, RecursionError):
             raise
         except Exception as error:
@@ -158,12 +158,9 @@ class Asking:
         """Ask as `now` does, and await the answer."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            rounds = self._rounds()
-            request = next(rounds)
-            while True:
-                request = rounds.send(await self._awaited(request))
-        except StopIteration:
-            return
+            request = self._first()
+            while request is not None:
+                request = self._after(request, await self._awaited(request))
         except BaseException as error:
             give_back(self.reservation)
             expected = isinstance(error, DeniedError | RecursionError) or error is self._paused
@@ -181,43 +178,68 @@ class Asking:
         guard.contain(WHERE, fault)
         self.refuse(asks.FAULT)
 
-    def _rounds(self) -> Generator[ApprovalRequest, Outcome]:
-        """Yield each request, and receive its outcome; return after a yes that holds."""
+    def _first(self) -> ApprovalRequest | None:
+        """Return the first request to answer.
+
+        Raises:
+            DeniedError: Nobody can be asked, or a person has refused the same call.
+        """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        recorder = self.parent.run.recorder
         if IN_APPROVER in self.parent.ceilings:
             self.refuse(asks.IN_APPROVER)
         if self._approver is None:
             self.refuse(asks.NO_APPROVER)
         if not hasattr(self._call, "arguments"):
             self.refuse(asks.NOT_ASKABLE)
-        known = recorder.asks.of(self.parent.run.feed.root)
-        request = self._request(known)
-        for _ in range(MAX_ROUNDS):
-            if (no := known.refusal_of(request)) is not None:
-                self._deny(no)
-            was_asked = known.paused.pop(request.digest, None) is not None
-            if not was_asked and self._resumed_ticket(request) is None:
-                self._record_asked(request, known)
-            started_ns = recorder.clock.monotonic_ns()
-            outcome = yield request
-            waited_ns = recorder.clock.monotonic_ns() - started_ns
-            following = self._request(known)
-            outcome = self._checked(request, following, outcome, waited_ns)
-            self._record_answered(request, outcome)
-            if outcome.decision == APPROVED:
-                self._judge_again()
-                return
-            if outcome.decision != SUPERSEDED:
-                if outcome.by is not None:
-                    known.refused[request.digest] = outcome
-                self._deny(outcome)
-            following.follow(request)
-            request = following
-        self.refuse(asks.CHANGED)
+        return self._begin(self._request())
 
-    def _request(self, known: RunAsks) -> ApprovalRequest:
-        run = self.parent.run
+    def _begin(self, request: ApprovalRequest) -> ApprovalRequest:
+        """Record that a person is asked *request*, and return it.
+
+        Raises:
+            DeniedError: A person has refused the same call.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        known = self._known
+        if (no := known.refusal_of(request)) is not None:
+            self._deny(no)
+        was_asked = known.paused.pop(request.digest, None) is not None
+        if not was_asked and self._resumed_ticket(request) is None:
+            self._record_asked(request, known)
+        self._questions += 1
+        self._asked_ns = self.parent.run.recorder.clock.monotonic_ns()
+        return request
+
+    def _after(self, request: ApprovalRequest, outcome: Outcome) -> ApprovalRequest | None:
+        """Return the request to answer after *outcome*; None if *outcome* is a yes that holds.
+
+        Raises:
+            DeniedError: The step may not run.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        waited_ns = self.parent.run.recorder.clock.monotonic_ns() - self._asked_ns
+        following = self._request()
+        outcome = self._checked(request, following, outcome, waited_ns)
+        self._record_answered(request, outcome)
+        if outcome.decision == APPROVED:
+            self._judge_again()
+            return None
+        if outcome.decision != SUPERSEDED:
+            if outcome.by is not None:
+                self._known.refused[request.digest] = outcome
+            self._deny(outcome)
+        if self._questions == MAX_ROUNDS:
+            self.refuse(asks.CHANGED)
+        following.follow(request)
+        return self._begin(following)
+
+    @property
+    def _known(self) -> RunAsks:
+        """What is known of the questions of the run."""
+        return self.parent.run.asks
+
+    def _request(self) -> ApprovalRequest:
+        run, known = self.parent.run, self._known
         request = ApprovalRequest(
             self._step,
             self.asked,
@@ -279,9 +301,9 @@ class Asking:
     def _context(self, request: ApprovalRequest) -> SpanContext:
         """Return the context of the approver: below the question, and without further asks."""
         parent = self.parent
-        ticket, known = request.ticket, parent.run.recorder.asks.of(parent.run.feed.root)
+        ticket = request.ticket
         key = questions.asked_key(parent.run, ticket)
-        if ticket in known.portable:
+        if ticket in self._known.portable:
             key = questions.portable_key(ticket)
         ceilings = (*parent.ceilings, IN_APPROVER)
         return SpanContext(parent.run, key, ASKED_TYPE, ceilings, parent.outer_runs)
@@ -327,9 +349,8 @@ class Asking:
         """
         run = self.parent.run
         if is_only(error, run.recorder.interrupts):
-            known = run.recorder.asks.of(run.feed.root)
-            known.paused[request.digest] = request.ticket
-            known.asked_ns.setdefault(request.ticket, run.now_ns())
+            self._known.paused[request.digest] = request.ticket
+            self._known.asked_ns.setdefault(request.ticket, run.now_ns())
             self._paused = error
             raise error
         if not isinstance(error, Exception):
@@ -348,8 +369,7 @@ class Asking:
     @guarded("the record of an answer")
     def _record_answered(self, request: ApprovalRequest, outcome: Outcome) -> None:
         run, approver = self.parent.run, self._approver
-        known = run.recorder.asks.of(run.feed.root)
-        waited_ns = known.end_wait_ns(request.ticket, run.now_ns())
+        waited_ns = self._known.end_wait_ns(request.ticket, run.now_ns())
         if not run.recording:
             return
         verifies = approver is not None and approver.verifies

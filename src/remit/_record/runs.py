@@ -45,7 +45,7 @@ from remit._policy.holds import Hold
 from remit._policy.limits import Ceilings
 from remit._policy.maxima import Counted
 from remit._record.about import NOTHING, About, about_var, captured_members, texts_of
-from remit._record.approvals import Approver, AsksOfRuns
+from remit._record.approvals import Approver, AsksOfRuns, RunAsks
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
 from remit._record.waiting import WaitingRun, WaitingRuns
 from remit.errors import DeniedError, SettingsError, UsageError
@@ -487,6 +487,11 @@ class OpenRun:
             return
         sink.open_run(self._item(ItemKind.RUN), self.feed)
         sink.put(self._item(ItemKind.SPAN, status=ACTIVE, payload=self._payload))
+
+    @property
+    def asks(self) -> RunAsks:
+        """What is known of the run's questions; the first use makes room for it."""
+        return self.recorder.asks.of(self.feed.root)
 
     @property
     def status(self) -> str:

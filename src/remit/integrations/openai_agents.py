@@ -973,7 +973,7 @@ class _Guard(_ToolGuard):
         if context is not None:
             root = context.run.feed.root
             request = self._request(asked, arguments, call_id, context.run)
-            if context.run.recorder.asks.of(root).refusal_of(request) is not None:
+            if context.run.asks.refusal_of(request) is not None:
                 return False
         earlier = _questions.get(call_id)
         if earlier is None or earlier.is_used or earlier.root != root:
@@ -981,7 +981,7 @@ class _Guard(_ToolGuard):
                 _questions.pop(next(iter(_questions)), None)
             _questions[call_id] = _Question(self._name, root)
             if context is not None and request is not None:
-                known = context.run.recorder.asks.of(root)
+                known = context.run.asks
                 known.paused[request.digest] = call_id
                 known.asked_ns[call_id] = context.run.now_ns()
                 record_asked(context, asked, request, "approval")
@@ -1017,7 +1017,7 @@ class _Guard(_ToolGuard):
             return
         arguments = _arguments(call)
         request = self._request(asked, arguments, call.tool_call_id, context.run)
-        known = context.run.recorder.asks.of(context.run.feed.root)
+        known = context.run.asks
         if (no := known.refusal_of(request)) is not None:
             denied = DeniedError(self.recorder.name, asked, refused_by=no.by, why=no.why)
             spans.deny(self.recorder, arguments, denied)
