@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +22,13 @@ from agents import (
 )
 
 import remit
+from remit.config import Settings
 from remit.errors import UsageError
+from remit.integrations import openai_agents
 from remit.integrations.openai_agents import RemitProcessor, answered_by, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import isolated
-from tests.inside import guard
+from tests.inside import forget_used_seals, guard, setup
 from tests.integrations.test_openai_agents import SHELL, Asks, ScriptedModel, read_by
 from tests.refunding import WHY, record_of
 from tests.scenarios import DONE, TOLD, Turn
@@ -203,6 +206,29 @@ def test_the_same_answer_again_pays_no_second_time(name: str) -> None:
             clerk.run(asyncio.run(RunState.from_json(clerk.agent, json.loads(stored))))
     assert PAID == [41]
     assert "was answered before" in clerk.read[-1]
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_the_same_answer_in_two_processes_pays_once(tracing: bool, tmp_path: Path) -> None:
+    """Remit's server knows that the approval was used, with tracing and without it."""
+    clerk = Clerk("decorated", [41], tracing=tracing)
+    settings = Settings(mode="local", data_dir=tmp_path, on_violation="deny")
+    with setup.isolated(settings), desk.run() as run:
+        stored = json.dumps(approved(clerk.run()).to_json())
+        run.leave_open()
+    for _ in range(2):
+        forget_used_seals()
+        forget_questions()
+        clerk.model.calls = 1
+        with setup.isolated(settings), desk.run(resume=run.key):
+            clerk.run(asyncio.run(RunState.from_json(clerk.agent, json.loads(stored))))
+    assert PAID == [41]
+    assert "was answered before" in clerk.read[-1]
+
+
+def forget_questions() -> None:
+    """Forget the questions of this process, as another process does not know them."""
+    openai_agents._questions.clear()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 @each("name", ASKED)

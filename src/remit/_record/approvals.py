@@ -150,8 +150,12 @@ class ApprovalRequest:
         text = cast("str", seal)
         if binding.is_used(text):
             return False
-        self._seals.add(text)
+        self.add_seal(text)
         return True
+
+    def add_seal(self, seal: str) -> None:
+        """Let the step run only if *seal*, which names a question of a framework, is unused."""
+        self._seals.add(seal)
 
     def is_about(self, seal: object) -> bool:
         """Return whether *seal* was made for the same step with equal arguments, used or not."""
@@ -179,11 +183,11 @@ class ApprovalRequest:
 
     @property
     def seals(self) -> frozenset[str]:
-        """The matched seals."""
+        """The seals that are used when the step runs."""
         return frozenset(self._seals)
 
     def use_seals(self) -> bool:
-        """Mark the matched seals as used; return whether all of them were unused."""
+        """Mark the seals as used in this process; return whether all of them were unused."""
         return all(binding.use_seal(seal) for seal in self._seals)
 
     def __repr__(self) -> str:
@@ -217,8 +221,6 @@ class Approver(Struct, frozen=True, eq=False):
         now: Called from a plain function; returns an answer, or an awaitable of one.
         later: Called from a coroutine function; None: *now* is called in a thread.
         verifies: Whether it knows who answered; otherwise the name is what the program says.
-        use_seal: Uses a seal at the server, and returns why no step may run because of it, else
-            None. Without it, seals are used in this process only.
         grace_s: Seconds after the time limit in which it says itself that no answer came.
         ticket_of: Returns a ticket that is the same in every process in which the framework asks
             the same question; None if there is none. See `with_tickets`.
@@ -227,7 +229,6 @@ class Approver(Struct, frozen=True, eq=False):
     now: Callable[[ApprovalRequest], object]
     later: Callable[[ApprovalRequest], Awaitable[object]] | None = None
     verifies: bool = False
-    use_seal: Callable[[str], str | None] | None = None
     grace_s: float = 0.0
     ticket_of: TicketOf | None = None
 

@@ -323,7 +323,7 @@ class Asking:
                 return self._failed(request, error)
         if answer is _EXPIRED:
             return self._expired()
-        return _used(approver, request, _outcome(answer))
+        return self._used(request, _outcome(answer))
 
     async def _awaited(self, request: ApprovalRequest) -> Outcome:
         """Call the approver from async code; return the outcome."""
@@ -335,11 +335,24 @@ class Asking:
             if answer is _EXPIRED:
                 return self._expired()
             outcome = _outcome(answer)
-            if _uses_server(approver, request, outcome):
-                return await run_in_own_thread(partial(_used, approver, request, outcome))
+            if self._uses_server(request, outcome):
+                return await run_in_own_thread(partial(self._used, request, outcome))
         except BaseException as error:
             return self._failed(request, error)
         return outcome
+
+    def _uses_server(self, request: ApprovalRequest, outcome: Outcome) -> bool:
+        """Return whether *outcome* is a yes that came with a seal, which the server has to know."""
+        has_server = self.parent.run.recorder.use_seal is not None
+        return has_server and outcome.decision == APPROVED and bool(request.seals)
+
+    def _used(self, request: ApprovalRequest, outcome: Outcome) -> Outcome:
+        """Use the seals of a yes at the server; return *outcome*, or how it ended instead."""
+        use = self.parent.run.recorder.use_seal
+        if use is None or not self._uses_server(request, outcome):
+            return outcome
+        reason = next(filter(None, map(use, sorted(request.seals))), None)
+        return outcome if reason is None else Outcome(REFUSED, None, reason)
 
     def _failed(self, request: ApprovalRequest, error: BaseException) -> Outcome:
         """Return the outcome of an exception of the approver.
@@ -435,19 +448,6 @@ def _outcome(answer: object) -> Outcome:
     if type(answer) is Outcome:  # of a framework, which may not know who answered
         return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
-
-
-def _uses_server(approver: Approver, request: ApprovalRequest, outcome: Outcome) -> bool:
-    """Return whether *outcome* is a yes that came with a seal, which the server has to know."""
-    return outcome.decision == APPROVED and approver.use_seal is not None and bool(request.seals)
-
-
-def _used(approver: Approver, request: ApprovalRequest, outcome: Outcome) -> Outcome:
-    """Use the seals of a yes at the server; return *outcome*, or how it ended instead."""
-    if approver.use_seal is None or not _uses_server(approver, request, outcome):
-        return outcome
-    reason = next(filter(None, map(approver.use_seal, sorted(request.seals))), None)
-    return outcome if reason is None else Outcome(REFUSED, None, reason)
 
 
 async def _called(approver: Approver, request: ApprovalRequest) -> object:

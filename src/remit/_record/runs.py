@@ -132,6 +132,8 @@ class Recorder(Struct, frozen=True):
         control_flow: Exception types that interrupt without failing, from the setting.
         approver: Asks a person whether a step may run; None refuses such steps.
         ask_timeout_s: Seconds within which an answer has to come.
+        use_seal: Uses a seal at the server, and returns why no step may run because of it, else
+            None. Without it, seals are used in this process only.
         asks: What is known of the questions of the latest runs.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
@@ -156,6 +158,7 @@ class Recorder(Struct, frozen=True):
     control_flow: tuple[type[BaseException], ...] = ()
     approver: Approver | None = None
     ask_timeout_s: float = 120.0
+    use_seal: Callable[[str], str | None] | None = None
     asks: AsksOfRuns = field(default_factory=AsksOfRuns)
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=AfterRun)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import cast
 
 import msgspec
-from msgspec.structs import replace
 
 from remit import config
 from remit._base.clock import Clock
@@ -43,21 +42,30 @@ def approver_of(
     """
     if settings.approver is None:
         return None
-    opened = partial(make_approver, settings, clock, spool_of(settings).path)
     if settings.approver != config.SERVER:
-        approver = Approver.of(settings.approver)
-        if not has_target:
-            return approver
-        timeout_s = min(CALL_S, settings.ask_timeout_s)
-        return replace(approver, use_seal=partial(_use_seal, opened, timeout_s))
+        return Approver.of(settings.approver)
     if not has_target:
         return Approver(_refuse_without_server)
+    opened = _opened(settings, clock)
     return Approver(
         partial(_ask, opened, settings.project),
         partial(_ask_later, opened, settings.project),
         verifies=True,
         grace_s=GRACE_S,
     )
+
+
+def seals_of(settings: config.Settings, clock: Clock) -> Callable[[str], str | None]:
+    """Return a function that uses a seal at the server, or at the collector in this process.
+
+    It returns why no step may run because of the seal, else None.
+    """
+    timeout_s = min(CALL_S, settings.ask_timeout_s)
+    return partial(_use_seal, _opened(settings, clock), timeout_s)
+
+
+def _opened(settings: config.Settings, clock: Clock) -> Callable[[], ServerApprover]:
+    return partial(make_approver, settings, clock, spool_of(settings).path)
 
 
 def _refuse_without_server(_request: ApprovalRequest) -> Refused:

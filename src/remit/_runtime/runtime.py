@@ -42,7 +42,7 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import POLICY, SpanRecorder
-from remit._runtime.approving import approver_of
+from remit._runtime.approving import approver_of, seals_of
 from remit._runtime.process import registry
 from remit._runtime.targets import (
     LOCAL_FILE,
@@ -129,6 +129,7 @@ class Runtime:
             control_flow=settings.control_flow,
             approver=approver_of(settings, self._clock, has_target=self.delivery is not None),
             ask_timeout_s=settings.ask_timeout_s,
+            use_seal=None if self.delivery is None else seals_of(settings, self._clock),
             run_linger_s=settings.run_linger_s,
             after_run=self._after_run or AfterRun(),
             registers=self._registers,

@@ -38,6 +38,7 @@ from remit._adapters.declare import (
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.guard import guarded, logger
+from remit._base.ids import key_text
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
@@ -102,6 +103,7 @@ from agents import (
     get_current_trace,
 )
 from agents.tool_context import ToolContext
+from agents.tracing.traces import NoOpTrace
 
 from remit.integrations import _openai_tools
 
@@ -905,7 +907,7 @@ class _Guard(_ToolGuard):
         """Start the span of the tool, or deny the tool."""
         task, call = asyncio.current_task(), data.context
         if task is not None:
-            task.add_done_callback(partial(_settle, id(call)))
+            task.add_done_callback(partial(_settle, call))
         try:
             if self._enter(call):
                 admission = await spans.ask(self.recorder, partial(_called, call))
@@ -1009,10 +1011,10 @@ class _Guard(_ToolGuard):
         if not asked:
             return
         is_approved = call.is_tool_approved(self._name, call.tool_call_id) is True
-        approver = Approver(partial(self._answer, call))
+        context = open_context()
+        approver = Approver(partial(self._answer, call, _seal_of(call, context)))
         ticket = call.tool_call_id if is_approved else None
         resumed.set(Resumed(lambda request: ticket if self._is_own(request) else None, approver))
-        context = open_context()
         if context is None or is_approved or self.step is None:
             return
         arguments = _arguments(call)
@@ -1025,7 +1027,9 @@ class _Guard(_ToolGuard):
     def _is_own(self, request: ApprovalRequest) -> bool:
         return request.step == self.recorder.name
 
-    def _answer(self, call: ToolContext[Any], request: ApprovalRequest) -> Outcome | Refused:
+    def _answer(
+        self, call: ToolContext[Any], seal: str | None, request: ApprovalRequest
+    ) -> Outcome | Refused:
         """Return the answer of the SDK to a request about the tool, once for each call."""
         call_id, name = call.tool_call_id, self._name
         question = _questions.get(call_id)
@@ -1041,6 +1045,8 @@ class _Guard(_ToolGuard):
         is_first = binding.use_seal(binding.read(request.step, parts).digest.hex())
         if question is not None:
             is_first, question.is_used = not question.is_used, True
+        if seal is not None:
+            request.add_seal(seal)
         return Outcome(APPROVED, _answered_by.get()) if is_first else Refused(why=asks.USED_SEAL)
 
     @guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
@@ -1083,6 +1089,17 @@ def answered_by(name: str) -> Generator[None]:
         yield
     finally:
         _answered_by.reset(reset)
+
+
+def _seal_of(call: ToolContext[Any], context: SpanContext | None) -> str | None:
+    """Return a text that is the same in all processes that go on with the state of a call.
+
+    The state contains the id of its trace. Without a trace, the run of remit may be resumed.
+    """
+    trace = get_current_trace()
+    if trace is not None and not isinstance(trace, NoOpTrace):
+        return f"{trace.trace_id}/{call.tool_call_id}"
+    return None if context is None else f"{key_text(context.run.feed.root)}/{call.tool_call_id}"
 
 
 NO_RUN: Final = b""
@@ -1174,8 +1191,12 @@ def _has_failed(output: object) -> bool:
 
 
 @guarded("the end of a tool")
-def _settle(key: int, task: asyncio.Task[Any]) -> None:
-    """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
+def _settle(call: ToolContext[Any], task: asyncio.Task[Any]) -> None:
+    """End the span of a tool whose task has ended without an output: it failed or was cancelled.
+
+    The task refers to *call* until then, so no later call has its id.
+    """
+    key = id(call)
     _denials.pop(key, None)
     span = _tools.get(key)
     error = None if task.cancelled() else task.exception()
