@@ -32,9 +32,11 @@ PAID: list[tuple[str, float]] = []
     name="served_till:refund",
     data_risk=remit.risk(allows="financial_transactions", forbids="others"),
 )
-async def refund(order: str, amount: float, api_key: str = "none") -> str:
+async def refund(
+    order: str, amount: float, api_key: str = "none", via: list[dict[str, str]] | None = None
+) -> str:
     """Pay back."""
-    del api_key
+    del api_key, via
     PAID.append((order, amount))
     return "paid"
 
@@ -99,13 +101,15 @@ def test_a_refund_is_asked_at_the_server(store: Store, tmp_path: Path) -> None:
         person = Person(url, ben)
         with setup.isolated(settings) as runtime:
             cart = {"amount": 20.0}
-            ran = pool.submit(asyncio.run, till(lambda: refund("1021", 12.5, api_key="sk-live-1")))
+            via = [{"password": "hunter-2"}]
+            ran = pool.submit(asyncio.run, till(lambda: refund("1021", 12.5, "sk-live-1", via)))
             shown = person.answer()
             assert shown["agent"]["name"] in {"Served till", f"shop/{__name__}:till"}
             assert shown["words"] == ["financial_transactions"]
             assert shown["arguments"]["amount"] == 12.5
-            assert list(shown["hidden"]) == ["api_key"]
+            assert list(shown["hidden"]) == ["api_key", "via[0].password"]
             assert "sk-live-1" not in str(shown)
+            assert "hunter-2" not in str(shown)
             assert ran.result(60) == "paid"
 
             ran = pool.submit(asyncio.run, till(lambda: refund_cart(cart, "gift")))

@@ -311,6 +311,24 @@ def test_a_deployments_token_sees_its_own_requests(world: World, ben: Api) -> No
 
 
 @on_each_store
+def test_a_request_that_comes_before_its_agent_gets_its_agent(
+    world: World, program: Api, ben: Api
+) -> None:
+    """The first step of a new program may ask before the program is registered."""
+    ask = asked(program)
+    shown = details(ben.http.get(f"{ASKS}/{ask['id']}"))
+    assert shown["agent"] == {"id": None, "name": "shop:desk"}
+    body = {"details": {"name": "Desk", "external_identifier": "shop:desk"}}
+    agent = details(world.account().http.post("/api/v1/agent", json=body))
+    shown = details(ben.http.get(f"{ASKS}/{ask['id']}"))
+    assert shown["agent"] == {"id": agent["id"], "name": "Desk"}
+    bound = create_token(
+        world.store, "agent_deployment", agent="shop:desk", may="approve", clock=world.clock
+    )
+    assert answered(Api(world.http(bound.secret)), ask["id"]).json()["counted"] is True
+
+
+@on_each_store
 def test_asked_values_are_erased_with_their_run(
     world: World, program: Api, ben: Api, clock: FakeClock
 ) -> None:

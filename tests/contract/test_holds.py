@@ -108,6 +108,10 @@ def test_a_token_of_one_agent_sees_only_its_holds(world: World) -> None:
     secret = create_token(world.store, "agent_deployment", agent="desk", clock=world.clock).secret
     bound = Api(world.http(secret))
     assert [each["id"] for each in listed(bound)["holds"]] == [everybody["id"]]
+    both = held(owner, agents=["Other", "desk"])
+    assert [each["name"] for each in both["agents"]] == ["Other", "desk"]
+    newest, _ = listed(bound)["holds"]
+    assert [each["name"] for each in newest["agents"]] == ["desk"]
     refusal(bound.http.post(HOLDS, json={"actions": [MAIL], "reason": "why"}), 403)
 
 

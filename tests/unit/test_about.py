@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -208,12 +209,21 @@ def test_a_decorator_of_functions_and_coroutine_functions(recorder: RecordingSin
         await asyncio.sleep(0)
         return desk("x")
 
+    class Awaited:
+        """An object that is called as a coroutine function."""
+
+        async def __call__(self) -> str:
+            await asyncio.sleep(0)
+            return desk("y")
+
     assert answer(1) == 1
     assert asyncio.run(awaited()) == "x"
+    assert asyncio.run(remit.about(subject="customer-18")(Awaited())()) == "y"
     desk()
     assert answer.__name__ == "answer"
     assert [(run.conversation, run.subject) for run in recorder.runs] == [
-        ("thread-9", None), ("thread-9", None), (None, "customer-17"), (None, None)
+        ("thread-9", None), ("thread-9", None), (None, "customer-17"), (None, "customer-18"),
+        (None, None),
     ]  # fmt: skip
 
 
@@ -225,9 +235,19 @@ async def _async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+class _Streaming:
+    """An object whose call is a generator."""
+
+    def __call__(self) -> Iterator[int]:
+        """Yield a number."""
+        yield 1
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
+        pytest.param(_Streaming(), "_Streaming: a generator function", id="object"),
+        pytest.param(partial(_generator), "partial: a generator function", id="partial"),
         pytest.param(_generator, "_generator: a generator function.*around the loop", id="sync"),
         pytest.param(_async_generator, "_async_generator: a generator function", id="async"),
         pytest.param(threading.Thread, "got a class; expected a function", id="class"),

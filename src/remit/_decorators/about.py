@@ -101,13 +101,13 @@ class about:  # noqa: N801 - reads as a word: `with remit.about(conversation=...
         _check_decorated(function)
         texts = self._texts
 
-        if inspect.iscoroutinefunction(function):
+        if any(map(inspect.iscoroutinefunction, _functions_of(function))):
 
             @wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
                 __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
                 with about(**texts):
-                    return await function(*args, **kwargs)
+                    return await cast("Any", function(*args, **kwargs))
 
             return cast("Callable[P, R]", awaited)
 
@@ -135,10 +135,18 @@ def _within(texts: dict[str, str]) -> About:
     return about if context is None else replace(about, run_key=context.run.feed.key)
 
 
+def _functions_of(function: object) -> tuple[object, object]:
+    """Return *function* and what a call of it runs, if it is an object with `__call__`."""
+    return function, inspect.getattr_static(type(function), "__call__", None)
+
+
 def _check_decorated(function: object) -> None:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    functions = _functions_of(function)
+    is_generator = any(map(inspect.isgeneratorfunction, functions))
+    if is_generator or any(map(inspect.isasyncgenfunction, functions)):
+        name = getattr(function, "__qualname__", type_name(type(function)))
         raise DeclarationError(
-            f"@remit.about on {function.__qualname__}: a generator function runs in steps, between "
+            f"@remit.about on {name}: a generator function runs in steps, between "
             "which the values would hold for its consumer; write `with remit.about(...):` around "
             "the loop that reads the generator"
         )

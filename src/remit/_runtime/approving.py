@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import cast
@@ -13,7 +13,7 @@ import msgspec
 
 from remit import config
 from remit._base.clock import Clock
-from remit._base.markers import kind_of, rule_of
+from remit._base.markers import is_marker, rule_of
 from remit._policy.asks import EXPIRED as EXPIRED_WHY
 from remit._policy.asks import NO_SERVER, UNCHECKED_SEAL, USED_SEAL
 from remit._record.approvals import (
@@ -136,12 +136,18 @@ def _wire_identifier(agent: str, project: str | None) -> str:
 
 
 def _redacted(arguments: bytes) -> dict[str, str]:
-    """Return the rule by the name of each argument that is redacted as a whole."""
-    members: object = msgspec.json.decode(arguments)
-    if not isinstance(members, dict):
-        return {}
-    fields = cast("dict[str, object]", members)
-    if kind_of(fields) is not None:
-        return {}
-    rules = {name: rule_of(value) for name, value in fields.items()}
-    return {name: str(rule) for name, rule in rules.items() if rule is not None}
+    """Return the rule by the path of each redacted value, such as `order.items[0].card`."""
+    return dict(_rules_in("", msgspec.json.decode(arguments)))
+
+
+def _rules_in(path: str, value: object) -> Iterator[tuple[str, str]]:
+    rule = rule_of(value)
+    if rule is not None and path:
+        yield path, str(rule)
+    elif isinstance(value, list):
+        for number, item in enumerate(cast("list[object]", value)):
+            yield from _rules_in(f"{path}[{number}]", item)
+    elif isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        for name, member in members.items() if not is_marker(members) else ():
+            yield from _rules_in(f"{path}.{name}" if path else name, member)

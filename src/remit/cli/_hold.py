@@ -190,10 +190,9 @@ def _chosen(holds: Sequence[Hold], reference: str, place: str) -> Hold:
         if each.id == reference or (len(reference) >= MIN_END_CHARS and each.id.endswith(reference))
     ]
     if len(matching) != 1:
-        ids = ", ".join(each.id for each in matching or holds) or "none"
-        raise Failed(
-            f"{len(matching)} holds in force in {place} match {reference!r}: use one of {ids}"
-        )
+        ids = ", ".join(each.id for each in matching or holds)
+        expected = f"use one of {ids}" if ids else "nothing is on hold"
+        raise Failed(f"{len(matching)} holds in force in {place} match {reference!r}: {expected}")
     return matching[0]
 
 

@@ -92,6 +92,7 @@ def create(ctx: Context, request: AgentForCreate, fields: Values) -> AgentRow:
     agent_id, account_id = agent_id or ctx.new_id(), ctx.caller.account_id
     row = new_agent(agent_id, account_id, request, ctx.now_us, hashed=hashed)
     ctx.tx.add(row)
+    ctx.tx.name_agent_of_asks(row)
     return row
 
 
@@ -112,6 +113,7 @@ def identify(ctx: Context, request: AgentForIdentify) -> dict[str, object]:
         program = program_of(identifier, msgspec.json.encode(declared))
         if known is not None and (latest is None or latest.agrees_with(program)):
             row = _changed(ctx, known, external_identifier=identifier)
+            ctx.tx.name_agent_of_asks(row)
     return {"status": "success", "agent": None if row is None else view(ctx, row)}
 
 

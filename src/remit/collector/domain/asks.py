@@ -116,7 +116,7 @@ def create(ctx: Context, request: AskForCreate) -> AskRow:
         id=ctx.new_id(),
         account_id=ctx.caller.account_id,
         agent_id=ctx.caller.agent_id or _agent_id(ctx, request, run),
-        environment_id=ctx.caller.environment_id or (None if run is None else run.environment_id),
+        environment_id=ctx.caller.environment_id or _environment_id(ctx, run),
         agent=request.agent,
         run=request.run,
         ticket=request.ticket,
@@ -507,6 +507,14 @@ def _agent_id(ctx: Context, request: AskForCreate, run: RunRow | None) -> str | 
         return run.agent_id
     agent = ctx.tx.agent_of_identifier(ctx.caller.account_id, request.agent)
     return None if agent is None else agent.id
+
+
+def _environment_id(ctx: Context, run: RunRow | None) -> str | None:
+    """Return the environment of *run*; of an unknown run, that of an account with only one."""
+    if run is not None:
+        return run.environment_id
+    environments = ctx.tx.environments(ctx.caller.account_id)
+    return environments[0].id if len(environments) == 1 else None
 
 
 def _run_id(row: AskRow, runs: Iterable[tuple[str, str, str]]) -> str | None:

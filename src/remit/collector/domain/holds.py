@@ -142,14 +142,16 @@ def note_known(ctx: Context, known: KnownHolds) -> dict[str, object]:
 
 
 def view(ctx: Context, row: HoldRow, *, counts: bool = False) -> dict[str, object]:
-    """Return a hold as a response has it."""
+    """Return a hold as a response has it; the token of one agent does not see the others."""
     denied = stored.denied_by(ctx.tx, row) if counts else None
     left_us = None if row.ends_at is None else max(0, row.ends_at - ctx.now_us)
     return {
         "id": row.id,
         "actions": row.actions.split(","),
         "agents": [
-            _agent_view(ctx, agent_id) for agent_id in filter(None, row.agent_ids.split(","))
+            _agent_view(ctx, agent_id)
+            for agent_id in filter(None, row.agent_ids.split(","))
+            if ctx.caller.agent_id in {None, agent_id}
         ],
         "declared_only": bool(row.declared_only),
         "reason": row.reason,

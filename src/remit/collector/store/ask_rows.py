@@ -8,7 +8,7 @@ from typing import Final
 from remit.collector.store import statements
 from remit.collector.store.execution import Execution
 from remit.collector.store.ids import to_bytes, to_text
-from remit.collector.store.rows import AskRow, LateAnswerRow, RunRow, SealRow
+from remit.collector.store.rows import AgentRow, AskRow, LateAnswerRow, RunRow, SealRow
 from remit.collector.store.statements import Value, Where
 
 WAITING: Final = "waiting"
@@ -27,6 +27,9 @@ _WITHDRAW: Final = (
 _WITHDRAW_ONE: Final = (
     f"UPDATE asks SET status = '{WITHDRAWN}', why = ?, answered_at = ? "
     "WHERE status = 'waiting' AND id = ? AND expires_at > ?"
+)
+_NAME_AGENT: Final = (
+    "UPDATE asks SET agent_id = ? WHERE account_id = ? AND agent = ? AND agent_id IS NULL"
 )
 _EXPIRE: Final = (
     f"UPDATE asks SET status = '{EXPIRED}' "
@@ -109,6 +112,10 @@ class AskRows(Execution):
     def withdraw_ask(self, row: AskRow, why: str, now_us: int) -> bool:
         """Withdraw a request that still waits; return whether it did."""
         return self.run(_WITHDRAW_ONE, (why, now_us, row.id, now_us)) == 1
+
+    def name_agent_of_asks(self, agent: AgentRow) -> None:
+        """Give the requests that came before their agent was known its id."""
+        self.run(_NAME_AGENT, (agent.id, agent.account_id, agent.external_identifier))
 
     def expire_asks(self, account_id: str, now_us: int) -> None:
         """Mark the requests of an account whose time is over."""
