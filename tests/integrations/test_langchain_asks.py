@@ -137,6 +137,8 @@ def test_a_graph_pauses_and_goes_on_with_the_yes(name: str, how: str) -> None:
             graph.invoke(Command(resume=yes(question)))
     assert PAID == [5]
     assert asks(recorder) == ["approved"]
+    # By this, the server knows that new input in the conversation drops the question.
+    assert [span.payload["how"] for span in recorder.spans("remit:asked")] == ["interrupt"]
 
 
 @each(("name", "how"), CASES)
@@ -210,11 +212,33 @@ def test_an_answer_without_its_seal_lets_nothing_run(answer: object) -> None:
     assert not PAID
 
 
+@each(
+    ("more", "why"),
+    [
+        ({"approve": "yes"}, "saw approve='yes'; expected True or False"),
+        ({"by": None}, "the answer names no person: pass `by`"),
+    ],
+)
+def test_an_incomplete_answer_refuses_and_says_what_is_missing(
+    more: dict[str, object], why: str
+) -> None:
+    """The no of nobody does not hold for the run."""
+    PAID.clear()
+    with isolated(on_violation="deny", approver=by_interrupt) as recorder, desk.run():
+        graph = Graph("decorated", "sync")
+        (question,) = graph.asked()
+        graph.invoke(Command(resume=yes(question) | more))
+    assert not PAID
+    (answer,) = recorder.spans("remit:answered")
+    assert (answer.payload["by"], answer.payload["why"]) == (None, why)
+
+
 def test_the_record_of_a_question_of_the_graph_is_as_declared() -> None:
     """Its value may be any JSON, and a process that continues may not know the question."""
 
     def confirm(state: MessagesState) -> dict[str, object]:
-        return {"messages": [("assistant", interrupt({"euros": len(state["messages"])}))]}
+        question = {"euros": len(state["messages"]), "seal": "of the document"}
+        return {"messages": [("assistant", interrupt(question))]}
 
     builder = StateGraph(MessagesState)
     builder.add_node("confirm", confirm)

@@ -208,8 +208,11 @@ def test_the_same_answer_again_pays_no_second_time(name: str) -> None:
     assert "was answered before" in clerk.read[-1]
 
 
+@pytest.mark.parametrize("resumes", [True, False])
 @pytest.mark.parametrize("tracing", [True, False])
-def test_the_same_answer_in_two_processes_pays_once(tracing: bool, tmp_path: Path) -> None:
+def test_the_same_answer_in_two_processes_pays_once(
+    tracing: bool, resumes: bool, tmp_path: Path
+) -> None:
     """Remit's server knows that the approval was used, with tracing and without it."""
     clerk = Clerk("decorated", [41], tracing=tracing)
     settings = Settings(mode="local", data_dir=tmp_path, on_violation="deny")
@@ -220,7 +223,7 @@ def test_the_same_answer_in_two_processes_pays_once(tracing: bool, tmp_path: Pat
         forget_used_seals()
         forget_questions()
         clerk.model.calls = 1
-        with setup.isolated(settings), desk.run(resume=run.key):
+        with setup.isolated(settings), desk.run(resume=run.key) if resumes else desk.run():
             clerk.run(asyncio.run(RunState.from_json(clerk.agent, json.loads(stored))))
     assert PAID == [41]
     assert "was answered before" in clerk.read[-1]

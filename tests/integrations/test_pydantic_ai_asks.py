@@ -263,6 +263,7 @@ def test_a_run_of_the_agents_own_waits_and_goes_on() -> None:
         )
     assert (result.output, PAID) == (TOLD, [5])
     assert record_of(recorder) == [(5, "approved", "dana", None)]
+    assert [span.payload["how"] for span in recorder.spans("remit:asked")] == ["deferred"]
 
 
 def test_a_step_outside_a_tool_is_refused() -> None:

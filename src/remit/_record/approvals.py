@@ -150,12 +150,8 @@ class ApprovalRequest:
         text = cast("str", seal)
         if binding.is_used(text):
             return False
-        self.add_seal(text)
+        self._seals.add(text)
         return True
-
-    def add_seal(self, seal: str) -> None:
-        """Let the step run only if *seal*, which names a question of a framework, is unused."""
-        self._seals.add(seal)
 
     def is_about(self, seal: object) -> bool:
         """Return whether *seal* was made for the same step with equal arguments, used or not."""
@@ -183,11 +179,11 @@ class ApprovalRequest:
 
     @property
     def seals(self) -> frozenset[str]:
-        """The seals that are used when the step runs."""
+        """The matched seals."""
         return frozenset(self._seals)
 
     def use_seals(self) -> bool:
-        """Mark the seals as used in this process; return whether all of them were unused."""
+        """Mark the matched seals as used; return whether all of them were unused."""
         return all(binding.use_seal(seal) for seal in self._seals)
 
     def __repr__(self) -> str:
@@ -196,19 +192,24 @@ class ApprovalRequest:
 
 
 TicketOf: TypeAlias = Callable[[ApprovalRequest], str | None]
-_TICKET_OF: Final = "__remit_ticket_of__"
+_PAUSING: Final = "__remit_pausing__"
+HOW: Final = "approver"
+"""How a person is asked, in the record, by an approver that pauses no framework."""
 _Function = TypeVar("_Function", bound=Callable[[ApprovalRequest], object])
 
 
-def with_tickets(ticket_of: TicketOf) -> Callable[[_Function], _Function]:
+def pausing(how: str, ticket_of: TicketOf | None = None) -> Callable[[_Function], _Function]:
     """Return a decorator of an approver that pauses its framework.
 
-    The framework asks again in each process that goes on, and *ticket_of* names the question, so
-    that it is recorded once.
+    Args:
+        how: The means of the framework by which it asks, in the record. New input in the
+            conversation drops such a question.
+        ticket_of: Names a question, if the framework asks it again in each process that goes on, so
+            that it is recorded once.
     """
 
     def mark(approver: _Function) -> _Function:
-        vars(approver)[_TICKET_OF] = ticket_of
+        vars(approver)[_PAUSING] = (how, ticket_of)
         return approver
 
     return mark
@@ -223,7 +224,8 @@ class Approver(Struct, frozen=True, eq=False):
         verifies: Whether it knows who answered; otherwise the name is what the program says.
         grace_s: Seconds after the time limit in which it says itself that no answer came.
         ticket_of: Returns a ticket that is the same in every process in which the framework asks
-            the same question; None if there is none. See `with_tickets`.
+            the same question; None if there is none. See `pausing`.
+        how: How it asks, in the record.
     """
 
     now: Callable[[ApprovalRequest], object]
@@ -231,6 +233,7 @@ class Approver(Struct, frozen=True, eq=False):
     verifies: bool = False
     grace_s: float = 0.0
     ticket_of: TicketOf | None = None
+    how: str = HOW
 
     @classmethod
     def of(cls, function: Callable[[ApprovalRequest], object]) -> Approver:
@@ -242,8 +245,8 @@ class Approver(Struct, frozen=True, eq=False):
             getattr(inner, "__call__", None)  # noqa: B004 - an object with an async `__call__`
         )
         later = cast("Any", function) if awaited else None
-        ticket_of = getattr(inner, _TICKET_OF, None)
-        return cls(function, later, ticket_of=cast("TicketOf | None", ticket_of))
+        how, ticket_of = getattr(inner, _PAUSING, (HOW, None))
+        return cls(function, later, ticket_of=cast("TicketOf | None", ticket_of), how=how)
 
 
 class AskedCall(Protocol):
@@ -265,11 +268,18 @@ class AskedCall(Protocol):
 
 
 class Outcome(NamedTuple):
-    """How a question ended; *decision* is one of the words in the record."""
+    """How a question ended.
+
+    Attributes:
+        decision: One of the words in the record.
+        seal: In a yes of a framework without seals, a text that is the same in all processes that
+            get this yes. The server uses it once.
+    """
 
     decision: str
     by: str | None = None
     why: str | None = None
+    seal: str | None = None
 
 
 class RunAsks(Struct, eq=False):

@@ -28,6 +28,7 @@ from remit._record import binding, questions
 from remit._record.approvals import (
     APPROVED,
     EXPIRED,
+    HOW,
     REFUSED,
     SUPERSEDED,
     WITHDRAWN,
@@ -48,7 +49,6 @@ from remit.errors import DeniedError, Violation
 
 MAX_ROUNDS: Final = 3
 """Questions about one call, whose arguments change while the person decides."""
-HOW: Final = "approver"
 WHERE: Final = "an ask"
 
 IN_APPROVER: Final = Ceiling("", "", ())
@@ -344,14 +344,14 @@ class Asking:
     def _uses_server(self, request: ApprovalRequest, outcome: Outcome) -> bool:
         """Return whether *outcome* is a yes that came with a seal, which the server has to know."""
         has_server = self.parent.run.recorder.use_seal is not None
-        return has_server and outcome.decision == APPROVED and bool(request.seals)
+        return has_server and outcome.decision == APPROVED and bool(_seals_of(request, outcome))
 
     def _used(self, request: ApprovalRequest, outcome: Outcome) -> Outcome:
         """Use the seals of a yes at the server; return *outcome*, or how it ended instead."""
         use = self.parent.run.recorder.use_seal
         if use is None or not self._uses_server(request, outcome):
             return outcome
-        reason = next(filter(None, map(use, sorted(request.seals))), None)
+        reason = next(filter(None, map(use, _seals_of(request, outcome))), None)
         return outcome if reason is None else Outcome(REFUSED, None, reason)
 
     def _failed(self, request: ApprovalRequest, error: BaseException) -> Outcome:
@@ -375,7 +375,8 @@ class Asking:
 
     def _record_asked(self, request: ApprovalRequest, known: RunAsks) -> None:
         is_portable = request.ticket in known.portable
-        record_asked(self.parent, self.asked, request, is_portable=is_portable)
+        how = HOW if self._approver is None else self._approver.how
+        record_asked(self.parent, self.asked, request, how, is_portable=is_portable)
         if not is_portable:  # else another process may have asked it, at another time
             known.asked_ns[request.ticket] = self.parent.run.now_ns()
 
@@ -395,7 +396,7 @@ def record_asked(
     parent: SpanContext,
     asked: tuple[Violation, ...],
     request: ApprovalRequest,
-    how: str = HOW,
+    how: str,
     *,
     is_portable: bool = False,
 ) -> None:
@@ -448,6 +449,11 @@ def _outcome(answer: object) -> Outcome:
     if type(answer) is Outcome:  # of a framework, which may not know who answered
         return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
+
+
+def _seals_of(request: ApprovalRequest, outcome: Outcome) -> list[str]:
+    of_framework = () if outcome.seal is None else (outcome.seal,)
+    return sorted({*request.seals, *of_framework})
 
 
 async def _called(approver: Approver, request: ApprovalRequest) -> object:

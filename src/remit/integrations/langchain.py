@@ -34,7 +34,7 @@ from remit._adapters.declare import (
     step_of,
     undeclared,
 )
-from remit._adapters.questions import SEAL
+from remit._adapters.questions import SEAL, TICKET
 from remit._adapters.spans import (
     NOTHING,
     Admission,
@@ -54,7 +54,7 @@ from remit._decorators.agent import AgentRuns, are_labels
 from remit._policy.asks import USED_SEAL
 from remit._policy.limits import Ceiling
 from remit._record.about import checked_text
-from remit._record.approvals import ApprovalRequest, Approved, Refused, with_tickets
+from remit._record.approvals import ApprovalRequest, Approved, Refused, pausing
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
 from remit._runtime import process
@@ -788,13 +788,16 @@ def _payload_of(request: ToolCallRequest) -> Content:
     return _call_payload(_tool_name(request), call.get("id"), call["args"])
 
 
+APPROVE: Final = "approve"
+"""In the answer to a question of `by_interrupt`: whether the step may run."""
 MAX_INTERRUPTS: Final = 3
 """Interrupts for one call whose arguments are changed while the graph is paused."""
 
 
 def _is_of_approver(value: object) -> bool:
     """Return whether `by_interrupt` made a question, or gets an answer: both have its seal."""
-    return isinstance(_fields(value).get(SEAL), str)
+    fields = _fields(value)
+    return isinstance(fields.get(SEAL), str) and (TICKET in fields or APPROVE in fields)
 
 
 def _ticket_of(request: ApprovalRequest) -> str | None:
@@ -806,7 +809,7 @@ def _ticket_of(request: ApprovalRequest) -> str | None:
     return questions.ticket_in(task, request) if isinstance(task, str) and task else None
 
 
-@with_tickets(_ticket_of)
+@pausing("interrupt", _ticket_of)
 def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
     """An approver that interrupts the LangGraph graph, and goes on when the graph is resumed.
 
@@ -829,12 +832,22 @@ def by_interrupt(request: ApprovalRequest) -> Approved | Refused:
             if SEAL not in fields:
                 return Refused(why="the answer has no seal: resume with the seal of the interrupt")
             continue
-        if fields.get("approve") is not True:
-            return Refused(by=fields.get("by"), why=fields.get("why"))
-        if not request.matches(fields[SEAL]):
-            return Refused(why=USED_SEAL)
-        return Approved(by=fields.get("by", ""))
+        return _answer_in(fields, request)
     return Refused(why="its arguments changed each time while the graph was paused")
+
+
+def _answer_in(fields: Mapping[str, Any], request: ApprovalRequest) -> Approved | Refused:
+    """Return the answer with which a graph is resumed; *fields* has the seal of the question."""
+    approve, by, why = (fields.get(name) for name in (APPROVE, "by", "why"))
+    if approve is False:
+        return Refused(by=by, why=why)
+    if approve is not True:
+        return Refused(why=f"saw approve={describe_value(approve)}; expected True or False")
+    if not (isinstance(by, str) and by.strip()):
+        return Refused(why="the answer names no person: pass `by`")
+    if not request.matches(fields[SEAL]):
+        return Refused(why=USED_SEAL)
+    return Approved(by=by)
 
 
 @dataclass(frozen=True, slots=True)

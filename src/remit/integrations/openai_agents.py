@@ -38,7 +38,6 @@ from remit._adapters.declare import (
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import MAX_OPEN, SpanTable
 from remit._base.guard import guarded, logger
-from remit._base.ids import key_text
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
@@ -1011,10 +1010,10 @@ class _Guard(_ToolGuard):
         if not asked:
             return
         is_approved = call.is_tool_approved(self._name, call.tool_call_id) is True
-        context = open_context()
-        approver = Approver(partial(self._answer, call, _seal_of(call, context)))
+        approver = Approver(partial(self._answer, call))
         ticket = call.tool_call_id if is_approved else None
         resumed.set(Resumed(lambda request: ticket if self._is_own(request) else None, approver))
+        context = open_context()
         if context is None or is_approved or self.step is None:
             return
         arguments = _arguments(call)
@@ -1027,9 +1026,7 @@ class _Guard(_ToolGuard):
     def _is_own(self, request: ApprovalRequest) -> bool:
         return request.step == self.recorder.name
 
-    def _answer(
-        self, call: ToolContext[Any], seal: str | None, request: ApprovalRequest
-    ) -> Outcome | Refused:
+    def _answer(self, call: ToolContext[Any], request: ApprovalRequest) -> Outcome | Refused:
         """Return the answer of the SDK to a request about the tool, once for each call."""
         call_id, name = call.tool_call_id, self._name
         question = _questions.get(call_id)
@@ -1045,9 +1042,9 @@ class _Guard(_ToolGuard):
         is_first = binding.use_seal(binding.read(request.step, parts).digest.hex())
         if question is not None:
             is_first, question.is_used = not question.is_used, True
-        if seal is not None:
-            request.add_seal(seal)
-        return Outcome(APPROVED, _answered_by.get()) if is_first else Refused(why=asks.USED_SEAL)
+        if not is_first:
+            return Refused(why=asks.USED_SEAL)
+        return Outcome(APPROVED, _answered_by.get(), seal=_seal_of(call, request))
 
     @guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
@@ -1091,15 +1088,16 @@ def answered_by(name: str) -> Generator[None]:
         _answered_by.reset(reset)
 
 
-def _seal_of(call: ToolContext[Any], context: SpanContext | None) -> str | None:
+def _seal_of(call: ToolContext[Any], request: ApprovalRequest) -> str:
     """Return a text that is the same in all processes that go on with the state of a call.
 
-    The state contains the id of its trace. Without a trace, the run of remit may be resumed.
+    The state contains the id of its trace. Without a trace, the call is known by its own id, which
+    some models repeat, and by the recorded arguments.
     """
-    trace = get_current_trace()
-    if trace is not None and not isinstance(trace, NoOpTrace):
-        return f"{trace.trace_id}/{call.tool_call_id}"
-    return None if context is None else f"{key_text(context.run.feed.root)}/{call.tool_call_id}"
+    trace, call_id = get_current_trace(), call.tool_call_id
+    if trace is None or isinstance(trace, NoOpTrace):
+        return questions.ticket_in(call_id, request)
+    return f"{trace.trace_id}/{call_id}"
 
 
 NO_RUN: Final = b""

@@ -61,6 +61,7 @@ from remit._record.approvals import (
     Outcome,
     Refused,
     Resumed,
+    pausing,
     resumed,
 )
 from remit._record.context import open_context
@@ -781,6 +782,7 @@ _given_results: ContextVar[dict[str, Mapping[str, object]] | None] = ContextVar(
 NO_METADATA: Final[Mapping[str, Mapping[str, object]]] = {}
 
 
+@pausing("deferred")
 def by_deferral(request: ApprovalRequest) -> Approved | Refused:
     """An approver that defers the tool call, and goes on when the agent is run with the decision.
 
