@@ -137,7 +137,7 @@ def test_a_graph_pauses_and_goes_on_with_the_yes(name: str, how: str) -> None:
             graph.invoke(Command(resume=yes(question)))
     assert PAID == [5]
     assert asks(recorder) == ["approved"]
-    # By this, the server knows that new input in the conversation drops the question.
+    # The server uses `how` to end the wait when the conversation gets new input.
     assert [span.payload["how"] for span in recorder.spans("remit:asked")] == ["interrupt"]
 
 
@@ -222,7 +222,7 @@ def test_an_answer_without_its_seal_lets_nothing_run(answer: object) -> None:
 def test_an_incomplete_answer_refuses_and_says_what_is_missing(
     more: dict[str, object], why: str
 ) -> None:
-    """The no of nobody does not hold for the run."""
+    """The refusal is recorded without the name of a person."""
     PAID.clear()
     with isolated(on_violation="deny", approver=by_interrupt) as recorder, desk.run():
         graph = Graph("decorated", "sync")

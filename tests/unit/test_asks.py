@@ -485,7 +485,7 @@ def test_an_approver_that_raises_refuses() -> None:
 def test_an_approver_that_raises_stop_iteration_gives_no_yes(
     control_flow: tuple[type[Exception], ...],
 ) -> None:
-    """`next` of an iterator without another answer raises it."""
+    """`next()` of an exhausted iterator raises it."""
     answers = iter(())
     with (
         isolated(on_violation="deny", approver=lambda _: next(answers), control_flow=control_flow),
@@ -496,7 +496,7 @@ def test_an_approver_that_raises_stop_iteration_gives_no_yes(
 
 
 async def test_an_async_step_does_not_wait_for_an_approver_that_raises_stop_iteration() -> None:
-    """No future of a thread can raise it."""
+    """A future cannot raise `StopIteration`, so the error is converted to `RuntimeError`."""
     answers = iter(())
     async with asyncio.timeout(10):
         with isolated(on_violation="deny", approver=lambda _: next(answers)):

@@ -28,7 +28,6 @@ from remit._record import binding, questions
 from remit._record.approvals import (
     APPROVED,
     EXPIRED,
-    HOW,
     REFUSED,
     SUPERSEDED,
     WITHDRAWN,
@@ -144,7 +143,7 @@ class Asking:
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            request = self._first()
+            request: ApprovalRequest | None = self._first()
             while request is not None:
                 request = self._after(request, self._answered(request))
         except (DeniedError, RecursionError):
@@ -158,7 +157,7 @@ class Asking:
         """Ask as `now` does, and await the answer."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            request = self._first()
+            request: ApprovalRequest | None = self._first()
             while request is not None:
                 request = self._after(request, await self._awaited(request))
         except BaseException as error:
@@ -178,7 +177,7 @@ class Asking:
         guard.contain(WHERE, fault)
         self.refuse(asks.FAULT)
 
-    def _first(self) -> ApprovalRequest | None:
+    def _first(self) -> ApprovalRequest:
         """Return the first request to answer.
 
         Raises:
@@ -205,7 +204,7 @@ class Asking:
             self._deny(no)
         was_asked = known.paused.pop(request.digest, None) is not None
         if not was_asked and self._resumed_ticket(request) is None:
-            self._record_asked(request, known)
+            self._record_asked(request)
         self._questions += 1
         self._asked_ns = self.parent.run.recorder.clock.monotonic_ns()
         return request
@@ -335,23 +334,23 @@ class Asking:
             if answer is _EXPIRED:
                 return self._expired()
             outcome = _outcome(answer)
-            if self._uses_server(request, outcome):
+            if self._seals_to_use(request, outcome):
                 return await run_in_own_thread(partial(self._used, request, outcome))
         except BaseException as error:
             return self._failed(request, error)
         return outcome
 
-    def _uses_server(self, request: ApprovalRequest, outcome: Outcome) -> bool:
-        """Return whether *outcome* is a yes that came with a seal, which the server has to know."""
-        has_server = self.parent.run.recorder.use_seal is not None
-        return has_server and outcome.decision == APPROVED and bool(_seals_of(request, outcome))
+    def _seals_to_use(self, request: ApprovalRequest, outcome: Outcome) -> list[str]:
+        """Return the seals that a yes uses at the server."""
+        if self.parent.run.recorder.use_seal is None or outcome.decision != APPROVED:
+            return []
+        of_framework = () if outcome.seal is None else (outcome.seal,)
+        return sorted({*request.seals, *of_framework})
 
     def _used(self, request: ApprovalRequest, outcome: Outcome) -> Outcome:
         """Use the seals of a yes at the server; return *outcome*, or how it ended instead."""
-        use = self.parent.run.recorder.use_seal
-        if use is None or not self._uses_server(request, outcome):
-            return outcome
-        reason = next(filter(None, map(use, _seals_of(request, outcome))), None)
+        use, seals = self.parent.run.recorder.use_seal, self._seals_to_use(request, outcome)
+        reason = None if use is None else next(filter(None, map(use, seals)), None)
         return outcome if reason is None else Outcome(REFUSED, None, reason)
 
     def _failed(self, request: ApprovalRequest, error: BaseException) -> Outcome:
@@ -373,10 +372,10 @@ class Asking:
 
     # The record
 
-    def _record_asked(self, request: ApprovalRequest, known: RunAsks) -> None:
+    def _record_asked(self, request: ApprovalRequest) -> None:
+        known, approver = self._known, cast("Approver", self._approver)
         is_portable = request.ticket in known.portable
-        how = HOW if self._approver is None else self._approver.how
-        record_asked(self.parent, self.asked, request, how, is_portable=is_portable)
+        record_asked(self.parent, self.asked, request, approver.how, is_portable=is_portable)
         if not is_portable:  # else another process may have asked it, at another time
             known.asked_ns[request.ticket] = self.parent.run.now_ns()
 
@@ -449,11 +448,6 @@ def _outcome(answer: object) -> Outcome:
     if type(answer) is Outcome:  # of a framework, which may not know who answered
         return answer
     return Outcome(REFUSED, None, asks.OTHER_ANSWER.format(type_name(type(answer))))
-
-
-def _seals_of(request: ApprovalRequest, outcome: Outcome) -> list[str]:
-    of_framework = () if outcome.seal is None else (outcome.seal,)
-    return sorted({*request.seals, *of_framework})
 
 
 async def _called(approver: Approver, request: ApprovalRequest) -> object:

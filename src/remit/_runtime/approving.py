@@ -141,13 +141,13 @@ def _redacted(arguments: bytes) -> dict[str, str]:
 
 
 def _rules_in(path: str, value: object) -> Iterator[tuple[str, str]]:
-    rule = rule_of(value)
-    if rule is not None and path:
-        yield path, str(rule)
+    if is_marker(value):
+        rule = rule_of(value)
+        if rule is not None and path:
+            yield path, str(rule)
     elif isinstance(value, list):
         for number, item in enumerate(cast("list[object]", value)):
             yield from _rules_in(f"{path}[{number}]", item)
     elif isinstance(value, dict):
-        members = cast("dict[str, object]", value)
-        for name, member in members.items() if not is_marker(members) else ():
+        for name, member in cast("dict[str, object]", value).items():
             yield from _rules_in(f"{path}.{name}" if path else name, member)

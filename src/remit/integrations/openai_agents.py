@@ -1091,8 +1091,8 @@ def answered_by(name: str) -> Generator[None]:
 def _seal_of(call: ToolContext[Any], request: ApprovalRequest) -> str:
     """Return a text that is the same in all processes that go on with the state of a call.
 
-    The state contains the id of its trace. Without a trace, the call is known by its own id, which
-    some models repeat, and by the recorded arguments.
+    The state contains the id of its trace. Without a trace, the text is made of the id of the call,
+    which some models repeat, and of the recorded arguments.
     """
     trace, call_id = get_current_trace(), call.tool_call_id
     if trace is None or isinstance(trace, NoOpTrace):
