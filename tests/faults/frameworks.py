@@ -28,9 +28,10 @@ from tests.scenarios import DONE, Turn
 
 ALWAYS: Final = ("remit._adapters", "remit.integrations.", "remit.otel.")
 """Modules whose functions raise also without `--full`."""
-WAYS: Final = ((1, False), (own.MOST_FAULTS, False), (1, True))
+WAYS: Final = ((1, False), (1, True))
 """How often a function raises, and whether only after the model has answered."""
-MORE_WAYS: Final = ((own.MOST_FAULTS, True),)
+MORE_WAYS: Final = ((own.MOST_FAULTS, False), (own.MOST_FAULTS, True))
+"""The ways of `--full`."""
 FREE: Final = remit.risk()
 """A remit that forbids nothing."""
 FORBIDS: Final = remit.risk(forbids="destroy_data")

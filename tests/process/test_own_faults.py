@@ -79,7 +79,14 @@ def test_a_fault_of_ours_changes_nothing_and_is_counted() -> None:
 
 
 @pytest.mark.timeout(TIMEOUT_S)
-@pytest.mark.parametrize(("mode", "most"), [("auto", 1), ("auto", own.MOST_FAULTS), ("off", 1)])
+@pytest.mark.parametrize(
+    ("mode", "most"),
+    [
+        ("auto", 1),
+        ("off", 1),
+        pytest.param("auto", own.MOST_FAULTS, marks=pytest.mark.full),
+    ],
+)
 @each("kind", list(NESTED))
 def test_no_fault_of_ours_lifts_the_remit_of_a_nested_agent(
     kind: str, mode: str, most: int, monkeypatch: pytest.MonkeyPatch
@@ -111,8 +118,8 @@ def test_no_fault_of_ours_lifts_the_remit_of_a_nested_agent(
 def test_no_fault_of_ours_lifts_a_remit_in_an_integration(library: str) -> None:
     """Each function of adapters and integrations raises in turn, with faults contained as in use.
 
-    Before the model answers, also only once, and after it has; in a full run also the functions
-    below adapters.
+    It raises once, from the start or after the model has answered. In a full run it also raises
+    each time, and the functions below adapters raise too.
     """
     if not has(library):
         pytest.skip(f"needs {library}")
