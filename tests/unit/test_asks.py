@@ -9,7 +9,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Annotated, Any
 
 import pytest
 
@@ -412,6 +413,105 @@ def test_what_cannot_be_read_is_listed() -> None:
 
 
 # Bound
+
+
+@each("unbound", ["ask", "deny"])
+def test_an_agent_may_deny_a_call_that_an_approval_would_not_cover(unbound: Any) -> None:
+    """A parameter with `Skip` is left out by the program's own choice."""
+
+    @remit.span_type(data_risk=PAYS)
+    def send(file: object, session: Annotated[object, remit.Skip] = None) -> None:
+        del file, session
+        BODIES.append("sent")
+
+    @remit.agent(data_risk=remit.risk(asks="financial_transactions", unbound=unbound))
+    def careful(file: object) -> None:
+        send(file)
+
+    person = Person()
+    with isolated(on_violation="deny", approver=person):
+        if unbound == "deny":
+            error = denied(lambda: careful([io.BytesIO()]))
+            assert "would not cover file[0]" in str(error.why)
+            assert person.requests == []
+        else:
+            careful([io.BytesIO()])
+        careful([b"a"])
+    assert len(BODIES) == len(person.requests)
+    BODIES.clear()
+
+
+def test_only_an_agent_that_asks_says_what_happens_to_uncovered_arguments() -> None:
+    """The error says what was seen."""
+    with pytest.raises(DeclarationError, match="saw 'deny' without asks; expected 'ask', or"):
+        remit.risk(unbound="deny")
+    with pytest.raises(DeclarationError, match="saw 'refuse'; expected 'ask', or 'deny' with asks"):
+        remit.risk(asks="read_data", unbound="refuse")  # type: ignore[arg-type]
+
+
+class Till:
+    """An object with asking steps."""
+
+    @remit.span_type(data_risk=PAYS)
+    def pay(self, euros: int) -> None:
+        """Say that the body ran."""
+        BODIES.append(f"{euros}")
+
+    @remit.span_type(data_risk=PAYS)
+    async def pay_later(self, euros: int) -> None:
+        """Say that the body ran."""
+        BODIES.append(f"{euros}")
+
+
+@remit.span_type(data_risk=PAYS)
+def payments(euros: int) -> Iterator[int]:
+    """Say that the body ran."""
+    BODIES.append(f"{euros}")
+    yield euros
+
+
+@each(
+    "call",
+    [
+        lambda: Till().pay(),  # type: ignore[call-arg]
+        lambda: Till().pay(1, 2),  # type: ignore[call-arg]
+        lambda: Till().pay(amount=1),  # type: ignore[call-arg]
+        lambda: asyncio.run(Till().pay_later()),  # type: ignore[call-arg]
+        lambda: list(payments()),  # type: ignore[call-arg]
+    ],
+)
+def test_nobody_is_asked_about_a_call_that_fails_by_its_arguments(
+    call: Callable[[], object],
+) -> None:
+    """Python's own error tells which argument is wrong."""
+    person = Person()
+    with isolated(on_violation="deny", approver=person), desk.run():
+        with pytest.raises(TypeError, match=r"euros|amount|positional"):
+            call()
+        assert person.requests == []
+        Till().pay(1)
+    assert len(person.requests) == 1
+    BODIES.clear()
+
+
+def test_a_decorator_below_may_add_arguments() -> None:
+    """Such a call fits, whatever the signature says."""
+
+    def with_session(function: Callable[..., None]) -> Callable[[int], None]:
+        @wraps(function)
+        def call(euros: int) -> None:
+            function(euros, "session")
+
+        return call
+
+    @remit.span_type(data_risk=PAYS)
+    @with_session
+    def send(euros: int, session: str) -> None:
+        BODIES.append(f"{euros} {session}")
+
+    with isolated(on_violation="deny", approver=Person()), desk.run():
+        send(5)
+    assert BODIES == ["5 session"]
 
 
 def test_arguments_that_change_while_the_person_decides_are_asked_about_again() -> None:

@@ -896,10 +896,12 @@ class _Call:
 
     Attributes:
         by_type: Empty: all its inputs are read.
+        file: The file of the tool is not known.
     """
 
     __slots__ = ("_payload", "_recorder", "_run")
     by_type: ClassVar[frozenset[str]] = frozenset()
+    file: ClassVar[str | None] = None
 
     def __init__(self, recorder: SpanRecorder, payload: Content, run: OpenRun) -> None:
         self._recorder = recorder

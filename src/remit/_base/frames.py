@@ -43,12 +43,13 @@ def caller(own: str | None = None) -> str | None:
     decorated function directly.
     """
     frame: FrameType | None = _caller_frame()
-    while frame is not None and _is_foreign(frame.f_code.co_filename, own):
+    while frame is not None and is_foreign(frame.f_code.co_filename, own):
         frame = frame.f_back
     return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _is_foreign(file: str, own: str | None) -> bool:
+def is_foreign(file: str, own: str | None) -> bool:
+    """Return whether *file* is of remit, of the standard library or, with *own*, as in `caller`."""
     if file.startswith(("<frozen ", f"{PACKAGE}{os.sep}")):
         return True
     package = INSTALLED.match(file)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._base.guard import attempt
-from remit._base.text import choices, closest, describe_literal, did_you_mean
+from remit._base.text import choices, closest, describe_literal, describe_value, did_you_mean
 from remit._policy.words import (
     ACTION,
     ACTIONS,
@@ -36,6 +36,7 @@ from remit.models.data_risk import (
     DataCategories,
     DataRisk,
     Others,
+    Unbound,
 )
 
 REDACTED_CLASSES: Final = frozenset({"restricted", "secret"})
@@ -67,7 +68,7 @@ class Redacting(Struct, frozen=True):
     result_excluded: frozenset[str]
 
 
-def risk(
+def risk(  # noqa: PLR0913 - the vocabulary of a data risk
     *,
     allows: Action | Iterable[Action] = (),
     forbids: Action | Others | Iterable[Action | Others] = (),
@@ -76,6 +77,7 @@ def risk(
     gives: Category | Iterable[Category] = (),
     excludes: Category | Others | Iterable[Category | Others] = (),
     classification: Classification | None = None,
+    unbound: Unbound = "ask",
 ) -> DataRisk:
     """Return a data risk with the listed actions and categories. All others are `unknown`.
 
@@ -95,6 +97,9 @@ def risk(
             action, or does not declare whether it takes it, runs only after the `approver` setting
             has returned `remit.Approved`. `others` stands for all actions that neither *allows* nor
             *forbids* lists. The other words of the data risk are as if *allows* listed them.
+        unbound: For an agent with *asks*: the reaction to a call with arguments that an approval
+            would not cover, because remit does not read them. `ask` asks a person and names these
+            arguments; `deny` denies the step without asking.
         takes: Data categories in the parameters. The names are the fields of `DataCategories`.
         gives: Data categories in the result.
         excludes: Data categories that neither the parameters nor the result contain. `others`
@@ -105,7 +110,8 @@ def risk(
 
     Raises:
         DeclarationError: If an action or category does not exist, or is in two arguments that
-            contradict each other.
+            contradict each other; or if *unbound* is neither `ask` nor `deny`, or `deny` without
+            *asks*.
     """
     allowed = _checked_words("allows", allows, ACTIONS)
     forbidden, all_others = _with_others("forbids", forbids, ACTIONS)
@@ -133,7 +139,12 @@ def risk(
             RESULT: neither | dict.fromkeys(given_out, "included"),
         }
     )
-    return declared.with_asks(in_order(asked)) if asked else declared
+    if unbound not in get_args(Unbound) or (unbound == "deny" and not asked):
+        raise DeclarationError(
+            f"remit.risk(unbound=...): saw {describe_value(unbound)}"
+            f"{'' if asked else ' without asks'}; expected 'ask', or 'deny' with asks"
+        )
+    return declared.with_asks(in_order(asked), unbound) if asked else declared
 
 
 def risk_of_words(words: Words) -> DataRisk:
@@ -237,7 +248,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 def _check_key(key: object, where: str) -> None:
     """Reject a key next to the three parts that is probably a mistake."""
-    if key in ("allows", "forbids", "asks", "takes", "gives", "excludes"):
+    if key in ("allows", "forbids", "asks", "unbound", "takes", "gives", "excludes"):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which is an argument of remit.risk: "
             f"write data_risk=remit.risk({key}=...)"

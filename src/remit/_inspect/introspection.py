@@ -7,11 +7,15 @@ the interpreter's own tables instead.
 from __future__ import annotations
 
 import inspect
+import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final, TypeGuard, TypeVar, cast
+
+from remit._base.frames import MAIN, is_foreign
 
 T = TypeVar("T")
 
@@ -25,6 +29,10 @@ _MRO: Final[Any] = type.__dict__["__mro__"].__get__
 _NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
 _MODULE: Final[Any] = type.__dict__["__module__"].__get__
 _QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
+_SIZE: Final[Any] = type.__dict__["__basicsize__"].__get__
+_DICT_OFFSET: Final[Any] = type.__dict__["__dictoffset__"].__get__
+_WEAKREF_OFFSET: Final[Any] = type.__dict__["__weakrefoffset__"].__get__
+_POINTER_BYTES: Final = struct.calcsize("P")
 
 # The base types without type parameters: their methods are called on values of derived types.
 DICT: Final[Any] = dict
@@ -82,6 +90,37 @@ def type_name(cls: type) -> str:
 def has_dict(cls: type) -> bool:
     """Return whether instances keep attributes in a dict that can be read without user code."""
     return type(lookup(cls, "__dict__")) is GetSetDescriptorType
+
+
+def has_hidden_state(cls: type) -> bool:
+    """Return whether instances hold more than their dict and their slots, as those of C types do.
+
+    Then they are larger than the pointers to these. A negative offset needs no pointer.
+    """
+    dict_offset = _DICT_OFFSET(cls)
+    if dict_offset and not has_dict(cls) and not stores(cls, "__dict__"):
+        return True
+    pointers = (dict_offset > 0) + (_WEAKREF_OFFSET(cls) > 0)
+    pointers += sum(
+        type(member) is MemberDescriptorType and name != "__dict__"
+        for base in mro(cls)
+        for name, member in namespace(base).items()
+    )
+    return bool(_SIZE(cls) > _SIZE(object) + pointers * _POINTER_BYTES)
+
+
+def is_foreign_class(cls: type, own: str | None) -> bool:
+    """Return whether *cls* is of the standard library, or of an installed package.
+
+    Args:
+        own: A file of the program, whose own package is not foreign if it is installed.
+    """
+    module = module_of(cls)
+    loaded = sys.modules.get(module)
+    file = own_attribute(loaded, "__dict__").get("__file__") if is_a(loaded, ModuleType) else None
+    if type(file) is str:
+        return is_foreign(file, own or "")
+    return module.partition(".")[0] in sys.stdlib_module_names and module not in MAIN
 
 
 def stores(cls: type, name: str) -> bool:

@@ -29,6 +29,10 @@ FAILED: Final = "the approver failed with {}"
 OTHER_ANSWER: Final = (
     "the approver returned an object of type {}; expected remit.Approved or remit.Refused"
 )
+UNBOUND: Final = (
+    "an approval would not cover {}, which remit does not read, and its agent declares "
+    "unbound='deny'; pass values instead, such as a dataclass"
+)
 USED_SEAL: Final = "the answer belongs to a request that was answered before"
 NOT_APPROVED: Final = "it was not approved"
 APPROVED_ALL: Final = "the approval was for all calls of the tool; approve each call"

@@ -37,6 +37,8 @@ class Ceiling(Struct, frozen=True, eq=False):
     Attributes:
         place: File and line of its declaration.
         asks: Actions that need a person's yes.
+        denies_unbound: Whether a step that needs a yes is denied if an approval would not cover all
+            of its arguments.
         maxima: How many steps of one run may take an action.
     """
 
@@ -45,6 +47,7 @@ class Ceiling(Struct, frozen=True, eq=False):
     limits: tuple[Limit, ...]
     asks: tuple[str, ...] = ()
     maxima: tuple[Maximum, ...] = ()
+    denies_unbound: bool = False
 
     @classmethod
     def of(
@@ -53,7 +56,10 @@ class Ceiling(Struct, frozen=True, eq=False):
         """Return the ceiling of an agent with this *remit*, or None if it has no limits."""
         limits, asks = limits_in(declared_words(remit)), asks_of(remit)
         maxima = maxima_of(numbers)
-        return cls(agent, place, limits, asks, maxima) if limits or asks or maxima else None
+        if not (limits or asks or maxima):
+            return None
+        denies_unbound = remit is not None and remit.unbound == "deny"
+        return cls(agent, place, limits, asks, maxima, denies_unbound)
 
 
 Ceilings: TypeAlias = tuple[Ceiling, ...]

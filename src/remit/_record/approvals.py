@@ -84,8 +84,9 @@ class ApprovalRequest:
         run: Key of the run, 26 characters.
         arguments: The arguments by name, with defaults, and `self` for a method. They are the
             objects of the call, not redacted.
-        unbound: Names and paths of values that remit cannot read, such as files and connections.
-            Only their types are compared before the step runs.
+        unbound: Names and paths of the values that an approval does not cover, because remit does
+            not read them, such as files, connections and objects of libraries. Only their types are
+            compared before the step runs.
         ticket: Id of the request, 26 characters.
         time_limit_s: Seconds within which the answer has to come.
         after: Ticket of the request before, if its arguments changed while the person decided.
@@ -93,8 +94,8 @@ class ApprovalRequest:
     """
 
     __slots__ = (
-        "_by_name", "_capture", "_digest", "_seals", "after", "agent", "arguments", "changed",
-        "run", "step", "ticket", "time_limit_s", "unbound", "words",
+        "_by_name", "_by_type", "_capture", "_digest", "_seals", "after", "agent", "arguments",
+        "changed", "run", "step", "ticket", "time_limit_s", "unbound", "words",
     )  # fmt: skip
 
     def __init__(
@@ -113,11 +114,10 @@ class ApprovalRequest:
         self.run = run
         arguments = dict(call.arguments())
         self.arguments: Mapping[str, object] = binding.read_only(arguments)
-        self._digest, self.unbound = binding.read(step, arguments, call.by_type)
-        self._by_name = {
-            name: binding.read(step, {name: value}, call.by_type).digest
-            for name, value in arguments.items()
-        }
+        self._by_type = call.by_type
+        self._digest, self.unbound, self._by_name = binding.read(
+            step, arguments, call.by_type, call.file
+        )
         self.after: str | None = None
         self.changed: tuple[str, ...] = ()
         self.ticket = ticket
@@ -176,6 +176,11 @@ class ApprovalRequest:
     def digest(self) -> bytes:
         """Digest of step and arguments, in this process only; never recorded."""
         return self._digest
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """The entries of `unbound` that are not arguments which a framework injects, or `Skip`."""
+        return tuple(path for path in self.unbound if path not in self._by_type)
 
     @property
     def seals(self) -> frozenset[str]:
@@ -254,9 +259,11 @@ class AskedCall(Protocol):
 
     Attributes:
         by_type: Names of arguments that are compared by type.
+        file: The file of the step; None if it is not known.
     """
 
     by_type: frozenset[str]
+    file: str | None
 
     def __call__(self) -> bytes:
         """Return the captured arguments."""

@@ -196,10 +196,13 @@ class Asking:
         """Record that a person is asked *request*, and return it.
 
         Raises:
-            DeniedError: A person has refused the same call.
+            DeniedError: A person has refused the same call, or an agent wants all arguments to be
+                covered by the approval and they are not.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         known = self._known
+        if request.uncovered and self._denies_unbound():
+            self.refuse(asks.UNBOUND.format(", ".join(request.uncovered)))
         if (no := known.refusal_of(request)) is not None:
             self._deny(no)
         was_asked = known.paused.pop(request.digest, None) is not None
@@ -231,6 +234,12 @@ class Asking:
             self.refuse(asks.CHANGED)
         following.follow(request)
         return self._begin(following)
+
+    def _denies_unbound(self) -> bool:
+        agents = {violation.agent for violation in self.asked}
+        return any(
+            ceiling.denies_unbound for ceiling in self.parent.ceilings if ceiling.agent in agents
+        )
 
     @property
     def _known(self) -> RunAsks:
@@ -506,6 +515,19 @@ class StepCall(Struct, eq=False):
         """Names of parameters that are not compared: those that frameworks inject, and `Skip`."""
         none: frozenset[str] = frozenset()
         return none if self.declared is None else binding.injected_in(self.declared)
+
+    def check_fit(self) -> None:
+        """Check that the call has the arguments of its function.
+
+        Raises:
+            TypeError: It has not.
+        """
+        binding.check_fit(self.declared, self.args, self.kwargs)
+
+    @property
+    def file(self) -> str | None:
+        """The file of the declaration."""
+        return None if self.declared is None else self.declared.file
 
     def arguments(self) -> Mapping[str, object]:
         """Return the arguments by name, as they are now."""

@@ -448,10 +448,17 @@ class SpanRecorder(Struct, eq=False):
     def _admit(
         self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes], ask: Ask
     ) -> Reservation | None:
-        """Count a step that violates nothing, then ask a person if it needs a yes."""
+        """Count a step that violates nothing, then ask a person if it needs a yes.
+
+        Raises:
+            TypeError: A person would be asked about a call that fails because of its arguments.
+        """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        asks = verdict.asked and parent.run.recorder.on_violation != OBSERVE
+        if asks and isinstance(params, StepCall):
+            params.check_fit()
         reservation = self.reserve(parent, verdict.counted, params) if verdict.counted else None
-        if verdict.asked and parent.run.recorder.on_violation != OBSERVE:
+        if asks:
             try:
                 ask(self._asking(parent, verdict.asked, params, reservation))
             except ApprovalPending:

@@ -183,7 +183,7 @@ def _rows(ask: Ask) -> Iterator[tuple[str, str]]:
     for path, rule in ask.hidden.items():
         yield "redacted", f"{printable(path)} by {printable(rule)}; you answer without it"
     for name in ask.unbound:
-        yield "by type", f"{printable(name)} is compared by its type only"
+        yield "not covered", f"the approval does not cover {printable(name)}, only its type"
     for answer in filter(None, (ask.answer, *ask.late_answers)):
         yield "answer" if answer is ask.answer else "late answer", _said(answer)
     if ask.status == "withdrawn":

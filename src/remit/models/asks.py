@@ -36,7 +36,7 @@ class AskForCreate(WireModel):
     hidden: dict[str, str] = Field(default_factory=dict)
     """Redacted arguments: the rule by the path of the argument."""
     unbound: list[str] = Field(default_factory=list)
-    """Arguments that are compared by type only, such as files and connections."""
+    """Arguments that the approval does not cover, such as files and connections."""
     time_limit_s: float
     """Time in seconds after which the request expires."""
     seal: str | None = None
@@ -124,7 +124,7 @@ class Ask(AskState):
     hidden: dict[str, str]
     """Redacted arguments: the rule by the path of the argument."""
     unbound: list[str]
-    """Arguments that are compared by type only."""
+    """Arguments that the approval does not cover: only their types are compared."""
     seal: str | None = None
     """Digest of what the answer is bound to."""
     after: str | None = None

@@ -20,6 +20,8 @@ Classification: TypeAlias = Literal[
 ]
 """Confidentiality of data, from `public` to `secret`."""
 
+Unbound: TypeAlias = Literal["ask", "deny"]
+"""Reaction to a call with arguments that no approval covers."""
 Action: TypeAlias = Literal[
     "create_data",
     "read_data",
@@ -129,6 +131,7 @@ class DataRisk(BaseModel):
     result_data_categories: DataCategories
     """Data categories in the result."""
     _asks: tuple[Action, ...] = PrivateAttr(default=())
+    _unbound: Unbound = PrivateAttr(default="ask")
 
     @property
     def asks(self) -> tuple[Action, ...]:
@@ -139,8 +142,16 @@ class DataRisk(BaseModel):
         """
         return self._asks
 
-    def with_asks(self, asks: tuple[Action, ...]) -> Self:
+    @property
+    def unbound(self) -> Unbound:
+        """Whether remit asks about or denies a call with arguments that no approval covers.
+
+        `remit.risk(unbound=...)` sets it.
+        """
+        return self._unbound
+
+    def with_asks(self, asks: tuple[Action, ...], unbound: Unbound = "ask") -> Self:
         """Return a copy whose `asks` are these actions."""
         copy = self.model_copy()
-        copy._asks = asks  # noqa: SLF001 - of the copy
+        copy._asks, copy._unbound = asks, unbound  # noqa: SLF001 - of the copy
         return copy
