@@ -81,7 +81,7 @@ from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
-from tests.inside import guard
+from tests.inside import guard, process
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
 MODEL: Final = "gpt-5"
@@ -1703,3 +1703,123 @@ def test_the_group_of_a_trace_is_the_conversation_of_its_run() -> None:
     first, second = recorder.spans("openai-agents:agent")
     assert "conversation" not in first.payload | second.payload
     assert second.payload["on_behalf_of"] == "user-42"
+
+
+# Runs of traces
+
+
+def sharing() -> tuple[Agent[Any], Agent[Any]]:
+    """Return an agent that hands over, and another one."""
+    billing = Agent[Any](name="Billing", model=scripted(DONE))
+    desk = Agent[Any](
+        name="Desk", model=scripted(call("transfer_to_billing"), DONE), handoffs=[billing]
+    )
+    return desk, Agent[Any](name="Writer", model=scripted(DONE, DONE))
+
+
+def test_agents_that_hand_over_share_a_run_and_two_calls_do_not() -> None:
+    """The SDK makes a trace for each call without one around it."""
+    desk, writer = sharing()
+
+    async def work() -> None:
+        await Runner.run(desk, "Go.")
+        await Runner.run(writer, "Go.")
+
+    with isolated() as recorder:
+        asyncio.run(work())
+    assert [(run.agent, run.status) for run in recorder.runs] == [
+        ("openai-agents.agents:Desk", "complete"),
+        ("openai-agents.agents:Writer", "complete"),
+    ]
+    assert len(recorder.spans("openai-agents:agent")) == 3
+
+
+def test_a_trace_of_the_program_is_one_run() -> None:
+    """With all agents in it, one after the other and side by side."""
+    desk, writer = sharing()
+
+    async def work() -> None:
+        with trace("Research", group_id="thread-9"):
+            await Runner.run(desk, "Go.")
+            with suppress(LookupError):
+                raise LookupError
+            await asyncio.gather(Runner.run(writer, "Go."), Runner.run(writer, "Go."))
+
+    with isolated() as recorder:
+        asyncio.run(work())
+    (run,) = recorder.runs
+    assert (run.agent, run.status) == ("openai-agents.agents:Desk", "complete")
+    assert run.conversation == "thread-9"
+    agents_of_run = [span.payload["agent_name"] for span in recorder.spans("openai-agents:agent")]
+    assert sorted(agents_of_run) == ["Billing", "Desk", "Writer", "Writer"]
+
+
+def test_a_trace_that_fails_is_a_failed_run() -> None:
+    """The exception that leaves the trace decides, not one that the program handled in it."""
+    failing = Agent[Any](name="Desk", model=scripted())
+
+    async def work(*, handles: bool) -> None:
+        with trace("Research"), suppress(*[IndexError] * handles):
+            await Runner.run(failing, "Go.")
+
+    with isolated() as recorder:
+        with pytest.raises(IndexError):
+            asyncio.run(work(handles=False))
+        asyncio.run(work(handles=True))
+    assert [run.status for run in recorder.runs] == ["failed", "complete"]
+
+
+@pytest.mark.parametrize("governed", [False, True])
+def test_a_tool_that_waits_for_an_approval_is_not_complete(governed: bool) -> None:
+    """A tool, and an agent as a tool; afterwards each has a span of its own."""
+
+    @function_tool(needs_approval=True)
+    def ship(order_id: str) -> None:
+        """Ship an order."""
+        scenarios.find(order_id)
+
+    inner = Agent[Any](name="Spanish", model=scripted(DONE))
+    model = scripted(call("ship", order_id="A-1"), DONE, call("answer", input="A-1"), DONE)
+    tools = [ship, inner.as_tool("answer", "Answer.", needs_approval=True)]
+    agent = Agent[Any](name="Desk", model=model, tools=[*tools])
+
+    async def work() -> None:
+        with scenarios.desk.run():
+            for _ in tools:
+                result = await Runner.run(govern(agent) if governed else agent, "Go.")
+                state = result.to_state()
+                state.approve(state.get_interruptions()[0])
+                await Runner.run(govern(agent) if governed else agent, state)
+
+    with isolated() as recorder:
+        asyncio.run(work())
+    for name in ("ship", "answer"):
+        *waiting, done = recorder.spans(f"openai-agents:tool:{name}")
+        assert [span.status for span in waiting] == [] if governed else ["cancelled"]
+        assert done.status == "complete"
+    asked, answered = recorder.spans("remit:asked"), recorder.spans("remit:answered")
+    assert [span.payload["asked"] for span in asked] == (
+        [] if governed else ["May ship run?", "May answer run?"]
+    )
+    assert [span.payload["answer"] for span in answered] == ["yes"] * len(asked)
+
+
+def test_the_remits_of_agents_are_registered() -> None:
+    """Those in `remits=`: a server shows what each agent may do."""
+
+    @function_tool
+    def spend(amount: str) -> str:
+        """Spend an amount."""
+        raise AssertionError(amount)
+
+    agent = Agent[Any](
+        name="Spender", model=scripted(call("spend", amount="5"), DONE), tools=[spend]
+    )
+    governed = govern(agent, risks={"spend": PAYS}, remits={"Spender": PAYS_NOT})
+    with isolated(on_violation="deny") as recorder:
+        asyncio.run(Runner.run(governed, "Go."))
+        registered = {each.external_identifier: each for each in process.registry().agents()}
+    (run,) = recorder.runs
+    assert registered[run.agent].span_type.data_risk == PAYS_NOT
+    (denied,) = recorder.spans("openai-agents:tool:spend")
+    assert denied.denied

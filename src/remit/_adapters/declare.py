@@ -230,13 +230,15 @@ def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     limits: Limits | None = None,
     span_types: tuple[object, ...] = (),
     identity: AgentIdentity | None = None,
+    limits_run: bool = True,
 ) -> AgentRuns:
     """Declare an agent without a function; the returned object opens its runs.
 
     An equal declaration returns the same object. *identifier* is `module:name`, by which a server
     recognises it; *identity* is that of the integration's object, by default without ids and of the
-    caller's module; the other arguments are those of `remit.agent`. The registration includes the
-    steps of the program that made the object.
+    caller's module; the other arguments are those of `remit.agent`. Without *limits_run*, the remit
+    is registered, and the integration applies it to a part of the run. The registration includes
+    the steps of the program that made the object.
 
     Raises:
         DeclarationError: The data risk or the limits are wrong.
@@ -273,11 +275,12 @@ def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     ids = (identity.module, identity.agent_id, identity.external_identifier)
     content = (
         identifier, *ids, name, description, version, _comparable(risk), numbers, span_types,
+        limits_run,
     )  # fmt: skip
     declared = process.registry().add_of_adapter(content, make, lasting=_in_module_body())
     runs = _agents.get(declared)
     if runs is None:
-        runs = _agents[declared] = AgentRuns(declared)
+        runs = _agents[declared] = AgentRuns(declared, limits_run=limits_run)
     return runs
 
 

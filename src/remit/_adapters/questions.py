@@ -128,6 +128,9 @@ def _conversation(run: OpenRun, conversation: object) -> str | None:
     return known or suggested_text("conversation", conversation, run.rules.off)
 
 
+SUSPENDED: Final[Mapping[str, object]] = {"suspended": True}
+"""Result of the cancelled span of a step that waits for an answer."""
+
 # The questions of approvers, over a pause of the framework
 
 SEAL: Final = "seal"

@@ -239,15 +239,16 @@ class AgentRuns:
     """Opens the runs of one agent.
 
     Attributes:
-        ceiling: The limits of the agent; None if it has none.
+        ceiling: The limits of the agent, which apply to all of a run; None if it has none, or if
+            they apply to a part of it.
     """
 
     __slots__ = ("_agent", "_malformed_logged", "_unused_logged", "ceiling")
 
-    def __init__(self, agent: AgentType) -> None:
+    def __init__(self, agent: AgentType, *, limits_run: bool = True) -> None:
         self._agent = agent
         self._unused_logged = self._malformed_logged = False
-        self.ceiling = ceiling_of(agent)
+        self.ceiling = ceiling_of(agent) if limits_run else None
 
     @guarded("a call outside any run", nullcontext())
     def outside(self) -> RunBlock:

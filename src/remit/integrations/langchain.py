@@ -131,7 +131,6 @@ THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 MAX_LEVELS: Final = 6
 INTERRUPT: Final = re.compile(r"[0-9a-f]{32}")
 """Id of an interrupt."""
-SUSPENDED: Final[Mapping[str, object]] = {"suspended": True}
 """Result of a step that goes on after the answer."""
 CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
 """Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
@@ -436,7 +435,7 @@ class RemitHandler(GraphCallbackHandler):
             asked = asked or {event.checkpoint_id: None}
             approvals = {each.id for each in interrupts if _is_of_approver(each.value)}
             questions.ask(span, node.conversation, asked, how, approvals=approvals)
-        span.end(SUSPENDED, status="cancelled")
+        span.end(questions.SUSPENDED, status="cancelled")
 
     @guarded("an interrupt of LangGraph")
     def on_resume(self, event: GraphResumeEvent) -> None:

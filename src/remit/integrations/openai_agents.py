@@ -36,7 +36,7 @@ from remit._adapters.declare import (
     undeclared,
 )
 from remit._adapters.spans import Content, ManualSpan, Status
-from remit._adapters.tables import MAX_OPEN, SpanTable
+from remit._adapters.tables import MAX_OPEN, SessionTable, SpanTable
 from remit._base.guard import guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import __version__
@@ -81,6 +81,7 @@ from agents import (
     ComputerTool,
     FunctionSpanData,
     FunctionTool,
+    FunctionToolResult,
     GenerationSpanData,
     GuardrailSpanData,
     Handoff,
@@ -89,6 +90,7 @@ from agents import (
     RunContextWrapper,
     Span,
     Tool,
+    ToolApprovalItem,
     ToolGuardrailFunctionOutput,
     ToolInputGuardrail,
     ToolInputGuardrailData,
@@ -133,6 +135,11 @@ _handled: Final[dict[str, BaseException]] = {}
 """Exception handled when a span began: it did not end that span."""
 _tools: Final[SpanTable[int]] = SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
+_traces: Final[SessionTable[str]] = SessionTable()
+"""Runs of the SDK's traces, by the id of the trace. A trace that goes on after an approval does not
+start again: then it is the id of the span around the agent."""
+_open_traces: Final[set[str]] = set()
+"""Ids of the traces that have begun and not ended."""
 _runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
 _not_known_as_governed: Final[WeakKeyDictionary[OpenRun, dict[bytes, str]]] = WeakKeyDictionary()
@@ -143,6 +150,10 @@ _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
 
 
+_waiting: Final[dict[str, bytes]] = {}
+"""Keys of the root spans of the runs in which tools without `govern` wait, by their tickets."""
+MAX_FRAMES: Final = 8
+"""Frames between the end of a span and the code of the SDK that runs a tool."""
 _answered_by: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents_by", default=None)
 
 
@@ -182,10 +193,14 @@ class RemitProcessor(TracingProcessor):
         )
 
     def on_trace_start(self, trace: Trace) -> None:
-        """Do nothing."""
+        """Note the trace; its first agent opens a run, in which all of its agents are."""
+        if len(_open_traces) < MAX_OPEN:
+            _open_traces.add(trace.trace_id)
 
     def on_trace_end(self, trace: Trace) -> None:
-        """Do nothing."""
+        """End the run of the trace."""
+        _open_traces.discard(trace.trace_id)
+        _traces.end(trace.trace_id, sys.exception())
 
     def on_span_start(self, span: Span[Any]) -> None:
         """Start the span of an agent, model call, hand-over or guardrail.
@@ -205,14 +220,16 @@ class RemitProcessor(TracingProcessor):
             if span.parent_id is not None:
                 _spans.alias(key, span.parent_id)
             return
-        agent = None
+        run = agent = None
         if recorder is AGENT and _spans.context() is None:
             agent = _agent_named(str(data.name), self._identity)
+            opener = partial(agent.open, suggested=_known_of_run())
+            run = _traces.context(_key_of_run(span), opener)
         payload = partial(_started, data)
         options = spans.StartOptions(announce=recorder is AGENT, agent=agent)
         if recorder is AGENT and spans.reported_span(parent) is None:
             options["suggested"] = _known_of_run()
-        started = _spans.start(key, recorder, payload, current=True, **options)
+        started = _spans.start(key, recorder, payload, current=True, run=run, **options)
         if recorder is AGENT:
             _note_agent(started.context, str(data.name))
         handled = sys.exception()
@@ -223,6 +240,8 @@ class RemitProcessor(TracingProcessor):
         """End the span, with the SDK's data."""
         data, key = span.span_data, span.span_id
         started = _spans.get(key)
+        if span.trace_id not in _open_traces:
+            _traces.end(key, sys.exception())
         error = sys.exception()
         if error is _handled.pop(key, None):
             error = None
@@ -242,8 +261,12 @@ class RemitProcessor(TracingProcessor):
             if isinstance(data, GuardrailSpanData):
                 result = {"outputs": {"triggered": data.triggered}}
             elif isinstance(data, FunctionSpanData):
+                if data.output is None and _waits_for_approval():
+                    _ask(started, span)
+                    return
                 result = {"outputs": {"output": data.output}}
                 error = error or _error_of_tool(span)
+                _note_answer(started, span)
         _spans.end(key, result, error=error)
 
     def shutdown(self) -> None:
@@ -251,6 +274,12 @@ class RemitProcessor(TracingProcessor):
 
     def force_flush(self) -> None:
         """Do nothing, as `shutdown`."""
+
+
+def _key_of_run(span: Span[Any]) -> str:
+    """Return the key in `_traces` of the run of an outermost agent."""
+    is_open = span.trace_id in _open_traces
+    return span.trace_id if is_open else span.parent_id or span.span_id
 
 
 @guarded("what the SDK knows of a run", spans.NOTHING)
@@ -264,9 +293,17 @@ def _known_of_run() -> Mapping[str, object]:
     }
 
 
+_remits: Final[dict[str, DataRisk]] = {}
+"""The latest remit of each agent, by its name, for its registration."""
+
+
 @guarded("the declaration of an agent", AGENTS)
 def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
-    return declare_agent(identity.of(name), name=name, identity=identity)
+    """Return the agent, with its remit; in its runs, the remit limits its own tools only."""
+    remit = _remits.get(name)
+    return declare_agent(
+        identity.of(name), name=name, data_risk=remit, limits_run=False, identity=identity
+    )
 
 
 def _started(data: Any) -> dict[str, object]:
@@ -356,6 +393,54 @@ def _start_not_governed(
 @guarded("the declaration of a tool", TOOL)
 def _declared_by_name(name: str, place: str | None) -> SpanRecorder:
     return declare(f"{FRAMEWORK}:tool:{name}", "tool", title=name, place=place)
+
+
+@guarded("a look at the approval of a tool", default=False)
+def _waits_for_approval() -> bool:
+    """Return whether the tool whose span ends waits for an approval.
+
+    The SDK ends that span as if the tool had returned None. Only its own frame around has the
+    result that says so.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 - see above
+    for _ in range(MAX_FRAMES):
+        result = frame.f_locals.get("result")
+        if isinstance(result, FunctionToolResult):
+            return isinstance(result.run_item, ToolApprovalItem)
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
+
+
+@guarded("the question about a tool")
+def _ask(started: ManualSpan, span: Span[Any]) -> None:
+    """End the span of a tool that waits for an approval, with the question below it."""
+    name, ticket = span.span_data.name, _ticket_of(span)
+    questions.ask(started, None, {ticket: f"May {name} run?"}, "approval", leave_open=False)
+    if started.context is not None:
+        if len(_waiting) >= MAX_OPEN:
+            _waiting.pop(next(iter(_waiting)), None)
+        _waiting[ticket] = started.context.run.feed.root
+    started.end(questions.SUSPENDED, status="cancelled")
+
+
+@guarded("the record of an answer")
+def _note_answer(started: ManualSpan, span: Span[Any]) -> None:
+    """Record the approval with which a tool goes on, if its run has the question.
+
+    Without `govern`, the SDK does not tell of a rejection.
+    """
+    ticket, context = _ticket_of(span), started.context
+    if context is None or _waiting.get(ticket) != context.run.feed.root:
+        return
+    del _waiting[ticket]
+    questions.answer(started, None, {ticket: "yes"}, _answered_by.get())
+
+
+def _ticket_of(span: Span[Any]) -> str:
+    """Return the id of the question about a tool: its trace goes on when it is answered."""
+    return f"{span.trace_id}/{span.span_data.name}"
 
 
 def _error_of_tool(span: Span[Any]) -> BaseException | None:
@@ -570,6 +655,8 @@ class _Governance:
     def _rules(self, agent: Agent[Any], earlier: _Rules | None) -> _Rules:
         remit = self._remits.get(agent.name)
         ceiling = ceiling_of(self.identity.of(agent.name), remit, self.identity.place)
+        if remit is not None:
+            _remits[agent.name] = remit
         ceilings = () if ceiling is None else (ceiling,)
         if earlier is None:
             return _Rules(self, agent.name, self._risks, ceilings)
