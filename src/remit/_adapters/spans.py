@@ -273,7 +273,13 @@ def request_of(
     )
 
 
-def deny(recorder: SpanRecorder, payload: Content, denied: DeniedError) -> None:
+def deny(
+    recorder: SpanRecorder,
+    payload: Content,
+    asked: tuple[Violation, ...],
+    by: str | None,
+    why: str | None,
+) -> None:
     """Deny a step that got no yes before; the denial is recorded as a failed span.
 
     Raises:
@@ -282,8 +288,8 @@ def deny(recorder: SpanRecorder, payload: Content, denied: DeniedError) -> None:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     context = open_context()
     if context is None:
-        raise denied
-    recorder.refuse(context, _Call(recorder, payload, context.run), denied)
+        raise DeniedError(recorder.name, asked, refused_by=by, why=why)
+    recorder.refuse(context, _Call(recorder, payload, context.run), asked, by, why)
 
 
 def judging(

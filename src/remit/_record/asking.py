@@ -105,7 +105,7 @@ class Asking:
         reservation: Reservation | None,
         *,
         judge_again: Callable[[], object],
-        refuse: Callable[[DeniedError], NoReturn],
+        refuse: Callable[[tuple[Violation, ...], str | None, str | None], NoReturn],
     ) -> None:
         """Prepare the ask.
 
@@ -113,7 +113,7 @@ class Asking:
             call: An `AskedCall`; a plain function if the arguments are not known, and then the step
                 is refused.
             judge_again: Raises if the step may not run for another reason, after the wait.
-            refuse: Records that the step is denied, and raises the error.
+            refuse: Records that the step is denied, by whom and why, and raises the error.
         """
         self._step = step
         self.parent = parent
@@ -133,7 +133,7 @@ class Asking:
             DeniedError: Always.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        self._refuse(DeniedError(self._step, self.asked, refused_by=by, why=why))
+        self._refuse(self.asked, by, why)
 
     def now(self) -> None:
         """Ask, and return after a yes.
@@ -302,7 +302,7 @@ class Asking:
     def _deny(self, outcome: Outcome) -> NoReturn:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         why = outcome.why if outcome.by is not None else outcome.why or asks.NO_REASON
-        self._refuse(DeniedError(self._step, self.asked, refused_by=outcome.by, why=why))
+        self._refuse(self.asked, outcome.by, why)
 
     # The approver
 

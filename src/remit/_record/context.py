@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from remit._base.traceparent import traceparent
 from remit._declare.registry import RUN_TYPE, AgentType
 from remit._policy.limits import Ceilings
+from remit._record.items import RunFeed
 from remit._record.runs import OpenRun, SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
 
@@ -211,9 +212,14 @@ class SavedContext:
 
 def termination(context: SpanContext) -> RunTerminated | None:
     """Return the error to raise if the run of *context*, or one around it, was terminated."""
+    feed = _terminated_feed(context)
+    return None if feed is None else RunTerminated(feed.key, feed.terminated or None)
+
+
+def _terminated_feed(context: SpanContext) -> RunFeed | None:
     for feed in (context.run.feed, *(run.feed for run in context.outer_runs)):
         if feed.terminated is not None:
-            return RunTerminated(feed.key, feed.terminated or None)
+            return feed
     return None
 
 
@@ -223,9 +229,9 @@ def check_terminated(context: SpanContext) -> None:
     Raises:
         RunTerminated: One of them was.
     """
-    error = termination(context)
-    if error is not None:
-        raise error
+    feed = _terminated_feed(context)
+    if feed is not None:
+        raise RunTerminated(feed.key, feed.terminated or None)
 
 
 def agents_around(context: SpanContext) -> Callable[[], frozenset[str]]:

@@ -570,7 +570,12 @@ class SpanRecorder(Struct, eq=False):
         )
 
     def refuse(
-        self, parent: SpanContext, params: Callable[[], bytes], denied: DeniedError
+        self,
+        parent: SpanContext,
+        params: Callable[[], bytes],
+        asked: tuple[Violation, ...],
+        by: str | None,
+        why: str | None,
     ) -> NoReturn:
         """Deny a step that got no yes; its run goes on.
 
@@ -578,15 +583,14 @@ class SpanRecorder(Struct, eq=False):
             DeniedError: Always.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        self._note_denied(parent, denied, params)
-        if denied.refused_by is None:
-            self._warn_refused(parent.run.recorder, denied)
-        raise denied
+        if by is None:
+            self._warn_refused(parent.run.recorder, why)
+        raise self._noted_denial(parent, params, asked, by, why)
 
     @guarded("the log of a step that got no yes")
-    def _warn_refused(self, recorder: Recorder, denied: DeniedError) -> None:
-        if recorder.is_first(f"{self.name}: {denied.why}"):
-            logger.warning("%s (%s) got no yes: %s", self.name, self.place, denied.why)
+    def _warn_refused(self, recorder: Recorder, why: str | None) -> None:
+        if recorder.is_first(f"{self.name}: {why}"):
+            logger.warning("%s (%s) got no yes: %s", self.name, self.place, why)
 
     def call(
         self,
@@ -705,32 +709,41 @@ class SpanRecorder(Struct, eq=False):
         if verdict is not None and verdict.violations:
             verdict = Verdict((*verdict.violations, *held), verdict.violated)
             self._deny(parent, verdict, params)
-        denied = DeniedError(self.name, held)
-        self._note_denied(parent, denied, params)
-        self._log_held(denied, parent.run.recorder)
-        raise denied
+        self._log_held(held, parent.run.recorder)
+        raise self._noted_denial(parent, params, held)
 
     @guarded("the log of a step on hold")
-    def _log_held(self, denied: DeniedError, recorder: Recorder) -> None:
-        why = "; ".join(causes(denied.violations))
+    def _log_held(self, held: tuple[Violation, ...], recorder: Recorder) -> None:
+        why = "; ".join(causes(held))
         if recorder.is_first(f"{self.name}: {why}"):
             logger.warning("%s (%s) is on hold: %s; it was denied", self.name, self.place, why)
 
-    def _note_denied(
-        self, parent: SpanContext, denied: DeniedError, params: Callable[[], bytes]
-    ) -> None:
+    def _noted_denial(
+        self,
+        parent: SpanContext,
+        params: Callable[[], bytes],
+        violations: tuple[Violation, ...],
+        by: str | None = None,
+        why: str | None = None,
+    ) -> DeniedError:
+        """Return the error of a denial that is recorded.
+
+        A caller that kept it in a variable would be in a cycle with it: the traceback has its
+        frame.
+        """
+        denied = DeniedError(self.name, violations, refused_by=by, why=why)
         if parent.run.recording:
             self._record_denial(parent, denied, params)
         note_denial(parent, denied)
+        return denied
 
     def _deny(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run, recorder = parent.run, parent.run.recorder
-        denied = DeniedError(self.name, verdict.violations)
-        self._note_denied(parent, denied, params)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
-            raise denied
+            raise self._noted_denial(parent, params, verdict.violations)
+        self._noted_denial(parent, params, verdict.violations)
         self._warn(verdict, recorder, "it was denied and its run terminated")
         reason = denial(self.name, verdict.violations)
         terminate(parent, reason, verdict.violated)

@@ -181,14 +181,24 @@ class Runtime:
         """
         held = self._held_outside(step) if deny else ()
         violations = self._denied_outside(step) if deny and not held else None
-        error = None
+        if violations is None and not held:
+            self._note_outside(step, None)
+        else:
+            raise self._denied_error_outside(step, violations, held)
+
+    def _denied_error_outside(
+        self,
+        step: SpanRecorder,
+        violations: tuple[Violation, ...] | None,
+        held: tuple[Violation, ...],
+    ) -> DeniedError:
+        """Return the error of a call that is denied outside any run, which is counted."""
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
-        elif held:
+        else:
             error = DeniedError(step.name, held)
         self._note_outside(step, error)
-        if error is not None:
-            raise error
+        return error
 
     def denies_outside(self, step: SpanRecorder) -> bool:
         """Return whether calls of *step* outside any run are denied."""

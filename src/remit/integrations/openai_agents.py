@@ -1107,8 +1107,7 @@ class _Guard(_ToolGuard):
         request = self._request(asked, arguments, call.tool_call_id, context.run)
         known = context.run.asks
         if (no := known.refusal_of(request)) is not None:
-            denied = DeniedError(self.recorder.name, asked, refused_by=no.by, why=no.why)
-            spans.deny(self.recorder, arguments, denied)
+            spans.deny(self.recorder, arguments, asked, no.by, no.why)
 
     def _is_own(self, request: ApprovalRequest) -> bool:
         return request.step == self.recorder.name
