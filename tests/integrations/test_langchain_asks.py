@@ -203,13 +203,14 @@ def test_a_node_that_runs_again_with_old_answers_pays_no_more_than_it_was_told()
 
 @each("answer", [True, "yes", {"approve": True, "by": "dana"}, {"approve": True, "seal": "x" * 64}])
 def test_an_answer_without_its_seal_lets_nothing_run(answer: object) -> None:
-    """The graph may be paused again."""
+    """The graph may be paused again; the run has no more answers than questions."""
     PAID.clear()
-    with isolated(on_violation="deny", approver=by_interrupt), desk.run():
+    with isolated(on_violation="deny", approver=by_interrupt) as recorder, desk.run():
         graph = Graph("decorated", "sync")
         graph.asked()
         graph.invoke(Command(resume=answer))
     assert not PAID
+    assert len(recorder.spans("remit:answered")) <= len(recorder.spans("remit:asked")) == 1
 
 
 @each(

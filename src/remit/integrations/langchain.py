@@ -193,6 +193,8 @@ _table: Final[SpanTable[Hashable]] = SpanTable()
 _nodes: Final[dict[UUID, _Node]] = {}
 _histories: Final[dict[tuple[CaptureMessages, bool], _llm.History]] = {}
 """By what they record, for all handlers that record the same."""
+_approvals: Final[dict[str | None, None]] = {}
+"""The latest questions of approvers in this process, by the ids of their interrupts."""
 _interrupted: Final[WeakKeyDictionary[object, set[str]]] = WeakKeyDictionary()
 """Checkpoints at which graphs of a run were interrupted, and from which they did not go on."""
 _called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", default=None)
@@ -434,6 +436,9 @@ class RemitHandler(GraphCallbackHandler):
             how = "interrupt" if interrupts else "breakpoint"
             asked = asked or {event.checkpoint_id: None}
             approvals = {each.id for each in interrupts if _is_of_approver(each.value)}
+            _approvals.update(dict.fromkeys(approvals))
+            while len(_approvals) > MAX_OPEN:
+                del _approvals[next(iter(_approvals))]
             questions.ask(span, node.conversation, asked, how, approvals=approvals)
         span.end(questions.SUSPENDED, status="cancelled")
 
@@ -459,7 +464,12 @@ class RemitHandler(GraphCallbackHandler):
         elif set(answers) == {None} and len(open_tickets) == 1:
             answers = {open_tickets[0]: answers[None]}
         told = {ticket: self._told(value) for ticket, value in answers.items()}
-        approvals = {ticket for ticket, value in answers.items() if _is_of_approver(value)}
+        # An approver records its answers, also those without the seal.
+        approvals = {
+            ticket
+            for ticket, value in answers.items()
+            if ticket in _approvals or _is_of_approver(value)
+        }
         questions.answer(span, node.conversation, told, node.by, approvals=approvals)
 
     def _told(self, value: object) -> object:
