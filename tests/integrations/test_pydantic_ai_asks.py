@@ -18,6 +18,9 @@ from tests.refunding import WHY, record_of
 from tests.scenarios import DONE, TOLD, Turn
 from tests.subtests import each
 
+ASKED = "remit:asked"
+ANSWERED = "remit:answered"
+
 PAYS = remit.risk(allows="financial_transactions", forbids="others")
 PAID: list[int] = []
 
@@ -181,6 +184,8 @@ def test_changed_arguments_are_asked_about_again(name: str) -> None:
         (40, "superseded", "dana", None),
         (9999, "approved", "dana", None),
     ]
+    recorded = [span.name for span in recorder.spans() if span.name in {ASKED, ANSWERED}]
+    assert recorded == [ASKED, ANSWERED, ASKED, ANSWERED]
 
 
 def test_a_no_of_a_person_holds_for_the_run() -> None:

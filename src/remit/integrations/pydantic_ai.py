@@ -811,9 +811,6 @@ def by_deferral(request: ApprovalRequest) -> Approved | Refused:
         return Approved(by=by)
     if ctx.tool_call_approved and SEAL not in fields and ctx.tool_call_id in known.deferred:
         return Refused(why="the answer has no seal: pass the metadata of the question back")
-    if SEAL in fields and known.deferred.get(ctx.tool_call_id) != request.ticket:
-        changed = Outcome(SUPERSEDED, _text(fields.get("by")))
-        questions.end_unanswered(context, fields.get(TICKET), fields[SEAL], changed)
     known.deferred[ctx.tool_call_id] = request.ticket
     raise ApprovalRequired(metadata=questions.shown(request))
 
@@ -823,8 +820,16 @@ def _deferring(ctx: RunContext[Any]) -> Generator[None]:
     """Let approvers defer a call of a tool within the block, and know what it goes on with."""
     fields = _fields(ctx.tool_call_metadata)
 
+    is_superseded = not ctx.tool_call_approved
+
     def ticket_of(request: ApprovalRequest) -> str | None:
-        return _text(fields.get(TICKET)) if request.is_about(fields.get(SEAL)) else None
+        nonlocal is_superseded
+        if request.is_about(fields.get(SEAL)):
+            return _text(fields.get(TICKET))
+        if not is_superseded:
+            is_superseded = True
+            _supersede(ctx.tool_call_id, request, fields)
+        return None
 
     reset_call, reset_resumed = _called.set(ctx), resumed.set(Resumed(ticket_of))
     try:
@@ -832,6 +837,19 @@ def _deferring(ctx: RunContext[Any]) -> Generator[None]:
     finally:
         _called.reset(reset_call)
         resumed.reset(reset_resumed)
+
+
+@guarded("the record of an answer")
+def _supersede(call_id: str | None, request: ApprovalRequest, fields: Mapping[str, object]) -> None:
+    """Record that an approval is about other arguments, before *request* is asked."""
+    known, context = questions.known_asks(), open_context()
+    if SEAL not in fields or known is None or context is None:
+        return
+    waiting = known.paused.get(request.digest)
+    if waiting is not None and waiting == known.deferred.get(call_id or ""):
+        return
+    changed = Outcome(SUPERSEDED, _text(fields.get("by")))
+    questions.end_unanswered(context, fields.get(TICKET), fields[SEAL], changed)
 
 
 @guarded("the record of an answer", default=False)
