@@ -329,6 +329,23 @@ def test_a_request_that_comes_before_its_agent_gets_its_agent(
 
 
 @on_each_store
+def test_a_request_that_comes_before_its_run_has_its_environment(
+    world: World, program: Api
+) -> None:
+    """A token for an agent in an environment sees it, in an account with several ones too."""
+    admin = world.account()
+    body = {"details": {"name": "Desk", "external_identifier": "shop:desk"}}
+    admin.agent_id = details(admin.post("/agent", body))["id"]
+    here = admin.shown(admin.instance()["id"])["environment_id"]
+    staging = details(admin.post("/environment", {"details": {"name": "staging"}}))["id"]
+    asked(program, run="early")
+    asked(program, run="staged", environment_id=staging)
+    for environment_id, run in ((here, "early"), (staging, "staged")):
+        deployed, _ = world.deployed(admin, environment_id)
+        assert [ask["run"] for ask in deployed.http.get(ASKS).json()["asks"]] == [run]
+
+
+@on_each_store
 def test_asked_values_are_erased_with_their_run(
     world: World, program: Api, ben: Api, clock: FakeClock
 ) -> None:

@@ -48,8 +48,8 @@ def approver_of(
         return Approver(_refuse_without_server)
     opened = _opened(settings, clock)
     return Approver(
-        partial(_ask, opened, settings.project),
-        partial(_ask_later, opened, settings.project),
+        partial(_ask, opened, settings),
+        partial(_ask_later, opened, settings),
         verifies=True,
         grace_s=GRACE_S,
     )
@@ -74,17 +74,17 @@ def _refuse_without_server(_request: ApprovalRequest) -> Refused:
 
 # Each question has connections of its own: the process may fork between two questions.
 def _ask(
-    opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
+    opened: Callable[[], ServerApprover], settings: config.Settings, request: ApprovalRequest
 ) -> Answer | Outcome:
     with closing(opened()) as server:
-        return _answer(request, server(_question(request, project)))
+        return _answer(request, server(_question(request, settings)))
 
 
 async def _ask_later(
-    opened: Callable[[], ServerApprover], project: str | None, request: ApprovalRequest
+    opened: Callable[[], ServerApprover], settings: config.Settings, request: ApprovalRequest
 ) -> Answer | Outcome:
     with closing(opened()) as server:
-        return _answer(request, await server.ask(_question(request, project)))
+        return _answer(request, await server.ask(_question(request, settings)))
 
 
 def _use_seal(opened: Callable[[], ServerApprover], timeout_s: float, seal: str) -> str | None:
@@ -111,13 +111,16 @@ def _answer(request: ApprovalRequest, decision: _approver.Decision) -> Answer | 
     return Refused(by=decision.by, why=decision.why)
 
 
-def _question(request: ApprovalRequest, project: str | None) -> Question:
+def _question(request: ApprovalRequest, settings: config.Settings) -> Question:
     """Return what the server shows of a request: no value that is redacted in the record."""
     arguments = request.captured_arguments()
+    known = registry().agents()
+    agent = next((each for each in known if each.external_identifier == request.agent), None)
+    environment_id = None if agent is None else agent.environment_id
     return Question(
         step=request.step,
         words=request.words,
-        agent=_wire_identifier(request.agent, project),
+        agent=request.agent if agent is None else agent.identifier_in(settings.project),
         run=request.run,
         arguments=arguments,
         hidden=_redacted(arguments),
@@ -126,13 +129,9 @@ def _question(request: ApprovalRequest, project: str | None) -> Question:
         ticket=request.ticket,
         after=request.after,
         changed=request.changed,
+        # The collector in local mode has one environment.
+        environment_id=(environment_id or settings.environment_id) if settings.api_url else None,
     )
-
-
-def _wire_identifier(agent: str, project: str | None) -> str:
-    known = registry().agents()
-    named = (each for each in known if each.external_identifier == agent)
-    return next((each.identifier_in(project) for each in named), agent)
 
 
 def _redacted(arguments: bytes) -> dict[str, str]:

@@ -55,6 +55,7 @@ class Question:
         seal: Digest of what the answer is bound to.
         after: Ticket of the question that this one replaces, because the arguments changed.
         changed: Arguments that differ from that question, also among the redacted ones.
+        environment_id: Id of the environment of the run, if a declaration or a setting gives it.
     """
 
     step: str
@@ -69,6 +70,7 @@ class Question:
     seal: str | None = None
     after: str | None = None
     changed: tuple[str, ...] = ()
+    environment_id: str | None = None
 
 
 class Approved(NamedTuple):
@@ -324,6 +326,8 @@ def _create(question: Question, limit: Deadline) -> Call[AskState]:
         "after": question.after,
         "changed": list(question.changed),
     }
+    if question.environment_id is not None:
+        body["environment_id"] = question.environment_id
     return Call("POST", ASKS, details(AskState), msgspec.json.encode(body))
 
 

@@ -45,6 +45,8 @@ class AskForCreate(WireModel):
     """Ticket of the request of the same run that this one replaces: its arguments changed."""
     changed: list[str] = Field(default_factory=list)
     """Arguments that differ from the request before, also among the redacted ones."""
+    environment_id: str | None = None
+    """ID of the environment of the run, as in its registration."""
 
 
 class AnswerForCreate(WireModel):

@@ -23,6 +23,7 @@ from remit._base.ids import (
 from remit._policy.words import ACTIONS
 from remit.collector.domain.context import Caller, Context, Permission
 from remit.collector.domain.params import Filter, Query, check_name, check_text, integer, one_of
+from remit.collector.domain.runs import environment_for
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.errors import (
     RequestError,
@@ -116,7 +117,7 @@ def create(ctx: Context, request: AskForCreate) -> AskRow:
         id=ctx.new_id(),
         account_id=ctx.caller.account_id,
         agent_id=ctx.caller.agent_id or _agent_id(ctx, request, run),
-        environment_id=ctx.caller.environment_id or _environment_id(ctx, run),
+        environment_id=_environment_id(ctx, request, run),
         agent=request.agent,
         run=request.run,
         ticket=request.ticket,
@@ -509,12 +510,12 @@ def _agent_id(ctx: Context, request: AskForCreate, run: RunRow | None) -> str | 
     return None if agent is None else agent.id
 
 
-def _environment_id(ctx: Context, run: RunRow | None) -> str | None:
-    """Return the environment of *run*; of an unknown run, that of an account with only one."""
+def _environment_id(ctx: Context, request: AskForCreate, run: RunRow | None) -> str:
+    """Return the environment of *run*; of an unknown run, that which its registration will get."""
     if run is not None:
         return run.environment_id
-    environments = ctx.tx.environments(ctx.caller.account_id)
-    return environments[0].id if len(environments) == 1 else None
+    agent = ctx.tx.agent_of_identifier(ctx.caller.account_id, request.agent)
+    return environment_for(ctx, request.environment_id, agent)
 
 
 def _run_id(row: AskRow, runs: Iterable[tuple[str, str, str]]) -> str | None:

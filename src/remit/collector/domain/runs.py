@@ -318,8 +318,10 @@ def _named(ctx: Context, agent: AgentRow, name: str | None) -> AgentRow:
     return agent
 
 
-def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
+def environment_for(ctx: Context, wanted: str | None, agent: AgentRow | None) -> str:
     """Return the environment: the token's, the wanted one, the agent's only one, or the first.
+
+    An agent that is not known yet has none.
 
     Raises:
         RequestError: 404, the account has no such environment; 403, the token is for another one.
@@ -334,7 +336,7 @@ def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
         if caller.environment_id is not None:
             raise forbidden("this token is for another environment: leave environment_id out")
         return wanted
-    deployments = ctx.tx.deployments(agent.id)
+    deployments = [] if agent is None else ctx.tx.deployments(agent.id)
     return deployments[0].environment_id if len(deployments) == 1 else environments[0]
 
 
