@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import Counter
 from functools import partial
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from remit._capture.rules.names import KEY_RULES, MAX_NAMES, PLAIN_NAMES, name_r
 from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import FIXED, SWITCHES
+from remit._capture.rules.vendors import VENDOR_KEYS, VendorKey
 from tests.captured import copy_of, redacted
 from tests.subtests import each
 from tests.untraced import least_cpu_s
@@ -63,6 +66,36 @@ def test_a_text_in_which_a_key_shows_is_redacted(rule: str, text: str) -> None:
 def test_a_text_that_looks_alike_is_recorded(rule: str, text: str) -> None:
     """Ordinary words, placeholders, code that hands a secret on without showing it."""
     assert copy_of(text) == text, f"{rule} eats it"
+
+
+RANDOM_KEYS = 200
+"""Keys that are tried for each vendor and alphabet."""
+
+SIGNS = {r"\w": "_", r"\w-": "_-", r"\w+/-": "_+/-", r"\w=-": "_-", r"\w=+/": "_+/"}
+"""The signs among the characters of a key, besides letters and digits."""
+
+
+def heads_of(key: VendorKey) -> list[str]:
+    """Return how keys of a vendor begin, if what follows is random."""
+    more = ["sk-proj-", "sk-ant-api03-"] if key.rule == "llm_key" else []
+    return [*key.heads, *more] if more else key.prefixes.split() if key.random else []
+
+
+@each("key", [pytest.param(key, id=key.rule) for key in VENDOR_KEYS if heads_of(key)])
+def test_a_random_key_of_a_vendor_is_redacted(key: VendorKey) -> None:
+    """However many small letters come before its first digit."""
+    rng = random.Random(f"{key.rule} {key.random}")
+    small, size = ascii_lowercase + digits, max(36, key.random)
+    bodies = [
+        "".join(rng.choices(alphabet, k=size))
+        for alphabet in (small, small + ascii_uppercase + SIGNS.get(key.chars, ""))
+        for _ in range(RANDOM_KEYS)
+    ]
+    for letters in range(size - 1):
+        word = "".join(rng.choices(ascii_lowercase, k=letters))
+        bodies.append(word + "7" + "".join(rng.choices(small, k=size - letters)))
+    texts = [f"it is {head}{body} now" for head in heads_of(key) for body in bodies]
+    assert [text for text in texts if key_shaped(text) is None] == []
 
 
 @each(("rule", "name"), examples("category", "redacted"))

@@ -276,6 +276,7 @@ def test_a_text_that_only_looks_alike_is_recorded(text: str) -> None:
         ("the password is sesame street", "a sentence"),
         ("mysql -pSesame1 -u root shop", "a flag of one letter"),
         ("password: |\n  sesame", "a block of YAML"),
+        ("ghp_abcdefghijklmnopqrstuvwxyzabcdefghij", "a vendor's key of small letters only"),
         ("jdbc:oracle:thin:app/sesame@db:1521:shop", "an address without a scheme"),
     ],
 )

@@ -141,13 +141,15 @@ def _vendor_rules(key: VendorKey) -> Iterator[PatternRule]:
 
 
 def _random_chars_pattern(least: int, chars: str) -> str:
-    r"""Return the expression of *least* or more of *chars*, a digit or a capital among the first.
+    r"""Return the expression of *least* or more of *chars*, a digit or a capital among them.
+
+    It is among the first *least*, as in no name of words, or it follows small letters only.
 
     `\w-` are the characters of Base64 in addresses.
     """
     # A set of ASCII letters is faster than `\w`, which covers Unicode.
     chars = chars.replace(r"\w", "A-Za-z0-9_")
-    return f"(?=[a-z_=+/.-]{{0,{least - 1}}}+[0-9A-Z])[{chars}]{{{least}}}"
+    return f"(?=(?:[a-z_=+/.-]{{0,{least - 1}}}+|[a-z]{{{least},64}}+)[0-9A-Z])[{chars}]{{{least}}}"
 
 
 VENDOR_RULES: Final = tuple(rule for key in VENDOR_KEYS for rule in _vendor_rules(key))

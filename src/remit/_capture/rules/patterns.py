@@ -33,8 +33,9 @@ _FEW: Final = 2
 
 _NONE: Final[frozenset[str]] = frozenset()
 
-# Ten characters of a token, and soon a digit or a capital: no words in snake_case.
-_RANDOM: Final = "(?=[a-z_-]{0,20}+[0-9A-Z])(?=[A-Za-z0-9_-]{10})"
+# Ten characters of a token with a digit or a capital, which words in snake_case do not have; the
+# rules themselves look at fewer characters.
+_RANDOM: Final = "(?=[a-z_+/=-]{0,64}+[0-9A-Z])(?=[A-Za-z0-9_+/=-]{10})"
 
 _SHORTCUTS: Final[Mapping[str, str]] = {
     "-": _RANDOM,
