@@ -74,6 +74,16 @@ def test_a_run_has_what_its_arguments_say(recorder: RecordingSink) -> None:
     assert last(recorder) == NONE
 
 
+def test_half_a_surrogate_pair_is_spelt_out(recorder: RecordingSink) -> None:
+    """Two conversations stay two, of the program and of a framework."""
+    for half in ("\ud800", "\udfff"):
+        with desk.run(conversation=f"thread {half}"):
+            desk()
+    graph(conversation="\ud800", subject="ada")
+    names = ["thread \\ud800", "thread \\udfff", "\\ud800"]
+    assert [run.conversation for run in recorder.runs] == names
+
+
 def test_a_block_gives_defaults_to_the_runs_that_begin_inside(recorder: RecordingSink) -> None:
     """Also to an async block of a run, and to none after it."""
 

@@ -18,7 +18,7 @@ from remit._base.guard import guarded
 from remit._base.text import describe_value
 from remit._capture.cut import encode
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.walk import replace_surrogates
+from remit._inspect.docstrings import escape_surrogates
 from remit._inspect.introspection import is_a
 from remit.errors import UsageError
 
@@ -64,7 +64,7 @@ def checked_text(name: str, value: object, where: str, off: frozenset[str]) -> s
     if not is_a(value, str):
         expected = f"a string of 1 to {MAX_CHARS} characters"
         raise UsageError(f"{where.format(name)}: saw {describe_value(value)}; expected {expected}")
-    text = str.__str__(cast("str", value))
+    text = escape_surrogates(str.__str__(cast("str", value)))
     if not 1 <= len(text) <= MAX_CHARS:
         seen = f"a string of {len(text)} characters"
         raise UsageError(f"{where.format(name)}: saw {seen}; expected 1 to {MAX_CHARS}")
@@ -86,7 +86,7 @@ def suggested_text(name: str, value: object, off: frozenset[str]) -> str | None:
         value = str(value)
     if not is_a(value, str):
         return None
-    text = str.__str__(cast("str", value))
+    text = escape_surrogates(str.__str__(cast("str", value)))
     is_valid = 1 <= len(text) <= MAX_CHARS and captured_member(name, text, off) is not None
     return text if is_valid else None
 
@@ -100,12 +100,7 @@ def suggested_texts(values: Mapping[str, object], off: frozenset[str]) -> dict[s
 @lru_cache(maxsize=1024)
 def captured_member(name: str, text: str, off: frozenset[str]) -> bytes | None:
     """Return a text about a run as a member of a JSON object; None if a rule redacts it."""
-    if key_shaped(text, off) is not None:
-        return None
-    try:
-        return encode({name: text})[1:-1]
-    except UnicodeEncodeError:  # lone surrogates
-        return encode({name: replace_surrogates(text)})[1:-1]
+    return None if key_shaped(text, off) is not None else encode({name: text})[1:-1]
 
 
 def captured_members(about: About, off: frozenset[str]) -> bytes | None:
