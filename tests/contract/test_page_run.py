@@ -396,8 +396,8 @@ def _interrupted(api: Api, *answers: str) -> str:
     return run_id
 
 
-def test_a_run_that_waits_for_a_person_says_so(api: Api, http: httpx.Client) -> None:
-    """In the list, above its steps, and at the steps that the question passed through."""
+def test_a_run_that_waits_for_a_person_says_so(api: Api, store: Store, http: httpx.Client) -> None:
+    """In the list, in the command, above its steps, and at the steps that the question passed through."""
     run_id = _interrupted(api)
     assert _notice(http, run_id).startswith(
         "It waits for a person's answer. Nothing runs until then"
@@ -406,6 +406,16 @@ def test_a_run_that_waits_for_a_person_says_so(api: Api, http: httpx.Client) -> 
     assert '<span class="s waiting">' in page
     assert page.count("<i>suspended</i>") == 2
     assert page.count("<i>cancelled</i>") == 1
+    assert isinstance(store, SqliteStore)
+    shown = CliRunner().invoke(main, ["runs", "show", "--db", store.path]).stdout
+    assert re.findall(r"^  spans +(.*)$", shown, re.MULTILINE) == ["4, 1 cancelled, 2 suspended"]
+    words = re.findall(r"^\W*(\S+) +(suspended|cancelled|complete) ", shown, re.MULTILINE)
+    assert words == [
+        ("langchain:agent", "suspended"),
+        ("langchain:chain", "suspended"),
+        ("remit:asked", "complete"),
+        ("desk:other", "cancelled"),
+    ]
     listed = http.get("/runs?status=waiting&from=all").text
     assert run_id in listed
     assert '<span class="s waiting">' in listed

@@ -240,6 +240,15 @@ def test_a_run_shows_place_and_causes_below_the_step_that_failed_first(
 
 
 @both
+def test_a_run_says_why_it_failed_above_its_tree(there: bool, place: Place) -> None:
+    """The step, the place and the whole message, as the page does."""
+    head = place.run("show", there=there).partition("\n\n")[0]
+    why = " ".join(line.strip() for line in head.splitlines())
+    sentence = r"charge failed in (tests/unit/)?test_cli_failures\.py:\d+: RuntimeError: no answer "
+    assert re.search(rf"{sentence}{LONG}end$", why)
+
+
+@both
 def test_full_shows_every_value_and_message_whole(there: bool, place: Place) -> None:
     """And all frames of the failure, the outer ones too."""
     shown = place.run("show", "--full", there=there)
@@ -284,5 +293,6 @@ def test_a_denial_is_the_failure_of_the_denied_step(tmp_path: Path) -> None:
 
     assert listed["failure"]["step"].endswith(":transfer")
     assert "✗ DeniedError in transfer" in below
+    assert "  transfer was denied: DeniedError: " in shown
     frames = shown.partition("frames, the innermost first:\n")[2]
     assert re.findall(r"\.py:\d+ in (\w+)$", frames, re.MULTILINE)[:2] == ["settle", "clerk"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from remit._base.ids import key_from_text
@@ -15,6 +15,11 @@ COMPLETE: Final = "complete"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TERMINATED: Final = "terminated"
+SUSPENDED: Final = "suspended"
+"""Of a step as shown: cancelled by a question to a person; it goes on after the answer."""
+
+ASKED_SPAN: Final = "remit:asked"
+"""Type of the span of a question to a person."""
 
 _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, RunTerminated)
 # Read as the interpreter does: a property of a user's class would run the user's code.
@@ -53,6 +58,30 @@ def step_counts(key: str | None, status: str, spans: Mapping[str, int | None]) -
     return StepCounts(
         total - 1, max(0, failed - has_failed), None if recorded is None else recorded - 1
     )
+
+
+def suspended_steps(steps: Iterable[tuple[str, str | None, str, str]]) -> frozenset[str]:
+    """Return the ids of the steps that a question to a person suspended.
+
+    They are the cancelled ones at and below the parent of the question.
+
+    Args:
+        steps: Id, id of the parent, type and status of each span of a run.
+    """
+    asking: set[str | None] = set()
+    cancelled: dict[str | None, list[str]] = {}
+    for span_id, parent_id, schema_name, status in steps:
+        if status == CANCELLED:
+            cancelled.setdefault(parent_id, []).append(span_id)
+        if schema_name == ASKED_SPAN:
+            asking.add(parent_id)
+    found: set[str] = set()
+    waiting = [span_id for ids in cancelled.values() for span_id in ids if span_id in asking]
+    for span_id in waiting:
+        if span_id not in found:
+            found.add(span_id)
+            waiting += cancelled.get(span_id, ())
+    return frozenset(found)
 
 
 def is_only(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar, cast
 
 from remit._base.first_failure import failed_span, first_failed, raised
 from remit._base.markers import is_marker, is_unregistered
+from remit._base.outcomes import SUSPENDED, suspended_steps
 from remit._base.step_names import is_of_adapter, step_name
 from remit._base.text import (
     ELLIPSIS,
@@ -186,8 +187,10 @@ class Drawing:
         names = (self._name(each, home) for each, _ in _upper(steps, depth))
         widest = max((width(f"{name}{word}") for name, word in names), default=0)
         room = min(MAX_NAME_COLUMNS, self.columns - SIDE_COLUMNS, widest)
+        statuses = statuses_of(around)
         for each, hidden in _upper(steps, depth):
-            yield self._first_line(each.span, *self._name(each, home), room, begin)
+            status = statuses[each.span.id]
+            yield self._first_line(each.span, status, *self._name(each, home), room, begin)
             margin = self._margin(each)
             most = max(MIN_VALUE_COLUMNS, self.columns - len(margin))
             details = [*self._details(each.span)]
@@ -264,7 +267,7 @@ class Drawing:
         return f"{self.strokes.cut}{left_out} {shown}" if left_out > 0 else shown
 
     def _first_line(
-        self, span: Step, name: str, about: str, room: int, begin: datetime | None
+        self, span: Step, status: str, name: str, about: str, room: int, begin: datetime | None
     ) -> str:
         after = took(begin, span.started_at)
         shown = cut(name + about, room, self.strokes.cut)
@@ -274,7 +277,7 @@ class Drawing:
             + (self.paint(FAINT, shown[end:]) if shown[end:] else "")
             + padded("", room - width(shown))
             + "  "
-            + self.paint(span.status, f"{span.status:<{STATUS_COLUMNS}}")
+            + self.paint(status, f"{status:<{STATUS_COLUMNS}}")
             + self.paint(FAINT, f"{after and '+' + after:>{TIME_COLUMNS}}")
             + f"{took(span.started_at, span.finished_at):>{TIME_COLUMNS}}"
         ).rstrip()
@@ -302,6 +305,13 @@ class Drawing:
         elif result and result != NOTHING:
             text = whole(result) if self.full else _result(result)
             yield Detail(text, f"{self.strokes.arrow} ")
+
+
+def statuses_of(spans: Sequence[Step]) -> dict[str, str]:
+    """Return the status of each span of a run as shown, including `suspended`, by its id."""
+    statuses = {span.id: span.status for span in spans}
+    rows = ((each.id, each.parent_span_id, each.schema_name, each.status) for each in spans)
+    return statuses | dict.fromkeys(suspended_steps(rows), SUSPENDED)
 
 
 def took(start: datetime | None, end: datetime | None) -> str:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, c
 from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller, source_root
 from remit._base.guard import attempt
 from remit._base.locks import SignalSafeLock
+from remit._base.outcomes import ASKED_SPAN
 from remit._declare.project import Project, identified, project_at
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.introspection import layers, unwrapped
@@ -35,7 +36,7 @@ RUN_TYPE: Final = "remit:run"
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
 
-ASKED_TYPE: Final = "remit:asked"
+ASKED_TYPE: Final = ASKED_SPAN
 """Type of the spans that record a question to a person."""
 
 ANSWERED_TYPE: Final = "remit:answered"

@@ -39,6 +39,7 @@ STATUS_COLOURS: Final = {
     "cancelled": "yellow",
     "complete": "green",
     "failed": "red",
+    "suspended": "magenta",
     "terminated": "red",
     "waiting": "magenta",
 }

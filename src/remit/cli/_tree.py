@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
 from remit._base.costs import explained
+from remit._base.first_failure import DENIED, PROCESS_ENDED
 from remit._base.ids import KEY_CHARS
-from remit._capture.short import members, short
+from remit._capture.short import described, error_in, members, place_of, short
 from remit._capture.tree import (
     FAINT,
     Drawing,
@@ -17,6 +20,7 @@ from remit._capture.tree import (
     failed_branches,
     name_of,
     short_name,
+    statuses_of,
     took,
 )
 from remit.cli._records import Links, ListedRun, NamedAgent, Record, called, costs_in
@@ -38,6 +42,10 @@ S = TypeVar("S", bound=Step)
 LABEL_COLUMNS: Final = 9
 LINK_COLUMNS: Final = 11
 UNLINKED: Final = Links()
+_HOW: Final[Mapping[object, str]] = {
+    DENIED: "{} was denied",
+    PROCESS_ENDED: "The process ended while {} was open",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) ->
     yield from _head(record, links)
     for detail in drawing.block_failure(record.root, steps):
         yield f"  {drawing.line(detail, drawing.columns - 2)}"
+    yield from _why(record)
     yield ""
     if shown.failed:
         steps = failed_branches(steps)
@@ -69,6 +78,28 @@ def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) ->
     begin, home = record.instance.started_at, home_of(record.agent)
     first = record.first_failed
     yield from drawing.tree(steps, record.spans, first, begin, home, shown.depth)
+
+
+def _why(record: Record[S]) -> Iterator[str]:
+    """Yield where and why a run failed in a step, with the whole message, as the page does."""
+    failure, home = record.run.failure, home_of(record.agent)
+    step = next((span for span in record.steps if span.id == record.first_failed), None)
+    if record.run.status != "failed":
+        return
+    if step is not None:
+        name, error = name_of(step, home), error_in(step.result_payload) or {}
+    elif failure is not None and failure.step is not None:
+        name = listed_name(failure.step_name, failure.step, home)
+        error = {"type": failure.type, "message": failure.text, "at": failure.place}
+    else:
+        return
+    how = _HOW.get(error.get("type"), "{} failed").format(name)
+    place = place_of(error).partition(" in ")[0]
+    message = error.get("message")
+    first, *further = message.splitlines() if isinstance(message, str) and message else [message]
+    why = described({**error, "message": first})
+    for line in (f"{how}{place and f' in {place}'}: {why}", *map(printable, map(str, further))):
+        yield from (f"  {part}" for part in textwrap.wrap(line, columns() - 2))
 
 
 def _paint(style: str, text: str) -> str:
@@ -148,10 +179,11 @@ def _counted(record: Record[S]) -> str:
     recorded = record.run.steps().recorded
     here = len(record.steps)
     parts = [str(here) if recorded is None else f"{here} of {recorded} steps received"]
-    for status in ("failed", "cancelled", "active"):
-        count = sum(span.status == status for span in record.steps)
-        if count:
-            parts.append(coloured(status, f"{count} {status}"))
+    shown = statuses_of(record.spans)
+    counts = Counter(shown[step.id] for step in record.steps)
+    for status in ("failed", "cancelled", "suspended", "active"):
+        if counts[status]:
+            parts.append(coloured(status, f"{counts[status]} {status}"))
     return ", ".join(parts)
 
 

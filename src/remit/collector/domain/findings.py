@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from remit._base import markers
+from remit._base.outcomes import ASKED_SPAN as ASKED_SPAN
 from remit._policy.violations import denied_by, violations_in
 from remit.collector.store.rows import (
     BAD_PAYLOAD,
@@ -32,7 +33,6 @@ from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
 """Name of the span that reports losses of a run."""
-ASKED_SPAN: Final = "remit:asked"
 ANSWERED_SPAN: Final = "remit:answered"
 OF_PERSONS: Final = frozenset({ASKED_SPAN, ANSWERED_SPAN})
 """Names of the spans of questions to a person and their answers. Agents of frameworks may record

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from remit.collector.domain.findings import ASKED_SPAN, OF_PERSONS
+from remit._base.outcomes import SUSPENDED, suspended_steps
+from remit.collector.domain.findings import OF_PERSONS
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
 from remit.collector.page.marks import HELD, MARKS
@@ -114,17 +115,11 @@ class Tree:
 
     @cached_property
     def suspended(self) -> frozenset[str]:
-        """The steps that a question passed through: the cancelled ones at and below its parent."""
-        found: set[str] = set()
-        steps = self.facts.steps
-        above = {step.parent_id for step in steps.values() if step.schema_name == ASKED_SPAN}
-        left = [steps[each] for each in above if each is not None and each in steps]
-        while left:
-            step = left.pop()
-            if step.status == CANCELLED and step.id not in found:
-                found.add(step.id)
-                left += self.children.get(step.id, [])
-        return frozenset(found)
+        """The steps that a question to a person suspended."""
+        steps = self.facts.steps.values()
+        return suspended_steps(
+            (step.id, step.parent_id, step.schema_name, step.status) for step in steps
+        )
 
     @cached_property
     def axis(self) -> Axis:
@@ -237,7 +232,7 @@ class Tree:
         if step.flags & DENIED:
             return "denied"
         if step.status == CANCELLED:
-            return "suspended" if step.id in self.suspended else CANCELLED
+            return SUSPENDED if step.id in self.suspended else CANCELLED
         if step.status != FAILED:
             return ""
         if self.facts.is_handled(step):
