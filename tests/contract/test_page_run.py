@@ -397,7 +397,7 @@ def _interrupted(api: Api, *answers: str) -> str:
 
 
 def test_a_run_that_waits_for_a_person_says_so(api: Api, store: Store, http: httpx.Client) -> None:
-    """In the list, in the command, above its steps, and at the steps that the question passed through."""
+    """In the list, above its steps, and at the steps that the question passed through."""
     run_id = _interrupted(api)
     assert _notice(http, run_id).startswith(
         "It waits for a person's answer. Nothing runs until then"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sqlite3
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from remit._base import sqlite
 from remit.collector import Store, create_token, open_store
 from remit.collector.store.base import Readable, StoreUnavailableError
 from remit.collector.store.open import open_readable
@@ -418,6 +420,62 @@ def test_a_file_with_a_log_that_is_half_written_back_is_opened(
     with store.reading() as tx:
         assert list(tx.rows("SELECT count(*) FROM used_seals")) == [(500,)]
     store.close()
+
+
+@pytest.mark.parametrize("opened", [open_store, open_readable])
+def test_a_file_whose_log_was_just_written_back_is_opened(
+    opened: Callable[[Path], Readable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last process that has it open does so when it ends, and removes the log."""
+    path = half_written_back(tmp_path / "remit.db")
+
+    def write_back(read: Path) -> bool:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return has_log(read)
+
+    has_log = sqlite.has_log
+    monkeypatch.setattr(sqlite, "has_log", write_back)
+    store = opened(path)
+    with store.reading() as tx:
+        assert list(tx.rows("SELECT count(*) FROM used_seals")) == [(500,)]
+    store.close()
+
+
+def connections_to(path: Path) -> int:
+    """Return how many connections to a file are open."""
+    count = 0
+    for connection in filter(lambda each: isinstance(each, sqlite3.Connection), gc.get_objects()):
+        with suppress(sqlite3.ProgrammingError):  # it is closed, or of another thread
+            count += connection.execute("PRAGMA database_list").fetchone()[2] == str(path)
+    return count
+
+
+def test_a_store_that_is_closed_while_it_is_read_leaves_no_connection_open(tmp_path: Path) -> None:
+    """As at the end of a server whose last requests are still read."""
+    path = tmp_path / "remit.db"
+    store = open_store(path)
+    with store.reading() as tx:
+        assert connections_to(path) == 2
+        store.close()
+        assert tx.accounts() == []
+    assert connections_to(path) == 0
+    with store.reading() as tx:
+        assert tx.accounts() == []
+    assert connections_to(path) == 2
+    store.close()
+    assert connections_to(path) == 0
+
+
+def test_a_store_that_cannot_be_opened_leaves_no_connection_open(tmp_path: Path) -> None:
+    """Another process is creating its tables, for longer than this one waits."""
+    path = tmp_path / "remit.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SettingsError, match="locked"):
+            SqliteStore(path, busy_timeout_s=0.01)
+        assert connections_to(path) == 1
 
 
 def test_a_damaged_file_without_a_log_is_refused(tmp_path: Path) -> None:

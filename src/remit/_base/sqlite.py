@@ -7,8 +7,8 @@ of another program is never opened for writing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Collection, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,8 @@ COLLECTOR_VERSION: Final = 9
 """Schema version of the collector's databases."""
 LOGS: Final = ("-wal", "-journal")
 INDEX: Final = "-shm"
-
+_ALONE: Final = "ro&immutable=1"
+"""Mode of a connection to a file that no process writes to."""
 
 COLLECTOR: Final = int.from_bytes(b"RMTC")
 """`application_id` of the collector's databases."""
@@ -28,6 +29,10 @@ SPOOL: Final = int.from_bytes(b"RMTS")
 
 class ForeignError(Exception):
     """An SQLite file that another program made."""
+
+
+class ChangedError(Exception):
+    """An SQLite file that was written to while it was read without a lock."""
 
 
 def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
@@ -45,16 +50,16 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     if not path.stat().st_size:
         return
     try:
-        number, tables = _contents(path, "ro&immutable=1", expected)
+        number, tables = _contents(open_file(path, _ALONE), expected)
     except sqlite3.DatabaseError as error:
         # While a process writes its log into the file, and after it was killed then, the file is
-        # whole only together with its log.
-        if not (_is_corrupt(error) and has_log(path)):
+        # whole only together with its log. A process that ends removes the log afterwards.
+        if not _is_corrupt(error):
             raise
-        number, tables = _contents(path, "ro", expected)
+        number, tables = _contents(open_read_only(path), expected)
     if not number and not tables and in_log and has_log(path):
         # Everything may still be in the log.
-        number, tables = _contents(path, "ro", expected)
+        number, tables = _contents(open_file(path, "ro"), expected)
     if number == expected or not (number or tables):
         return
     raise ForeignError(
@@ -78,8 +83,50 @@ def open_read_only(path: Path, *, abandoned: bool = False) -> sqlite3.Connection
     """
     reject_link(path)
     if not has_log(path):
-        return open_file(path, "ro&immutable=1")
+        return open_file(path, _ALONE)
     return open_file(path, "ro&readonly_shm=1" if abandoned and _index(path) else "ro")
+
+
+@contextmanager
+def reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Return a block with a connection of `open_read_only`.
+
+    Raises:
+        ChangedError: The file was written to meanwhile, which its lack of a log did not announce.
+        OSError: It is a symbolic link.
+        sqlite3.Error: It cannot be opened or read.
+    """
+    before, logged = _state(path), has_log(path)
+    try:
+        with closing(open_read_only(path)) as connection:
+            yield connection
+    except sqlite3.Error:
+        if logged or _state(path) == before:
+            raise
+    if not logged and _state(path) != before:
+        raise ChangedError
+
+
+def schema_version(path: Path) -> int:
+    """Return the schema version of a collector's database, without changing it.
+
+    Raises:
+        ForeignError: Another program made it.
+        OSError: It is a symbolic link, or cannot be read.
+        sqlite3.Error: It is not an SQLite file, is damaged, or cannot be read.
+    """
+    check_ours(path, COLLECTOR)
+    with closing(open_read_only(path)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def has_log(path: Path) -> bool:
@@ -109,9 +156,9 @@ def application_id(connection: sqlite3.Connection) -> int:
     return int(application_id) & 0xFFFF_FFFF
 
 
-def _contents(path: Path, mode: str, expected: int) -> tuple[int, frozenset[str]]:
+def _contents(opened: sqlite3.Connection, expected: int) -> tuple[int, frozenset[str]]:
     """Return the `application_id` of a file, and its tables if it is not the expected one."""
-    with closing(open_file(path, mode)) as connection:
+    with closing(opened) as connection:
         number = application_id(connection)
         return number, frozenset() if number == expected else _tables(connection)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from remit._base.files import make_private_file
-from remit._base.sqlite import COLLECTOR, ForeignError, check_ours, has_log, open_read_only
+from remit._base.sqlite import COLLECTOR, ChangedError, ForeignError, check_ours, reading
 from remit.cli._failing import Failed
 
 
@@ -45,16 +45,10 @@ def copy_database(path: Path, target: Path) -> None:
 
 
 def _copy(path: Path, target: Path) -> None:
-    logged, before = has_log(path), _state(path)
-    with closing(open_read_only(path)) as source, closing(sqlite3.Connection(target)) as copy:
-        source.backup(copy)
-        # The copy is one file, without a write-ahead log.
-        copy.execute("PRAGMA journal_mode = DELETE")
-    # A file without a log is read without a lock, so it may have been written meanwhile.
-    if not logged and _state(path) != before:
-        raise Failed(f"{path} was written to while it was copied: copy it again")
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    info = path.stat()
-    return info.st_ino, info.st_size, info.st_mtime_ns
+    try:
+        with reading(path) as source, closing(sqlite3.Connection(target)) as copy:
+            source.backup(copy)
+            # The copy is one file, without a write-ahead log.
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except ChangedError as error:
+        raise Failed(f"{path} was written to while it was copied: copy it again") from error

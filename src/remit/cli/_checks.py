@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -327,9 +327,7 @@ def _database(path: Path) -> Outcome:
     try:
         if not path.exists():
             return ok("database", f"{path}, created at the first run")
-        sqlite.check_ours(path, sqlite.COLLECTOR)
-        with closing(sqlite.open_read_only(path)) as opened:
-            (found,) = opened.execute("PRAGMA user_version").fetchone()
+        found = sqlite.schema_version(path)
     except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
         message = f"{path} cannot be opened: {error}"
         return wrong("database", "database", message, "Move the file away, or set REMIT_DATA_DIR.")

@@ -179,11 +179,10 @@ def _counted(record: Record[S]) -> str:
     recorded = record.run.steps().recorded
     here = len(record.steps)
     parts = [str(here) if recorded is None else f"{here} of {recorded} steps received"]
-    shown = statuses_of(record.spans)
-    counts = Counter(shown[step.id] for step in record.steps)
-    for status in ("failed", "cancelled", "suspended", "active"):
-        if counts[status]:
-            parts.append(coloured(status, f"{counts[status]} {status}"))
+    statuses = statuses_of(record.spans)
+    counts = Counter(statuses[step.id] for step in record.steps)
+    shown = ("failed", "cancelled", "suspended", "active")
+    parts += [coloured(name, f"{counts[name]} {name}") for name in shown if counts[name]]
     return ", ".join(parts)
 
 

@@ -120,7 +120,8 @@ class SqliteStore(Store):
             # Where the file was closed, or the process forked.
             if self._connection is None:
                 self._open()
-        with self._readers.block() as connection:
+            readers = self._readers
+        with readers.block() as connection:
             yield SqliteTransaction(connection, self._references)
 
     @override
@@ -209,6 +210,7 @@ class SqliteStore(Store):
             self._connection = None
             if self._finalizer is not None:
                 self._finalizer()
+            self._renew_readers()
 
     @contextmanager
     def _transaction(self, begin: str) -> Generator[SqliteTransaction]:
@@ -230,7 +232,6 @@ class SqliteStore(Store):
     def _open(self) -> sqlite3.Connection:
         try:
             connection = self._connect()
-            _create(connection, self.path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
                 f"the database {self.path} cannot be opened: {error}. Use a new file in a "
@@ -244,7 +245,7 @@ class SqliteStore(Store):
 
     def _connect(self) -> sqlite3.Connection:
         if self.path != MEMORY and not make_private_file(Path(self.path)):
-            _check_ours(Path(self.path))
+            sqlite.check_ours(Path(self.path), sqlite.COLLECTOR)
         # Not by `sqlite3.connect`, which tracers wrap: they would trace remit.
         connection = sqlite3.Connection(
             self.path,
@@ -258,7 +259,8 @@ class SqliteStore(Store):
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
-        except (sqlite3.Error, SettingsError):
+            _create(connection, self.path)
+        except BaseException:
             connection.close()
             raise
         return connection
@@ -281,6 +283,9 @@ class SqliteStore(Store):
             self._finalizer.detach()
         _inherited.extend((self._connection, self._readers))
         self._connection = None
+        self._renew_readers()
+
+    def _renew_readers(self) -> None:
         if self._readers is not None:
             self._readers = self._readers.without_connections()
 
@@ -303,9 +308,7 @@ class ReadOnlySqlite(Readable):
         """
         self.path = str(path)
         try:
-            _check_ours(path)
-            with closing(sqlite.open_read_only(path)) as connection:
-                version = _schema_version(connection)
+            version = sqlite.schema_version(path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
                 f"the database {self.path} cannot be read: {error}. Use a database that remit "
@@ -325,30 +328,13 @@ class ReadOnlySqlite(Readable):
 
     @contextmanager
     def _block(self) -> Generator[sqlite3.Connection]:
-        path = Path(self.path)
-        before, logged = _state(path), sqlite.has_log(path)
         try:
-            with unavailable(self.path), closing(sqlite.open_read_only(path)) as connection:
+            with unavailable(self.path), sqlite.reading(Path(self.path)) as connection:
                 connection.execute("BEGIN")
                 yield connection
-        except StoreUnavailableError:
-            if logged or _state(path) == before:
-                raise
-        # A file without a log is read without a lock, so a program may have written to it.
-        if not logged and _state(path) != before:
-            raise StoreUnavailableError(f"{self.path} was written to while it was read")
-
-
-def _check_ours(path: Path) -> None:
-    sqlite.check_ours(path, sqlite.COLLECTOR)
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_ino, info.st_size, info.st_mtime_ns
+        except sqlite.ChangedError as error:
+            message = f"{self.path} was written to while it was read"
+            raise StoreUnavailableError(message) from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -400,7 +386,6 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(_MARK)
     except BaseException:
         connection.execute("ROLLBACK")
-        connection.close()
         raise
     connection.execute("COMMIT")
 

@@ -32,6 +32,7 @@ class Readers:
         for _ in range(count):
             self._free.put(None)
         self._count = count
+        self._closed = False
 
     @contextmanager
     def block(self) -> Generator[sqlite3.Connection]:
@@ -58,6 +59,9 @@ class Readers:
                     connection.set_progress_handler(None, 0)
                     connection.execute("ROLLBACK")
         finally:
+            if self._closed and connection is not None:
+                connection.close()
+                connection = None
             self._free.put(connection)
 
     def hold(self) -> list[sqlite3.Connection | None]:
@@ -79,7 +83,8 @@ class Readers:
         return Readers(self._path, self._limit_s, self._count)
 
     def close(self) -> None:
-        """Close the connections that are free."""
+        """Close the connections; one that is in use closes at the end of its block."""
+        self._closed = True
         held = self.hold()
         for connection in held:
             if connection is not None:

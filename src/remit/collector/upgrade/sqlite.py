@@ -18,9 +18,7 @@ def upgrade(
 ) -> tuple[int, int]:
     """Apply *changes* to the file at *path*, as `remit.collector.upgrade.upgrade` does."""
     try:
-        sqlite.check_ours(path, sqlite.COLLECTOR)
-        with closing(sqlite.open_read_only(path)) as connection:
-            version = _version(connection)
+        version = sqlite.schema_version(path)
     except (sqlite3.Error, OSError, sqlite.ForeignError) as error:
         raise SettingsError(f"the database {path} cannot be read: {error}") from error
     check_upgradable(version, changes, str(path))
