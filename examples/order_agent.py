@@ -6,9 +6,9 @@ python examples/order_agent.py "I want a refund for 1240."
 remit runs show last
 ```
 
-It needs `openai`, but no account, no key and no network. The loop in `answer` is the one that an
-agent on the client has; what remit adds are the decorators, `watch`, and the `except` around the
-call of a tool.
+It needs `pip install -e '.[collector,openai]'`, which `make demo` does not run, but no account, no
+key and no network. The loop in `answer` is the one that an agent on the client has; what remit adds
+are the decorators, `watch`, and the `except` around the call of a tool.
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx2
 from openai import DefaultHttpxClient, OpenAI
 from openai.types.chat import ChatCompletionMessageFunctionToolCall
 
 import remit
 from remit.errors import DeniedError
 from remit.integrations.openai import watch
+
+if TYPE_CHECKING:
+    import httpx2 as httpx
+else:
+    try:
+        import httpx2 as httpx
+    except ImportError:  # an openai before version 3 brings httpx
+        import httpx
 
 MODEL: Final = "gpt-test"
 ORDERS: Final = {1240: "shipped", 1263: "delivered"}
@@ -85,7 +92,7 @@ def called(call: ChatCompletionMessageFunctionToolCall) -> dict[str, str]:
 # The model
 
 
-def model(request: httpx2.Request) -> httpx2.Response:
+def model(request: httpx.Request) -> httpx.Response:
     """Answer as a model would: call a tool, then say what it returned."""
     last = json.loads(request.content)["messages"][-1]
     message: dict[str, object] = {"role": "assistant", "content": None}
@@ -100,13 +107,13 @@ def model(request: httpx2.Request) -> httpx2.Response:
     usage = {"prompt_tokens": 40, "completion_tokens": 9, "total_tokens": 49}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     body = {"id": "chat-1", "object": "chat.completion", "created": 1, "model": MODEL}
-    return httpx2.Response(200, json={**body, "choices": [choice], "usage": usage})
+    return httpx.Response(200, json={**body, "choices": [choice], "usage": usage})
 
 
 client = watch(
     OpenAI(
         api_key="none",
-        http_client=DefaultHttpxClient(transport=httpx2.MockTransport(model)),
+        http_client=DefaultHttpxClient(transport=httpx.MockTransport(model)),
     )
 )
 
