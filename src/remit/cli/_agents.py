@@ -9,14 +9,13 @@ import click
 
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._records import names_of
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import print_json, printed, reader_of, say_place
 from remit.cli._terminal import (
     bold,
     coloured,
     columns,
     cut,
     emit,
-    emit_json,
     faint,
     lines,
     padded,
@@ -46,12 +45,7 @@ def list_agents(db: Database | None, *, as_json: bool) -> None:
     """List agents, oldest first."""
     with reader_of(db) as reader, reader.listing("agents"):
         found = reader.agents()
-    if as_json:
-        emit_json([agent.model_dump(mode="json") for agent in found])
-        say_place(reader, err=True)
-        return
-    if not found:
-        emit(f"No agents yet in {reader.place}.")
+    if printed(reader, found, as_json=as_json, nothing="No agents yet"):
         return
     names = {key: printable(name) for key, name in names_of(found).items()}
     room = columns() - ID_CHARS - 8 - 9 - when_columns() - 4 * 2
@@ -79,8 +73,7 @@ def show(agent: str, db: Database | None, *, as_json: bool) -> None:
     with reader_of(db) as reader:
         found = reader.agent_with_risk(reader.known_agent(agent).id)
     if as_json:
-        emit_json(found.model_dump(mode="json"))
-        say_place(reader, err=True)
+        print_json(reader, found.model_dump(mode="json"))
         return
     emit(f"{bold(printable(found.name))}  {found.status}")
     for label, text in _rows(found):

@@ -11,13 +11,12 @@ import click
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._reader import ApiReader
-from remit.cli._source import reader_of, say_place, supported
+from remit.cli._source import print_json, printed, reader_of, say_place, supported
 from remit.cli._terminal import (
     bold,
     columns,
     cut,
     emit,
-    emit_json,
     faint,
     lines,
     padded,
@@ -55,12 +54,8 @@ def list_asks(status: str | None, db: Database | None, *, as_json: bool) -> None
     query = {} if status is None else {"status": status}
     with reader_of(db) as reader, supported(reader, "does not take requests for approval"):
         found = reader.client.send(get("/asks", AskList, query)).asks
-    if as_json:
-        emit_json([_listed(ask) for ask in found])
-        say_place(reader, err=True)
-        return
-    if not found:
-        emit(f"No such requests in {reader.place}." if status else f"Nothing in {reader.place}.")
+    nothing = "No such requests" if status else "Nothing"
+    if printed(reader, found, as_json=as_json, nothing=nothing, form=_listed):
         return
     room = columns() - ID_COLUMNS - STATUS_COLUMNS - when_columns() - 3 * 2
     asked = f"{'ASKED':<{when_columns()}}"
@@ -85,8 +80,7 @@ def show(ask_id: str, db: Database | None, *, as_json: bool) -> None:
     with reader_of(db) as reader:
         ask = _found(reader, ask_id)
     if as_json:
-        emit_json(ask.model_dump(mode="json"))
-        say_place(reader, err=True)
+        print_json(reader, ask.model_dump(mode="json"))
         return
     emit(f"{bold(printable(ask.step))}  {ask.status}")
     for label, text in _rows(ask):

@@ -8,15 +8,14 @@ from typing import Any, Final
 import click
 
 from remit._base.costs import total, unpriced
-from remit.cli._filters import agent_option, options, query, since_option, until_option
-from remit.cli._options import Database, json_option, read_option
+from remit.cli._filters import grouped, options, query
+from remit.cli._options import Database, json_option
 from remit.cli._records import costs_in
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import print_json, reader_of, say_place
 from remit.cli._terminal import (
     columns,
     cut,
     emit,
-    emit_json,
     faint,
     lines,
     padded,
@@ -26,7 +25,6 @@ from remit.cli._terminal import (
 from remit.cli._wire import get
 from remit.models.remit_api import CostGroup, CostList
 
-BY: Final = ("model", "agent", "version", "day")
 NUMBER_COLUMNS: Final = 12
 COST_COLUMNS: Final = 16
 OTHER_COLUMNS: Final = 4 * (NUMBER_COLUMNS + 2) + COST_COLUMNS + 2
@@ -36,17 +34,7 @@ _HEADINGS: Final = ("CALLS", "TOKENS IN", "CACHED", "TOKENS OUT")
 
 @click.command()
 @options(
-    click.option(
-        "--by",
-        type=click.Choice(BY),
-        default="model",
-        show_default=True,
-        help="Group by model, agent, agent version or day.",
-    ),
-    agent_option,
-    since_option("7d"),
-    until_option,
-    read_option,
+    grouped("Group by model, agent, agent version or day.", "model", "agent", "version", "day"),
     json_option,
 )
 def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
@@ -59,8 +47,7 @@ def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
     with reader_of(db) as reader, reader.listing("costs"):
         response = reader.client.send(get("/costs", CostList, query(reader, by=by, **filters)))
     if as_json:
-        emit_json(response.model_dump(mode="json", by_alias=True, exclude={"status"}))
-        say_place(reader, err=True)
+        print_json(reader, response.model_dump(mode="json", by_alias=True, exclude={"status"}))
         return
     if not response.costs:
         emit(f"No matching model calls in {reader.place}.")

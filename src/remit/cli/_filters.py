@@ -11,7 +11,7 @@ import click
 
 from remit._base.ids import HASHES
 from remit.cli._ages import PAST
-from remit.cli._options import TEXT
+from remit.cli._options import TEXT, read_option
 from remit.cli._reader import ApiReader
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +61,13 @@ def denied_option(text: str) -> Callable[[F], F]:
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Return a decorator that adds options in this order."""
     return lambda command: reduce(lambda made, add: add(made), reversed(decorators), command)
+
+
+def grouped(text: str, *by: str) -> Callable[[F], F]:
+    """Return the options of a command that counts by groups, the first of *by* by default."""
+    groups = click.Choice(by)
+    group = click.option("--by", type=groups, default=by[0], show_default=True, help=text)
+    return options(group, agent_option, since_option("7d"), until_option, read_option)
 
 
 def query(

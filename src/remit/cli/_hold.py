@@ -14,7 +14,7 @@ from remit.cli._ages import FutureType
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._reader import ApiReader
-from remit.cli._source import reader_of, say_place, supported
+from remit.cli._source import printed, reader_of, say_place, supported
 from remit.cli._terminal import bold, emit, emit_json, faint, printable, when
 from remit.cli._wire import get, post
 from remit.models.remit_api import Hold, HoldList, HoldResponse
@@ -146,12 +146,7 @@ def list_holds(db: Database | None, *, with_earlier: bool, as_json: bool) -> Non
     """List the holds in force, newest first, with the number of steps that they denied."""
     with reader_of(db) as reader, supported(reader, HOLDS):
         holds = _listed(reader, in_force=not with_earlier)
-    if as_json:
-        emit_json([each.model_dump(mode="json") for each in holds])
-        say_place(reader, err=True)
-        return
-    if not holds:
-        emit(f"Nothing is on hold in {reader.place}.")
+    if printed(reader, holds, as_json=as_json, nothing="Nothing is on hold"):
         return
     for each in holds:
         emit(f"{bold(_what(each))}: {printable(each.reason)}")

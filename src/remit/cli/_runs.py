@@ -33,7 +33,7 @@ from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._progress import Progress, progress
 from remit.cli._records import ListedRun, Record, RunSpan, costs_in, names_of
 from remit.cli._risk import drawn_risk
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import printed, reader_of, say_place
 from remit.cli._span_file import StoredSpan
 from remit.cli._terminal import (
     bold,
@@ -108,12 +108,8 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
     with reader_of(db) as reader:
         selected = query(reader, **filters)
         found = reader.runs(selected, limit)
-    if as_json:
-        emit_json([run.as_json() for run in found])
-        say_place(reader, err=True)
-        return
-    if not found:
-        emit(f"{'No such runs' if selected else 'No runs yet'} in {reader.place}.")
+    nothing = "No such runs" if selected else "No runs yet"
+    if printed(reader, found, as_json=as_json, nothing=nothing, form=ListedRun.as_json):
         return
     names = names_of(run.agent for run in found)
     wanted = {"TOOK": True, "TOKENS": any(run.tokens is not None for run in found)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
-from typing import Final
+from operator import methodcaller
+from typing import Any, Final
 
 import click
 
@@ -15,7 +16,7 @@ from remit._runtime.targets import remote_client
 from remit.cli._failing import Failed, missing_library
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
-from remit.cli._terminal import emit, faint
+from remit.cli._terminal import emit, emit_json, faint
 from remit.config import Settings
 from remit.errors import ContractError, NotFoundError
 
@@ -72,6 +73,28 @@ def supported(reader: ApiReader, otherwise: str) -> Generator[None]:
         raise Failed(
             f"{reader.place} {otherwise}: it is not a remit collector, or of an earlier version"
         ) from error
+
+
+def printed(
+    reader: ApiReader,
+    found: Sequence[object],
+    *,
+    as_json: bool,
+    nothing: str,
+    form: Callable[[Any], object] = methodcaller("model_dump", mode="json"),
+) -> bool:
+    """Print a list as JSON, or *nothing* for an empty one; return False if neither applies."""
+    if as_json:
+        print_json(reader, [*map(form, found)])
+    elif not found:
+        emit(f"{nothing} in {reader.place}.")
+    return as_json or not found
+
+
+def print_json(reader: ApiReader, value: object) -> None:
+    """Print *value* as JSON, and the source of *reader* on standard error."""
+    emit_json(value)
+    say_place(reader, err=True)
 
 
 def say_place(reader: ApiReader, *, err: bool) -> None:

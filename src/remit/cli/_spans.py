@@ -22,13 +22,12 @@ from remit.cli._filters import (
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._reader import ApiReader
 from remit.cli._records import RunSpan
-from remit.cli._source import reader_of, say_place
+from remit.cli._source import printed, reader_of, say_place
 from remit.cli._terminal import (
     coloured,
     columns,
     cut,
     emit,
-    emit_json,
     faint,
     lines,
     printable,
@@ -82,12 +81,7 @@ def list_spans(
         selected = query(reader, run_id=run_id, **filters)
         with_roots = as_json or "type" in selected
         found = list(_newest(reader, selected, limit, with_roots=with_roots))
-        if as_json:
-            emit_json([span.model_dump(mode="json") for span in found])
-            say_place(reader, err=True)
-            return
-        if not found:
-            emit(f"No such spans in {reader.place}.")
+        if printed(reader, found, as_json=as_json, nothing="No such spans"):
             return
         emit(
             faint(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import Any, Final
 
 import click
 
-from remit.cli._filters import agent_option, options, query, since_option, until_option
-from remit.cli._options import Database, json_option, read_option
-from remit.cli._source import reader_of, say_place
+from remit.cli._filters import grouped, options, query
+from remit.cli._options import Database, json_option
+from remit.cli._source import printed, reader_of, say_place
 from remit.cli._terminal import (
     columns,
     cut,
     duration,
     emit,
-    emit_json,
     faint,
     lines,
     padded,
@@ -29,22 +29,11 @@ COUNT_COLUMNS: Final = 9
 TIME_COLUMNS: Final = 10
 OTHER_COLUMNS: Final = 4 * (COUNT_COLUMNS + 2) + 2 * (TIME_COLUMNS + 2)
 MIN_NAME_COLUMNS: Final = 12
-BY: Final = ("type", "category", "agent")
 
 
 @click.command()
 @options(
-    click.option(
-        "--by",
-        type=click.Choice(BY),
-        default="type",
-        show_default=True,
-        help="Count by span type, by category of data, or by agent.",
-    ),
-    agent_option,
-    since_option("7d"),
-    until_option,
-    read_option,
+    grouped("Count by span type, by category of data, or by agent.", "type", "category", "agent"),
     json_option,
 )
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
@@ -56,12 +45,8 @@ def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
     with reader_of(db) as reader, reader.listing("counts"):
         selected = query(reader, by=by, **filters)
         rows = reader.client.send(get("/counts", CountList, selected)).counts
-    if as_json:
-        emit_json([row.model_dump(mode="json", exclude_unset=True) for row in rows])
-        say_place(reader, err=True)
-        return
-    if not rows:
-        emit(f"No such spans in {reader.place}.")
+    form = methodcaller("model_dump", mode="json", exclude_unset=True)
+    if printed(reader, rows, as_json=as_json, nothing="No such spans", form=form):
         return
     names = [printable(_name(row)) for row in rows]
     room = max(MIN_NAME_COLUMNS, min(max(map(width, names)), columns() - OTHER_COLUMNS))
