@@ -117,8 +117,7 @@ def schema_version(path: Path) -> int:
     """
     check_ours(path, COLLECTOR)
     with closing(open_read_only(path)) as connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
+        return user_version(connection)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
@@ -154,6 +153,12 @@ def application_id(connection: sqlite3.Connection) -> int:
     """Return the `application_id` of a file."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     return int(application_id) & 0xFFFF_FFFF
+
+
+def user_version(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a file; 0 if it has no tables."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def _contents(opened: sqlite3.Connection, expected: int) -> tuple[int, frozenset[str]]:

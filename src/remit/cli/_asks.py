@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
@@ -29,6 +29,8 @@ from remit.client.endpoints.endpoint import Call, encode, segment
 from remit.client.endpoints.responses import details, whole
 from remit.errors import NotFoundError
 from remit.models.asks import ASKS, Ask, AskAnswer, AskAnswered, AskList, AskStatus
+
+T = TypeVar("T")
 
 LISTED: Final = ("id", "status", "step", "words", "run", "asked_at")
 ID_COLUMNS: Final = 32
@@ -78,7 +80,8 @@ def show(ask_id: str, db: Database | None, *, as_json: bool) -> None:
     ID is the id of a request, or its last 8 characters.
     """
     with reader_of(db) as reader:
-        ask = _found(reader, ask_id)
+        path = f"{ASKS}/{segment('ID', ask_id)}"
+        ask = _sent(reader, ask_id, Call("GET", path, details(Ask)))
     if as_json:
         print_json(reader, ask.model_dump(mode="json"))
         return
@@ -126,10 +129,7 @@ def _answer(db: Database | None, ask_id: str, answer: str, why: str | None) -> N
     with reader_of(db, writing=True) as reader:
         body = encode("asks.answer", {"answer": answer, "why": why})
         path = f"{ASKS}/{segment('ID', ask_id)}/answer"
-        try:
-            answered = reader.client.send(Call("POST", path, whole(AskAnswered), body))
-        except NotFoundError as error:
-            raise _unknown(reader, ask_id) from error
+        answered = _sent(reader, ask_id, Call("POST", path, whole(AskAnswered), body))
     if not answered.counted:
         raise Failed(f"{_ended(answered.details)}; your answer is kept, and changes nothing")
 
@@ -143,17 +143,14 @@ def _ended(ask: Ask) -> str:
     return f"the request expired at {ask.expires_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _found(reader: ApiReader, ask_id: str) -> Ask:
+def _sent(reader: ApiReader, ask_id: str, call: Call[T]) -> T:
     try:
-        return reader.client.send(Call("GET", f"{ASKS}/{segment('ID', ask_id)}", details(Ask)))
+        return reader.client.send(call)
     except NotFoundError as error:
-        raise _unknown(reader, ask_id) from error
-
-
-def _unknown(reader: ApiReader, ask_id: str) -> Failed:
-    return Failed(
-        f"there is no request {ask_id!r} in {reader.place}: `remit asks list` lists the requests"
-    )
+        raise Failed(
+            f"there is no request {ask_id!r} in {reader.place}: `remit asks list` lists the "
+            "requests"
+        ) from error
 
 
 def _listed(ask: Ask) -> dict[str, Any]:

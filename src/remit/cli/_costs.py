@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from remit._base.costs import total, unpriced
-from remit.cli._filters import grouped, options, query
+from remit.cli._filters import grouped, query
 from remit.cli._options import Database, json_option
 from remit.cli._records import costs_in
 from remit.cli._source import print_json, reader_of, say_place
@@ -33,10 +33,8 @@ _HEADINGS: Final = ("CALLS", "TOKENS IN", "CACHED", "TOKENS OUT")
 
 
 @click.command()
-@options(
-    grouped("Group by model, agent, agent version or day.", "model", "agent", "version", "day"),
-    json_option,
-)
+@grouped("Group by model, agent, agent version or day.", "model", "agent", "version", "day")
+@json_option
 def costs(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
     """Show the total tokens and costs of model calls.
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import getpass
 import shlex
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
+from remit._base import sqlite
 from remit._base.clock import NS_PER_US, SystemClock
+from remit._base.files import make_private_file
 from remit.cli._ages import MOST_DAYS, AgeType
-from remit.cli._backup import copy_database
 from remit.cli._database import maintained, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._local import client_on, reader_on
@@ -32,8 +35,8 @@ from remit.collector.domain.erasure import AskedFor, runs_of_person
 from remit.collector.domain.erasure import erase as erase_runs
 from remit.collector.store.base import Readable, Store, StoreUnavailableError
 from remit.collector.store.filters import Removed
+from remit.collector.store.open import check_exists, is_postgres, shown
 from remit.collector.store.open import distribute as distribute_database
-from remit.collector.store.open import is_postgres, shown
 from remit.collector.store.read_only import ReadOnlyStore
 from remit.collector.store.retention import due
 from remit.collector.store.transaction import Transaction
@@ -399,8 +402,48 @@ def backup(target: Path, db: Database | None) -> None:
             "use PostgreSQL's own tool to copy its database: pg_dump --format=custom "
             f"--file={shlex.quote(str(target))} {shlex.quote(shown(path))}"
         )
-    copy_database(Path(path), target)
+    _copy_database(Path(path), target)
     emit(f"Copied {shown(path)} to {target}, {target.stat().st_size} bytes.")
+
+
+def _copy_database(path: Path, target: Path) -> None:
+    """Write a consistent copy of the database at *path* to *target*, readable by its owner only.
+
+    The file and its directory are not changed.
+
+    Raises:
+        Failed: It cannot be read, or *target* exists or cannot be written.
+        SettingsError: There is no database.
+    """
+    check_exists(path)
+    try:
+        sqlite.check_ours(path, sqlite.COLLECTOR)
+    except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
+        raise Failed(
+            f"the database {path} cannot be read: {error}. Use a database created by remit"
+        ) from error
+    try:
+        if not make_private_file(target):
+            raise Failed(f"{target} exists already: use another file")
+    except OSError as error:
+        raise Failed(f"{target} cannot be written: {error.strerror or error}") from error
+    try:
+        _copy(path, target)
+    except BaseException as error:
+        target.unlink()
+        if isinstance(error, OSError | sqlite3.Error):
+            raise Failed(f"{path} cannot be copied to {target}: {error}") from error
+        raise
+
+
+def _copy(path: Path, target: Path) -> None:
+    try:
+        with sqlite.reading(path) as source, closing(sqlite3.Connection(target)) as copy:
+            source.backup(copy)
+            # The copy is one file, without a write-ahead log.
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except sqlite.ChangedError as error:
+        raise Failed(f"{path} was written to while it was copied: copy it again") from error
 
 
 def _counted(removed: Removed) -> str:

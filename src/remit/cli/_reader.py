@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
-from itertools import islice
+from itertools import islice, takewhile
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
@@ -144,7 +144,7 @@ class ApiReader(AgentReader):
         neighbours: Iterator[Run] = iter(())
         if is_pfid(newest):
             rows = self._rows({}, SEARCHED_RUNS, before=newest)
-            neighbours = _until(rows, time)
+            neighbours = takewhile(lambda row: row.id >= time, rows)
         for rows in (neighbours, self._rows({}, SEARCHED_RUNS)):
             named = (row for row in rows if _begins(row, reference))
             found = list(islice(named, PAGE_ROWS + 1))
@@ -363,11 +363,3 @@ def _whole(run: ListedRun) -> dict[str, str]:
 
 def _begins(row: Run, reference: str) -> bool:
     return any(name.startswith(reference) for name in (row.id, row.external_identifier or ""))
-
-
-def _until(rows: Iterator[Run], time: str) -> Iterator[Run]:
-    """Yield the runs down to the first whose id is before *time*."""
-    for row in rows:
-        if row.id < time:
-            return
-        yield row

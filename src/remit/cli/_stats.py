@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from remit.cli._filters import grouped, options, query
+from remit.cli._filters import grouped, query
 from remit.cli._options import Database, json_option
 from remit.cli._source import printed, reader_of, say_place
 from remit.cli._terminal import (
@@ -32,10 +32,8 @@ MIN_NAME_COLUMNS: Final = 12
 
 
 @click.command()
-@options(
-    grouped("Count by span type, by category of data, or by agent.", "type", "category", "agent"),
-    json_option,
-)
+@grouped("Count by span type, by category of data, or by agent.", "type", "category", "agent")
+@json_option
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
     """Count spans, failures, denials and redacted values, and show durations.
 

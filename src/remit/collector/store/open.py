@@ -35,7 +35,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         return store
     path = _path(database)
     if not create:
-        _check_exists(path)
+        check_exists(path)
     elif not path.parent.is_dir():
         raise SettingsError(
             f"there is no directory {path.parent} for the database {path.name}: create it first"
@@ -56,7 +56,7 @@ def open_readable(database: Path | str) -> Readable:
         store: Readable = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
         return store
     path = _path(database)
-    _check_exists(path)
+    check_exists(path)
     return ReadOnlySqlite(path)
 
 
@@ -101,7 +101,12 @@ def _path(database: Path | str) -> Path:
     return Path(database)
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Check that there is a file with content.
+
+    Raises:
+        SettingsError: There is none, or it cannot be read.
+    """
     try:
         missing = not path.is_file() or not path.stat().st_size
     except OSError as error:

@@ -183,7 +183,7 @@ class SqliteStore(Store):
     def is_current(self) -> bool:
         with self._lock, unavailable(self.path):
             connection = self._connection or self._open()
-            return _schema_version(connection) == VERSION
+            return sqlite.user_version(connection) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -319,22 +319,17 @@ class ReadOnlySqlite(Readable):
     @override
     @contextmanager
     def reading(self) -> Generator[Transaction]:
-        with self._block() as connection:
-            yield SqliteTransaction(connection)
+        try:
+            with unavailable(self.path), sqlite.reading(Path(self.path)) as connection:
+                connection.execute("BEGIN")
+                yield SqliteTransaction(connection)
+        except sqlite.ChangedError as error:
+            message = f"{self.path} was written to while it was read"
+            raise StoreUnavailableError(message) from error
 
     @override
     def close(self) -> None:
         """Do nothing: each block opens the file and closes it."""
-
-    @contextmanager
-    def _block(self) -> Generator[sqlite3.Connection]:
-        try:
-            with unavailable(self.path), sqlite.reading(Path(self.path)) as connection:
-                connection.execute("BEGIN")
-                yield connection
-        except sqlite.ChangedError as error:
-            message = f"{self.path} was written to while it was read"
-            raise StoreUnavailableError(message) from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -373,12 +368,12 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; reject another version of them."""
     is_ours = sqlite.application_id(connection) == sqlite.COLLECTOR
-    if is_ours and _schema_version(connection) == VERSION:
+    if is_ours and sqlite.user_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have done it meanwhile.
-        if _schema_version(connection) != VERSION:
+        if sqlite.user_version(connection) != VERSION:
             _check_version(connection, path)
             for statement in schema("sqlite"):
                 connection.execute(statement)
@@ -392,7 +387,7 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
 
 def _check_version(connection: sqlite3.Connection, path: str) -> None:
     """Reject a file with another version of the schema; an empty one has none."""
-    if version := _schema_version(connection):
+    if version := sqlite.user_version(connection):
         check_version(version, path)
 
 
@@ -401,11 +396,6 @@ def _close(connection: sqlite3.Connection, readers: Readers | None) -> None:
     if readers is not None:
         readers.close()
     connection.close()
-
-
-def _schema_version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
 
 
 _stores: Final[weakref.WeakSet[SqliteStore]] = weakref.WeakSet()

@@ -36,16 +36,11 @@ def upgrade(
 def _apply(connection: sqlite3.Connection, change: Change) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     # Another upgrade may have done it meanwhile.
-    if _version(connection) == change.version - 1:
+    if sqlite.user_version(connection) == change.version - 1:
         for statement in statements_of(change.sql):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {change.version}")
     connection.execute("COMMIT")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
 
 
 @contextmanager
