@@ -53,12 +53,34 @@ _VENDORS: Final = "vendors.py"
 _LETTERS: Final = "aB3dE5fG7hI9jK1lM2nO4pQ6"
 
 
-def _of_vendor(key: VendorKey) -> Rule:
-    redacted, recorded = key.redacted, key.recorded
+class Examples(Struct, forbid_unknown_fields=True):
+    """Examples of a vendor's keys.
+
+    Attributes:
+        example: What may follow a prefix; by default letters and digits, enough of them.
+        redacted: Texts that are redacted, for a key without a prefix.
+        recorded: Texts that look alike and are recorded.
+    """
+
+    example: str = ""
+    redacted: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+
+
+def _examples() -> dict[str, Examples]:
+    """Return the examples, by the rule and how a key begins."""
+    text = Path(__file__).with_name("vendor_keys.json").read_bytes()
+    return msgspec.json.decode(text, type=dict[str, Examples])
+
+
+def _of_vendor(key: VendorKey, examples: dict[str, Examples]) -> Rule:
+    prefixes = key.prefixes.split()
+    begins = prefixes[0] if prefixes else key.anchor + "".join(key.heads[:1])
+    of_key = examples.pop(f"{key.rule} {begins}", Examples())
+    redacted, recorded = of_key.redacted, of_key.recorded
     if not key.anchor:
-        prefixes = key.prefixes.split()
         enough = 1 if 0 < key.random <= len(_LETTERS) else 3
-        example = key.example or _LETTERS * enough
+        example = of_key.example or _LETTERS * enough
         redacted = tuple(prefix + example for prefix in prefixes)
         recorded = (
             *(f"our {prefix}token setting" for prefix in prefixes if not prefix[-1].isalnum()),
@@ -72,7 +94,10 @@ def _of_vendor(key: VendorKey) -> Rule:
 def _groups() -> Iterator[Group]:
     """Yield the groups of rules, in the order in which they are applied."""
     text = Path(__file__).with_suffix(".json").read_bytes()
-    vendors = [_of_vendor(key) for key in VENDOR_KEYS]
+    examples = _examples()
+    vendors = [_of_vendor(key, examples) for key in VENDOR_KEYS]
+    if examples:
+        raise ValueError(f"examples of no row of vendors.py: {', '.join(examples)}")
     for group in msgspec.json.decode(text, type=list[Group]):
         rows = (vendors if rule.name == _VENDORS else [rule] for rule in group.rules)
         yield msgspec.structs.replace(group, rules=tuple(chain.from_iterable(rows)))
