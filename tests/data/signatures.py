@@ -60,6 +60,7 @@ UserId = NewType("UserId", int)
 P = typing.ParamSpec("P")
 Json = typing_extensions.TypeAliasType("Json", "dict[str, Json] | list[Json] | str | None")
 Tags = typing_extensions.TypeAliasType("Tags", list[str])
+StarredTags = typing_extensions.TypeAliasType("StarredTags", tuple[int, *tuple[str, ...]])
 
 
 class Color(enum.Enum):
@@ -423,6 +424,11 @@ def aliases_of_classes(a: Tags, b: Movies, c: Tags | Movies) -> Movies: ...
 
 
 def unpacked_with_a_star(*args: *tuple[int, ...]) -> None: ...
+
+
+def unpacked_inside(
+    a: tuple[int, *tuple[str, ...]], b: StarredTags, c: list[StarredTags]
+) -> None: ...
 
 
 def guards(a: object) -> typing.TypeGuard[int]: ...

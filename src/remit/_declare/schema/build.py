@@ -23,7 +23,7 @@ from remit._declare.schema.canonical import (
     canonical,
     redacted_schema,
 )
-from remit._declare.schema.types import UNPACK, Definitions, schemas_of
+from remit._declare.schema.types import Definitions, schemas_of, unpacked
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
@@ -153,7 +153,7 @@ def _call_schema(
 
 
 def _parameters_schema(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
-    schemas, definitions = schemas_of([_value_type(parameter) for parameter in parameters])
+    schemas, definitions = schemas_of([unpacked(parameter.annotation) for parameter in parameters])
     descriptions = parameter_descriptions(doc)
     schema: Json = {
         "type": "object",
@@ -173,7 +173,7 @@ def _parameters_schema(parameters: Sequence[Parameter], redact: Redact, doc: str
 
 def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:
     note = parameter.note or schema.get("$comment")
-    if not _is_unpacked(parameter):
+    if unpacked(parameter.annotation) is parameter.annotation:
         if parameter.kind is _VAR_POSITIONAL:
             schema = {"type": "array", "items": schema}
         elif parameter.kind is _VAR_KEYWORD:
@@ -185,17 +185,6 @@ def _property(parameter: Parameter, schema: Json, description: str | None) -> Js
     if parameter.default is not MISSING and parameter.category is None:
         schema = {**schema, "default": Raw(parameter.default)}
     return schema
-
-
-def _value_type(parameter: Parameter) -> object:
-    """Return the type of a parameter's value; of each one for `*args` and `**kwargs`."""
-    annotation = parameter.annotation
-    return typing.get_args(annotation)[0] if _is_unpacked(parameter) else annotation
-
-
-def _is_unpacked(parameter: Parameter) -> bool:
-    """Return whether it is annotated as `Unpack[...]`, for all of `*args` or `**kwargs`."""
-    return typing.get_origin(parameter.annotation) in UNPACK
 
 
 def _merged(written: Json, rest: Json, parameters: Sequence[Parameter]) -> Json:

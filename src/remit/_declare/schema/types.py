@@ -34,6 +34,7 @@ from typing_inspection.typing_objects import (
     is_paramspecargs,
     is_paramspeckwargs,
     is_typealiastype,
+    is_unpack,
 )
 
 from remit._base.guard import attempt
@@ -63,7 +64,6 @@ from remit._inspect.introspection import classes_of
 BY_SHAPE: Final = "recorded by type, shape and dtype"
 """The end of an array's note."""
 
-UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
 _QUALIFIERS: Final[frozenset[object]] = frozenset(
     {
         typing.ClassVar,
@@ -265,7 +265,7 @@ class TypeNormalizer:
         return annotation if normalized == args else GenericAlias(cast("type", origin), normalized)
 
     def _arguments(self, args: tuple[object, ...]) -> tuple[object, ...]:
-        if any(typing.get_origin(type_form) in UNPACK for type_form in args):
+        if any(unpacked(type_form) is not type_form for type_form in args):
             return (Any, ...)
         return tuple(
             type_form if type_form is Ellipsis else self.normalize(type_form) for type_form in args
@@ -357,6 +357,17 @@ def _plain_base(cls: type) -> type:
         if base.__module__ == "numpy" and base.__name__ in _NUMPY:
             return _NUMPY[base.__name__]
     return cls
+
+
+def unpacked(annotation: object) -> object:
+    """Return the type in `Unpack[...]` or behind a star; any other *annotation* as it is.
+
+    `typing.get_type_hints` returns `*tuple[int, ...]` as `Unpack` before Python 3.15.
+    """
+    if type(annotation) is GenericAlias and annotation.__unpacked__:
+        return GenericAlias(annotation.__origin__, annotation.__args__)
+    is_wrapped = is_unpack(typing.get_origin(annotation))
+    return typing.get_args(annotation)[0] if is_wrapped else annotation
 
 
 class Generator(GenerateJsonSchema):
