@@ -16,7 +16,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PINNED = ("-c", "requirements/dev.txt")
 # What is imported is compiled at its first import: half of what pip would compile never is.
 UNCOMPILED = ("--no-compile",)
@@ -168,7 +168,7 @@ def versions(session: nox.Session, packages: list[str]) -> dict[str, str]:
     return dict(zip(packages, str(shown).split(), strict=True))
 
 
-@nox.session(python=PYTHONS[0])  # CrewAI does not run on Python 3.14
+@nox.session(python=PYTHONS[0])  # CrewAI does not run on Python 3.14 or later
 def frameworks(session: nox.Session) -> None:
     """Run the tests of the frameworks whose requirements exclude the pinned versions."""
     session.install(*UNCOMPILED, "-r", "requirements/frameworks.txt")

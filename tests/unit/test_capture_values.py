@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import datetime as dt
 import decimal
@@ -227,6 +228,12 @@ CONTAINERS = [
     pytest.param({"b", "a", 10, 9}, ["a", "b", 10, 9], id="a set, sorted by its encoding"),
     pytest.param(frozenset({(2,), (1,)}), [[1], [2]], id="a frozenset"),
     pytest.param(collections.OrderedDict(a=1), {"a": 1}, id="an OrderedDict"),
+    # Before Python 3.15 this is an OrderedDict again.
+    pytest.param(
+        getattr(builtins, "frozendict", collections.OrderedDict)(a=1, password="x"),
+        {"a": 1, "password": redacted("name:password")},
+        id="a frozendict",
+    ),
     pytest.param({"a": 1}.keys(), ["a"], id="keys of a dict"),
     pytest.param({"a": 1}.values(), [1], id="values of a dict"),
     pytest.param({"a": 1}.items(), [["a", 1]], id="items of a dict"),

@@ -34,6 +34,7 @@ from remit._inspect.fields import annotated_fields_of, fields_of, hidden_by
 from remit._inspect.introspection import (
     ABSENT,
     DICT,
+    DICTS,
     TUPLE,
     has_dict,
     is_a,
@@ -306,7 +307,7 @@ _SETS: Final[tuple[Any, ...]] = (set, frozenset)
 _CONTAINERS: Final[tuple[tuple[type, ValueKind, Any, Any], ...]] = (
     *((base, ValueKind.ITEMS, base.__len__, base.__iter__) for base in _SEQUENCES),
     *((base, ValueKind.SET, base.__len__, base.__iter__) for base in _SETS),
-    (dict, ValueKind.MAPPING, DICT.__len__, DICT.items),
+    *((base, ValueKind.MAPPING, base.__len__, base.items) for base in DICTS),
 )
 
 

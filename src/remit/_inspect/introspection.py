@@ -6,6 +6,7 @@ the interpreter's own tables instead.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import struct
 import sys
@@ -36,6 +37,8 @@ _POINTER_BYTES: Final = struct.calcsize("P")
 
 # The base types without type parameters: their methods are called on values of derived types.
 DICT: Final[Any] = dict
+DICTS: Final[tuple[Any, ...]] = (dict, vars(builtins).get("frozendict", dict))
+"""The second exists from Python 3.15 on, and does not derive from the first."""
 TUPLE: Final[Any] = tuple
 
 own_attribute: Final[Any] = object.__getattribute__
