@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import logging
 import threading
@@ -134,6 +135,10 @@ def nested(depth: int, value: object) -> object:
     return value
 
 
+FROZEN: Any = getattr(builtins, "frozendict", OrderedDict)
+"""`frozendict` from Python 3.15 on."""
+
+
 def digest(value: object) -> bytes:
     """Return the digest of one argument."""
     return read("step", {"value": value}).digest
@@ -162,6 +167,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
     ([[1], 2], [[1, 2]]),
     ({"a": 1}, {"a": 2}),
     ({"a": 1}, OrderedDict(a=1)),
+    (FROZEN(a=1), FROZEN(a=2)),
     ({1, 2}, {1, 3}),
     (deque([1]), deque([2])),
     (Decimal("1.0"), Decimal("1.00")),

@@ -32,7 +32,7 @@ from remit._declare.registry import SpanType
 from remit._inspect.annotations import is_secret, signature_of
 from remit._inspect.fields import fields_of
 from remit._inspect.introspection import (
-    DICT,
+    DICTS,
     classes_of,
     has_dict,
     has_hidden_state,
@@ -94,7 +94,7 @@ _WRITTEN: Final[Mapping[type, Callable[[Any], str]]] = {
 """The same for classes that derive from these."""
 _BUILTINS: Final = (
     *(str, int, float, bytes, bytearray, memoryview, array),
-    *(dict, list, tuple, deque, set, frozenset),
+    *(*DICTS, list, tuple, deque, set, frozenset),
 )
 
 
@@ -328,8 +328,8 @@ class _Reader:
             self.text(_WRITTEN[base](value))
         elif base in (bytes, bytearray, memoryview, array):
             self._bytes(cls, value)
-        elif base is dict:
-            items = self._items(path, value, DICT.items(value), DICT.__len__(value))
+        elif base in DICTS:
+            items = self._items(path, value, base.items(value), base.__len__(value))
             self._tag(b"{", cls)
             self.hash.update(b"%d:" % len(items))
             for number, (key, item) in enumerate(items):
