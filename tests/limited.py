@@ -54,7 +54,9 @@ def limited_run(
     *said*, what its program says of it, it is still open.
     """
     known = {} if key is None else {"external_identifier": key}
-    run = str(api.instance(agent_id=agent, agent_schema_version=schema(), **known)["id"])
+    version = {"external_identifier": "1", "name": "Limited desk"}
+    registered = {"agent_version": version, "agent_schema_version": schema()}
+    run = str(api.instance(agent_id=agent, **registered, **known)["id"])
     payload = {"purpose": "live", **(said or {})}
     root = api.span(run, schema_name="remit:run", id=root_id(run), payload=payload)["id"]
     top = api.span(run, schema_name=DESK, parent_span_id=root)["id"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 from remit.collector import Store, create_token
 from remit.testing import FakeClock
-from tests.collecting import Api, World
-from tests.inside_collector import create_app
+from tests.collecting import Api, Json, World, details
+from tests.inside_collector import create_app, root_id
 from tests.signing_in import sign_in, stranger
 from tests.stores import on_each_store
 from tests.subtests import each
+from tests.violating import denial, violation
 
 HOUR_S = 3600
 
@@ -118,16 +121,52 @@ def test_the_web_ui_shows_both_programs(world: World, store: Store, clock: FakeC
     assert "<b>support</b>" not in page
 
 
+def recorded(api: Api, name: str) -> str:
+    """Return a run of the program with this name, with a denied step and a model call."""
+    types: list[Json] = [{"name": name, "params_schema": {}} for name in ("main:pay", "openai:llm")]
+    run = str(
+        api.instance(
+            agent_version={"external_identifier": f"1-{name}", "name": name},
+            agent_schema_version={"external_identifier": name, "span_type_schemas": types},
+        )["id"]
+    )
+    said = {"conversation": "both"}
+    api.span(run, schema_name="remit:run", id=root_id(run), payload=said)
+    refused = denial("main:pay", violation("main:pay", "main:answer", "financial_transactions"))
+    used = {"token_usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}
+    for step, status, result in (("openai:llm", "complete", used), ("main:pay", "failed", refused)):
+        span = api.span(run, schema_name=step, payload={"model_name": "gpt-5"})
+        body = {"status": status, "result_payload": result}
+        details(api.post(f"/agent_spans/{span['id']}/finish", body))
+    return run
+
+
 @on_each_store
-def test_a_run_has_the_name_that_its_own_program_gave(world: World) -> None:
-    """Of two programs under one identifier, and after the agent was renamed."""
+def test_a_run_has_the_name_that_its_own_program_gave(
+    world: World, store: Store, clock: FakeClock
+) -> None:
+    """Of two programs under one identifier, and after the agent was renamed: wherever it is."""
     api = agent_of(world)
+    http = stranger(create_app(store, clock=clock, page_hosts=()))
+    sign_in(http, create_token(store, "account", clock=clock).secret)
     for name in ("Payments", "Weather"):
-        body: dict[str, Any] = {
-            "agent_id": api.agent_id,
-            "agent_version": {"external_identifier": name, "name": name},
-            "agent_schema_version": {"external_identifier": name, "span_type_schemas": []},
-        }
-        assert api.http.post("/api/v1/agent_instance/register", json=body).status_code == 200
+        run = recorded(api, name)
+        named: dict[str, Any] = {"id": api.agent_id, "name": name}
+        assert named.items() <= api.shown(run)["agent"].items()
+        context = api.get(f"/agent_instance/{run}/agent_context").json()["agent_context"]
+        assert context["body"].startswith(f"# {name}\n")
+        cases = csv.DictReader(io.StringIO(http.get("/denied.csv?kind=denied").text))
+        assert [case["agent"] for case in cases if case["run"] == run] == [name]
+        for page in ("", "/file", "/print"):
+            assert f"<title>{name}" in http.get(f"/runs/{run}{page}").text
     listed = api.http.get("/api/remit/v1/runs").json()["runs"]
     assert [run["agent"]["name"] for run in listed] == ["Weather", "Payments"]
+    versions = api.http.get("/api/remit/v1/costs?by=version").json()["costs"]
+    assert {each["version"]["name"]: each["version"]["agent"] for each in versions} == {
+        "1-Payments": "Payments",
+        "1-Weather": "Weather",
+    }
+    page = http.get("/conversations/both").text
+    assert "2 turns" in page
+    assert "<bdi>Payments</bdi>" in page
+    assert "<bdi>Weather</bdi>" in page

@@ -21,7 +21,7 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
 from remit.errors import DeniedError
-from tests.collecting import Api, World, on_a_port
+from tests.collecting import Api, World, details, on_a_port
 from tests.stores import EACH_STORE, empty_database
 from tests.subtests import each
 from tests.terminals import on_a_terminal
@@ -328,3 +328,29 @@ def test_times_are_relative_on_a_terminal_and_exact_elsewhere(place: Place) -> N
         assert re.search(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows), rows
     old = on_a_terminal("spans", "list", "--until", "2025-06-01", "--db", str(place.db))
     assert "2025-01-01" in old
+
+
+@both
+def test_a_run_has_the_name_that_its_own_program_gave(there: bool, tmp_path: Path) -> None:
+    """In a list and alone, where two programs share an identifier."""
+    db = tmp_path / f"{there}.db"
+    store = open_store(db)
+    token = create_token(store, "account").secret
+    world = World(store)
+    api = world.account()
+    agent = {"details": {"name": "Payments", "external_identifier": "main:answer"}}
+    api = Api(api.http, details(api.post("/agent", agent))["id"])
+    for name in ("Payments", "Weather"):
+        version = {"external_identifier": name, "name": name}
+        run = api.instance("active", external_identifier=f"of-{name}", agent_version=version)
+        api.span(run["id"])
+    with on_a_port(world.app) as url:
+        place = Place(url, token, db)
+        lines = place.run("runs", "list", there=there).stdout.splitlines()
+        assert [line.split()[1] for line in lines[1:3]] == ["Weather", "Payments"]
+        for name in ("Weather", "Payments"):
+            shown = place.run("runs", "show", f"of-{name}", there=there).stdout
+            assert shown.startswith(f"{name}  active\n")
+            shown = place.json("runs", "show", f"of-{name}", there=there)
+            assert shown["agent"]["name"] == name
+    store.close()

@@ -47,7 +47,7 @@ def list_agents(db: Database | None, *, as_json: bool) -> None:
         found = reader.agents()
     if printed(reader, found, as_json=as_json, nothing="No agents yet"):
         return
-    names = {key: printable(name) for key, name in names_of(found).items()}
+    names = {agent_id: printable(name) for (agent_id, _), name in names_of(found).items()}
     room = columns() - ID_CHARS - 8 - 9 - when_columns() - 4 * 2
     room = min(max(map(width, names.values())), max(room, len("AGENT")))
     head = f"{'AGENT':<{room}}  {'ID':<{ID_CHARS}}  {'STATUS':<8}  {'RUNS':>9}  CREATED"

@@ -349,7 +349,7 @@ class ApiReader(AgentReader):
             if error.code is None:
                 raise
             raise self._unknown(run_id) from error
-        return ListedRun(self._agent(instance.agent_id), instance)
+        return ListedRun(instance.agent or self._agent(instance.agent_id), instance)
 
     def _unknown(self, reference: str) -> Failed:
         return Failed(

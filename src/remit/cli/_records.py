@@ -247,8 +247,8 @@ def start_of(span: Step) -> tuple[bool, bool, datetime, str]:
     return (span.schema_name != RUN_TYPE, span.started_at is None, begin, span.id)
 
 
-def names_of(agents: Iterable[NamedAgent]) -> dict[str, str]:
-    """Return the name of each agent by its id.
+def names_of(agents: Iterable[NamedAgent]) -> dict[tuple[str, str], str]:
+    """Return what each agent is called, by its id and its name; the runs of one may differ in it.
 
     Agents with the same name also show the directory of their project, which is part of the
     identifier in local mode, or else the whole identifier.
@@ -257,7 +257,7 @@ def names_of(agents: Iterable[NamedAgent]) -> dict[str, str]:
     for each in agents:
         by_name.setdefault(each.name, {})[each.id] = each.external_identifier or each.id
     return {
-        key: f"{name} ({apart})" if len(identifiers) > 1 else name
+        (key, name): f"{name} ({apart})" if len(identifiers) > 1 else name
         for name, identifiers in by_name.items()
         for key, apart in _apart(identifiers).items()
     }

@@ -120,7 +120,7 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
     head = dict(zip(shown, shown, strict=True))
     emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", head, "SPANS")))
     for run in found:
-        emit(_listed(run, names[run.agent.id], shown))
+        emit(_listed(run, names[run.agent.id, run.agent.name], shown))
         if run.failure is not None:
             emit(_failure_line(run.failure, run))
         if is_terminal() and run.said("question"):

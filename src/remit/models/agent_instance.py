@@ -340,6 +340,13 @@ class RegisteredAgent(WireModel):
     """Display name of the agent."""
 
 
+class ShownInstance(AgentInstance):
+    """A run that is read alone."""
+
+    agent: RegisteredAgent | None = None
+    """Its agent, with the name that the run's version gave. Only remit's collector sends it."""
+
+
 class RegisteredResponse(WireModel):
     """Response to a registration."""
 

@@ -12,6 +12,7 @@ from remit.models.agent_instance import (
     FinishInstanceRequest,
     RecordQualityRequest,
     RegisterDeploymentInstanceRequest,
+    ShownInstance,
     TerminateInstanceRequest,
     TimestampRequest,
 )
@@ -88,7 +89,7 @@ RECORD_QUALITY: Final = Route(
     AgentInstance,
     RecordQualityRequest,
 )
-GET_INSTANCE: Final = Route("agent_instances/show", "GET", "/agent_instance/{id}", AgentInstance)
+GET_INSTANCE: Final = Route("agent_instances/show", "GET", "/agent_instance/{id}", ShownInstance)
 LIST_INSTANCES: Final = Route("agent_instances/list", "GET", "/agent_instance", AgentInstance)
 CREATE_SPAN: Final = Route(
     "agent_spans/create", "POST", "/agent_spans", AgentSpan, CreateAgentSpanRequest, wrapped=True

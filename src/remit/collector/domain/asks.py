@@ -36,6 +36,7 @@ from remit.collector.errors import (
 from remit.collector.json_io import canonical, encode
 from remit.collector.settings import KIB
 from remit.collector.store.ask_rows import EXPIRED, WAITING, WITHDRAWN
+from remit.collector.store.questions.run_lists import names_of_agents
 from remit.collector.store.questions.run_requests import RunRequest
 from remit.collector.store.rows import AskRow, LateAnswerRow, RunRow, SealRow, TokenRow
 from remit.collector.store.statements import Where
@@ -374,17 +375,18 @@ def views(ctx: Context, rows: Sequence[AskRow]) -> list[dict[str, Any]]:
         late.setdefault(each.ask_id, []).append(each)
     agent_ids = {row.agent_id for row in rows if row.agent_id is not None}
     agents = {agent_id: ctx.tx.agent(account_id, agent_id) for agent_id in agent_ids}
+    names = names_of_agents(ctx.tx, {run_id for _, _, run_id in runs})
     found: list[dict[str, Any]] = []
     for row in rows:
-        agent = agents.get(row.agent_id or "")
+        agent, run_id = agents.get(row.agent_id or ""), _run_id(row, runs)
         seal = used.get(row.id)
         found.append(
             {
                 **state_view(ctx, row),
-                "run_id": _run_id(row, runs),
+                "run_id": run_id,
                 "agent": {
                     "id": row.agent_id,
-                    "name": row.agent if agent is None else agent.name,
+                    "name": names.get(run_id or "", row.agent if agent is None else agent.name),
                 },
                 "step": row.step,
                 "words": msgspec.json.decode(row.words),

@@ -17,6 +17,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.params import Filter, Query, agent_of
 from remit.collector.store.rows import AgentRow, SchemaVersionRow
 from remit.collector.times import US_PER_S, format_us
+from remit.collector.views.runs import named_agent
 
 WITHIN_US: Final = 24 * 3600 * US_PER_S
 """Maximum time since the registration of the programs that are compared."""
@@ -113,11 +114,7 @@ def list_collisions(ctx: Context, query: CollisionsQuery) -> dict[str, object]:
         "status": "success",
         "collisions": [
             {
-                "agent": {
-                    "id": agent.id,
-                    "name": agent.name,
-                    "external_identifier": agent.external_identifier,
-                },
+                "agent": named_agent(agent.id, agent.name, agent.external_identifier),
                 "programs": [program_view(program) for program in programs],
             }
             for agent, programs in found

@@ -20,7 +20,7 @@ from remit.collector.models.hold import (
 from remit.collector.store.questions import holds as stored
 from remit.collector.store.rows import AgentRow, HoldProcessRow, HoldRow
 from remit.collector.times import US_PER_S, format_us
-from remit.collector.views.runs import time_view
+from remit.collector.views.runs import named_agent, time_view
 
 LISTED_DAYS: Final = 90
 """Age of the oldest hold in a list, unless it is in force."""
@@ -171,4 +171,4 @@ def _agent_view(ctx: Context, agent_id: str) -> dict[str, object]:
     row: AgentRow | None = ctx.tx.agent(ctx.caller.account_id, agent_id)
     # An agent without runs may be deleted.
     identifier, name = (None, agent_id) if row is None else (row.external_identifier, row.name)
-    return {"id": agent_id, "external_identifier": identifier, "name": name}
+    return named_agent(agent_id, name, identifier)

@@ -43,6 +43,7 @@ from remit.collector.views.lists import (
     listed_span,
     run_view,
 )
+from remit.collector.views.runs import named_agent
 from remit.models._types import Purpose
 
 MAX_RUNS: Final = 100
@@ -387,9 +388,5 @@ def _group(counted: count_lists.Counted, by: str) -> object:
     if by == "day":
         return date.fromordinal(_EPOCH + int(counted.group)).isoformat()
     if by == "agent":
-        return {
-            "id": counted.group,
-            "name": counted.title,
-            "external_identifier": counted.external_identifier,
-        }
+        return named_agent(counted.group, counted.title, counted.external_identifier)
     return counted.group

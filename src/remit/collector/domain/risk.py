@@ -18,6 +18,7 @@ from remit.collector.domain.params import Instant, Query, agent_of, run_of
 from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
+from remit.collector.store.questions.run_lists import names_of_agents
 from remit.collector.store.rows import (
     DENIED,
     NO_REPR,
@@ -279,9 +280,10 @@ def agent_context(ctx: Context, run_id: str) -> dict[str, object]:
     run = run_of(ctx, run_id)
     account_id = ctx.caller.account_id
     agent = ctx.tx.agent(account_id, run.agent_id)
+    name = names_of_agents(ctx.tx, [run_id]).get(run_id)
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
     schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
-    body = "\n".join(_lines(agent, version, schema))
+    body = "\n".join(_lines(name, agent, version, schema))
     return {"status": "success", "agent_context": {"body": body}}
 
 
@@ -310,10 +312,13 @@ def _together(words: Sequence[str | None], some: str, none: str) -> str:
 
 
 def _lines(
-    agent: AgentRow | None, version: VersionRow | None, schema: SchemaVersionRow | None
+    name: str | None,
+    agent: AgentRow | None,
+    version: VersionRow | None,
+    schema: SchemaVersionRow | None,
 ) -> Iterator[str]:
     if agent is not None:
-        yield f"# {agent.name}"
+        yield f"# {name or agent.name}"
         yield from ("", agent.description) if agent.description else ()
     if version is not None:
         named = version.name or version.external_identifier or version.id

@@ -61,11 +61,12 @@ from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store.filters import Page
 from remit.collector.store.ids import ms_of
+from remit.collector.store.questions.run_lists import names_of_agents
 from remit.collector.store.retention import US_PER_MS
 from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
 from remit.collector.times import US_PER_S
 from remit.collector.views.envelopes import list_response
-from remit.collector.views.runs import detail_view, instance_view, summary_view
+from remit.collector.views.runs import detail_view, instance_view, named_agent, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
     FinishInstanceRequest,
@@ -188,17 +189,11 @@ def minimal_registered_view(registered: Registered) -> dict[str, object]:
 
 
 def _registration(registered: Registered, details: dict[str, object]) -> dict[str, object]:
-    agent = registered.agent
-    named = (
-        None
-        if agent is None
-        else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
-    )
-    other = registered.other
+    agent, other = registered.agent, registered.other
     return {
         "status": "success",
         "details": details,
-        "agent": named,
+        "agent": agent and named_agent(agent.id, agent.name, agent.external_identifier),
         "keeps_schema": True,
         **({} if other is None else {"collision": program_view(other)}),
     }
@@ -511,7 +506,14 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
     recorded = ctx.tx.recorded(row)
     spans = None if recorded is None else all_spans(row.flags, recorded)
     name = names_of_failures(ctx, [row]).get(row.failure_span or "") if ctx.caller.reads else None
-    return detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices, name)
+    details = detail_view(row, *_qualities(ctx, row), spans, ctx.settings.prices, name)
+    return {**details, "agent": _agent_of_run(ctx, row)}
+
+
+def _agent_of_run(ctx: Context, run: RunRow) -> dict[str, object]:
+    agent = agent_of(ctx, run.agent_id)
+    name = names_of_agents(ctx.tx, [run.id]).get(run.id, agent.name)
+    return named_agent(agent.id, name, agent.external_identifier)
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:

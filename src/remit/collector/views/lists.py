@@ -18,6 +18,7 @@ from remit.collector.views.runs import (
     cost_view,
     failure_view,
     name_view,
+    named_agent,
     span_counts,
     summary_view,
     time_view,
@@ -39,11 +40,7 @@ def run_view(
     """
     return {
         **summary_view(run),
-        "agent": {
-            "id": run.agent_id,
-            "name": run.agent_name,
-            "external_identifier": run.agent_identifier,
-        },
+        "agent": named_agent(run.agent_id, run.agent_name, run.agent_identifier),
         "span_counts": span_counts(run, run.recorded),
         "flags": _words(run.flags, failed=run.spans_failed > 0),
         "denied": run.denied,
@@ -68,9 +65,9 @@ def cost_group_view(group: CostGroup, by: str) -> dict[str, object]:
     run, used = group.first, group.used
     key: object = group.key
     if by == "agent":
-        key = {"id": run.agent_id, "name": run.agent, "external_identifier": run.agent_identifier}
+        key = named_agent(run.agent_id, run.agent, run.agent_identifier)
     elif by == "version":
-        key = {"id": run.version_id, "name": run.version, "agent": run.agent}
+        key = {"id": run.version_id, "name": run.version, "agent": run.version_agent}
     return {
         by: key,
         "calls": used.calls,

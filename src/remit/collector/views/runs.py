@@ -18,6 +18,11 @@ LEGACY_QUALITY: Final = "quality"
 _UINT64: Final = 2**64
 
 
+def named_agent(agent_id: object, name: str | None, identifier: str | None) -> dict[str, object]:
+    """Return an agent as other objects refer to it."""
+    return {"id": agent_id, "name": name, "external_identifier": identifier}
+
+
 def summary_view(row: RunRow) -> dict[str, object]:
     """Return a run as a list shows it."""
     return {

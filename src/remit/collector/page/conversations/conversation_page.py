@@ -96,7 +96,7 @@ def _read(visit: Visit, ctx: Context, *, is_text: bool) -> dict[str, object] | N
         "runs": runs,
         "unread": turns[0].number - 1,
         "state": _state(turns),
-        "agents": list({turn.agent_id: turn.agent for turn in turns}.items()),
+        "agents": list(dict.fromkeys((turn.agent_id, turn.agent) for turn in turns)),
         "people": _people(said, lambda each: (each.on_behalf_of, each.person_hash)),
         "subjects": _people(said, lambda each: (each.subject, each.subject_hash)),
         "first": turns[0],

@@ -27,6 +27,7 @@ from remit.collector.page.sides import (
 )
 from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
+from remit.collector.store.questions.run_lists import names_of_agents
 from remit.collector.store.questions.span_lists import Position
 from remit.collector.store.rows import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.times import LAST_US, format_us, parse_us
@@ -106,13 +107,13 @@ class _Registered(NamedTuple):
     """Agent, version and span types of a run."""
 
     agent: AgentRow | None
+    name: str
     version: str | None
     span_types: str | None
 
     def declaration(self, identifier: str | None) -> Declaration:
         """Return the declaration of the agent with an external identifier."""
-        name = None if self.agent is None else self.agent.name
-        return declaration_of(self.span_types, identifier, name)
+        return declaration_of(self.span_types, identifier, self.name)
 
     def remit(self, identifier: str) -> Declared | None:
         """Return the span type of the agent that ruled a step out, if it is declared."""
@@ -134,6 +135,11 @@ class _Record(NamedTuple):
     fields: Mapping[str, Any]
 
     @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        return str(self.fields["id" if self.kind == TERMINATED else "agent_instance_id"])
+
+    @property
     def key(self) -> tuple[int, bool, str]:
         """What the list is sorted by, backwards; runs come before spans of the same time."""
         return self.at_us, self.kind == TERMINATED, self.fields["id"]
@@ -147,7 +153,6 @@ class _Record(NamedTuple):
 
 def listed(
     api: Api,
-    names: Mapping[str, str],
     wanted: Mapping[str, str | None],
     kind: str,
     most: int,
@@ -178,8 +183,10 @@ def listed(
     # A position does not tell the cases of one span apart: they stay together.
     shown += [record for record in records[most:] if record.place == shown[-1].place]
     has_more = len(records) > len(shown)
+    names = api.read(lambda ctx: names_of_agents(ctx.tx, {record.run_id for record in shown}))
     return Cases(
-        [_case(api, names, record) for record in shown], shown[-1].place if has_more else None
+        [_case(api, names.get(record.run_id, ""), record) for record in shown],
+        shown[-1].place if has_more else None,
     )
 
 
@@ -205,18 +212,16 @@ def _newest(
     return list(islice((record for page in pages for record in page[what]), most))
 
 
-def _case(api: Api, names: Mapping[str, str], record: _Record) -> Case:
+def _case(api: Api, agent: str, record: _Record) -> Case:
     fields = record.fields
-    agent_id = str(fields["agent_id"])
-    agent = names.get(agent_id, agent_id)
     if record.kind != TERMINATED:
         span = api.get(f"/api/v1/agent_spans/{fields['id']}")["details"]
         return _span_case(span, record.kind, agent)
     reason = str(fields["termination_reason"] or "")
     text = f"“{reason[:_MOST_CHARS]}”" if reason else "no reason was given"
     ended = fields["finished_at"] or fields["updated_at"]
-    at, run_id = format_us(record.at_us), str(fields["id"])
-    return Case(record.kind, at, agent_id, agent, run_id, None, "", text, ended)
+    at, agent_id = format_us(record.at_us), str(fields["agent_id"])
+    return Case(record.kind, at, agent_id, agent, record.run_id, None, "", text, ended)
 
 
 def _began_us(span: Mapping[str, Any]) -> int:
@@ -262,7 +267,7 @@ def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:
     return violations_in(members(span["payload"])) or () if kind == VIOLATION else ()
 
 
-def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
+def detail(api: Api, span_id: str, kind: str | None) -> Detail:
     """Return a case with all details.
 
     Args:
@@ -273,9 +278,8 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     """
     span = api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     kind = kind or _kind_of(span)
-    agent = names.get(span["agent_id"], span["agent_id"])
     registered = api.read(lambda ctx: _registered(ctx, span["agent_instance_id"]))
-    case = _span_case(span, kind, agent)
+    case = _span_case(span, kind, registered.name)
     violations = _violations(span, kind)
     named = of_one_agent(violations)
     step = registered.declaration(None).named(span["schema_name"])
@@ -310,6 +314,7 @@ def _registered(ctx: Context, run_id: str) -> _Registered:
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
     return _Registered(
         ctx.tx.agent(account_id, run.agent_id),
+        names_of_agents(ctx.tx, [run_id]).get(run_id, run.agent_id),
         None if version is None else version.external_identifier,
         None if schema is None else schema.span_type_schemas,
     )

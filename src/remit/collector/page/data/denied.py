@@ -48,15 +48,14 @@ def show(visit: Visit) -> Response:
     filters, before = FILTERS.of(visit.query), visit.query.get("before", "")
     try:
         window, wanted = _wanted(visit, filters)
-        names = agent_names(visit)
-        page = denials.listed(visit.api, names, wanted, filters.get("kind"), MOST_CASES, before)
+        page = denials.listed(visit.api, wanted, filters.get("kind"), MOST_CASES, before)
     except RequestError as rejection:
         return filters.rejected(visit, rejection)
     cases = page.cases
-    detail = _detail(visit, names, cases)
+    detail = _detail(visit, cases)
     numbers = _numbers(visit, wanted)
     values: dict[str, object] = {
-        **filters.values(names),
+        **filters.values(agent_names(visit)),
         "window": window,
         "days": [
             (name, list(of_day))
@@ -80,8 +79,7 @@ def csv(visit: Visit) -> Response:
     """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
     filters = FILTERS.of(visit.query)
     _, wanted = _wanted(visit, filters)
-    names = agent_names(visit)
-    page = denials.listed(visit.api, names, wanted, filters.get("kind"), MOST_LINES)
+    page = denials.listed(visit.api, wanted, filters.get("kind"), MOST_LINES)
     cases = list(page.cases)
     if page.next:
         end = (
@@ -103,14 +101,14 @@ def _wanted(visit: Visit, filters: Filters) -> tuple[Window, dict[str, str | Non
     return window, {"agent_id": agent_id, "since": window.since, "until": window.until}
 
 
-def _detail(visit: Visit, names: Mapping[str, str], cases: Sequence[Case]) -> Detail | None:
+def _detail(visit: Visit, cases: Sequence[Case]) -> Detail | None:
     """Return the case of the address, else the first of the list that is a step."""
     wanted = visit.query.get("span")
     known = {case.span_id: case.kind for case in cases if case.span_id is not None}
     span_id = wanted or next(iter(known), None)
     if span_id is None:
         return None
-    return denials.detail(visit.api, names, span_id, known.get(span_id))
+    return denials.detail(visit.api, span_id, known.get(span_id))
 
 
 def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, str]]:

@@ -31,7 +31,7 @@ from remit.collector.store.ask_rows import WAITING
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.questions.holds import held_steps
-from remit.collector.store.questions.run_lists import RunCriteria, count_runs
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs, names_of_agents
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
 from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
 from remit.collector.store.rows import (
@@ -476,7 +476,7 @@ def run_facts(
     root = rows.get(next((step.id for step in known if step.schema_name == ROOT_SPAN), None))
     return RunFacts(
         row=row,
-        agent=row.agent_id if rows.agent is None else rows.agent.name,
+        agent=names_of_agents(tx, [row.id]).get(row.id, row.agent_id),
         version=version_name(rows.ctx, row) or row.agent_version_id,
         types=rows.types,
         hidden=rows.hidden,

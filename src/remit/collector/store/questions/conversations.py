@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.ids import first_at, to_text
 from remit.collector.store.questions.run_lists import WAITS
-from remit.collector.store.questions.scope import Scope, of_scope
+from remit.collector.store.questions.scope import AGENT_NAME, Scope, of_scope
 from remit.collector.store.transaction import Transaction
 
 MOST_TURNS: Final = 10_000
@@ -59,15 +59,17 @@ def turns_of(
         where.add("r.account_ref = ?", scope.account_ref)  # the index of conversations has it first
     where.add("r.conversation = ?", conversation)
     newest = (
-        "SELECT r.id, r.agent_ref, r.status, r.inserted_at, r.started_at, r.finished_at, r.denied, "
+        "SELECT r.id, r.agent_ref, r.place_ref, r.status, r.inserted_at, r.started_at, "
+        "r.finished_at, r.denied, "
         f"CASE WHEN {WAITS} THEN 1 ELSE 0 END AS is_waiting, "
         "r.tokens_in, r.tokens_out, r.model_usage "
         f"FROM runs AS r WHERE {where.text} ORDER BY r.id DESC LIMIT ?"
     )
     sql = (
-        "SELECT n.id, a.id, a.name, n.status, n.inserted_at, n.started_at, n.finished_at, "
+        f"SELECT n.id, a.id, {AGENT_NAME}, n.status, n.inserted_at, n.started_at, n.finished_at, "
         "n.denied, n.is_waiting, n.tokens_in, n.tokens_out, n.model_usage "
-        f"FROM ({newest}) AS n CROSS JOIN agents AS a WHERE a.ref = n.agent_ref ORDER BY n.id"
+        f"FROM ({newest}) AS n CROSS JOIN run_places AS p CROSS JOIN agents AS a "
+        "WHERE p.ref = n.place_ref AND a.ref = n.agent_ref ORDER BY n.id"
     )
     rows = list(tx.rows(sql, (*where.values, most)))
     before = 0

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from remit.collector.model_usage import ModelUsage, usage_in
 from remit.collector.prices import Costs, Prices, costs_of, day_of
 from remit.collector.store.ids import first_at
-from remit.collector.store.questions.scope import Scope, of_scope
+from remit.collector.store.questions.scope import AGENT_NAME, Scope, of_scope
 from remit.collector.store.rows import RunRow
 from remit.collector.store.transaction import Transaction
 
@@ -23,12 +23,14 @@ class RunUsage(NamedTuple):
         began_us: When it began; when it was registered, if it has not.
         models: The use of each model.
         version: Name of the agent's version; None if it has none.
+        version_agent: Name of the agent, as the version gave it.
     """
 
     began_us: int
     models: Sequence[ModelUsage]
     version_id: str
     version: str | None
+    version_agent: str
     agent_id: str
     agent: str
     agent_identifier: str | None
@@ -101,7 +103,8 @@ def usage_of_runs(
     )
     sql = (
         "SELECT COALESCE(n.started_at, n.inserted_at), n.model_usage, v.id, "
-        "COALESCE(v.external_identifier, v.name), a.id, a.name, a.external_identifier "
+        f"COALESCE(v.external_identifier, v.name), {AGENT_NAME}, "
+        "a.id, a.name, a.external_identifier "
         f"FROM ({newest}) AS n CROSS JOIN run_places AS p CROSS JOIN agents AS a "
         "CROSS JOIN agent_versions AS v WHERE n.model_usage IS NOT NULL AND p.ref = n.place_ref "
         "AND a.ref = n.agent_ref AND v.id = p.agent_version_id"

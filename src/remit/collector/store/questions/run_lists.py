@@ -13,6 +13,7 @@ import msgspec
 
 from remit.collector.store.ids import first_at, to_bytes, to_text
 from remit.collector.store.questions.scope import (
+    AGENT_NAME,
     FAILED,
     FLAGS,
     KINDS,
@@ -49,11 +50,7 @@ MEASURES: Final = {
 # Without the quality payloads, which may be long.
 _COLUMNS: Final = (
     RUN_COLUMNS.replace("r.quality_payloads", f"'{EMPTY}'")
-    # The name that the version of the run gave: two programs may share an identifier. The SDK names
-    # a version as its agent; other clients, whose identifiers are no `module:name`, do not.
-    + ", COALESCE(CASE WHEN REPLACE(a.external_identifier, ':', '') <> a.external_identifier "
-    "THEN (SELECT v.name FROM agent_versions AS v WHERE v.id = p.agent_version_id) END, a.name), "
-    "a.external_identifier"
+    + f", {AGENT_NAME}, a.external_identifier"
 )
 
 
@@ -171,6 +168,19 @@ def run_with_agent(tx: Transaction, run: RunRef) -> RunWithAgent | None:
     sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
     page = Query(sql, [*values, run.id])
     return next((record for record, *_ in _records(tx, page, "k.run_ref")), None)
+
+
+def names_of_agents(tx: Transaction, run_ids: Collection[str]) -> dict[str, str]:
+    """Return the name of the agent of each run, by the id of the run."""
+    names: dict[str, str] = {}
+    for group in tx.together([to_bytes(run_id) for run_id in run_ids]):
+        among, values = tx.among_runs("r.", group)
+        sql = (
+            f"SELECT r.id, {AGENT_NAME} FROM runs AS r CROSS JOIN run_places AS p "
+            f"CROSS JOIN agents AS a WHERE {among} AND p.ref = r.place_ref AND a.ref = r.agent_ref"
+        )
+        names |= {to_text(run_id): name for run_id, name in tx.rows(sql, values)}
+    return names
 
 
 def _records(

@@ -36,6 +36,14 @@ KINDS: Final = {
     if (kinds := tuple(kind for kind in FINDINGS if kind & bits))
 }
 """The flags of which `span_findings` has rows, and their kinds there, that of spans first."""
+AGENT_NAME: Final = (
+    "COALESCE(CASE WHEN REPLACE(a.external_identifier, ':', '') <> a.external_identifier "
+    "THEN (SELECT v.name FROM agent_versions AS v WHERE v.id = p.agent_version_id) END, a.name)"
+)
+"""The name of the agent `a` of a run in the place `p`: the name that the version of the run gave,
+because two programs may share an identifier. The SDK names a version as its agent; other clients,
+whose identifiers are no `module:name`, do not.
+"""
 EVER_US: Final = 2**62
 """Later than all times."""
 
