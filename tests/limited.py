@@ -55,7 +55,7 @@ def limited_run(
     """
     known = {} if key is None else {"external_identifier": key}
     version = {"external_identifier": "1", "name": "Limited desk"}
-    registered = {"agent_version": version, "agent_schema_version": schema()}
+    registered: dict[str, Any] = {"agent_version": version, "agent_schema_version": schema()}
     run = str(api.instance(agent_id=agent, **registered, **known)["id"])
     payload = {"purpose": "live", **(said or {})}
     root = api.span(run, schema_name="remit:run", id=root_id(run), payload=payload)["id"]
