@@ -22,6 +22,8 @@ from remit.collector.api.endpoints import PREFIX as PREFIX
 from remit.collector.api.endpoints import Endpoint as Endpoint
 from remit.collector.api.openapi import document as document
 from remit.collector.domain.context import IdSource as IdSource
+from remit.collector.domain.declared import Declaration as Declaration
+from remit.collector.domain.declared import declaration_of as declaration_of
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
@@ -46,8 +48,6 @@ from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.widening import Group as Group
 from remit.collector.page.agents.widening import changes as changes
 from remit.collector.page.agents.widening import new_exits as new_exits
-from remit.collector.page.declared import Declaration as Declaration
-from remit.collector.page.declared import declaration_of as declaration_of
 from remit.collector.page.help_page import KEYS as KEYS
 from remit.collector.page.help_page import RULES as RULES
 from remit.collector.page.help_page import why as why

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, HELD, PARAMS, RESULT, UNKNOWN
-from remit.collector.page.declared import VERBS, Declared
+from remit.collector.domain.declared import Declared
+from remit.collector.page.declared import VERBS
 from remit.collector.page.formats import listed, words
 from remit.errors import AT_MOST, STEPS, Violation
 

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple, TypeAlias
 from remit._base.costs import explained, total
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import NEVER, Declaration
 from remit.collector.model_usage import ModelUsage
 from remit.collector.page.agents.first_steps import code_of
 from remit.collector.page.agents.rehearsal import undeclared_denials
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
-from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
+from remit.collector.page.declared import VERBS, short_names
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.page.windows import DAY_US

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from remit._policy.words import CLASSES
 from remit.collector.domain.context import Context
-from remit.collector.page.declared import Declaration, declaration_of
+from remit.collector.domain.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import COUNTS, RUNS, Html, Response, Visit

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from remit._policy.asks import ASKED
 from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
+from remit.collector.domain.declared import NEVER, Declared, is_named
 from remit.collector.page.agents.asked_steps import AskedSteps, asked_steps
 from remit.collector.page.agents.rehearsal import (
     Expected,
@@ -18,18 +19,13 @@ from remit.collector.page.agents.rehearsal import (
     undeclared_denials,
 )
 from remit.collector.page.agents.subjects import Subject
-from remit.collector.page.declared import (
-    KIND_NAMES,
-    NEVER,
-    VERBS,
-    Declared,
-    is_named,
-    short_names,
-)
+from remit.collector.page.declared import VERBS, short_names
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import Html, Visit
 from remit.collector.store.questions.denials import runs_beyond
 
+_KIND_NAMES: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
+"""Kinds of steps whose undeclared words violate no limit, as a reader sees them."""
 _CONFIDENTIAL: Final = CLASSES.index("confidential")
 _RESTRICTED: Final = CLASSES.index("restricted")
 
@@ -149,7 +145,7 @@ def _row(
         folded=len(columns) < len(CATEGORIES),
         denial=reason,
         asked=() if reason is not None else asks,
-        runs_as=KIND_NAMES.get(step.kind, ""),
+        runs_as=_KIND_NAMES.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed if name not in step.asks],
         asks=[VERBS[name] for name in step.asks],
         never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],

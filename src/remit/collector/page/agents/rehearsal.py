@@ -13,7 +13,7 @@ from remit._policy.asks import asked_words
 from remit._policy.leaving import Leaves, ways_out
 from remit._policy.limits import violated_limits
 from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
-from remit.collector.page.declared import Declaration, Declared
+from remit.collector.domain.declared import Declaration, Declared
 
 
 class Expected(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS, UNKNOWN
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import Declaration, declaration_of
 from remit.collector.errors import invalid_field
-from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.scope import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import Period, period_of

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
+from msgspec import Raw
+
 from remit._policy.asks import ASKED
 from remit._policy.maxima import COUNTED
 from remit._policy.widening import (
@@ -24,9 +26,12 @@ from remit._policy.words import (
     RESULT,
     UNKNOWN,
 )
+from remit.collector.domain.declared import ALL_WORDS, Declaration, Declared
+from remit.collector.json_io import read_json
 from remit.collector.page.agents.rehearsal import Expected, denials, exits
-from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
+from remit.collector.page.declared import VERBS
 from remit.collector.page.formats import words
+from remit.collector.page.payload_tree import members
 
 _WORDS: Final = {
     "allowed": "may",
@@ -259,8 +264,8 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
 def _fields(old: Declared, new: Declared) -> Iterator[Change]:
     """Yield the changed fields of parameters and result."""
     for side, before, after in (
-        ("", _fields_of(old.params), _fields_of(new.params)),
-        ("result: ", _fields_of(old.result), _fields_of(new.result)),
+        ("", _fields_of(old.params_schema), _fields_of(new.params_schema)),
+        ("result: ", _fields_of(old.result_schema), _fields_of(new.result_schema)),
     ):
         for name in sorted(before.keys() | after.keys()):
             was, is_ = before.get(name, ABSENT), after.get(name, ABSENT)
@@ -282,8 +287,9 @@ def _field(old: Said, new: Said) -> str:
     return "now redacted" if new.rule and not old.rule and old.there else ""
 
 
-def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
+def _fields_of(schema_json: Raw) -> dict[str, Said]:
     """Return the fields of an object; of any other value its type, without a name."""
+    schema = members(read_json(schema_json))
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {"value": _typed(schema)} if schema.get("type") not in {None, "object"} else {}

@@ -16,9 +16,10 @@ import msgspec
 from remit._policy.asks import EXPIRED
 from remit.collector.domain import asks
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import Declared
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.declared import Declared, remits_of, verbs_of
+from remit.collector.page.declared import remits_of, verbs_of
 from remit.collector.page.payload_tree import Node, node_of
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from remit._policy.violations import denied_by, violations_in
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.errors import invalid_field
-from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import listed as listed_words
 from remit.collector.page.formats import short_name, words
 from remit.collector.page.marks import MARKS

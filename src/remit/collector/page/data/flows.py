@@ -9,7 +9,8 @@ from typing import Final
 
 from remit._policy.leaving import Leaves, may_leave
 from remit._policy.words import CATEGORIES, most_sensitive
-from remit.collector.page.declared import AgentRemit, Declared
+from remit.collector.domain.declared import Declared
+from remit.collector.page.declared import AgentRemit
 from remit.collector.store.questions.count_lists import StepCount
 
 MOST_DRAWN: Final = 12

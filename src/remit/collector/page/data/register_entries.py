@@ -9,7 +9,8 @@ from typing import Final
 
 from remit._policy.leaving import CALLS_A_SERVICE, sends
 from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
-from remit.collector.page.declared import ALL_WORDS, AgentRemit, Declared
+from remit.collector.domain.declared import ALL_WORDS, Declared
+from remit.collector.page.declared import AgentRemit
 from remit.collector.page.formats import words
 from remit.collector.store.questions.count_lists import StepCount
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from remit._policy.violations import denied_by
 from remit.collector.domain.asks import APPROVED
+from remit.collector.domain.declared import Declared
 from remit.collector.domain.findings import ASKED_SPAN
-from remit.collector.page.declared import Declared, verbs_of
+from remit.collector.page.declared import verbs_of
 from remit.collector.page.payload_tree import Node, PayloadTree, items, members, node_of, tree_of
 from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import (

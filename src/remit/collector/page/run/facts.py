@@ -13,6 +13,7 @@ from remit._base.step_names import StepName, step_name
 from remit.collector.domain.asks import status_of
 from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import Declaration, Declared, declaration_of
 from remit.collector.domain.failures import MOST_FAILED
 from remit.collector.domain.findings import ANSWERED_SPAN, ASKED_SPAN
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED, UNFINISHED
@@ -20,7 +21,6 @@ from remit.collector.domain.step_names import names_of_steps
 from remit.collector.domain.waiting import waits
 from remit.collector.errors import not_found
 from remit.collector.page import formats
-from remit.collector.page.declared import Declaration, Declared, declaration_of
 from remit.collector.page.hiding import Hidden, hidden_of, hidden_types
 from remit.collector.page.run.asked import Question, questions_of, waited
 from remit.collector.page.run.conversation import Conversation

@@ -7,8 +7,8 @@ from typing import Final
 
 from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
+from remit.collector.domain.declared import Declared
 from remit.collector.domain.findings import OF_REMIT
-from remit.collector.page.declared import Declared
 from remit.collector.page.run.facts import Gauge, RunRows, SpanFacts
 from remit.collector.page.sides import limit_of
 from remit.collector.store.questions.run_types import run_types

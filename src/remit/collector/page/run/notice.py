@@ -12,11 +12,12 @@ from remit._policy.violations import denied_by
 from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.asks import REFUSED
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import Declared
 from remit.collector.domain.findings import ASKED_SPAN, OF_REMIT
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.domain.waiting import WENT_ON
 from remit.collector.page import formats
-from remit.collector.page.declared import VERBS, Declared, verbs_of
+from remit.collector.page.declared import VERBS, verbs_of
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run.asked import Question
 from remit.collector.page.run.facts import (
