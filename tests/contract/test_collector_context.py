@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remit import risk
 from remit.models.agent import Agent
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.stores import on_each_store
@@ -61,6 +62,51 @@ def test_the_risk_of_an_agent_is_told_when_asked(api: Api) -> None:
     assert "risk_rollup" not in details(api.get(f"/agent/{api.agent_id}"))
     Agent.model_validate(shown)
     refusal(api.get("/agent/show", agent_id=api.agent_id, include_risk_rollup="perhaps"), 422)
+
+
+@on_each_store
+def test_the_risk_of_an_agent_is_within_its_own_remit(api: Api) -> None:
+    """What it forbids or excludes, it may not, whatever one of its steps declares."""
+    own = risk(
+        allows="update_data",
+        forbids=("financial_transactions", "destroy_data"),
+        excludes=("financial_information", "minors_data"),
+    )
+    pays = risk(
+        allows=("financial_transactions", "external_communication"),
+        forbids="create_data",
+        takes=("financial_information", "contact_information"),
+        classification="internal",
+    )
+    described = {"name": "Shop", "external_identifier": "/home/shop/desk:careful"}
+    shop = Api(api.http, details(api.post("/agent", {"details": described}))["id"])
+    types: list[Json] = [
+        {"name": "remit:run", "params_schema": {}},
+        {"name": "desk:careful", "params_schema": {}, "data_risk": own.model_dump(mode="json")},
+        {
+            "name": "desk:pay",
+            "params_schema": {},
+            # A declaration may have more members than its three parts.
+            "data_risk": {**pays.model_dump(mode="json"), "note": "checked"},
+        },
+    ]
+    schema = {"external_identifier": "careful", "span_type_schemas": types}
+    shop.instance("pending", agent_schema_version=schema)
+
+    query = {"agent_id": shop.agent_id, "include_risk_rollup": "true"}
+    rollup = details(api.get("/agent/show", **query))["risk_rollup"]
+    assert rollup["action_profile"] == {
+        "create_data": "disallowed",
+        "read_data": "unknown",
+        "update_data": "allowed",
+        "destroy_data": "disallowed",
+        "financial_transactions": "disallowed",
+        "external_communication": "allowed",
+    }
+    params = rollup["params_data_categories"]
+    assert params["financial_information"] == params["minors_data"] == "excluded"
+    assert params["contact_information"] == "included"
+    assert params["classification"] == "internal"
 
 
 @on_each_store

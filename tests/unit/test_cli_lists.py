@@ -236,7 +236,8 @@ def test_agents_are_listed_and_shown(there: bool, place: Place) -> None:
         assert shown.startswith("Careful  active\n")
         assert re.search(r"^  runs +1, 1 complete$", shown, re.MULTILINE)
         # And what other tests of this process declare.
-        assert re.search(r"^  may +.*\bfinancial_transactions\b", shown, re.MULTILINE)
+        assert not re.search(r"^  may +.*\bfinancial_transactions\b", shown, re.MULTILINE)
+        assert re.search(r"^  must not +.*\bfinancial_transactions\b", shown, re.MULTILINE)
         assert shown.endswith(f"Read from {place.url if there else place.db}.\n")
     assert place.json("agents", "show", "Careful", there=there)["instance_counts"]["total"] == 1
 

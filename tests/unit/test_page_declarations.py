@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from csv import reader as reading
 from typing import Final
 
 import msgspec
 import pytest
 
+from remit import risk
 from remit._policy.limits import not_compared
 from remit._policy.words import CATEGORIES
 from remit.collector.page import formats
@@ -28,15 +30,19 @@ from remit.collector.page.sides import of_one_agent, reason_of, sides_of, summar
 from remit.collector.page.tables import csv
 from remit.collector.store.questions.count_lists import StepCount
 from remit.collector.store.questions.records import AgentRecord
+from tests.collecting import Json
 from tests.declared_agents import (
     CONTACT,
     HEALTH,
     MONEY,
+    OUTWARD,
     PERSON,
     REFUSAL,
     REFUSED_DATA,
     SECRETS,
     TYPES,
+    owned,
+    step,
 )
 from tests.violating import violation
 
@@ -49,9 +55,9 @@ BY_KIND: Final = {
 OF_ANOTHER = violation("shop:pay_back", "shop:outer", "destroy_data")
 
 
-def agent(name: str, number: int = 0) -> AgentRemit:
-    """Return what an agent of the tests declared."""
-    types = TYPES[name]
+def agent(name: str, number: int = 0, types: Sequence[Json] = ()) -> AgentRemit:
+    """Return what an agent of the tests declared, or declares with other *types*."""
+    types = types or TYPES[name]
     identifier = types[0]["name"]
     record = AgentRecord(f"id-{name}-{number}", name, None, f"/project/{identifier}", 0, "v1", None)
     return remit_of(record._replace(span_types=msgspec.json.encode(types).decode()))
@@ -179,6 +185,34 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
     assert (second.recipients, second.idle) == ([], ["pay_back"])
     assert MONEY in first.declared.categories
     assert MONEY not in first.included
+
+
+def test_what_the_remit_rules_out_is_excluded_whatever_a_step_declares() -> None:
+    """A step that declares it and was denied, or did not run, makes it no data of the agent."""
+    careful = agent("Careful desk")
+    (denied,) = entries_of([careful], {careful.agent.id: 2}, counts(careful, pay_back=(3, 3)))
+    assert denied.included == [CONTACT, SECRETS]
+    assert denied.excluded == [MONEY, "minors_data"]
+    assert MONEY not in denied.undeclared
+    (ran,) = entries_of([careful], {careful.agent.id: 2}, counts(careful, pay_back=(3, 2)))
+    assert (ran.included, ran.excluded) == ([CONTACT, SECRETS], ["minors_data"])
+    assert ran.violated == [(MONEY, 1)]
+
+
+def test_an_agent_that_forbids_to_send_has_no_recipients_until_a_step_sends() -> None:
+    """Under `observe`, such a step runs."""
+    types = [
+        owned("shift", "Ilse Brandt", risk(forbids=OUTWARD)),
+        step("send", risk(allows=OUTWARD)),
+    ]
+    forbids = agent("Shift planner", types=types)
+    (denied,) = entries_of([forbids], {forbids.agent.id: 1}, counts(forbids, send=(1, 1)))
+    assert denied.sends_nothing
+    assert (denied.recipients, denied.idle) == ([], [])
+    assert "recipients" not in denied.gaps
+    (ran,) = entries_of([forbids], {forbids.agent.id: 1}, counts(forbids, send=(1, 0)))
+    assert not ran.sends_nothing
+    assert ran.recipients == ["send"]
 
 
 def test_the_violations_of_a_step_become_two_declarations() -> None:

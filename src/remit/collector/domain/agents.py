@@ -128,7 +128,7 @@ def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
     if elsewhere or not query.include_counts:
         del view["instance_counts"]
     if query.include_risk_rollup:
-        view["risk_rollup"] = declared_risk(ctx, row.id)
+        view["risk_rollup"] = declared_risk(ctx, row)
     return view
 
 

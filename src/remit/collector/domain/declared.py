@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Raw
+from typing_extensions import override
 
 from remit._policy.asks import ASKED
 from remit._policy.leaving import declared_categories
@@ -19,6 +20,8 @@ from remit._policy.words import (
     ACTIONS,
     CATEGORIES,
     CLASSIFICATION,
+    DECLARED,
+    LIMITS,
     MEMBERS,
     PARAMS,
     RESULT,
@@ -48,25 +51,13 @@ class _Keywords(msgspec.Struct):
 _read_keywords: Final = msgspec.json.Decoder(_Keywords | bool).decode
 
 
-class Declared(msgspec.Struct, dict=True):
-    """A span type as a schema version declares it; its schemas are decoded when they are used.
-
-    Attributes:
-        data_risk: Its words; empty or None if it declares none.
-    """
-
-    name: str
-    data_risk: Mapping[str, Mapping[str, Any] | None] | None = None
-    title: str | None = None
-    description: str | None = None
-    params_schema: Raw = Raw(b"{}")
-    result_schema: Raw = Raw(b"{}")
+class Worded:
+    """A declaration that has a word for each action, and for each category of both sides."""
 
     @cached_property
     def words(self) -> Words:
         """Its words; a part that is missing or null has none."""
-        risk = self.data_risk or {}
-        return {part: risk.get(part) or {} for part in MEMBERS}
+        raise NotImplementedError
 
     def word(self, part: str, name: str) -> str:
         """Return its word for an action, or for a category of one side."""
@@ -92,6 +83,37 @@ class Declared(msgspec.Struct, dict=True):
         if included or not excluded:
             return ", ".join(included)
         return NEVER if len(excluded) == len(sides) else f"{NEVER} {excluded[0]}"
+
+    @property
+    def allowed(self) -> list[str]:
+        """The actions that it may take."""
+        return [name for name in ACTIONS if self.word(ACTION, name) == "allowed"]
+
+    @property
+    def included(self) -> list[str]:
+        """The categories that it takes or gives."""
+        return [name for name in CATEGORIES if self.holds(name)]
+
+
+class Declared(Worded, msgspec.Struct, dict=True):
+    """A span type as a schema version declares it; its schemas are decoded when they are used.
+
+    Attributes:
+        data_risk: Its words; empty or None if it declares none.
+    """
+
+    name: str
+    data_risk: Mapping[str, Any] | None = None
+    title: str | None = None
+    description: str | None = None
+    params_schema: Raw = Raw(b"{}")
+    result_schema: Raw = Raw(b"{}")
+
+    @cached_property
+    @override
+    def words(self) -> Words:
+        risk = self.data_risk or {}
+        return {part: risk.get(part) or {} for part in MEMBERS}
 
     def class_of(self, category: str) -> str:
         """Return the class of the side that has a category; the highest of both."""
@@ -147,11 +169,6 @@ class Declared(msgspec.Struct, dict=True):
         return is_hidden(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
 
     @property
-    def allowed(self) -> list[str]:
-        """The actions that it may take."""
-        return [name for name in ACTIONS if self.word(ACTION, name) == "allowed"]
-
-    @property
     def takes(self) -> list[str]:
         """The categories in its parameters."""
         return [name for name in CATEGORIES if self.word(PARAMS, name) == "included"]
@@ -160,11 +177,6 @@ class Declared(msgspec.Struct, dict=True):
     def gives(self) -> list[str]:
         """The categories in its result."""
         return [name for name in CATEGORIES if self.word(RESULT, name) == "included"]
-
-    @property
-    def categories(self) -> list[str]:
-        """The categories that it takes or gives."""
-        return [name for name in CATEGORIES if self.holds(name)]
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -187,8 +199,10 @@ _read_types: Final = msgspec.json.Decoder(list[Declared]).decode
 
 
 @dataclass(frozen=True)
-class Declaration:
+class Declaration(Worded):
     """The span types of an agent.
+
+    Its words are those of the agent: what its remit rules out, none of its steps may do.
 
     Attributes:
         own: That of the agent itself, which has its remit; None if it is not known which it is.
@@ -208,6 +222,25 @@ class Declaration:
         return None if self.own is None else self.own.description
 
     @cached_property
+    @override
+    def words(self) -> Words:
+        return {
+            part: {name: self._word(part, name) for name in names}
+            for part, names in MEMBERS.items()
+        }
+
+    def _word(self, part: str, name: str) -> str:
+        own = UNKNOWN if self.own is None else self.own.word(part, name)
+        steps = {step.word(part, name) for step in self.steps.values()}
+        if own in LIMITS:
+            return own
+        if name == CLASSIFICATION:
+            return most_sensitive([own, *steps])
+        if done := DECLARED & {own, *steps}:
+            return next(iter(done))
+        return UNKNOWN if UNKNOWN in steps else next(iter(steps), UNKNOWN)
+
+    @cached_property
     def all(self) -> Sequence[Declared]:
         """All span types, that of the agent first."""
         return [*([] if self.own is None else [self.own]), *self.steps.values()]
@@ -220,12 +253,6 @@ class Declaration:
     def categories(self) -> Sequence[str]:
         """The categories that the agent or one of its steps takes or gives."""
         return declared_categories(step.words for step in self.all)
-
-    def rules_out(self, category: str) -> bool:
-        """Return whether the agent excludes a category, or each of its steps does."""
-        if self.own is not None and self.own.excludes(category):
-            return True
-        return bool(self.steps) and all(step.excludes(category) for step in self.steps.values())
 
     def forbids(self, category: str) -> bool:
         """Return whether the agent's remit excludes a category on a side."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, cast, get_args
+from typing import Final, cast
 
-from remit._policy.words import PARAMS, RESULT
+from remit._policy.words import PARAMS, RESULT, Words, most_sensitive
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import declaration_of
 from remit.collector.domain.findings import Findings
 from remit.collector.domain.params import Instant, Query, agent_of, run_of
 from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
 from remit.collector.store.questions.run_lists import names_of_agents
+from remit.collector.store.questions.versions import newest_declarations
 from remit.collector.store.rows import (
     DENIED,
     NO_REPR,
@@ -32,7 +34,6 @@ from remit.collector.store.rows import (
 from remit.collector.store.transaction import Transaction
 from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.validation.declarations import read_span_types
-from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Denied, Observed, Risk, SchemaFindings, SpanTypeRisk
 
 DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
@@ -40,9 +41,7 @@ DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
 MOST_SENTENCES: Final = 1000
-_CLASSES: Final = get_args(Classification)
 _PARTS: Final = (PARAMS, RESULT)
-_NEWEST: Final = Page(0, 1, "id", descending=True)
 MOST_SPANS: Final = 10_000
 """Maximum number of spans of a run whose payloads are read, the newest."""
 MOST_CHARS: Final = 64 * 1024 * 1024
@@ -139,7 +138,7 @@ def _risk(
         allows=_counts((one.allows, one.spans) for one in by_type),
         takes=_counts((one.takes, one.spans) for one in by_type),
         gives=_counts((one.gives, one.spans) for one in by_type),
-        classification=_most_sensitive([one.classification for one in by_type]),
+        classification=most_sensitive([one.classification for one in by_type]),
         span_types=by_type,
         denied=Denied(
             spans=sum(each.denied for each in types),
@@ -189,7 +188,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
         takes=_names_with("included", params),
         gives=_names_with("included", result),
         excludes=without,
-        classification=_most_sensitive(levels),
+        classification=most_sensitive(levels),
     )
 
 
@@ -200,16 +199,11 @@ def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
         setattr(one, name, sorted({*getattr(one, name), *getattr(other, name)}))
     one.forbids = sorted({*one.forbids, *other.forbids} - {*one.allows})
     one.excludes = sorted({*one.excludes, *other.excludes} - {*one.takes, *one.gives})
-    one.classification = _most_sensitive([one.classification, other.classification])
+    one.classification = most_sensitive([one.classification, other.classification])
 
 
 def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
     return sorted(name for name, declaration in declared.items() if declaration == value)
-
-
-def _most_sensitive(classes: Sequence[str]) -> str:
-    known = [_CLASSES.index(each) for each in classes if each in _CLASSES]
-    return str(_CLASSES[max(known, default=0)])
 
 
 def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
@@ -248,31 +242,15 @@ def _object(text: str | None) -> dict[str, object]:
 # Declarations
 
 
-def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
-    """Return the risk that the newest schema version of an agent declares, over its span types.
+def declared_risk(ctx: Context, agent: AgentRow) -> Words:
+    """Return the risk that the newest schema version of an agent declares.
 
-    An action is allowed where one of them may take it and disallowed where none may; a category
-    is included where one of them has it and excluded where none has; the highest sensitivity wins.
+    What the agent forbids or excludes, it may not. Any other action is allowed if it or one of its
+    steps may take it, and disallowed if none of its steps may. The same holds for categories of
+    data; the highest sensitivity wins.
     """
-    account_id = ctx.caller.account_id
-    listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
-    newest = [ctx.tx.row(SchemaVersionRow, account_id, row.id) for row in listed]
-    risks: list[Mapping[str, Mapping[str, str]]] = [
-        one.data_risk or {}
-        for row in newest
-        if row
-        for one in read_span_types(row.span_type_schemas)
-    ]
-    actions = [risk.get("action_profile", {}) for risk in risks]
-    rollup: dict[str, object] = {
-        "action_profile": {
-            name: _together([action.get(name) for action in actions], "allowed", "disallowed")
-            for name in ActionProfile.model_fields
-        }
-    }
-    for part in _PARTS:
-        rollup[part] = _categories([risk.get(part, {}) for risk in risks])
-    return rollup
+    declared = newest_declarations(ctx.tx, [agent.id]).get(agent.id)
+    return declaration_of(declared, agent.external_identifier, agent.name).words
 
 
 def agent_context(ctx: Context, run_id: str) -> dict[str, object]:
@@ -291,24 +269,6 @@ def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
     """Return the names of the span types of a schema version."""
     row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, schema_version_id)
     return [] if row is None else [one.name for one in read_span_types(row.span_type_schemas)]
-
-
-def _categories(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    names = [name for name in DataCategories.model_fields if name != "classification"]
-    classes = [_CLASSES.index(part.get("classification", "unknown")) for part in parts]
-    return {
-        **{
-            name: _together([part.get(name) for part in parts], "included", "excluded")
-            for name in names
-        },
-        "classification": _CLASSES[max(classes, default=0)],
-    }
-
-
-def _together(words: Sequence[str | None], some: str, none: str) -> str:
-    if some in words:
-        return some
-    return none if words and all(word == none for word in words) else "unknown"
 
 
 def _lines(

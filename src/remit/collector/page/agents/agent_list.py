@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from remit._policy.words import CLASSES
+from remit._policy.words import CATEGORIES, UNKNOWN, sensitivity
 from remit.collector.domain.context import Context
 from remit.collector.domain.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
@@ -186,21 +186,16 @@ def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
 
 
 def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
-    own = declared.own
-    handling = [step for step in declared.all if step.categories]
-    highest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
-    categories = {name for step in handling for name in step.categories}
-    allowed = {name for step in declared.steps.values() for name in step.allowed}
-    if own is not None:
-        allowed = {*allowed, *own.allowed} - {name for _, name, _ in own.limits}
+    classes = {name: declared.class_of(name) for name in declared.included}
+    highest = max(classes, key=lambda name: sensitivity(classes[name]), default=None)
     return Card(
         agent,
         declared.owner,
         agent.description or declared.description,
-        [verb for name, verb in SHORT_VERBS.items() if name in allowed],
-        None if highest is None else highest.categories[0],
-        max(0, len(categories) - 1),
-        "unknown" if highest is None else highest.classification,
-        highest is None and own is not None and own.undeclared == 0 and not own.categories,
+        [verb for name, verb in SHORT_VERBS.items() if name in declared.allowed],
+        highest,
+        max(0, len(classes) - 1),
+        UNKNOWN if highest is None else classes[highest],
+        all(map(declared.excludes, CATEGORIES)),
         None if last_us is None else format_us(last_us),
     )

@@ -71,11 +71,9 @@ class Subject(NamedTuple):
     @property
     def is_undeclared(self) -> bool:
         """Whether neither the agent nor any of its steps declares an action or a limit."""
-        own, steps = self.declared.own, self.declared.steps.values()
+        own = self.declared.own
         return not (own is not None and own.limits) and all(
-            step.word(ACTION, name) == UNKNOWN
-            for step in (*steps, *(() if own is None else (own,)))
-            for name in ACTIONS
+            step.word(ACTION, name) == UNKNOWN for step in self.declared.all for name in ACTIONS
         )
 
     def ran(self, name: str) -> int:

@@ -168,10 +168,10 @@ def _added(new: Declaration, step: Declared, reason: Expected | None) -> Iterato
 def _summary(step: Declared) -> Said:
     """Return the actions of a step and its data."""
     may = [VERBS[name] for name in step.allowed]
-    data = map(words, step.categories)
+    data = map(words, step.included)
     texts = [
         *([f"may {', '.join(may)}"] if may else []),
-        *([f"handles {', '.join(data)}"] if step.categories else []),
+        *([f"handles {', '.join(data)}"] if step.included else []),
     ]
     return Said("; ".join(texts) or None)
 

@@ -154,7 +154,7 @@ def _passes(entry: Entry, filters: Filters) -> bool:
     return (
         filters.get("agent") in {"", entry.id}
         and (not missing or (missing in entry.gaps if missing != "none" else not entry.gaps))
-        and (not category or category in entry.declared.categories)
+        and (not category or category in entry.processed)
         and (not recipient or any(recipient in name.casefold() for name in named))
     )
 

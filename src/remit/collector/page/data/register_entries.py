@@ -58,8 +58,7 @@ class Entry:
     @property
     def is_undeclared(self) -> bool:
         """Whether neither the agent nor a step of it declares anything about data or actions."""
-        steps = (*self.declared.all, *filter(None, (self.declared.own,)))
-        return all(step.undeclared == ALL_WORDS for step in steps)
+        return all(step.undeclared == ALL_WORDS for step in self.declared.all)
 
     @property
     def owner(self) -> str | None:
@@ -79,19 +78,23 @@ class Entry:
     @property
     def classification(self) -> str:
         """How confidential its data are at most."""
-        return most_sensitive(self.declared.class_of(name) for name in self.declared.categories)
+        return most_sensitive(map(self.declared.class_of, self.processed))
 
     @cached_property
     def included(self) -> Sequence[str]:
         """The declared categories that the agent does not exclude."""
-        violated = {name for name, _ in self.violated}
-        return [name for name in self.declared.categories if name not in violated]
+        return self.declared.included
+
+    @property
+    def processed(self) -> Sequence[str]:
+        """The included and the violated categories."""
+        return [*self.included, *(name for name, _ in self.violated)]
 
     @cached_property
     def excluded(self) -> Sequence[str]:
-        """The categories that are excluded."""
-        known = self.declared.categories
-        return [name for name in CATEGORIES if name not in known and self.declared.rules_out(name)]
+        """The categories that are excluded, and that no step handled nevertheless."""
+        known = self.processed
+        return [name for name in CATEGORIES if name not in known and self.declared.excludes(name)]
 
     @cached_property
     def violated(self) -> Sequence[tuple[str, int]]:
@@ -112,7 +115,7 @@ class Entry:
     @cached_property
     def undeclared(self) -> Sequence[str]:
         """The categories that are neither declared nor excluded."""
-        known = {*self.declared.categories, *self.excluded}
+        known = {*self.processed, *self.excluded}
         return [name for name in CATEGORIES if name not in known]
 
     @cached_property
@@ -122,8 +125,9 @@ class Entry:
 
     @cached_property
     def idle(self) -> Sequence[str]:
-        """Those that did not run in the time."""
-        return [step.short for step in self._senders if not self._ran(step)]
+        """Those that did not run in the time; none if the agent forbids communication."""
+        idle = [step.short for step in self._senders if not self._ran(step)]
+        return [] if self._forbids_sending else idle
 
     @cached_property
     def observed(self) -> Sequence[tuple[str, int]]:
@@ -141,8 +145,9 @@ class Entry:
 
     @property
     def sends_nothing(self) -> bool:
-        """Whether each of its steps forbids external communication."""
-        return bool(self.declared.steps) and not self._sending
+        """Whether it or each of its steps forbids external communication, and none did it."""
+        ruled_out = self._forbids_sending or (self.declared.steps and not self._sending)
+        return bool(ruled_out) and not self.recipients and not self.observed
 
     @cached_property
     def gaps(self) -> Sequence[str]:
@@ -178,6 +183,10 @@ class Entry:
         """Where its code is: module and name."""
         identifier = self.declared.agent.external_identifier
         return identifier.rpartition("/")[2] if identifier and ":" in identifier else None
+
+    @property
+    def _forbids_sending(self) -> bool:
+        return self.declared.word(ACTION, SENDING) == "disallowed"
 
     @cached_property
     def _sending(self) -> Sequence[Declared]:
