@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from remit.config import Settings
 from remit.testing import isolated
 from tests.collecting import World, on_a_port
 from tests.inside import setup
+from tests.served import PATIENCE
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -218,3 +222,56 @@ def test_the_token_of_a_deployment_may_not_read_it(server: dict[str, str], store
     assert result.exit_code == 2
     assert "may not list schema versions" in result.stderr
     assert "Use a token of scope account" in result.stderr
+
+
+FRAMEWORK = """
+import remit
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
+from remit.integrations.pydantic_ai import Remit
+
+def pay(cents: int) -> str:
+    return "paid"
+
+careful = Remit(
+    risks={{"pay": remit.risk(allows="financial_transactions")}},
+    data_risk=remit.risk(forbids="financial_transactions"),
+)
+desk = Agent(TestModel(), {name}tools=[pay], capabilities=[careful])
+
+if __name__ == "__main__":
+    desk.run_sync("pay")
+    assert remit.flush(30)
+"""
+
+
+@each("name", ["", 'name="desk", '], ids=["without a name", "named"])
+def test_an_agent_of_a_framework_is_locked(name: str, tmp_path: Path) -> None:
+    """An agent is declared when it has a name: until it runs, the command says how to lock it."""
+    module = f"paying_desk{len(name)}"
+    (tmp_path / f"{module}.py").write_text(FRAMEWORK.format(name=name))
+    env = {**os.environ, **PATIENCE, "REMIT_DATA_DIR": str(tmp_path / module)}
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True,
+            check=False, timeout=120,
+        )  # fmt: skip
+
+    locked = command("-m", "remit", "lock", module, "-o", f"{module}.json")
+    assert command("-m", module).returncode == 0
+    server = ["lock", "--server", "pydantic-ai", module]
+    if name:
+        assert locked.returncode == 0, locked.stderr
+        there = json.loads(command("-m", "remit", *server).stdout)
+        here = json.loads((tmp_path / f"{module}.json").read_text())
+        assert (here["agents"], here["steps"]) == (there["agents"], there["steps"])
+    else:
+        assert locked.returncode == 2
+        assert f"{module} declares no agent: decorate its entry point with" in locked.stderr
+        advised = locked.stderr.partition("`remit ")[2].partition("`")[0]
+        assert shlex.split(advised) == server
+        there = json.loads(command("-m", "remit", *server).stdout)
+    (agent,) = there["agents"].values()
+    assert agent["risk"]["forbids"] == ["financial_transactions"]
+    assert list(agent["steps"]["denied"]) == ["pydantic-ai:tool:pay"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -160,6 +162,38 @@ def test_all_categories_have_the_words_of_the_map(reader: Visitor) -> None:
     page = _text(reader, f"/agents/{agent}?categories=all", "<main", "</main>")
     assert "genetic data" in page
     assert "gdpr" not in page
+
+
+def test_lists_show_an_agent_within_its_own_remit(reader: Visitor) -> None:
+    """What it forbids or excludes is not what it does, whatever a denied step declares."""
+    own = risk(
+        forbids=("financial_transactions", "external_communication"),
+        excludes="financial_information",
+    )
+    pays = risk(
+        allows=("read_data", "financial_transactions", "external_communication"),
+        takes=("financial_information", "contact_information"),
+        classification="internal",
+    )
+    types = [
+        {"name": name, "params_schema": {}, "data_risk": declared.model_dump(mode="json")}
+        for name, declared in {"desk:support": own, "desk:pay": pays}.items()
+    ]
+    _agent(reader.api, types, {})
+    row = _text(reader, "/agents", '<td class="wide may">', "</tr>")
+    assert row.startswith("read ")
+    assert "financial" not in row
+    assert "contact information" in row
+    entry = _text(reader, "/register", '<td data-l="Categories">', "</tr>")
+    assert entry.startswith("contact information class: ")
+    assert "declared; 1 more excluded" in entry
+    assert "none declared: no step communicates externally" in entry
+    (line,) = csv.DictReader(io.StringIO(reader.http.get("/register.csv").text))
+    assert (line["categories"], line["ruled_out"]) == (
+        "contact information",
+        "financial information",
+    )
+    assert (line["class"], line["recipients_not_run"]) == ("internal", "")
 
 
 def test_the_list_shows_the_day_of_what_was_before_today(store: Store) -> None:

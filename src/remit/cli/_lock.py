@@ -20,7 +20,7 @@ from remit._lock.report import counted, grouped, notes, sizes
 from remit._runtime import process
 from remit.cli._diff import LockFailed, write_text
 from remit.cli._failing import Failed
-from remit.cli._modules import imported, submodules
+from remit.cli._modules import imported, submodules, without_agent
 from remit.cli._options import TEXT
 from remit.cli._source import reader_of
 from remit.cli._terminal import emit
@@ -99,9 +99,7 @@ def _of_program(modules: Sequence[str]) -> Json:
     }
     for module, agents in of_module.items():
         if not agents:
-            raise LockFailed(
-                f"{module} declares no agent: decorate its entry point with @remit.agent"
-            )
+            raise LockFailed(without_agent(module))
     declared = {each.external_identifier: each for agents in of_module.values() for each in agents}
     registrations = {name: process.registration(agent) for name, agent in declared.items()}
     project = process.current().settings.project

@@ -8,12 +8,17 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Final
 
 import click
 
 from remit._base.guard import EscapeError, attempt
+from remit._base.version import sdk_header
 from remit._runtime import setup
 from remit.cli._failing import Failed
+
+_WITHOUT_AGENTS: Final = {"anthropic", "openai", "remit"}
+"""Names in the header of requests that are not those of frameworks with agents."""
 
 
 def imported(name: str, usage: str) -> ModuleType:
@@ -61,6 +66,19 @@ def submodules(package: ModuleType) -> tuple[list[ModuleType], list[str]]:
         modules += [module, *below]
         failures += failures_below
     return modules, failures
+
+
+def without_agent(module: str) -> str:
+    """Return that *module* declares no agent, and what to do."""
+    message = f"{module} declares no agent: decorate its entry point with @remit.agent"
+    adapters = {name.partition("@")[0].removeprefix("remit-") for name in sdk_header().split()}
+    frameworks = sorted(adapters - _WITHOUT_AGENTS)
+    if not frameworks:
+        return message
+    return (
+        f"{message}. An agent of {' or '.join(frameworks)} is declared when it runs: after a run, "
+        f"`remit lock --server {' '.join(frameworks)} {module}` prints its lock"
+    )
 
 
 def _import(name: str) -> ModuleType | Exception:

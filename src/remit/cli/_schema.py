@@ -10,7 +10,7 @@ import click
 from remit._record.wrappers import Agent
 from remit._runtime import process
 from remit.cli._failing import Failed
-from remit.cli._modules import imported, submodules
+from remit.cli._modules import imported, submodules, without_agent
 from remit.cli._options import json_option
 from remit.cli._schema_check import check
 from remit.cli._schema_risk import risk_report, show_risk
@@ -98,8 +98,7 @@ def _no_agent(module: ModuleType) -> Failed:
     agents = [f"{each.__name__}:{path}" for each in below for path in _agents(each)]
     if agents:
         return Failed(f"{module.__name__} declares no agent; its modules do: {', '.join(agents)}")
-    message = f"{module.__name__} declares no agent: decorate its entry point with @remit.agent"
-    return Failed("\n".join([message, *failures]))
+    return Failed("\n".join([without_agent(module.__name__), *failures]))
 
 
 def _agent(module: ModuleType, path: str) -> Agent[..., object]:

@@ -245,6 +245,8 @@ class Remit(AbstractCapability[Any]):
                 bound.declared = capability.declared.over(bound.declared)
         bound.declared.outputs = _output_functions(agent.output_type)
         bound.declared.add_tools(agent.toolsets)
+        if agent.name is not None:
+            bound.declared.agent(agent.name)
         return bound
 
     def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> None:

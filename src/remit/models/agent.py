@@ -88,7 +88,9 @@ class Agent(WireModel):
     account_id: str | None = None
     """The account that contains it."""
     risk_rollup: DataRisk | None = None
-    """Declared risk of the agent's span types. It is included only if requested."""
+    """Declared risk of the agent: that of its steps, within its own remit. It is included only if
+    requested.
+    """
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
