@@ -445,6 +445,50 @@ def broken(value: object) -> object:
     raise LookupError(f"no {value}")
 
 
+def test_a_subgraph_without_a_name_is_one_step_with_its_node() -> None:
+    """One that a function calls with an input of its own is a step inside the node."""
+    subgraph = graph_of(lambda _: {"messages": [("assistant", "done")]}, name="LangGraph")
+
+    async def fan_out(state: MessagesState) -> Any:
+        first, *_ = await asyncio.gather(
+            *[
+                subgraph.ainvoke({"messages": [*state["messages"], ("user", str(at))]})
+                for at in range(2)
+            ]
+        )
+        return {"messages": first["messages"][-1:]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("research", subgraph)
+    graph.add_node("fan_out", fan_out)
+    graph.add_edge(START, "research")
+    graph.add_edge("research", "fan_out")
+    with isolated() as recorder:
+        asyncio.run(graph.compile(name="writer").ainvoke(QUESTION, handled()))
+    assert sorted(named(recorder)) == [
+        ("", "writer graph", "complete"),
+        ("LangGraph graph", "supervisor node", "complete"),
+        ("LangGraph graph", "supervisor node", "complete"),
+        ("fan_out node", "LangGraph graph", "complete"),
+        ("fan_out node", "LangGraph graph", "complete"),
+        ("research graph", "supervisor node", "complete"),
+        ("writer graph", "fan_out node", "complete"),
+        ("writer graph", "research graph", "complete"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["research", "LangGraph"])
+def test_a_remit_holds_for_a_subgraph_by_the_name_of_its_node_and_by_its_own(name: str) -> None:
+    """A page shows it by the name of the node."""
+    subgraph = graph_of(lambda _: {"messages": [("assistant", pay(5))]}, name="LangGraph")
+    graph = StateGraph(MessagesState)
+    graph.add_node("research", subgraph)
+    graph.add_edge(START, "research")
+    handler = RemitHandler(remits={"writer": remit.risk(), name: PAYS_NOT})
+    with isolated(on_violation="deny"), pytest.raises(DeniedError, match=name):
+        graph.compile(name="writer").invoke(QUESTION, handled(handler))
+
+
 def test_a_lambda_that_fails_has_a_step_with_its_error() -> None:
     """Also if the node handles the error. A lambda has the name of its function."""
     chain: Anything = Scripted(turns=[DONE]) | StrOutputParser() | RunnableLambda(broken)
@@ -713,6 +757,103 @@ def test_no_argument_of_a_classified_tool_is_recorded_with_or_without_the_middle
                 if CANARY in str((span.payload, span.result))
             ]
             assert leaks == []
+
+
+# Tools that a node calls by itself
+
+
+def calling(*tools: BaseTool, **arguments: object) -> Anything:
+    """Return a graph with a node that calls tools, and writes what they raise."""
+
+    async def act(state: MessagesState) -> Any:
+        del state
+        answers: list[str] = []
+        for each in tools:
+            try:
+                answers.append(str(await each.ainvoke({**arguments})))
+            except DeniedError as error:
+                answers.append(error.for_model())
+        return {"messages": [("assistant", answer) for answer in answers]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("act", act)
+    graph.add_edge(START, "act")
+    return graph.compile(name="shop")
+
+
+def answers_of(graph: Anything, handler: RemitHandler) -> list[str]:
+    """Return what the node of `calling` wrote."""
+    state = asyncio.run(graph.ainvoke({"messages": []}, handled(handler)))
+    return [str(message.content) for message in state["messages"]]
+
+
+def test_tools_that_a_node_calls_are_declared_by_the_handlers_tools(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """So what may run runs, and each has one declaration."""
+    (harmless, ran), (harmful, spent) = spending("harmless"), spending("harmful")
+    graph = calling(harmless, harmful, amount=5)
+    with isolated(on_violation="deny") as recorder:
+        tools = RemitTools(
+            [harmless, harmful], {"harmless": remit.risk(forbids="others"), "harmful": PAYS}
+        )
+        first, second = answers_of(graph, RemitHandler(tools=tools, remits={"shop": PAYS_NOT}))
+        statuses = {span.name: span.status for span in recorder.spans() if ":tool:" in span.name}
+        version: Anything = desk.registration()["agent_schema_version"]
+    assert (first, ran, spent) == ("bought", [5], [])
+    assert second.startswith("Policy denied this step")
+    assert statuses == {"langchain:tool:harmless": "complete", "langchain:tool:harmful": "failed"}
+    assert "is declared differently" not in caplog.text
+    (entry,) = [
+        each for each in version["span_type_schemas"] if each["name"] == "langchain:tool:harmless"
+    ]
+    assert entry["params_schema"]["properties"]["inputs"]["properties"]["amount"]
+
+
+def test_a_risk_without_a_list_of_tools_holds_for_a_tool_that_a_node_calls() -> None:
+    """By its name."""
+    (harmless, ran), (other, others_ran) = spending("harmless"), spending("other")
+    with isolated(on_violation="deny"):
+        handler = RemitHandler(
+            tools=RemitTools(risks={"harmless": PAYS_NOT}), remits={"shop": PAYS_NOT}
+        )
+        first, second = answers_of(calling(harmless, other, amount=5), handler)
+    assert (first, ran, others_ran) == ("bought", [5], [])
+    assert second.startswith("Policy denied this step")
+
+
+def test_a_decorated_tool_that_a_node_calls_is_one_step() -> None:
+    """If the handler knows the tools."""
+
+    @tool
+    @remit.span_type("desk:spend_in_node", data_risk=PAYS_NOT)
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        return str(amount)
+
+    with isolated(on_violation="deny") as recorder:
+        handler = RemitHandler(tools=RemitTools([spend]), remits={"shop": PAYS_NOT})
+        assert answers_of(calling(spend, amount=5), handler) == ["5"]
+        assert [span.name for span in recorder.spans()][2:] == ["desk:spend_in_node"]
+
+
+def test_a_handler_without_tools_leaves_the_declaration_of_others_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody declared the tool twice, and it is refused: the handler does not know its risk."""
+    harmless, ran = spending("harmless")
+    with isolated(on_violation="deny") as recorder:
+        RemitTools([harmless], {"harmless": PAYS_NOT})
+        (answer,) = answers_of(calling(harmless, amount=5), RemitHandler(remits={"shop": PAYS_NOT}))
+        version: Anything = desk.registration()["agent_schema_version"]
+        statuses = [span.status for span in recorder.spans("langchain:tool:harmless")]
+    assert answer.startswith("Policy denied this step")
+    assert (ran, statuses) == ([], ["failed"])
+    assert "is declared differently" not in caplog.text
+    (entry,) = [
+        each for each in version["span_type_schemas"] if each["name"] == "langchain:tool:harmless"
+    ]
+    assert entry["data_risk"]["action_profile"]["financial_transactions"] == "disallowed"
 
 
 # Tools that RemitTools does not know
@@ -1142,9 +1283,9 @@ def test_a_subgraph_that_goes_on_in_the_same_block_ends_its_run() -> None:
         statuses = [(span.payload["agent_name"], span.status) for span in agents]
         assert statuses == [
             ("outer", "cancelled"),
-            ("LangGraph", "cancelled"),
+            ("inner", "cancelled"),
             ("outer", "complete"),
-            ("LangGraph", "complete"),
+            ("inner", "complete"),
         ]
 
 
@@ -1566,6 +1707,7 @@ def test_a_fault_of_remit_loses_what_is_recorded_and_nothing_else() -> None:
         (lambda: RemitHandler(capture_messages=cast("Any", "some")), "capture_messages is"),
         (lambda: RemitHandler(remits=cast("Any", [PAYS])), "expected a mapping of names"),
         (lambda: RemitHandler(remits={"helper": cast("Any", 5)}), r"remits\['helper'\]"),
+        (lambda: RemitHandler(tools=cast("Any", [look_up])), r"expected RemitTools\(tools"),
         (lambda: RemitTools([look_up], {"lookup": PAYS}), "expected one of the tools look_up"),
         (lambda: RemitTools([look_up], cast("Any", PAYS)), "expected a mapping of names"),
         (lambda: RemitTools([look_up], {"look_up": cast("Any", "low")}), "look_up"),
@@ -1574,7 +1716,7 @@ def test_a_fault_of_remit_loses_what_is_recorded_and_nothing_else() -> None:
         (lambda: RemitTools(cast("Any", look_up)), "expected a list of tools"),
         (lambda: RemitTools([pay], {"pay": PAYS}), "whose function is decorated"),
     ],
-    ids=map(str, range(10)),
+    ids=map(str, range(11)),
 )
 def test_bad_input_is_named(make: Callable[[], object], message: str) -> None:
     """With what was expected."""

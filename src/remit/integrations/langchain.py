@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, Unpack, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias, Unpack, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -52,7 +52,6 @@ from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns, are_labels
 from remit._policy.asks import USED_SEAL
-from remit._policy.limits import Ceiling
 from remit._record.about import checked_text
 from remit._record.approvals import ApprovalRequest, Approved, Refused, pausing
 from remit._record.runs import SpanContext
@@ -148,7 +147,7 @@ class _Node:
         answers: The answers with which an outermost agent goes on, by the ids of interrupts; None
             is the only one that is open.
         by: Who goes on, as far as the call says it.
-        node_name: Its name, if it is a node of a graph with a span.
+        of_graph: What it is in a graph, if it is a node with a span.
         has_children: Whether a LangChain run began inside it.
         shared: The run with whose span it is recorded: the node that the agent is.
         folded: What is recorded only if it fails.
@@ -164,11 +163,18 @@ class _Node:
     conversation: object = None
     answers: Mapping[str | None, object] = field(default_factory=dict[str | None, object])
     by: object = None
-    node_name: str | None = None
+    of_graph: _GraphNode | None = None
     has_children: bool = False
     shared: UUID | None = None
     folded: _Folded | None = None
     error: BaseException | None = None
+
+
+class _GraphNode(NamedTuple):
+    """A node of a graph, and the state that it gets."""
+
+    name: str
+    inputs: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,7 @@ class RemitHandler(GraphCallbackHandler):
         self,
         *,
         remits: Mapping[str, Risk] | None = None,
+        tools: RemitTools | None = None,
         capture_messages: CaptureMessages = "new",
         capture_reasoning: bool = False,
         agent_id: str | None = None,
@@ -239,6 +246,8 @@ class RemitHandler(GraphCallbackHandler):
         Args:
             remits: Remits by agent name. Each remit applies to all steps under the agent. If you
                 pass *remits*, it must contain an entry for every agent that opens a run.
+            tools: Declarations of tools, for calls that do not pass through `RemitTools`: a node of
+                your own calls `tool.invoke(...)`.
             capture_messages: Which messages of a model call are recorded. `new` records the
                 messages that the previous call under the same parent did not contain, `all` records
                 all messages, and `none` records no messages.
@@ -258,6 +267,11 @@ class RemitHandler(GraphCallbackHandler):
         where = "RemitHandler"
         about = {"conversation": conversation, "on_behalf_of": on_behalf_of, "subject": subject}
         _check_about(about, labels)
+        if not isinstance(cast("object", tools), RemitTools | None):
+            raise DeclarationError(
+                f"{where}: tools is {describe_value(tools)}; expected RemitTools(tools, risks)"
+            )
+        self._tools: Final = tools
         self._about: Final[Mapping[str, object]] = {**about, "labels": labels}
         hooks = ("raise_error", "run_inline", "on_chain_start", "on_chat_model_start")
         more = ("on_llm_start", "on_tool_start")
@@ -286,6 +300,7 @@ class RemitHandler(GraphCallbackHandler):
             and self._history is other._history
             and self._remits == other._remits
             and self._ids == other._ids
+            and self._tools is other._tools
             and self._about == other._about
         )
 
@@ -330,43 +345,51 @@ class RemitHandler(GraphCallbackHandler):
         """Start the span of an agent or a chain."""
         name = _name(serialized, options)
         kind = self._kind(name, parent_run_id, options)
-        runs = self._runs.get(name) if kind is AGENT else None
-        ceiling = None if runs is None else runs.ceiling
         if run_id in _nodes:  # reported by another handler as well
-            span = _span_of(run_id)
-            if span is not None:
-                span.narrow(ceiling)
+            if kind is AGENT:
+                self._narrow(run_id, name)
             return
+        own_node = _node_of_agent(parent_run_id, name, inputs) if kind is AGENT else None
         is_node = _is_node(options)
         label = "agent_name" if kind is AGENT else "node_name" if is_node else "chain_name"
 
         def payload() -> Mapping[str, object]:
             of_graph = {KIND: GRAPH} if kind is AGENT and _is_graph(options) else {}
-            return {label: name, **of_graph, **self._state(INPUTS, inputs)}
+            shown = name if own_node is None else own_node.name
+            return {label: shown, **of_graph, **self._state(INPUTS, inputs)}
 
         if kind is None:
             _add(run_id, parent_run_id).folded = _Folded(payload, time.time_ns())
             if parent_run_id is not None:
                 _table.alias(run_id, parent_run_id)
             return
-        if kind is AGENT and _is_node_of_agent(parent_run_id, name):
-            _share(run_id, parent_run_id, payload, ceiling)
+        if own_node is not None:
+            _share(run_id, parent_run_id, payload)
+            self._narrow(run_id, name)
             return
         around, start_options, suggested = _Around.of(parent_run_id), StartOptions(), NOTHING
         if kind is AGENT:
-            start_options["ceiling"] = ceiling
+            start_options["ceiling"] = self._runs[name].ceiling if name in self._runs else None
             start_options["agent"] = self._opened_for(name) if around.context is None else None
             if not around.parents:
                 suggested = self._suggested(options)
                 start_options["suggested"] = suggested
                 start_options["goes_on"] = _goes_on(inputs, options)
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **start_options)
-        node.node_name = name if is_node else None
+        node.of_graph = _GraphNode(name, inputs) if is_node else None
         if kind is AGENT:
             node.scope = span.context
             node.in_own_run = node.in_own_run or around.context is None
             node.conversation = suggested.get("conversation")
             node.by, node.answers = suggested.get("on_behalf_of"), _answers(inputs)
+
+    def _narrow(self, run_id: UUID, name: str) -> None:
+        """Apply the remits of an agent, by its own name and by that of the node that it is."""
+        span, node = _span_of(run_id), _nodes[run_id]
+        of_graph = None if node.shared is None else _nodes[node.shared].of_graph
+        for each in (name, name if of_graph is None else of_graph.name):
+            if span is not None and each in self._runs:
+                span.narrow(self._runs[each].ceiling)
 
     @guarded("what LangChain knows of a run", NOTHING)
     def _suggested(self, options: Mapping[str, Any]) -> Mapping[str, object]:
@@ -623,11 +646,21 @@ class RemitHandler(GraphCallbackHandler):
             if call.span is not None:
                 _table.alias(run_id, call)
             return
-        recorder = _declared(
-            name, description=fields.get("description") or None, place=self._identity.place
-        )
+        known = None if self._tools is None else self._tools.declared_as(name)
+        if known is not None and known.decorated:
+            _add(run_id, parent_run_id)
+            return
+        recorder = self._unknown_tool(name, fields) if known is None else known.recorder
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
         _start(run_id, parent_run_id, recorder, payload)
+
+    def _unknown_tool(self, name: str, fields: Mapping[str, Any]) -> SpanRecorder:
+        """Declare a tool that the handler does not know, unless others declared its name."""
+        place = self._identity.place
+        declared = process.registry().span_type(f"{PREFIX}tool:{name}")
+        if declared is not None and declared.place != place:
+            return undeclared(declared.name, "tool")
+        return _declared(name, description=fields.get("description") or None, place=place)
 
     @guarded("the end of a tool of LangChain")
     def on_tool_end(self, output: object, *, run_id: UUID, **_: object) -> None:
@@ -725,6 +758,12 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             place=self._place,
         )
         return _Declared(recorder, decorated=False)
+
+    def declared_as(self, name: str) -> _Declared | None:
+        """Return how the tool of a name is declared; None if it is not."""
+        if name in self._risks and name not in self._known:
+            return self._declare(name, None)
+        return self._known.get(name)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
@@ -1006,16 +1045,19 @@ def _span_of(run_id: UUID | None) -> ManualSpan | None:
     return None if key is None else _table.get(key)
 
 
-def _is_node_of_agent(parent_run_id: UUID | None, name: str) -> bool:
-    """Return whether an agent is the first step of a node with its name, which it then is."""
+def _node_of_agent(parent_run_id: UUID | None, name: str, inputs: object) -> _GraphNode | None:
+    """Return the node that an agent is: the agent is its first step, and has its name.
+
+    One without a name has the name of its node, if it gets the same state.
+    """
     node = None if parent_run_id is None else _nodes.get(parent_run_id)
-    is_first = node is not None and node.node_name == name and not node.has_children
-    return is_first and bool(_Around.of(parent_run_id).parents)
+    if node is None or node.of_graph is None or node.has_children:
+        return None
+    is_same = node.of_graph.inputs is inputs if name == UNNAMED else node.of_graph.name == name
+    return node.of_graph if is_same and _Around.of(parent_run_id).parents else None
 
 
-def _share(
-    run_id: UUID, parent_run_id: UUID | None, payload: Content, ceiling: Ceiling | None
-) -> None:
+def _share(run_id: UUID, parent_run_id: UUID | None, payload: Content) -> None:
     """Record an agent as the span of its node."""
     span, node = _span_of(parent_run_id), _add(run_id, parent_run_id)
     if span is None or parent_run_id is None:
@@ -1023,7 +1065,6 @@ def _share(
     node.shared = parent_run_id
     _table.alias(run_id, parent_run_id)
     span.describe(payload, AGENT)
-    span.narrow(ceiling)
     node.scope = span.context
 
 
