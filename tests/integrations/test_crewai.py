@@ -21,6 +21,7 @@ from crewai.flow.flow import start as flow_start
 from crewai.hooks import HookAborted
 from crewai.llms.base_llm import BaseLLM, llm_call_context
 from crewai.tools import tool as tool_of
+from dirty_equals import IsStr
 from pydantic import PrivateAttr
 
 import remit
@@ -28,7 +29,7 @@ from remit.errors import DeclarationError, RunTerminated
 from remit.integrations.crewai import RemitListener
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
-from tests.inside import guard
+from tests.inside import guard, step_name
 from tests.scenarios import (
     DONE,
     LOOK_UP,
@@ -336,6 +337,10 @@ def test_a_flow_holds_its_crews(recorder: RecordingSink) -> None:
     assert recorder.tree() == [[["crewai:flow", [["desk:find", []], [CREW, [inner_tree()]]]]]]
     (own,) = recorder.runs
     assert (own.agent, own.status) == ("crewai.agents:Orders", "complete")
+    names = [step_name(span.name, span.payload) for span in recorder.spans()]
+    assert [f"{name.text} {name.word}" for name in names if name is not None][:3] == [
+        "Orders flow", "desk-crew crew", "clerk agent",
+    ]  # fmt: skip
 
 
 def test_an_agent_that_is_asked_by_another_is_beneath_the_tool() -> None:
@@ -434,6 +439,51 @@ def test_the_remit_of_a_crew_applies_to_its_agents() -> None:
         assert run(crew, risks={"spend": PAYS}, remits={"desk-crew": PAYS_NOT}) == TOLD
         (tool,) = recorder.spans(f"{TOOL}:spend")
         assert len((tool.result or {})["error"]["violations"]) == 1
+
+
+@pytest.mark.parametrize("name", ["Spend Counter", "spend_counter"])
+def test_a_risk_has_the_name_of_the_tool_or_that_which_the_model_uses(
+    caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The framework makes the second of the first."""
+    tool = tool_of("Spend Counter")(spend)
+    turns = [Turn(calls=(("spend_counter", {"amount": 5}),)), DONE]
+    agent = agent_of(Script(turns))
+    agent.tools = [tool]
+    with isolated(on_violation="deny") as recorder:
+        assert run(crew_of(agent), risks={name: PAYS}, remits={"clerk": PAYS_NOT}) == TOLD
+        (span,) = recorder.spans(f"{TOOL}:spend_counter")
+    assert "it allows financial_transactions" in (span.result or {})["error"]["message"]
+    assert "so far" not in caplog.text
+
+
+def test_a_name_in_risks_that_no_tool_has_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the names that exist; not while the tools that exist are declared."""
+    with isolated(), RemitListener(risks={"find_item": PAYS_NOT, "spent": PAYS}):
+        crew_of(agent_of(Script([DONE]))).kickoff()
+        assert "so far" not in caplog.text
+        for _ in range(2):
+            agents = agent_of(Script([LOOK_UP, DONE]), look_up), agent_of(Script([DONE]), spend)
+            crew_of(*agents).kickoff()
+    assert [line for line in caplog.messages if "so far" in line] == [
+        IsStr(
+            regex=r"RemitListener at .*test_crewai\.py:\d+: risks names 'find_item', 'spent', "
+            r"which no tool has had so far; the tools are look_up, spend"
+        )
+    ]
+
+
+def test_a_tool_that_is_not_called_has_its_name_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    """That of a task, and of an agent without a crew."""
+    with isolated(), RemitListener(risks={"spend": PAYS}):
+        agent = agent_of(Script([DONE, DONE]))
+        tools = [tool_of("spend")(spend), tool_of("look_up")(look_up)]
+        task = Task(description="Where?", expected_output="A.", agent=agent, tools=tools)
+        Crew(agents=[agent], tasks=[task]).kickoff()
+    with isolated(), RemitListener(risks={"spend": PAYS}):
+        agent_of(Script([LOOK_UP, DONE]), look_up, spend).kickoff("Where is A-1?")
+        crewai_event_bus.flush()
+    assert "so far" not in caplog.text
 
 
 def test_a_tool_that_fails_is_failed_with_its_error(recorder: RecordingSink) -> None:

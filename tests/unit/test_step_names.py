@@ -20,6 +20,8 @@ NAMED = {
     "node": (NODE, {"node_name": "supervisor"}, StepName("supervisor", "node")),
     "chain": (NODE, {"chain_name": "pipeline"}, StepName("pipeline", "chain")),
     "agent": ("langchain:agent", {"agent_name": "refunds"}, StepName("refunds", "agent")),
+    "crew": ("crewai:crew", {"agent_name": "desk"}, StepName("desk", "crew")),
+    "flow": ("crewai:flow", {"agent_name": "Orders"}, StepName("Orders", "flow")),
     "retriever": ("otel:retriever", {"retriever_name": "kb"}, StepName("kb", "retriever")),
     "guardrail": (
         "openai-agents:guardrail", {"guardrail_name": "no_pii"}, StepName("no_pii", "guardrail"),

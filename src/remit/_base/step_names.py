@@ -26,6 +26,8 @@ KIND: Final = "agent_kind"
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "agent": {"agent_name": AGENT},
     "chain": {"node_name": NODE, "chain_name": "chain"},
+    "crew": {"agent_name": "crew"},
+    "flow": {"agent_name": "flow"},
     "guardrail": {"guardrail_name": "guardrail"},
     "handoff": {"to_agent": "hand-over"},
     "retriever": {"retriever_name": "retriever"},

@@ -34,7 +34,8 @@ from remit._adapters.declare import (
 )
 from remit._adapters.spans import Content, ManualSpan, Status
 from remit._adapters.tables import SessionTable, SpanTable
-from remit._base.guard import guarded, handing_faults_to
+from remit._base.guard import guarded, handing_faults_to, logger
+from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceiling
@@ -63,6 +64,7 @@ from crewai.events.types.llm_events import (
 )
 from crewai.events.types.tool_usage_events import ToolUsageErrorEvent
 from crewai.hooks import HookAborted, InterceptionPoint, register_hook, unregister_hook
+from crewai.utilities.string_utils import sanitize_tool_name
 
 __all__ = ["RemitListener"]
 
@@ -152,8 +154,9 @@ class RemitListener:
         """Store the declarations of agents and tools, and register the hooks.
 
         Args:
-            risks: Risk declarations for tools, by the name that the model uses. If a tool's
-                function is decorated, the decorator's risk declaration is used.
+            risks: Risk declarations for tools, by the tool's name or by the name that CrewAI makes
+                of it for the model. If a tool's function is decorated, the decorator's risk
+                declaration is used.
             remits: Remits of agents, crews and flows. A key is an agent's role, a crew's name or a
                 flow's class name. Each remit applies to all steps under the agent, crew or flow, in
                 addition to the run's remit.
@@ -231,6 +234,7 @@ class RemitListener:
             return
         name = str((get(crew, "name") or UNNAMED) if crew is not None else type(owner).__name__)
         runs, ceiling = self._declared.agent(name)
+        self._declared.add_tools(*listed(crew, "agents"), *listed(crew, "tasks"))
         inputs = {} if self._history.capture == "none" else dict(context.inputs or {})
         payload = {"agent_name": name, "inputs": inputs}
         parent = _spans.context() or _runs.context(id(owner), runs.open)
@@ -250,6 +254,7 @@ class RemitListener:
                 agent.answer = get(context.output, "output")
                 agent.end(error)
                 _agent.set(agent.outer)
+                self._declared.check(agent.outer)
             return
         record = _execution.get()
         if record is None or record.owner is not owner:
@@ -257,6 +262,7 @@ class RemitListener:
         output = None if self._history.capture == "none" else get(context.output, "raw")
         record.end(None if output is None else {"outputs": {"output": output}}, error)
         _execution.set(record.outer)
+        self._declared.check(record.outer)
 
     # Agents
 
@@ -272,6 +278,7 @@ class RemitListener:
         self._open_agent(context.agent, {"prompt": text})
 
     def _open_agent(self, agent: Any, inputs: dict[str, object]) -> _Agent:
+        self._declared.add_tools(agent)
         name = str(get(agent, "role") or "agent").strip()
         runs, ceiling = self._declared.agent(name)
         payload = {"agent_name": name, "inputs": _llm.known_only(**inputs)}
@@ -644,7 +651,44 @@ class _Declared:
         self, risks: dict[str, DataRisk], remits: dict[str, DataRisk], identity: AgentIdentity
     ) -> None:
         """Store the declarations. *identity* is that of the object that the program made."""
-        self._risks, self._remits, self._identity = risks, remits, identity
+        self._remits, self._identity = remits, identity
+        self._risks = {sanitize_tool_name(name): risk for name, risk in risks.items()}
+        self._unseen = {sanitize_tool_name(name): name for name in risks}
+        """Names in the declarations that no tool has had so far, by the names for the model."""
+        self._tools: set[str] = set()
+        """The names of tools, as the model uses them."""
+
+    @guarded("the names of tools")
+    def add_tools(self, *owners: Any) -> None:
+        """Note the tools of agents and tasks."""
+        for owner in owners:
+            for tool in listed(owner, "tools"):
+                self._add_tool(tool.name)
+
+    def _add_tool(self, name: str) -> str:
+        """Note a tool, and return its name as the model uses it."""
+        name = sanitize_tool_name(name)
+        self._tools.add(name)
+        self._unseen.pop(name, None)
+        return name
+
+    @guarded("the names of tools")
+    def check(self, around: object) -> None:
+        """Log once which names in *risks* no tool has, if some tools are not declared.
+
+        Args:
+            around: The crew, flow or agent around the one that ended: tools may follow there.
+        """
+        unseen, tools = sorted(self._unseen.values()), sorted(self._tools)
+        if around is None and unseen and not self._tools <= self._risks.keys():
+            self._unseen.clear()
+            logger.warning(
+                "RemitListener at %s: risks names %s, which no tool has had so far; the tools are "
+                "%s",
+                self._identity.place,
+                ", ".join(map(describe_value, unseen)),
+                ", ".join(tools),
+            )
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
         """Return the opener of an agent's runs and the agent's limits, even after a fault."""
@@ -667,7 +711,7 @@ class _Declared:
         step = next(filter(None, map(step_of, functions)), None)
         if step is not None:
             return step, True
-        risk = self._risks.get(name)
+        risk = self._risks.get(self._add_tool(name))
         no_effect = risk is None and type(original).__module__.startswith(DELEGATION)
         schema = get(tool, "args_schema")
         recorder = declare(
