@@ -612,7 +612,7 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 
     with isolated(on_violation="deny") as recorder:
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr("remit.integrations.crewai.declare_agent", broken)
+        monkeypatch.setattr("remit._adapters.declare.declare_agent", broken)
         monkeypatch.setattr("remit.integrations.crewai.declare", broken)
         remits = None if of_run else {"clerk": PAYS_NOT}
         crew = crew_of(agent_of(Script([SPEND, SPEND, DONE]), spend))

@@ -821,7 +821,7 @@ def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -
 
     with isolated(on_violation="deny") as recorder:
         monkeypatch.setattr(guard.faults, "strict", False)
-        monkeypatch.setattr("remit.integrations.google_adk.declare_agent", broken)
+        monkeypatch.setattr("remit._adapters.declare.declare_agent", broken)
         monkeypatch.setattr("remit.integrations.google_adk.declare", broken)
         plugin = RemitPlugin(risks={"spend": PAYS}, remits=None if of_run else {"clerk": PAYS_NOT})
         agent = agent_of([SPEND, SPEND, DONE], spend)

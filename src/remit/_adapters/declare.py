@@ -10,7 +10,7 @@ from typing import Any, Final, Self, cast, get_args
 from weakref import WeakKeyDictionary
 
 from remit._base.frames import caller
-from remit._base.guard import logger
+from remit._base.guard import guarded, logger
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.limits import check_limits
@@ -282,6 +282,24 @@ def declare_agent(  # noqa: PLR0913 - the arguments of a decorator
     if runs is None:
         runs = _agents[declared] = AgentRuns(declared, limits_run=limits_run)
     return runs
+
+
+def agent_of(
+    identity: AgentIdentity, name: str, remit: DataRisk | None, unknown: AgentRuns
+) -> tuple[AgentRuns, Ceiling | None]:
+    """Declare an agent of a framework; return the opener of its runs, and its limits.
+
+    After a fault, its runs are those of the agent *unknown*, and its limits apply.
+    """
+    runs = _declared_agent(identity, name, remit)
+    if runs is not None:
+        return runs, runs.ceiling
+    return unknown, ceiling_of(identity.of(name), remit, identity.place)
+
+
+@guarded("the declaration of an agent")
+def _declared_agent(identity: AgentIdentity, name: str, remit: DataRisk | None) -> AgentRuns:
+    return declare_agent(identity.of(name), name=name, data_risk=remit, identity=identity)
 
 
 def ceiling_of(

@@ -31,12 +31,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial, wraps
-from typing import Any, Final, NamedTuple, TypeVar, cast, overload
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from remit._adapters import spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
+    agent_of,
     ceiling_of,
     declare,
     declare_agent,
@@ -50,7 +51,6 @@ from remit._base.guard import guarded, logger
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
 from remit._declare.risk import risk
-from remit._decorators.agent import AgentRuns
 from remit._policy.limits import Ceiling
 from remit._record.context import open_context
 from remit._record.runs import SpanContext
@@ -146,49 +146,14 @@ ABORTED: Final = ("aborted_streaming", "aborted_tools")
 
 K = TypeVar("K")
 V = TypeVar("V")
-TQuery = TypeVar("TQuery", bound=Callable[..., AsyncIterator[Message]])
+G = TypeVar("G", bound=ClaudeAgentOptions | ClaudeSDKClient | Callable[..., AsyncIterator[Message]])
+"""What `govern` takes."""
 HookOutput = dict[str, Any]
 """A `SyncHookJSONOutput`. The SDK does not define a common type for the events used here."""
 
 
-@overload
-def govern(
-    target: ClaudeAgentOptions,
-    *,
-    name: str | None = None,
-    risks: Mapping[str, DataRisk] | None = None,
-    remits: Mapping[str, DataRisk] | None = None,
-    capture_messages: _llm.CaptureMessages = "new",
-    capture_reasoning: bool = False,
-    agent_id: str | None = None,
-    external_identifier: str | None = None,
-) -> ClaudeAgentOptions: ...
-@overload
-def govern(
-    target: ClaudeSDKClient,
-    *,
-    name: str | None = None,
-    risks: Mapping[str, DataRisk] | None = None,
-    remits: Mapping[str, DataRisk] | None = None,
-    capture_messages: _llm.CaptureMessages = "new",
-    capture_reasoning: bool = False,
-    agent_id: str | None = None,
-    external_identifier: str | None = None,
-) -> ClaudeSDKClient: ...
-@overload
-def govern(
-    target: TQuery,
-    *,
-    name: str | None = None,
-    risks: Mapping[str, DataRisk] | None = None,
-    remits: Mapping[str, DataRisk] | None = None,
-    capture_messages: _llm.CaptureMessages = "new",
-    capture_reasoning: bool = False,
-    agent_id: str | None = None,
-    external_identifier: str | None = None,
-) -> TQuery: ...
 def govern(  # noqa: PLR0913 - of the user's interface
-    target: Any,
+    target: G,
     *,
     name: str | None = None,
     risks: Mapping[str, DataRisk] | None = None,
@@ -197,7 +162,7 @@ def govern(  # noqa: PLR0913 - of the user's interface
     capture_reasoning: bool = False,
     agent_id: str | None = None,
     external_identifier: str | None = None,
-) -> Any:
+) -> G:
     """Record a Claude Code agent and deny tools that violate the remit.
 
     A denied tool does not run, and the model receives the reason. This includes built-in tools.
@@ -235,13 +200,21 @@ def govern(  # noqa: PLR0913 - of the user's interface
         agent_id=agent_id,
         external_identifier=external_identifier,
     )
-    rules = _checked_rules(name, risks, remits, capture_messages, capture_reasoning, identity)
+    if name is not None and not (isinstance(cast("object", name), str) and name):
+        raise DeclarationError(f"govern: name is {describe_value(name)}; expected a text")
+    tools = risks_by_name(risks, "govern: risks")
+    ceilings = {
+        agent: tuple(filter(None, [ceiling_of(identity.of(agent), remit, identity.place)]))
+        for agent, remit in risks_by_name(remits, "govern: remits", "agents").items()
+    }
+    history = _llm.history("govern", capture_messages, capture_reasoning)
+    rules = _Rules(name, tools, ceilings, history.capture, history.reasoning, identity)
     if isinstance(target, ClaudeAgentOptions):
-        return _Sessions(rules).options(target)
+        return cast("G", _Sessions(rules).options(target))
     if isinstance(target, ClaudeSDKClient):
-        return _govern_client(target, rules)
-    if callable(target) and not isinstance(target, type):
-        return _govern_query(cast("Callable[..., AsyncIterator[Message]]", target), rules)
+        return cast("G", _govern_client(target, rules))
+    if callable(cast("object", target)) and not isinstance(target, type):
+        return cast("G", _govern_query(target, rules))
     raise DeclarationError(
         f"govern: saw {describe_value(target)}; expected the function query, a ClaudeSDKClient or "
         "ClaudeAgentOptions"
@@ -283,37 +256,6 @@ class _Rules:
             risks={**earlier.risks, **self.risks},
             ceilings=ceilings,
         )
-
-
-def _checked_rules(
-    name: str | None,
-    risks: Mapping[str, DataRisk] | None,
-    remits: Mapping[str, DataRisk] | None,
-    capture_messages: object,
-    capture_reasoning: object,
-    identity: AgentIdentity,
-) -> _Rules:
-    """Return the arguments of `govern`.
-
-    Raises:
-        DeclarationError: If an argument is wrong.
-    """
-    if name is not None and not (isinstance(cast("object", name), str) and name):
-        raise DeclarationError(f"govern: name is {describe_value(name)}; expected a text")
-    tools = risks_by_name(risks, "govern: risks")
-    agents = risks_by_name(remits, "govern: remits", "agents")
-    limits = {
-        agent: ceiling_of(identity.of(agent), remit, identity.place)
-        for agent, remit in agents.items()
-    }
-    ceilings = {agent: () if limit is None else (limit,) for agent, limit in limits.items()}
-    history = _llm.history("govern", capture_messages, capture_reasoning)
-    return _Rules(name, tools, ceilings, history.capture, history.reasoning, identity)
-
-
-@guarded("the declaration of an agent", AGENTS)
-def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
-    return declare_agent(identity.of(name), name=name, identity=identity)
 
 
 @guarded("the declaration of a tool", TOOL)
@@ -780,7 +722,8 @@ class _Conversation:
         rules, name = self._rules, self._rules.agent
         ceilings = rules.ceilings.get(name, ())
         payload = partial(self._prompted, prompt)
-        runs, first = _agent_named(name, rules.identity), ceilings[0] if ceilings else None
+        runs, _ = agent_of(rules.identity, name, None, AGENTS)
+        first = ceilings[0] if ceilings else None
         self._result, self._counted, self._terminated = None, _Usage(), None
         self._agent = spans.start(AGENT, payload, agent=runs, ceiling=first)
         for ceiling in ceilings[1:]:

@@ -25,7 +25,7 @@ from remit._adapters import spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
-    ceiling_of,
+    agent_of,
     declare,
     declare_agent,
     risks_by_name,
@@ -692,16 +692,7 @@ class _Declared:
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
         """Return the opener of an agent's runs and the agent's limits, even after a fault."""
-        runs = self._agent(name)
-        if runs is not None:
-            return runs, runs.ceiling
-        identity = self._identity
-        return AGENTS, ceiling_of(identity.of(name), self._remits.get(name), identity.place)
-
-    @guarded("the declaration of an agent")
-    def _agent(self, name: str) -> AgentRuns:
-        identity, remit = self._identity, self._remits.get(name)
-        return declare_agent(identity.of(name), name=name, data_risk=remit, identity=identity)
+        return agent_of(self._identity, name, self._remits.get(name), AGENTS)
 
     @guarded("the declaration of a tool", (TOOL, False))
     def tool(self, name: str, tool: Any) -> tuple[SpanRecorder, bool]:

@@ -25,7 +25,7 @@ from remit._adapters import spans
 from remit._adapters.declare import (
     AgentIdentity,
     add_to_header,
-    ceiling_of,
+    agent_of,
     declare,
     declare_agent,
     risks_by_name,
@@ -166,7 +166,7 @@ class RemitPlugin(BasePlugin):
         _workflows.start(key, WORKFLOW, payload, **options)
         _watch_reader(key)
 
-    async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:  # noqa: ARG002 - of the hook
+    async def on_event_callback(self, *, invocation_context: Any, **_: Any) -> None:
         """Restore the context of the program that reads a workflow's events."""
         span = _workflows.get(str(invocation_context.invocation_id))
         if span is not None:
@@ -204,17 +204,11 @@ class RemitPlugin(BasePlugin):
         _agent.set(record)
         _at_end_of_task(record.settle)
 
-    async def after_agent_callback(self, *, agent: Any, callback_context: Any) -> None:  # noqa: ARG002 - of the hook
+    async def after_agent_callback(self, *, agent: Any, **_: Any) -> None:
         """End the span of an agent."""
         _end_agent(agent)
 
-    async def on_agent_error_callback(
-        self,
-        *,
-        agent: Any,
-        callback_context: Any,  # noqa: ARG002 - of the hook
-        error: Exception,
-    ) -> None:
+    async def on_agent_error_callback(self, *, agent: Any, error: Exception, **_: Any) -> None:
         """End the span of a failed agent."""
         _end_agent(agent, error)
 
@@ -238,19 +232,13 @@ class RemitPlugin(BasePlugin):
         if _agent.get() is None:
             _at_end_of_task(call.settle)
 
-    async def after_model_callback(self, *, callback_context: Any, llm_response: Any) -> None:  # noqa: ARG002 - of the hook
+    async def after_model_callback(self, *, llm_response: Any, **_: Any) -> None:
         """Read a response, or a part of a streamed response."""
         call = _model.get()
         if call is not None:
             call.add(llm_response)
 
-    async def on_model_error_callback(
-        self,
-        *,
-        callback_context: Any,  # noqa: ARG002 - of the hook
-        llm_request: Any,  # noqa: ARG002 - of the hook
-        error: Exception,
-    ) -> None:
+    async def on_model_error_callback(self, *, error: Exception, **_: Any) -> None:
         """End the span of a failed model call."""
         _end_model(error)
 
@@ -295,24 +283,12 @@ class RemitPlugin(BasePlugin):
         span = _tools.start(key, recorder, payload, current=True, admission=admission)
         _at_end_of_task(partial(_settle, span, context))
 
-    async def after_tool_callback(
-        self,
-        *,
-        tool: Any,  # noqa: ARG002 - of the hook
-        tool_args: dict[str, Any],  # noqa: ARG002 - of the hook
-        tool_context: Any,
-        result: object,
-    ) -> None:
+    async def after_tool_callback(self, *, tool_context: Any, result: object, **_: Any) -> None:
         """End the span of a tool, as cancelled if the tool waits for a person."""
         _end_tool(tool_context, result)
 
     async def on_tool_error_callback(
-        self,
-        *,
-        tool: Any,  # noqa: ARG002 - of the hook
-        tool_args: dict[str, Any],  # noqa: ARG002 - of the hook
-        tool_context: Any,
-        error: BaseException,
+        self, *, tool_context: Any, error: BaseException, **_: Any
     ) -> dict[str, Any] | None:
         """End the span of a failed tool. Return the denial of a step inside the tool, if any."""
         _tools.end(id(tool_context), error=error)
@@ -548,16 +524,7 @@ class _Declared:
 
     def agent(self, name: str) -> tuple[AgentRuns, Ceiling | None]:
         """Return the opener of an agent's runs and the agent's limits, even after a fault."""
-        runs = self._agent(name)
-        if runs is not None:
-            return runs, runs.ceiling
-        identity = self._identity
-        return AGENTS, ceiling_of(identity.of(name), self._remits.get(name), identity.place)
-
-    @guarded("the declaration of an agent")
-    def _agent(self, name: str) -> AgentRuns:
-        identity, remit = self._identity, self._remits.get(name)
-        return declare_agent(identity.of(name), name=name, data_risk=remit, identity=identity)
+        return agent_of(self._identity, name, self._remits.get(name), AGENTS)
 
     @guarded("the declaration of a tool", TOOL)
     def tool(self, tool: BaseTool) -> SpanRecorder | None:

@@ -295,22 +295,16 @@ class RemitHandler(GraphCallbackHandler):
 
     def __eq__(self, other: object) -> bool:
         """Return whether *other* records and allows the same; LangChain then keeps one of them."""
-        return (
-            isinstance(other, RemitHandler)
-            and self._history is other._history
-            and self._remits == other._remits
-            and self._ids == other._ids
-            and self._tools is other._tools
-            and self._about == other._about
-        )
+        return isinstance(other, RemitHandler) and self._compared == other._compared
 
     def __hash__(self) -> int:
-        """Return the hash of the compared fields."""
-        return hash((id(self._history), self._ids, *sorted(self._remits)))
+        """Return the hash of some of the compared fields."""
+        return hash((id(self._history), *sorted(self._remits)))
 
     @property
-    def _ids(self) -> tuple[str | None, str | None]:
-        return self._identity.agent_id, self._identity.external_identifier
+    def _compared(self) -> tuple[object, ...]:
+        ids = self._identity.agent_id, self._identity.external_identifier
+        return id(self._history), self._remits, id(self._tools), self._about, *ids
 
     def _opened_for(self, name: str) -> AgentRuns:
         """Return the runs of an outermost agent.
@@ -1179,7 +1173,7 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
             ),
             levels,
         )
-    elif levels and (items := _sequence(value)) is not None:
+    elif levels and (items := _llm.listed(value)):
         plain = [_plain(each, levels - 1) for each in items]
     elif levels and _is_dict(value):
         plain = {str(key): _plain(each, levels - 1) for key, each in _fields(value).items()}
@@ -1190,8 +1184,8 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
 
 def _raw(message: object) -> object:
     """Return a message that is given as a pair of role and content as it is recorded."""
-    pair = _sequence(message)
-    if pair is None or len(pair) != 2:  # noqa: PLR2004 - a pair
+    pair = _llm.listed(message)
+    if len(pair) != 2:  # noqa: PLR2004 - a pair
         return message
     return _llm.message(ROLES.get(str(pair[0]), pair[0]), pair[1])
 
@@ -1201,8 +1195,8 @@ def _messages_in(value: object) -> tuple[Sequence[object], Mapping[str, object]]
     state = _fields(value)
     if state:
         others = {str(name): each for name, each in state.items() if name != "messages"}
-        return _sequence(state.get("messages")) or (), others
-    messages = _sequence(value) or _sequence(getattr(value, "messages", None)) or ()
+        return _llm.listed(state, "messages"), others
+    messages = _llm.listed(value) or _llm.listed(value, "messages")
     return (messages if messages and isinstance(messages[0], BaseMessage) else ()), {}
 
 
@@ -1269,7 +1263,7 @@ def _denial(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
 
 def _tools_in(tools: object) -> Iterator[tuple[object, Any]]:
     """Yield name and description of the tools that a model is given, in any provider's form."""
-    for each in _sequence(tools) or ():
+    for each in _llm.listed(tools):
         fields = _fields(each)
         fields = _fields(fields.get("function")) or fields
         yield fields.get("name") or fields.get("type"), fields.get("description")
@@ -1281,10 +1275,6 @@ def _fields(value: object) -> Mapping[str, Any]:
 
 def _is_dict(value: object) -> bool:
     return type(value) is dict
-
-
-def _sequence(value: object) -> Sequence[object] | None:
-    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
 
 
 # Arguments
