@@ -146,14 +146,16 @@ ABORTED: Final = ("aborted_streaming", "aborted_tools")
 
 K = TypeVar("K")
 V = TypeVar("V")
-G = TypeVar("G", bound=ClaudeAgentOptions | ClaudeSDKClient | Callable[..., AsyncIterator[Message]])
+Target = TypeVar(
+    "Target", bound=ClaudeAgentOptions | ClaudeSDKClient | Callable[..., AsyncIterator[Message]]
+)
 """What `govern` takes."""
 HookOutput = dict[str, Any]
 """A `SyncHookJSONOutput`. The SDK does not define a common type for the events used here."""
 
 
 def govern(  # noqa: PLR0913 - of the user's interface
-    target: G,
+    target: Target,
     *,
     name: str | None = None,
     risks: Mapping[str, DataRisk] | None = None,
@@ -162,7 +164,7 @@ def govern(  # noqa: PLR0913 - of the user's interface
     capture_reasoning: bool = False,
     agent_id: str | None = None,
     external_identifier: str | None = None,
-) -> G:
+) -> Target:
     """Record a Claude Code agent and deny tools that violate the remit.
 
     A denied tool does not run, and the model receives the reason. This includes built-in tools.
@@ -210,11 +212,11 @@ def govern(  # noqa: PLR0913 - of the user's interface
     history = _llm.history("govern", capture_messages, capture_reasoning)
     rules = _Rules(name, tools, ceilings, history.capture, history.reasoning, identity)
     if isinstance(target, ClaudeAgentOptions):
-        return cast("G", _Sessions(rules).options(target))
+        return cast("Target", _Sessions(rules).options(target))
     if isinstance(target, ClaudeSDKClient):
-        return cast("G", _govern_client(target, rules))
+        return cast("Target", _govern_client(target, rules))
     if callable(cast("object", target)) and not isinstance(target, type):
-        return cast("G", _govern_query(target, rules))
+        return cast("Target", _govern_query(target, rules))
     raise DeclarationError(
         f"govern: saw {describe_value(target)}; expected the function query, a ClaudeSDKClient or "
         "ClaudeAgentOptions"
