@@ -77,9 +77,9 @@ from openai.types.responses.response_usage import InputTokensDetails, OutputToke
 
 import remit
 from remit.errors import DeclarationError, DeniedError, RunTerminated
-from remit.integrations.openai_agents import RemitProcessor, govern
+from remit.integrations.openai_agents import RemitProcessor, answered_by, govern
 from remit.models.data_risk import DataRisk
-from remit.testing import RecordingSink, isolated
+from remit.testing import RecordedRun, RecordingSink, isolated
 from tests import scenarios
 from tests.inside import guard, process
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
@@ -721,6 +721,7 @@ def test_an_agent_that_runs_while_an_exception_is_handled_is_complete() -> None:
     with isolated() as recorder:
         asyncio.run(go())
         assert {status for _, status in names_of(recorder)} == {"complete"}
+    assert [run.status for run in recorder.runs] == ["complete"]
 
 
 @pytest.mark.parametrize("how", ["cancelled", "left"])
@@ -1708,6 +1709,12 @@ def test_the_group_of_a_trace_is_the_conversation_of_its_run() -> None:
 # Runs of traces
 
 
+def agents_in(run: RecordedRun) -> list[object]:
+    """Return the names of the agents in a run."""
+    spans = (span for span in run.spans if span.name == "openai-agents:agent")
+    return [span.payload["agent_name"] for span in spans]
+
+
 def sharing() -> tuple[Agent[Any], Agent[Any]]:
     """Return an agent that hands over, and another one."""
     billing = Agent[Any](name="Billing", model=scripted(DONE))
@@ -1754,13 +1761,14 @@ def test_a_trace_of_the_program_is_one_run() -> None:
     assert sorted(agents_of_run) == ["Billing", "Desk", "Writer", "Writer"]
 
 
-def test_a_trace_that_fails_is_a_failed_run() -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_trace_that_fails_is_a_failed_run(stream: bool) -> None:
     """The exception that leaves the trace decides, not one that the program handled in it."""
     failing = Agent[Any](name="Desk", model=scripted())
 
     async def work(*, handles: bool) -> None:
         with trace("Research"), suppress(*[IndexError] * handles):
-            await Runner.run(failing, "Go.")
+            await run_agent(failing, stream=stream)
 
     with isolated() as recorder:
         with pytest.raises(IndexError):
@@ -1823,3 +1831,170 @@ def test_the_remits_of_agents_are_registered() -> None:
     assert registered[run.agent].span_type.data_risk == PAYS_NOT
     (denied,) = recorder.spans("openai-agents:tool:spend")
     assert denied.denied
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_the_remit_of_the_agent_that_opens_a_run_is_its_own(stream: bool) -> None:
+    """It does not hold for the agents that it hands over to."""
+    paid: list[int] = []
+
+    @function_tool
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        paid.append(amount)
+        return "spent"
+
+    model = scripted(
+        call("spend", amount=1), call("transfer_to_billing"), call("spend", amount=2), DONE
+    )
+    billing = Agent[Any](name="Billing", model=model, tools=[spend])
+    desk = Agent[Any](name="Desk", model=model, tools=[spend], handoffs=[billing])
+    agent = govern(desk, risks={"spend": PAYS}, remits={"Desk": PAYS_NOT})
+
+    with isolated(on_violation="deny") as recorder:
+        asyncio.run(run_agent(agent, stream=stream))
+    assert paid == [2]
+    (run,) = recorder.runs
+    assert (agents_in(run), run.status) == (["Desk", "Billing"], "complete")
+
+
+def test_an_interrupted_agent_that_goes_on_is_in_one_run_that_ends() -> None:
+    """The SDK goes on with the trace of the first part, and reports no end of it."""
+
+    @function_tool(needs_approval=True)
+    def ship(order_id: str) -> str:
+        """Ship an order."""
+        return order_id
+
+    model = scripted(call("ship", order_id="A-1"), call("transfer_to_billing"), DONE)
+    billing = Agent[Any](name="Billing", model=model)
+    agent = govern(Agent[Any](name="Desk", model=model, tools=[ship], handoffs=[billing]))
+
+    async def go() -> None:
+        state = (await Runner.run(agent, "Ship A-1.")).to_state()
+        state.approve(state.get_interruptions()[0])
+        await Runner.run(agent, state)
+
+    with isolated() as recorder:
+        asyncio.run(go())
+    assert [run.status for run in recorder.runs] == ["complete"] * 2
+    assert [agents_in(run) for run in recorder.runs] == [["Desk"], ["Desk", "Billing"]]
+
+
+def test_each_call_that_waits_has_its_own_question_and_answer() -> None:
+    """With the person whom `answered_by` names, not the one for whom the run works."""
+
+    @function_tool(needs_approval=True)
+    def ship(order_id: str) -> None:
+        """Ship an order."""
+        scenarios.find(order_id)
+
+    both = Turn(calls=(("ship", {"order_id": "A-1"}), ("ship", {"order_id": "A-1"})))
+    agent = Agent(name="Desk", model=scripted(both, call("ship", order_id="A-1"), DONE))
+    agent.tools = [ship]
+
+    async def go() -> None:
+        result = await Runner.run(agent, "Go.")
+        while result.interruptions:
+            state = result.to_state()
+            for item in result.interruptions:
+                state.approve(item)
+            with answered_by("dana"):
+                result = await Runner.run(agent, state)
+
+    with isolated() as recorder, scenarios.desk.run(on_behalf_of="kim"):
+        asyncio.run(go())
+    asked, answered = recorder.spans("remit:asked"), recorder.spans("remit:answered")
+    assert len({span.key for span in asked}) == 3
+    tickets = [span.payload["ticket"] for span in asked]
+    assert len(set(tickets)) == 3
+    assert [span.payload["ticket"] for span in answered] == tickets
+    decisions = {(span.payload["decision"], span.payload["by"]) for span in answered}
+    assert decisions == {("approved", "dana")}
+
+
+@pytest.mark.parametrize("governed", [False, True], ids=["not governed", "governed"])
+def test_an_agent_as_a_tool_waits_with_the_tool_inside_it(governed: bool) -> None:
+    """When it goes on, it has a span again, with the agent below it."""
+
+    @function_tool(needs_approval=True)
+    def ship(order_id: str) -> str:
+        """Ship an order."""
+        return order_id
+
+    def made(agent: Agent[Any]) -> Agent[Any]:
+        return govern(agent) if governed else agent
+
+    inner = Agent[Any](name="Sub", model=scripted(call("ship", order_id="A"), DONE), tools=[ship])
+    tool = made(inner).as_tool("delegate", "Delegate.")
+    outer = Agent[Any](name="Desk", model=scripted(call("delegate", input="A"), DONE), tools=[tool])
+    agent = made(outer)
+
+    async def go() -> None:
+        with trace("Desk"):
+            state = (await Runner.run(agent, "Go.")).to_state()
+            state.approve(state.get_interruptions()[0])
+            await Runner.run(agent, state)
+
+    with isolated() as recorder:
+        asyncio.run(go())
+    waiting, done = recorder.spans("openai-agents:tool:delegate")
+    assert (waiting.status, done.status) == ("cancelled", "complete")
+    assert done.result == {"outputs": {"output": scenarios.TOLD}}
+    agents = recorder.spans("openai-agents:agent")
+    assert [span.parent for span in agents if span.payload["agent_name"] == "Sub"] == [
+        waiting.key,
+        done.key,
+    ]
+
+
+def test_the_remit_around_an_agent_as_a_tool_holds_after_an_approval() -> None:
+    """The SDK goes on inside such a tool without asking its guardrails."""
+    paid: list[int] = []
+
+    @function_tool(needs_approval=True)
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        paid.append(amount)
+        return "spent"
+
+    inner = Agent[Any](name="Sub", model=scripted(call("spend", amount=5), DONE), tools=[spend])
+    tool = govern(inner, risks={"spend": PAYS}).as_tool("delegate", "Delegate.")
+    outer = Agent[Any](name="Desk", model=scripted(call("delegate", input="A"), DONE), tools=[tool])
+    agent = govern(
+        outer,
+        risks={"delegate": remit.risk(forbids="others")},
+        remits={"Desk": remit.risk(forbids="financial_transactions")},
+    )
+
+    async def go() -> None:
+        result = await Runner.run(agent, "Go.")
+        state = result.to_state()
+        state.approve(state.get_interruptions()[0])
+        await Runner.run(agent, state)
+
+    with isolated(on_violation="deny") as recorder:
+        asyncio.run(go())
+    assert paid == []
+    assert recorder.spans("openai-agents:tool:spend")[-1].denied
+
+
+def test_governed_agents_are_declared_with_their_latest_remits() -> None:
+    """Before any of them runs, so that they can be locked."""
+    billing = Agent[Any](name="Locked billing", model=scripted(DONE))
+    desk = Agent[Any](name="Locked desk", model=scripted(DONE), handoffs=[billing])
+
+    def declared() -> dict[str, object]:
+        agents = process.registry().agents()
+        known = {each.external_identifier: each.span_type.data_risk for each in agents}
+        return {name: known[name] for name in names if name in known}
+
+    names = [f"openai-agents.agents:{name}" for name in ("Locked desk", "Locked billing")]
+    with isolated():
+        once = govern(desk, remits={"Locked desk": PAYS_NOT})
+        assert declared() == dict(zip(names, (PAYS_NOT, None), strict=True))
+        govern(once, remits={"Locked billing": PAYS_NOT})
+        assert declared() == dict.fromkeys(names, PAYS_NOT)
+    with isolated():
+        asyncio.run(Runner.run(govern(desk), "Go."))
+        assert declared() == dict.fromkeys(names)

@@ -49,22 +49,22 @@ class SpanTable(Generic[K]):
         payload: Content,
         *parents: K,
         current: bool = False,
-        run: SpanContext | None = None,
+        outer: SpanContext | None = None,
         **options: Unpack[StartOptions],
     ) -> ManualSpan:
         """Start the span of *key* under the first of *parents* that is open, else the current one.
 
-        Without either, it starts under *run*.
-        An open span of the same key is cancelled before. *current* makes the span current until it
-        ends; the *options* are those of `start`. Raises what `start` raises.
+        Outside any run, its parent is *outer*. An open span of the same key is cancelled before.
+        *current* makes the span current until it ends; the *options* are those of `start`. Raises
+        what `start` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self.end(key, status=CANCELLED)
         try:
-            parent = self.context(*parents) or run
+            parent = self.context(*parents) or outer
         except Exception as error:
             react_to_fault(error, recorder)
-            parent = open_context() or run
+            parent = open_context() or outer
         span = start(recorder, payload, parent=parent, **options)
         try:
             self._add(key, span)

@@ -130,7 +130,6 @@ THOUGHTS: Final = ("reasoning", "thinking", "redacted_thinking")
 MAX_LEVELS: Final = 6
 INTERRUPT: Final = re.compile(r"[0-9a-f]{32}")
 """Id of an interrupt."""
-"""Result of a step that goes on after the answer."""
 CONVERSATION: Final = ("thread_id", "session_id", "conversation_id")
 """Metadata that name a conversation, the most important first. LangGraph adds `thread_id`."""
 

@@ -56,6 +56,8 @@ from remit._record.approvals import (
 )
 from remit._record.asking import record_asked
 from remit._record.context import open_context
+from remit._record.questions import ASKED, HOW
+from remit._record.questions import record_asked as record_question
 from remit._record.runs import OpenRun, SpanContext
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError, DeniedError, UsageError, Violation
@@ -103,8 +105,9 @@ from agents import (
     get_current_span,
     get_current_trace,
 )
+from agents.agent_tool_state import get_agent_tool_state_scope, peek_agent_tool_run_result
 from agents.tool_context import ToolContext
-from agents.tracing.traces import NoOpTrace
+from agents.tracing.traces import NoOpTrace, ReattachedTrace
 
 from remit.integrations import _openai_tools
 
@@ -132,14 +135,11 @@ RECORDERS: Final = {
 _spans: Final[SpanTable[str]] = SpanTable()
 """Spans of all processors, by the id of the SDK's span, so that each is recorded once."""
 _handled: Final[dict[str, BaseException]] = {}
-"""Exception handled when a span began: it did not end that span."""
+"""Exception handled when a span or a trace began, by its id: it did not end that."""
 _tools: Final[SpanTable[int]] = SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
 _traces: Final[SessionTable[str]] = SessionTable()
-"""Runs of the SDK's traces, by the id of the trace. A trace that goes on after an approval does not
-start again: then it is the id of the span around the agent."""
-_open_traces: Final[set[str]] = set()
-"""Ids of the traces that have begun and not ended."""
+"""Runs of the SDK's traces, by the id of the trace."""
 _runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
 _not_known_as_governed: Final[WeakKeyDictionary[OpenRun, dict[bytes, str]]] = WeakKeyDictionary()
@@ -148,10 +148,10 @@ _next_governed: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents"
 """Name of a governed agent whose span has not begun: older versions read its tools before."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
-
-
-_waiting: Final[dict[str, bytes]] = {}
-"""Keys of the root spans of the runs in which tools without `govern` wait, by their tickets."""
+_opened: Final[ContextVar[int | None]] = ContextVar("remit_openai_agents_call", default=None)
+"""The same id of the call in which the code runs, after it was judged."""
+_waiting: Final[dict[tuple[bytes, str, str], str]] = {}
+"""Tickets of the questions about tools without `govern`, by root of the run, tool and call."""
 MAX_FRAMES: Final = 8
 """Frames between the end of a span and the code of the SDK that runs a tool."""
 _answered_by: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents_by", default=None)
@@ -193,14 +193,12 @@ class RemitProcessor(TracingProcessor):
         )
 
     def on_trace_start(self, trace: Trace) -> None:
-        """Note the trace; its first agent opens a run, in which all of its agents are."""
-        if len(_open_traces) < MAX_OPEN:
-            _open_traces.add(trace.trace_id)
+        """Do nothing: the first agent opens a run, in which all agents of the trace are."""
+        _note_handled(trace.trace_id)
 
     def on_trace_end(self, trace: Trace) -> None:
         """End the run of the trace."""
-        _open_traces.discard(trace.trace_id)
-        _traces.end(trace.trace_id, sys.exception())
+        _traces.end(trace.trace_id, _raised_since(trace.trace_id))
 
     def on_span_start(self, span: Span[Any]) -> None:
         """Start the span of an agent, model call, hand-over or guardrail.
@@ -220,31 +218,24 @@ class RemitProcessor(TracingProcessor):
             if span.parent_id is not None:
                 _spans.alias(key, span.parent_id)
             return
-        run = agent = None
-        if recorder is AGENT and _spans.context() is None:
-            agent = _agent_named(str(data.name), self._identity)
-            opener = partial(agent.open, suggested=_known_of_run())
-            run = _traces.context(_key_of_run(span), opener)
-        payload = partial(_started, data)
-        options = spans.StartOptions(announce=recorder is AGENT, agent=agent)
+        options = spans.StartOptions(announce=recorder is AGENT)
         if recorder is AGENT and spans.reported_span(parent) is None:
-            options["suggested"] = _known_of_run()
-        started = _spans.start(key, recorder, payload, current=True, run=run, **options)
+            options["suggested"] = known = _known_of_run()
+            if parent is None:
+                agent = _agent_named(str(data.name), self._identity)
+                parent = _traces.context(span.trace_id, partial(agent.open, suggested=known))
+        payload = partial(_started, data)
+        started = _spans.start(key, recorder, payload, current=True, outer=parent, **options)
         if recorder is AGENT:
             _note_agent(started.context, str(data.name))
-        handled = sys.exception()
-        if handled is not None:
-            _handled[key] = handled
+        _note_handled(key)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """End the span, with the SDK's data."""
         data, key = span.span_data, span.span_id
-        started = _spans.get(key)
-        if span.trace_id not in _open_traces:
-            _traces.end(key, sys.exception())
-        error = sys.exception()
-        if error is _handled.pop(key, None):
-            error = None
+        started, error = _spans.get(key), _raised_since(key)
+        if span.parent_id is None and isinstance(get_current_trace(), ReattachedTrace):
+            _traces.end(span.trace_id, error)  # the SDK does not report the end of such a trace
         if started is None:
             _spans.end(key)
             return
@@ -261,12 +252,12 @@ class RemitProcessor(TracingProcessor):
             if isinstance(data, GuardrailSpanData):
                 result = {"outputs": {"triggered": data.triggered}}
             elif isinstance(data, FunctionSpanData):
-                if data.output is None and _waits_for_approval():
-                    _ask(started, span)
+                call, output = _ending_call()
+                if call and started.context and _waits(span, started.context, call, output):
+                    started.end(questions.SUSPENDED, status="cancelled")
                     return
                 result = {"outputs": {"output": data.output}}
                 error = error or _error_of_tool(span)
-                _note_answer(started, span)
         _spans.end(key, result, error=error)
 
     def shutdown(self) -> None:
@@ -276,10 +267,17 @@ class RemitProcessor(TracingProcessor):
         """Do nothing, as `shutdown`."""
 
 
-def _key_of_run(span: Span[Any]) -> str:
-    """Return the key in `_traces` of the run of an outermost agent."""
-    is_open = span.trace_id in _open_traces
-    return span.trace_id if is_open else span.parent_id or span.span_id
+def _note_handled(key: str) -> None:
+    """Note the exception that is handled while a span or a trace begins."""
+    handled = sys.exception()
+    if handled is not None:
+        _handled[key] = handled
+
+
+def _raised_since(key: str) -> BaseException | None:
+    """Return the exception that ends a span or a trace, if any."""
+    error = sys.exception()
+    return None if error is _handled.pop(key, None) else error
 
 
 @guarded("what the SDK knows of a run", spans.NOTHING)
@@ -293,16 +291,19 @@ def _known_of_run() -> Mapping[str, object]:
     }
 
 
-_remits: Final[dict[str, DataRisk]] = {}
-"""The latest remit of each agent, by its name, for its registration."""
+_remits: Final[dict[str, DataRisk | None]] = {}
+"""The remit of each agent, by its name, as of the latest call of `govern`."""
 
 
 @guarded("the declaration of an agent", AGENTS)
 def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
-    """Return the agent, with its remit; in its runs, the remit limits its own tools only."""
-    remit = _remits.get(name)
+    """Return the agent, with its remit, which holds for its own steps and not for the whole run."""
     return declare_agent(
-        identity.of(name), name=name, data_risk=remit, limits_run=False, identity=identity
+        identity.of(name),
+        name=name,
+        data_risk=_remits.get(name),
+        limits_run=False,
+        identity=identity,
     )
 
 
@@ -395,52 +396,52 @@ def _declared_by_name(name: str, place: str | None) -> SpanRecorder:
     return declare(f"{FRAMEWORK}:tool:{name}", "tool", title=name, place=place)
 
 
-@guarded("a look at the approval of a tool", default=False)
-def _waits_for_approval() -> bool:
-    """Return whether the tool whose span ends waits for an approval.
+@guarded("a look at the call of a tool", (None, None))
+def _ending_call() -> tuple[ToolContext[Any] | None, object]:
+    """Return the call of a tool whose span ends, and its result.
 
-    The SDK ends that span as if the tool had returned None. Only its own frame around has the
-    result that says so.
+    The span of a call that waits for an approval ends as if the tool had returned None. Only the
+    frame of the SDK around the span knows better.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - see above
     for _ in range(MAX_FRAMES):
-        result = frame.f_locals.get("result")
-        if isinstance(result, FunctionToolResult):
-            return isinstance(result.run_item, ToolApprovalItem)
+        call: Any = frame.f_locals.get("tool_context")
+        if isinstance(call, ToolContext):
+            return call, frame.f_locals.get("result")
         if frame.f_back is None:
             break
         frame = frame.f_back
-    return False
+    return None, None
 
 
-@guarded("the question about a tool")
-def _ask(started: ManualSpan, span: Span[Any]) -> None:
-    """End the span of a tool that waits for an approval, with the question below it."""
-    name, ticket = span.span_data.name, _ticket_of(span)
-    questions.ask(started, None, {ticket: f"May {name} run?"}, "approval", leave_open=False)
-    if started.context is not None:
-        if len(_waiting) >= MAX_OPEN:
-            _waiting.pop(next(iter(_waiting)), None)
-        _waiting[ticket] = started.context.run.feed.root
-    started.end(questions.SUSPENDED, status="cancelled")
+@guarded("a look at the approval of a tool", default=False)
+def _waits(span: Span[Any], context: SpanContext, call: ToolContext[Any], result: object) -> bool:
+    """Return whether a call waits, or the agent that it called; record its question or answer.
 
-
-@guarded("the record of an answer")
-def _note_answer(started: ManualSpan, span: Span[Any]) -> None:
-    """Record the approval with which a tool goes on, if its run has the question.
-
-    Without `govern`, the SDK does not tell of a rejection.
+    Without `govern`, the SDK does not report a rejection.
     """
-    ticket, context = _ticket_of(span), started.context
-    if context is None or _waiting.get(ticket) != context.run.feed.root:
-        return
-    del _waiting[ticket]
-    questions.answer(started, None, {ticket: "yes"}, _answered_by.get())
+    run, name = context.run, call.tool_name
+    key = (run.feed.root, name, call.tool_call_id)
+    if isinstance(result, FunctionToolResult) and isinstance(result.run_item, ToolApprovalItem):
+        if key not in _waiting:
+            if len(_waiting) >= MAX_OPEN:
+                _waiting.pop(next(iter(_waiting)), None)
+            ticket = _waiting[key] = span.span_id
+            run.asks.asked_ns[ticket] = run.now_ns()
+            record_question(run, context.key, ticket, {ASKED: f"May {name} run?", HOW: "approval"})
+        return True
+    if key in _waiting:
+        yes = Outcome(APPROVED, _answered_by.get())
+        questions.end_unanswered(context, _waiting.pop(key), None, yes)
+    return _has_waiting_agent(call)
 
 
-def _ticket_of(span: Span[Any]) -> str:
-    """Return the id of the question about a tool: its trace goes on when it is answered."""
-    return f"{span.trace_id}/{span.span_data.name}"
+def _has_waiting_agent(call: ToolContext[Any]) -> bool:
+    """Return whether the agent that a tool called waits for an approval inside."""
+    if call.tool_call is None:
+        return False
+    scope = get_agent_tool_state_scope(call)
+    return bool(get(peek_agent_tool_run_result(call.tool_call, scope_id=scope), "interruptions"))
 
 
 def _error_of_tool(span: Span[Any]) -> BaseException | None:
@@ -566,6 +567,7 @@ def govern(
     governance = _Governance(risks or {}, remits or {}, identity)
     governed = governance.agent(agent)
     governance.check()
+    governance.declare()
     return cast("TAgent", governed)
 
 
@@ -573,7 +575,7 @@ def _missing_parts() -> Iterator[str]:
     """Yield the parts of the SDK without which an agent would not be governed."""
     yield from _llm.lacks(Agent, "get_all_tools", "get_mcp_tools")
     yield from _llm.lacks(FunctionTool, "tool_input_guardrails", "tool_output_guardrails")
-    yield from _llm.lacks(FunctionTool, "needs_approval")
+    yield from _llm.lacks(FunctionTool, "needs_approval", "_is_agent_tool")
     yield from _llm.lacks(RunContextWrapper, "is_tool_approved", "get_rejection_message")
     yield from _llm.lacks(Handoff, "on_invoke_handoff", "_agent_ref")
     for cls, name in _openai_tools.WORK.items():
@@ -629,6 +631,11 @@ class _Governance:
                     f"one of {', '.join(sorted(known)) or 'none'}"
                 )
 
+    def declare(self) -> None:
+        """Declare the agents, so that they can be locked before they run."""
+        for name in sorted(self._agents):
+            _agent_named(name, self.identity)
+
     def agent(self, agent: Agent[Any]) -> Agent[Any]:
         """Return the governed copy of *agent*, or itself if it is one."""
         earlier = agent.remit_rules if isinstance(agent, _GovernedAgent) else None
@@ -655,9 +662,9 @@ class _Governance:
     def _rules(self, agent: Agent[Any], earlier: _Rules | None) -> _Rules:
         remit = self._remits.get(agent.name)
         ceiling = ceiling_of(self.identity.of(agent.name), remit, self.identity.place)
-        if remit is not None:
-            _remits[agent.name] = remit
         ceilings = () if ceiling is None else (ceiling,)
+        if earlier is None or remit is not None:
+            _remits[agent.name] = remit
         if earlier is None:
             return _Rules(self, agent.name, self._risks, ceilings)
         risks = {**earlier.risks, **self._risks}
@@ -755,6 +762,8 @@ class _Rules:
             ToolOutputGuardrail(guard.close, name="remit"),
             *(each for each in outputs if _guard_of(each) is None),
         ]
+        if tool._is_agent_tool:  # noqa: SLF001 - the SDK has no other mark
+            governed.on_invoke_tool = partial(guard.invoke, tool.on_invoke_tool)
         return governed
 
     def handoff(self, item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | Handoff[Any, Any]:
@@ -1010,10 +1019,8 @@ class _Guard(_ToolGuard):
             RunTerminated: The run was terminated.
             DeniedError: The tool is denied.
         """
-        if self.ceilings and _spans.context() is None:
-            self._open_run(id(call))
-        for ceiling in self.ceilings:
-            spans.within(ceiling)
+        _opened.set(id(call))
+        self._narrow(call)
         self._resume(call)
         if self.step is not None:  # it has a separate span
             spans.permit(self.step, partial(_arguments, call))
@@ -1026,14 +1033,37 @@ class _Guard(_ToolGuard):
         payload = partial(_called, call)
         _tools.start(id(call), self.recorder, payload, current=True, admission=admission)
 
-    def _open_run(self, key: int) -> None:
-        """Open a run for one call of the tool, as no trace of its agent has opened one.
+    def _narrow(self, call: ToolContext[Any]) -> None:
+        """Make the limits current; in a run for the call, if no trace of its agent opened one.
 
         Raises:
-            DeniedError: None could be opened, in which the remit would hold.
+            DeniedError: No run could be opened, in which the remit would hold.
         """
-        payload, options = self.run_options()
-        _runs.start(key, AGENT, payload, current=True, **options)
+        if self.ceilings and _spans.context() is None:
+            payload, options = self.run_options()
+            _runs.start(id(call), AGENT, payload, current=True, **options)
+        for ceiling in self.ceilings:
+            spans.within(ceiling)
+
+    async def invoke(
+        self, work: Callable[..., Awaitable[Any]], call: ToolContext[Any], arguments: str
+    ) -> Any:
+        """Call the agent that is the tool.
+
+        After an approval inside the agent, the SDK calls it again without the guardrails. The tool
+        ran before, so it is neither judged again nor asked about; its limits apply.
+        """
+        if _opened.get() != id(call):
+            self._go_on(call)
+        return await work(call, arguments)
+
+    @spans.judging(TOOL, None)
+    def _go_on(self, call: ToolContext[Any]) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(partial(_settle, call))
+        self._narrow(call)
+        self._start(call, spans.Admission(None))
 
     # Approvals
 
