@@ -405,9 +405,9 @@ def _ending_call() -> tuple[ToolContext[Any] | None, object]:
     """
     frame = sys._getframe(1)  # noqa: SLF001 - see above
     for _ in range(MAX_FRAMES):
-        call: Any = frame.f_locals.get("tool_context")
-        if isinstance(call, ToolContext):
-            return call, frame.f_locals.get("result")
+        found = frame.f_locals
+        if isinstance(found.get("tool_context"), ToolContext):
+            return found["tool_context"], found.get("result")
         if frame.f_back is None:
             break
         frame = frame.f_back
