@@ -1940,6 +1940,7 @@ def test_an_agent_as_a_tool_waits_with_the_tool_inside_it(governed: bool) -> Non
         asyncio.run(go())
     waiting, done = recorder.spans("openai-agents:tool:delegate")
     assert (waiting.status, done.status) == ("cancelled", "complete")
+    assert waiting.result == {"suspended": True}
     assert done.result == {"outputs": {"output": scenarios.TOLD}}
     agents = recorder.spans("openai-agents:agent")
     assert [span.parent for span in agents if span.payload["agent_name"] == "Sub"] == [

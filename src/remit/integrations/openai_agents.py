@@ -1315,7 +1315,7 @@ def _settle(call: ToolContext[Any], task: asyncio.Task[Any]) -> None:
     span = _tools.get(key)
     error = None if task.cancelled() else task.exception()
     if span is not None and error is None:  # or an agent inside it waits for an approval
-        span.end(status="cancelled")
+        span.end(None if task.cancelled() else questions.SUSPENDED, status="cancelled")
     elif span is not None:
         span.end(error=(error.__cause__ if isinstance(error, UserError) else None) or error)
     _runs.end(key)
