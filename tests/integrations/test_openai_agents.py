@@ -565,7 +565,8 @@ def test_a_step_beneath_a_decorated_tool_is_refused_as_beneath_others(tracing: b
     with isolated(on_violation="deny") as recorder, scenarios.careful.run():
         asyncio.run(run_agent(agent, tracing=tracing))
         own = [each for each in names_of(recorder) if each[0].startswith("desk:")]
-    assert own == [("desk:order", "failed"), ("desk:pay", "failed"), ("desk:break", "failed")]
+    # Plain functions run in threads of their own, side by side.
+    assert sorted(own) == [(f"desk:{name}", "failed") for name in ("break", "order", "pay")]
     assert [text.split()[0] for text in read_by(model)] == ["Policy", "An"]
 
 

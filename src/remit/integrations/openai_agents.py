@@ -22,8 +22,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
+from itertools import islice
+from traceback import walk_stack
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from remit._adapters import questions, spans
 from remit._adapters.declare import (
@@ -142,14 +144,14 @@ _traces: Final[SessionTable[str]] = SessionTable()
 """Runs of the SDK's traces, by the id of the trace."""
 _runs: Final[SpanTable[int]] = SpanTable()
 """Spans of agents around single tools that no trace has a span around, by the same id."""
-_not_known_as_governed: Final[WeakKeyDictionary[OpenRun, dict[bytes, str]]] = WeakKeyDictionary()
+_not_governed: Final[dict[bytes, str]] = {}
 """Names of the open agents that have asked for no governed tools, by the key of their span."""
 _next_governed: Final[ContextVar[str | None]] = ContextVar("remit_openai_agents", default=None)
 """Name of a governed agent whose span has not begun: older versions read its tools before."""
 _denials: Final[dict[int, list[DeniedError]]] = {}
 """Denials below tools whose function is decorated, by the same id."""
-_opened: Final[ContextVar[int | None]] = ContextVar("remit_openai_agents_call", default=None)
-"""The same id of the call in which the code runs, after it was judged."""
+_entered: Final[ContextVar[ToolContext[Any] | None]] = ContextVar("remit_call", default=None)
+"""The context of the call in which code runs, if the limits of its agent are current."""
 _waiting: Final[dict[tuple[bytes, str, str], str]] = {}
 """Tickets of the questions about tools without `govern`, by root of the run, tool and call."""
 MAX_FRAMES: Final = 8
@@ -193,7 +195,7 @@ class RemitProcessor(TracingProcessor):
         )
 
     def on_trace_start(self, trace: Trace) -> None:
-        """Do nothing: the first agent opens a run, in which all agents of the trace are."""
+        """Note what is handled; the first agent opens the run, which all agents share."""
         _note_handled(trace.trace_id)
 
     def on_trace_end(self, trace: Trace) -> None:
@@ -209,10 +211,10 @@ class RemitProcessor(TracingProcessor):
         data, key = span.span_data, span.span_id
         if _spans.get(key) is not None:  # another processor records it
             return
+        _note_handled(key)
         recorder, parent = RECORDERS.get(data.type), _spans.context(span.parent_id or "")
-        name = _not_governed(parent) if isinstance(data, FunctionSpanData) else None
-        if parent is not None and name is not None:
-            _start_not_governed(key, data, parent, name, self._identity.place)
+        if parent and parent.key in _not_governed and isinstance(data, FunctionSpanData):
+            _start_not_governed(key, data, parent, self._identity.place)
             return
         if recorder is None:
             if span.parent_id is not None:
@@ -228,7 +230,6 @@ class RemitProcessor(TracingProcessor):
         started = _spans.start(key, recorder, payload, current=True, outer=parent, **options)
         if recorder is AGENT:
             _note_agent(started.context, str(data.name))
-        _note_handled(key)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """End the span, with the SDK's data."""
@@ -240,8 +241,11 @@ class RemitProcessor(TracingProcessor):
             _spans.end(key)
             return
         result: Content | None = None
-        if isinstance(data, AgentSpanData):
-            _forget_agent(started.context, has_tools=bool(data.tools))
+        context = started.context
+        if isinstance(data, AgentSpanData) and context is not None:
+            name = _not_governed.pop(context.key, None)
+            if name is not None and data.tools:
+                _say_not_governed(context, name)
         if RECORDERS.get(data.type) is LLM:
             parent = _spans.context(span.parent_id or "")
             started.describe(partial(_asked, data, self._history, parent))
@@ -253,7 +257,7 @@ class RemitProcessor(TracingProcessor):
                 result = {"outputs": {"triggered": data.triggered}}
             elif isinstance(data, FunctionSpanData):
                 call, output = _ending_call()
-                if call and started.context and _waits(span, started.context, call, output):
+                if call and context and _waits(span, context, call, output):
                     started.end(questions.SUSPENDED, status="cancelled")
                     return
                 result = {"outputs": {"output": data.output}}
@@ -298,12 +302,9 @@ _remits: Final[dict[str, DataRisk | None]] = {}
 @guarded("the declaration of an agent", AGENTS)
 def _agent_named(name: str, identity: AgentIdentity) -> AgentRuns:
     """Return the agent, with its remit, which holds for its own steps and not for the whole run."""
+    remit = _remits.get(name)
     return declare_agent(
-        identity.of(name),
-        name=name,
-        data_risk=_remits.get(name),
-        limits_run=False,
-        identity=identity,
+        identity.of(name), name=name, data_risk=remit, limits_run=False, identity=identity
     )
 
 
@@ -335,38 +336,20 @@ def _note_agent(context: SpanContext | None, name: str) -> None:
     if _next_governed.get() == name:
         _next_governed.set(None)
     elif context is not None:
-        _not_known_as_governed.setdefault(context.run, {})[context.key] = name
+        _not_governed[context.key] = name
 
 
 @guarded("an agent without govern")
 def _note_governed(name: str) -> None:
     """Note that an agent is governed: that of the current span, or the one that begins next."""
     context = _spans.context()
-    names = {} if context is None else _not_known_as_governed.get(context.run, {})
-    if context is not None and names.get(context.key) == name:
-        del names[context.key]
+    if context is not None and _not_governed.get(context.key) == name:
+        del _not_governed[context.key]
     else:
         _next_governed.set(name)
 
 
 @guarded("an agent without govern")
-def _forget_agent(context: SpanContext | None, *, has_tools: bool) -> None:
-    """Forget an agent that ends; say whether it was not governed."""
-    name = _not_governed(context)
-    if context is not None and name is not None:
-        del _not_known_as_governed[context.run][context.key]
-        if has_tools:
-            _say_not_governed(context, name)
-
-
-@guarded("an agent without govern")
-def _not_governed(context: SpanContext | None) -> str | None:
-    """Return the name of the agent whose span this is, if it is not governed."""
-    if context is None:
-        return None
-    return _not_known_as_governed.get(context.run, {}).get(context.key)
-
-
 def _say_not_governed(context: SpanContext, name: str) -> None:
     if context.run.recorder.is_first(f"{FRAMEWORK} without govern: {name}"):
         logger.warning(
@@ -375,7 +358,7 @@ def _say_not_governed(context: SpanContext, name: str) -> None:
 
 
 def _start_not_governed(
-    key: str, data: FunctionSpanData, parent: SpanContext, agent: str, place: str | None
+    key: str, data: FunctionSpanData, parent: SpanContext, place: str | None
 ) -> None:
     """Start the span of a tool of an agent that is not governed, with its violations.
 
@@ -385,7 +368,7 @@ def _start_not_governed(
     Raises:
         RunTerminated: The run was terminated.
     """
-    _say_not_governed(parent, agent)
+    _say_not_governed(parent, _not_governed[parent.key])
     denies = parent.run.recorder.on_violation == "deny"
     recorder = _declared_by_name(data.name, place)
     _spans.start(key, recorder, partial(_started, data), current=True, deny=not denies)
@@ -403,14 +386,10 @@ def _ending_call() -> tuple[ToolContext[Any] | None, object]:
     The span of a call that waits for an approval ends as if the tool had returned None. Only the
     frame of the SDK around the span knows better.
     """
-    frame = sys._getframe(1)  # noqa: SLF001 - see above
-    for _ in range(MAX_FRAMES):
+    for frame, _ in islice(walk_stack(inspect.currentframe()), MAX_FRAMES):
         found = frame.f_locals
         if isinstance(found.get("tool_context"), ToolContext):
             return found["tool_context"], found.get("result")
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
     return None, None
 
 
@@ -763,7 +742,7 @@ class _Rules:
             *(each for each in outputs if _guard_of(each) is None),
         ]
         if tool._is_agent_tool:  # noqa: SLF001 - the SDK has no other mark
-            governed.on_invoke_tool = partial(guard.invoke, tool.on_invoke_tool)
+            governed.on_invoke_tool = partial(guard.invoke, governed.on_invoke_tool)
         return governed
 
     def handoff(self, item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | Handoff[Any, Any]:
@@ -1019,7 +998,6 @@ class _Guard(_ToolGuard):
             RunTerminated: The run was terminated.
             DeniedError: The tool is denied.
         """
-        _opened.set(id(call))
         self._narrow(call)
         self._resume(call)
         if self.step is not None:  # it has a separate span
@@ -1039,6 +1017,7 @@ class _Guard(_ToolGuard):
         Raises:
             DeniedError: No run could be opened, in which the remit would hold.
         """
+        _entered.set(call)
         if self.ceilings and _spans.context() is None:
             payload, options = self.run_options()
             _runs.start(id(call), AGENT, payload, current=True, **options)
@@ -1053,7 +1032,7 @@ class _Guard(_ToolGuard):
         After an approval inside the agent, the SDK calls it again without the guardrails. The tool
         ran before, so it is neither judged again nor asked about; its limits apply.
         """
-        if _opened.get() != id(call):
+        if _entered.get() is not call:
             self._go_on(call)
         return await work(call, arguments)
 
