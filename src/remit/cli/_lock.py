@@ -101,12 +101,11 @@ def _of_program(modules: Sequence[str]) -> Json:
         if not agents:
             raise LockFailed(without_agent(module))
     declared = {each.external_identifier: each for agents in of_module.values() for each in agents}
-    registrations = {name: process.registration(agent) for name, agent in declared.items()}
     project = process.current().settings.project
     return lock_of(
         {
-            agent: cast("Json", registration["agent_schema_version"])
-            for agent, registration in registrations.items()
+            name: cast("Json", process.registration(agent)["agent_schema_version"])
+            for name, agent in declared.items()
         },
         other_agents=(agent.external_identifier for agent in registry.agents()),
         modules=modules,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from remit._base.step_names import ADAPTERS
 from remit.collector.domain.context import Context
+from remit.collector.domain.declared import declaration_of
 from remit.collector.domain.params import Filter, Query, agent_of
 from remit.collector.store.rows import AgentRow, SchemaVersionRow
 from remit.collector.times import US_PER_S, format_us
@@ -61,18 +60,6 @@ class CollisionsQuery(Query):
     """The agents to compare."""
 
     agent_id: Filter = None
-
-
-class _Params(msgspec.Struct):
-    owner: Any = msgspec.field(name="x-remit-owner", default=None)
-
-
-class _SpanType(msgspec.Struct):
-    name: str
-    params_schema: _Params | bool = True
-
-
-_read: Final = msgspec.json.Decoder(list[_SpanType])
 
 
 def other_program(ctx: Context, agent: AgentRow, registered: SchemaVersionRow) -> Program | None:
@@ -140,20 +127,16 @@ def named_steps(steps: Iterable[str]) -> Sequence[str]:
 
 def _program(agent: AgentRow, row: SchemaVersionRow) -> Program:
     registered_us = row.registered_at or row.inserted_at
-    identifier, span_types = agent.external_identifier or "", row.span_type_schemas
-    return program_of(identifier, span_types, row.id, registered_us)
+    return program_of(agent.external_identifier, row.span_type_schemas, row.id, registered_us)
 
 
 def program_of(
-    identifier: str, span_types: str | bytes, schema_version_id: str = "", registered_us: int = 0
+    identifier: str | None,
+    span_types: str | bytes,
+    schema_version_id: str = "",
+    registered_us: int = 0,
 ) -> Program:
     """Return the program that declares *span_types*, the JSON of a registration."""
-    owner, steps = None, set[str]()
-    for span_type in _read.decode(span_types):
-        if identifier == span_type.name or identifier.endswith(f"/{span_type.name}"):
-            params = span_type.params_schema
-            owner = params.owner if isinstance(params, _Params) else None
-        elif not _NOT_OWN.match(span_type.name):
-            steps.add(span_type.name)
-    owner = owner if isinstance(owner, str) else None
-    return Program(schema_version_id, owner, frozenset(steps), registered_us)
+    declared = declaration_of(span_types, identifier)
+    steps = frozenset(name for name in declared.steps if not _NOT_OWN.match(name))
+    return Program(schema_version_id, declared.owner, steps, registered_us)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Final, cast
 
 import msgspec
-from msgspec import Raw
 from typing_extensions import override
 
 from remit._policy.asks import ASKED
@@ -33,6 +32,7 @@ from remit._policy.words import (
     word_of,
 )
 from remit.collector.domain.failures import is_hidden
+from remit.collector.validation.declarations import StoredSpanType
 
 NEVER: Final = "never"
 """The word of an action that is forbidden, or of a category that is excluded."""
@@ -95,24 +95,13 @@ class Worded:
         return [name for name in CATEGORIES if self.holds(name)]
 
 
-class Declared(Worded, msgspec.Struct, dict=True):
-    """A span type as a schema version declares it; its schemas are decoded when they are used.
-
-    Attributes:
-        data_risk: Its words; empty or None if it declares none.
-    """
-
-    name: str
-    data_risk: Mapping[str, Any] | None = None
-    title: str | None = None
-    description: str | None = None
-    params_schema: Raw = Raw(b"{}")
-    result_schema: Raw = Raw(b"{}")
+class Declared(Worded, StoredSpanType, dict=True):
+    """A span type as a schema version declares it."""
 
     @cached_property
     @override
     def words(self) -> Words:
-        risk = self.data_risk or {}
+        risk: Mapping[str, Any] = self.data_risk or {}
         return {part: risk.get(part) or {} for part in MEMBERS}
 
     def class_of(self, category: str) -> str:
@@ -264,7 +253,7 @@ class Declaration(Worded):
 
 
 def declaration_of(
-    span_types: str | None, identifier: str | None, name: str | None = None
+    span_types: str | bytes | None, identifier: str | None, name: str | None = None
 ) -> Declaration:
     """Return the declaration in a schema version.
 

@@ -8,12 +8,12 @@ The words are those of docs/reference/data-risk.md, the markers those of docs/re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
-from remit._policy.words import PARAMS, RESULT, Words, most_sensitive
+from remit._policy.words import ACTION, CATEGORIES, Words, most_sensitive
 from remit.collector.domain.context import Context
-from remit.collector.domain.declared import declaration_of
+from remit.collector.domain.declared import Declared, declaration_of
 from remit.collector.domain.findings import Findings
 from remit.collector.domain.params import Instant, Query, agent_of, run_of
 from remit.collector.json_io import read_json
@@ -41,7 +41,6 @@ DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
 MOST_SENTENCES: Final = 1000
-_PARTS: Final = (PARAMS, RESULT)
 MOST_SPANS: Final = 10_000
 """Maximum number of spans of a run whose payloads are read, the newest."""
 MOST_CHARS: Final = 64 * 1024 * 1024
@@ -172,23 +171,19 @@ def _by_type(types: Sequence[TypeCounts]) -> list[SpanTypeRisk]:
 
 def _declared(counts: TypeCounts) -> SpanTypeRisk:
     text = counts.data_risk
-    risk = cast("dict[str, dict[str, str]]", read_json(text)) if text is not None else {}
-    actions = risk.get("action_profile") or {}
-    params, result = (risk.get(part) or {} for part in _PARTS)
-    without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
-    levels = [each.get("classification", "") for each in (params, result)]
+    declared = Declared(counts.name, data_risk=None if text is None else read_json(text))
     return SpanTypeRisk(
         schema_name=counts.name,
         schema_title=counts.title,
         declared=counts.declared,
         spans=0,
         failed=0,
-        allows=_names_with("allowed", actions),
-        forbids=_names_with("disallowed", actions),
-        takes=_names_with("included", params),
-        gives=_names_with("included", result),
-        excludes=without,
-        classification=most_sensitive(levels),
+        allows=sorted(declared.allowed),
+        forbids=sorted(limit.name for limit in declared.limits if limit.part == ACTION),
+        takes=sorted(declared.takes),
+        gives=sorted(declared.gives),
+        excludes=sorted(filter(declared.excludes, CATEGORIES)),
+        classification=declared.classification,
     )
 
 
@@ -200,10 +195,6 @@ def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
     one.forbids = sorted({*one.forbids, *other.forbids} - {*one.allows})
     one.excludes = sorted({*one.excludes, *other.excludes} - {*one.takes, *one.gives})
     one.classification = most_sensitive([one.classification, other.classification])
-
-
-def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
-    return sorted(name for name, declaration in declared.items() if declaration == value)
 
 
 def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
@@ -255,13 +246,7 @@ def declared_risk(ctx: Context, agent: AgentRow) -> Words:
 
 def agent_context(ctx: Context, run_id: str) -> dict[str, object]:
     """Return a description of a run's agent, for a language model."""
-    run = run_of(ctx, run_id)
-    account_id = ctx.caller.account_id
-    agent = ctx.tx.agent(account_id, run.agent_id)
-    name = names_of_agents(ctx.tx, [run_id]).get(run_id)
-    version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
-    schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
-    body = "\n".join(_lines(name, agent, version, schema))
+    body = "\n".join(_lines(ctx, run_of(ctx, run_id)))
     return {"status": "success", "agent_context": {"body": body}}
 
 
@@ -271,14 +256,13 @@ def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
     return [] if row is None else [one.name for one in read_span_types(row.span_type_schemas)]
 
 
-def _lines(
-    name: str | None,
-    agent: AgentRow | None,
-    version: VersionRow | None,
-    schema: SchemaVersionRow | None,
-) -> Iterator[str]:
+def _lines(ctx: Context, run: RunRow) -> Iterator[str]:
+    tx, account_id = ctx.tx, run.account_id
+    agent = tx.agent(account_id, run.agent_id)
+    version = tx.row(VersionRow, account_id, run.agent_version_id)
+    schema = tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     if agent is not None:
-        yield f"# {name or agent.name}"
+        yield f"# {names_of_agents(tx, [run.id]).get(run.id, agent.name)}"
         yield from ("", agent.description) if agent.description else ()
     if version is not None:
         named = version.name or version.external_identifier or version.id

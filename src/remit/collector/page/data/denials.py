@@ -29,7 +29,7 @@ from remit.collector.page.visits import Api
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions.run_lists import names_of_agents
 from remit.collector.store.questions.span_lists import Position
-from remit.collector.store.rows import AgentRow, SchemaVersionRow, VersionRow
+from remit.collector.store.rows import SchemaVersionRow, VersionRow
 from remit.collector.times import LAST_US, format_us, parse_us
 from remit.errors import Violation
 
@@ -106,7 +106,7 @@ class Detail(NamedTuple):
 class _Registered(NamedTuple):
     """Agent, version and span types of a run."""
 
-    agent: AgentRow | None
+    identifier: str | None
     name: str
     version: str | None
     span_types: str | None
@@ -118,8 +118,8 @@ class _Registered(NamedTuple):
     def remit(self, identifier: str) -> Declared | None:
         """Return the span type of the agent that ruled a step out, if it is declared."""
         own = self.declaration(identifier).own
-        is_agent = self.agent is not None and self.agent.external_identifier == identifier
-        return own if own is not None and (is_agent or is_named(own, identifier)) else None
+        is_agent = identifier == self.identifier or (own is not None and is_named(own, identifier))
+        return own if is_agent else None
 
 
 class _Record(NamedTuple):
@@ -310,10 +310,11 @@ def _kind_of(span: Mapping[str, Any]) -> str:
 def _registered(ctx: Context, run_id: str) -> _Registered:
     run = run_in(ctx, run_id).row
     account_id = ctx.caller.account_id
+    agent = ctx.tx.agent(account_id, run.agent_id)
     schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
     return _Registered(
-        ctx.tx.agent(account_id, run.agent_id),
+        None if agent is None else agent.external_identifier,
         names_of_agents(ctx.tx, [run_id]).get(run_id, run.agent_id),
         None if version is None else version.external_identifier,
         None if schema is None else schema.span_type_schemas,

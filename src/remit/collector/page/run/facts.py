@@ -355,7 +355,9 @@ class RunRows:
         self.version = ctx.declarations.of(ctx.tx, self.run.agent_schema_version_id)
         self.hidden = hidden_types(self.version.types)
         self.types = {
-            name: Declared(name, span_type.data_risk, params_schema=span_type.asking_schema)
+            name: Declared(
+                name, data_risk=span_type.data_risk, params_schema=span_type.asking_schema
+            )
             for name, span_type in self.version.types.items()
         }
         self._spans: dict[str, ReadSpan | None] = {}
