@@ -26,10 +26,12 @@ ABSENT: Final = object()
 MAX_NAME_CHARS: Final = 200
 
 # A metaclass can hide `cls.__mro__`, but not these descriptors.
-_MRO: Final[Any] = type.__dict__["__mro__"].__get__
-_NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
+mro: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+"""Return the classes that a class derives from, itself first."""
+namespace: Final[Callable[[type], Mapping[str, Any]]] = type.__dict__["__dict__"].__get__
+"""Return the attributes of a class itself, without those of its bases."""
+name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
 _MODULE: Final[Any] = type.__dict__["__module__"].__get__
-_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 _SIZE: Final[Any] = type.__dict__["__basicsize__"].__get__
 _DICT_OFFSET: Final[Any] = type.__dict__["__dictoffset__"].__get__
 _WEAKREF_OFFSET: Final[Any] = type.__dict__["__weakrefoffset__"].__get__
@@ -43,18 +45,6 @@ TUPLE: Final[Any] = tuple
 
 own_attribute: Final[Any] = object.__getattribute__
 """Read a slot, or `__dict__`, of an instance; only after `stores` or `has_dict` said so."""
-
-
-def mro(cls: type) -> tuple[type, ...]:
-    """Return the classes that *cls* derives from, itself first."""
-    bases: tuple[type, ...] = _MRO(cls)
-    return bases
-
-
-def namespace(cls: type) -> Mapping[str, Any]:
-    """Return the attributes of *cls* itself, without those of its bases."""
-    attributes: Mapping[str, Any] = _NAMESPACE(cls)
-    return attributes
 
 
 def lookup(cls: type, name: str) -> Any:
@@ -71,11 +61,6 @@ def module_of(cls: type) -> str:
     # `__module__` of a static type without one is not a string.
     module = _MODULE(cls)
     return module if type(module) is str else "?"
-
-
-def name_of(cls: type) -> str:
-    name: str = _QUALNAME(cls)
-    return name
 
 
 def classes_of(cls: type) -> set[tuple[str, str]]:

@@ -365,8 +365,7 @@ def unpacked(annotation: object) -> object:
     `typing.get_type_hints` returns `*tuple[int, ...]` as `Unpack` before Python 3.15.
     """
     if type(annotation) is GenericAlias and annotation.__unpacked__:
-        origin: Any = annotation.__origin__
-        return GenericAlias(origin, annotation.__args__)
+        return GenericAlias(cast("type", annotation.__origin__), annotation.__args__)
     is_wrapped = is_unpack(typing.get_origin(annotation))
     return typing.get_args(annotation)[0] if is_wrapped else annotation
 
