@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Final, cast
 
 import msgspec
-from typing_extensions import override
 
 from remit._policy.asks import ASKED
 from remit._policy.leaving import declared_categories
@@ -51,13 +50,14 @@ class _Keywords(msgspec.Struct):
 _read_keywords: Final = msgspec.json.Decoder(_Keywords | bool).decode
 
 
-class Worded:
-    """A declaration that has a word for each action, and for each category of both sides."""
+class Declared(StoredSpanType, dict=True):
+    """A span type as a schema version declares it."""
 
     @cached_property
     def words(self) -> Words:
         """Its words; a part that is missing or null has none."""
-        raise NotImplementedError
+        risk: Mapping[str, Any] = self.data_risk or {}
+        return {part: risk.get(part) or {} for part in MEMBERS}
 
     def word(self, part: str, name: str) -> str:
         """Return its word for an action, or for a category of one side."""
@@ -93,16 +93,6 @@ class Worded:
     def included(self) -> list[str]:
         """The categories that it takes or gives."""
         return [name for name in CATEGORIES if self.holds(name)]
-
-
-class Declared(Worded, StoredSpanType, dict=True):
-    """A span type as a schema version declares it."""
-
-    @cached_property
-    @override
-    def words(self) -> Words:
-        risk: Mapping[str, Any] = self.data_risk or {}
-        return {part: risk.get(part) or {} for part in MEMBERS}
 
     def class_of(self, category: str) -> str:
         """Return the class of the side that has a category; the highest of both."""
@@ -188,10 +178,8 @@ _read_types: Final = msgspec.json.Decoder(list[Declared]).decode
 
 
 @dataclass(frozen=True)
-class Declaration(Worded):
+class Declaration:
     """The span types of an agent.
-
-    Its words are those of the agent: what its remit rules out, none of its steps may do.
 
     Attributes:
         own: That of the agent itself, which has its remit; None if it is not known which it is.
@@ -211,12 +199,13 @@ class Declaration(Worded):
         return None if self.own is None else self.own.description
 
     @cached_property
-    @override
-    def words(self) -> Words:
-        return {
+    def effective(self) -> Declared:
+        """The agent and its steps as one: its remit rules out what a step declares."""
+        words = {
             part: {name: self._word(part, name) for name in names}
             for part, names in MEMBERS.items()
         }
+        return Declared("", data_risk=words)
 
     def _word(self, part: str, name: str) -> str:
         own = UNKNOWN if self.own is None else self.own.word(part, name)

@@ -241,7 +241,7 @@ def declared_risk(ctx: Context, agent: AgentRow) -> Words:
     data; the highest sensitivity wins.
     """
     declared = newest_declarations(ctx.tx, [agent.id]).get(agent.id)
-    return declaration_of(declared, agent.external_identifier, agent.name).words
+    return declaration_of(declared, agent.external_identifier, agent.name).effective.words
 
 
 def agent_context(ctx: Context, run_id: str) -> dict[str, object]:

@@ -221,7 +221,7 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
     unused: list[Unused] = []
     for action in ACTIONS:
         by = [name for name, step in steps.items() if step.word(ACTION, action) == "allowed"]
-        allowed = subject.declared.word(ACTION, action) == "allowed"
+        allowed = subject.declared.effective.word(ACTION, action) == "allowed"
         if allowed and not any(subject.ran(name) for name in by):
             times = sum(before.get(name, 0) for name in by)
             unused.append(Unused(action, is_step=False, by=by, may=(), before=times))

@@ -186,16 +186,16 @@ def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
 
 
 def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
-    classes = {name: declared.class_of(name) for name in declared.included}
+    classes = {name: declared.class_of(name) for name in declared.effective.included}
     highest = max(classes, key=lambda name: sensitivity(classes[name]), default=None)
     return Card(
         agent,
         declared.owner,
         agent.description or declared.description,
-        [verb for name, verb in SHORT_VERBS.items() if name in declared.allowed],
+        [verb for name, verb in SHORT_VERBS.items() if name in declared.effective.allowed],
         highest,
         max(0, len(classes) - 1),
         UNKNOWN if highest is None else classes[highest],
-        all(map(declared.excludes, CATEGORIES)),
+        all(map(declared.effective.excludes, CATEGORIES)),
         None if last_us is None else format_us(last_us),
     )

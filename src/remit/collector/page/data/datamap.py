@@ -186,7 +186,9 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
     order = {category.name: place for place, category in enumerate(classes)}
     few = sorted(few, key=lambda category: order[category.name])
     rest = [name for name in CATEGORIES if name not in order]
-    ruled_out = {name: sum(remit.excludes(name) for remit in shown.declared) for name in rest}
+    ruled_out = {
+        name: sum(remit.effective.excludes(name) for remit in shown.declared) for name in rest
+    }
     return {
         "agents": agents,
         "categories": classes if whole else few,

@@ -86,7 +86,7 @@ def flows_of(
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
     flows = [_flow(remit, category, spans, denied) for category in remit.categories]
-    undeclared = not remit.categories and not any(map(remit.excludes, CATEGORIES))
+    undeclared = not remit.categories and not any(map(remit.effective.excludes, CATEGORIES))
     return AgentFlows(
         remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, undeclared
     )

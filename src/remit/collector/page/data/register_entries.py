@@ -83,7 +83,7 @@ class Entry:
     @cached_property
     def included(self) -> Sequence[str]:
         """The declared categories that the agent does not exclude."""
-        return self.declared.included
+        return self.declared.effective.included
 
     @property
     def processed(self) -> Sequence[str]:
@@ -94,7 +94,11 @@ class Entry:
     def excluded(self) -> Sequence[str]:
         """The categories that are excluded, and that no step handled nevertheless."""
         known = self.processed
-        return [name for name in CATEGORIES if name not in known and self.declared.excludes(name)]
+        return [
+            name
+            for name in CATEGORIES
+            if name not in known and self.declared.effective.excludes(name)
+        ]
 
     @cached_property
     def violated(self) -> Sequence[tuple[str, int]]:
@@ -186,7 +190,7 @@ class Entry:
 
     @property
     def _forbids_sending(self) -> bool:
-        return self.declared.word(ACTION, SENDING) == "disallowed"
+        return self.declared.effective.word(ACTION, SENDING) == "disallowed"
 
     @cached_property
     def _sending(self) -> Sequence[Declared]:
