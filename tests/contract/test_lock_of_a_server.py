@@ -245,6 +245,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.gate
 @each("name", ["", 'name="desk", '], ids=["without a name", "named"])
 def test_an_agent_of_a_framework_is_locked(name: str, tmp_path: Path) -> None:
     """An agent is declared when it has a name: until it runs, the command says how to lock it."""

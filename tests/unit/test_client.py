@@ -23,7 +23,7 @@ from remit.errors import (
     UsageError,
 )
 from remit.models.agent import Agent
-from remit.models.agent_instance import AgentInstance
+from remit.models.agent_instance import AgentInstance, ShownInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan
 from remit.models.bulk import BulkResponse
 from remit.models.envelope import ListResponse, PingResponse
@@ -91,7 +91,7 @@ CALLS: dict[str, tuple[Call, str, dict[str, Any], type]] = {
         lambda c: c.agent_instances.get(ID),
         f"GET /api/v1/agent_instance/{ID}",
         one(INSTANCE),
-        AgentInstance,
+        ShownInstance,
     ),
     "list": (
         lambda c: c.agent_instances.list(agent_id=ID, page_size=1),
