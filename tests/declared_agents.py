@@ -163,8 +163,12 @@ class DeclaredAgents(History):
 
     def act(self, agent: str, ago: timedelta, steps: Mapping[str, Json], **more: Json) -> str:
         """Add a run of an agent."""
-        declared = {"span_type_schemas": [_root(), *TYPES[agent]]}
-        return self.run(ago, agent=agent, steps=steps, agent_schema_version=declared, **more)
+        registered: dict[str, Json] = {
+            # The SDK names a version as its agent.
+            "agent_version": {"external_identifier": "v1", "name": agent},
+            "agent_schema_version": {"span_type_schemas": [_root(), *TYPES[agent]]},
+        }
+        return self.run(ago, agent=agent, steps=steps, **registered, **more)
 
 
 def _root() -> dict[str, Json]:
