@@ -54,8 +54,8 @@ SEEDS: Final = (
     if "REMIT_TEST_ASKS" in os.environ
     else (0, 2, 3, 8, 9, 14, 22, 26, 30, 41)
 )
-"""By default those that fail without one of the checks: of the arguments, of terminations and holds
-after a yes, of used approvals, and of the end of a run."""
+"""The default seeds are those that fail without one of the checks: the arguments, terminations and
+holds after a yes, used approvals, and the end of a run."""
 ORDERS: Final = 3
 CALLS: Final = 3
 PAUSING: Final = 0.25

@@ -16,7 +16,7 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TERMINATED: Final = "terminated"
 SUSPENDED: Final = "suspended"
-"""Of a step as shown: cancelled by a question to a person; it goes on after the answer."""
+"""Shown for a step that a question to a person cancelled. It goes on after the answer."""
 
 ASKED_SPAN: Final = "remit:asked"
 """Type of the span of a question to a person."""
